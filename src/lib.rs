@@ -1,0 +1,4 @@
+//! The DOTS Signal Channel Call Home (RFC 9066) for home routers.
+pub mod scope;
+pub mod source;
+pub mod time;

@@ -1,0 +1,97 @@
+//! A tracked connection as conntrack tells it, on both sides of the NAT.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// One direction of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuple {
+    /// Sender of this direction.
+    pub source: IpAddr,
+    /// Receiver of this direction.
+    pub destination: IpAddr,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// What tells apart flows between two addresses.
+    pub detail: Detail,
+}
+
+/// The protocol's own part of a [`Tuple`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Detail {
+    /// TCP, UDP, SCTP, DCCP, UDP-Lite.
+    Ports {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// ICMP and ICMPv6.
+    Icmp {
+        /// Message type.
+        kind: u8,
+        /// Message code.
+        code: u8,
+        /// Identifier of echo-like messages.
+        id: u16,
+    },
+    /// Any other protocol.
+    None,
+}
+
+/// Traffic counted over some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, layer 3.
+    pub bytes: u64,
+}
+
+/// A conntrack entry. Behind masquerading `original.source` is the device and `reply.destination` what the provider sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The kernel's identifier of the entry.
+    pub id: u32,
+    /// As the opener sent it, before NAT.
+    pub original: Tuple,
+    /// As answers are expected, after NAT.
+    pub reply: Tuple,
+    /// What the opener has sent so far; nothing where accounting is off.
+    pub sent: Option<Traffic>,
+}
+
+impl fmt::Display for Flow {
+    /// `udp 192.168.1.23:4000 -> 203.0.113.80:53 as 198.51.100.7:40000`, the last part only where translated.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.original.protocol {
+            1 => "icmp".to_owned(),
+            6 => "tcp".to_owned(),
+            17 => "udp".to_owned(),
+            58 => "icmpv6".to_owned(),
+            132 => "sctp".to_owned(),
+            other => format!("protocol {other}"),
+        };
+        let (from, to, seen) = match (self.original.detail, self.reply.detail) {
+            (Detail::Ports { source, destination }, Detail::Ports { destination: seen, .. }) => {
+                (endpoint(self.original.source, source), endpoint(self.original.destination, destination), Some(seen))
+            }
+            (Detail::Icmp { kind, .. }, _) => {
+                (self.original.source.to_string(), format!("{} type {kind}", self.original.destination), None)
+            }
+            _ => (self.original.source.to_string(), self.original.destination.to_string(), None),
+        };
+        write!(f, "{protocol} {from} -> {to}")?;
+        if self.reply.destination == self.original.source {
+            return Ok(());
+        }
+        match seen {
+            Some(port) => write!(f, " as {}", endpoint(self.reply.destination, port)),
+            None => write!(f, " as {}", self.reply.destination),
+        }
+    }
+}
+
+fn endpoint(address: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
