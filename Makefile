@@ -1,0 +1,20 @@
+# Thin entries; what they do stands in the files they call.
+.PHONY: demo test lint audit
+
+# The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
+demo:
+	sh tests/tools.sh nft ip conntrack unshare
+	cargo build --features client
+	STAY=$(STAY) cargo test --quiet --features client --test demo
+
+test: lint
+	sh tests/tools.sh nft ip conntrack unshare openssl
+	cargo test --all-features
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --all-features --all-targets -- -D warnings
+
+# Licences, bans and sources of all dependencies; advisories where their database can be reached.
+audit:
+	sh tests/audit.sh

@@ -1,0 +1,48 @@
+//! Name resolution off the loop: the system's resolver blocks, so each question gets a short-lived thread.
+
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use mio::Waker;
+
+/// An answer: the name asked for, and its addresses or why there are none.
+pub type Answer = (String, Result<Vec<IpAddr>, String>);
+
+/// Asks the system's resolver, as the router itself would.
+pub struct Resolver {
+    waker: Arc<Waker>,
+    answers: Receiver<Answer>,
+    sender: Sender<Answer>,
+}
+
+impl Resolver {
+    /// Answers are announced through `waker`.
+    pub fn new(waker: Arc<Waker>) -> Self {
+        let (sender, answers) = channel();
+        Self { waker, answers, sender }
+    }
+
+    /// Asks for the addresses of `name`. The home asks one question per peer at a time, so threads are few.
+    ///
+    /// # Errors
+    /// When the system has no room for a thread.
+    pub fn ask(&self, name: String) -> io::Result<()> {
+        let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        thread::Builder::new().name("resolve".into()).stack_size(128 * 1024).spawn(move || {
+            let found = (name.as_str(), 0).to_socket_addrs();
+            let answer = found.map(|all| all.map(|address| address.ip()).collect()).map_err(|error| error.to_string());
+            // Both fail only when the loop is gone.
+            let _ = sender.send((name, answer));
+            let _ = waker.wake();
+        })?;
+        Ok(())
+    }
+
+    /// The next answer, if there is one.
+    pub fn poll_answer(&self) -> Option<Answer> {
+        self.answers.try_recv().ok()
+    }
+}
