@@ -1,4 +1,6 @@
 //! The DOTS Signal Channel Call Home (RFC 9066) for home routers.
+pub mod enforce;
+pub mod mitigation;
 pub mod scope;
 pub mod source;
 pub mod time;
