@@ -3,4 +3,5 @@ pub mod enforce;
 pub mod mitigation;
 pub mod scope;
 pub mod source;
+pub mod store;
 pub mod time;

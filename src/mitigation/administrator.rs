@@ -15,7 +15,8 @@ const COMMENT: usize = 256;
 
 impl Ledger {
     /// Consents to act on `devices`; if none are named, on the only suspect or on all of them if all are surely meant.
-    /// On a mitigation already in force the devices are added. `lifetime` bounds what the provider was granted.
+    /// On a mitigation already in force the devices are added. `lifetime`, never zero, bounds what
+    /// the provider was granted, now and at every refresh.
     ///
     /// # Errors
     /// See [`Denied`]. Nothing has changed then.
@@ -37,7 +38,7 @@ impl Ledger {
         m.released.retain(|mac| !devices.contains(mac));
         if let Some(limit) = lifetime.and_then(|lifetime| now.instant.checked_add(lifetime)) {
             m.limit = Some(limit);
-            m.grant(m.remaining(now), now);
+            m.ends = m.ends.min(limit);
             self.outbox.decided(m);
         }
         self.act(id, &devices, action, decided_by(by, None, now), now);
@@ -64,12 +65,8 @@ impl Ledger {
     /// See [`Denied`].
     pub fn withdraw(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
-            State::Pending | State::Searching | State::Active | State::Stopped => {
+            State::Pending | State::Searching | State::Active | State::Stopped | State::Terminating => {
                 self.finish(id, State::Withdrawn, decided_by(by, brief(comment), now), now);
-                Ok(())
-            }
-            State::Terminating => {
-                self.remove(id, Happened::Withdrawn, now);
                 Ok(())
             }
             _ => Err(Denied::NotInThisState),
@@ -116,7 +113,7 @@ impl Ledger {
         let decision = decided_by(by, None, now);
         self.outbox.note_device(mac, Happened::Released, &decision);
         for id in concerned {
-            self.let_go(id, mac, decision.clone(), now);
+            self.let_go(id, mac, State::Withdrawn, decision.clone(), now);
         }
         self.outbox.enforce();
         self.outbox.persist();

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use minicbor::{Decode, Encode};
+
 use crate::source::device::{Confidence, Mac, Suspect};
 
 /// Whether a device is acted upon without asking.
@@ -18,11 +20,14 @@ pub enum Consent {
 }
 
 /// What is done to a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Action {
     /// Its traffic to the attacked target is dropped.
+    #[n(0)]
     Block,
     /// It is cut off from everything but the router itself.
+    #[n(1)]
     Quarantine,
 }
 
@@ -69,7 +74,7 @@ pub struct Policy {
     pub consent_timeout: Option<Duration>,
     /// What happens then.
     pub timeout_action: TimeoutAction,
-    /// Granted instead of longer or indefinite lifetimes.
+    /// Granted instead of longer or indefinite lifetimes; more than 2^32-1 seconds count as those.
     pub max_lifetime: Duration,
     /// Most requests of one peer at a time.
     pub max_mitigations: usize,
@@ -125,8 +130,9 @@ pub(super) fn confident(suspect: &Suspect) -> bool {
 }
 
 impl Policy {
-    /// What to do about `suspects`; those the administrator approved `before` for the same targets need no new question.
-    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac]) -> Verdict {
+    /// What to do about `suspects`. Those the administrator approved `before` for the same targets need no new question;
+    /// those he let go (`released`) are not acted upon without one.
+    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac], released: &[Mac]) -> Verdict {
         let (exempt, others): (Vec<_>, Vec<_>) = suspects.iter().partition(|s| self.exempts(s.mac));
         if !others.iter().any(|s| confident(s)) {
             return match (exempt.iter().any(|s| confident(s)), others.is_empty()) {
@@ -135,7 +141,8 @@ impl Policy {
                 (false, false) => Verdict::Ask,
             };
         }
-        let agreed = |mac: &Mac| self.acts_alone_on(*mac) || (self.acts() && before.contains(mac));
+        let agreed =
+            |mac: &Mac| !released.contains(mac) && (self.acts_alone_on(*mac) || (self.acts() && before.contains(mac)));
         let devices: Vec<Mac> = others.iter().filter(|s| confident(s)).map(|s| s.mac).filter(agreed).collect();
         if devices.is_empty() { Verdict::Ask } else { Verdict::Act(devices) }
     }

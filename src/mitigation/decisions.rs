@@ -15,9 +15,8 @@ impl Ledger {
             return;
         }
         let before: &[Mac] = m.inherited.as_ref().map_or(&[], |(_, devices)| devices);
-        match self.policy.judge(&m.suspects, before) {
-            Verdict::Act(mut devices) => {
-                devices.retain(|mac| !m.released.contains(mac));
+        match self.policy.judge(&m.suspects, before, &m.released) {
+            Verdict::Act(devices) => {
                 let inherited =
                     m.inherited.clone().filter(|(_, approved)| devices.iter().all(|d| approved.contains(d)));
                 let decision = inherited.map_or_else(|| decided_by("policy", None, now), |(decision, _)| decision);
@@ -48,9 +47,10 @@ impl Ledger {
     }
 
     /// Ends what is in force at once, but keeps the entry for the provider to read (RFC 9132 section 4.4.4: no
-    /// terminating period where the server itself withdraws).
+    /// terminating period where the server itself withdraws). What the client has withdrawn itself is gone.
     pub(super) fn finish(&mut self, id: Id, state: State, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
+        let nobody_waits = m.state == State::Terminating;
         m.state = state;
         m.verified = false;
         m.asked = None;
@@ -58,6 +58,9 @@ impl Ledger {
         self.outbox.note(m, happened, Some(&decision.by), decision.comment.as_deref(), now);
         m.decision = Some(decision);
         self.outbox.decided(m);
+        if nobody_waits {
+            self.remove(id, Happened::Expired, now);
+        }
     }
 
     /// Brings a decided mitigation in line with a changed policy.
@@ -76,16 +79,16 @@ impl Ledger {
         }
         let exempt: Vec<Mac> = m.chosen.iter().copied().filter(|mac| self.policy.exempts(*mac)).collect();
         for mac in exempt {
-            self.let_go(id, mac, decided_by("policy", None, now), now);
+            self.let_go(id, mac, State::Rejected, decided_by("policy", None, now), now);
         }
     }
 
-    /// Takes one device out of what a mitigation does; without any other device it is withdrawn.
-    pub(super) fn let_go(&mut self, id: Id, mac: Mac, decision: Decision, now: Now) {
+    /// Takes one device out of what a mitigation does; without any other device it ends in the state `end`.
+    pub(super) fn let_go(&mut self, id: Id, mac: Mac, end: State, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         m.released.push(mac);
         if m.chosen == [mac] {
-            return self.finish(id, State::Withdrawn, decision, now);
+            return self.finish(id, end, decision, now);
         }
         m.chosen.retain(|chosen| *chosen != mac);
         self.outbox.decided(m);

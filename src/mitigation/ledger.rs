@@ -20,6 +20,9 @@ use crate::time::Now;
 /// How long nothing matches before the attack counts as stopped.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// The longest lifetime but an indefinite one: an uint32 of seconds (RFC 9132 section 5.3).
+pub(super) const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// An accepted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -124,8 +127,15 @@ impl Ledger {
         self.outbox.persist();
     }
 
-    /// The router's own Ethernet addresses: never a device.
-    pub fn set_router(&mut self, addresses: BTreeSet<Mac>) {
+    /// The router's own Ethernet addresses: never a device, and let go at once if one was taken for it.
+    pub fn set_router(&mut self, addresses: BTreeSet<Mac>, now: Now) {
+        for m in self.mitigations.values_mut() {
+            m.suspects.retain(|suspect| !addresses.contains(&suspect.mac));
+        }
+        for mac in &addresses {
+            // Nothing in force against it is how it should be.
+            let _ = self.release(*mac, "policy", now);
+        }
         self.router = addresses;
     }
 
@@ -149,7 +159,7 @@ impl Ledger {
         if self.all().any(|m| m.client.cuid == client.cuid && m.client.peer != client.peer) {
             return Err(Refusal::CuidTaken);
         }
-        let lifetime = lifetime.unwrap_or(Duration::MAX).min(self.policy.max_lifetime);
+        let lifetime = lifetime.unwrap_or(LONGEST).min(self.policy.max_lifetime).min(LONGEST);
         match self.find(client, mid).map(Mitigation::id) {
             Some(id) => self.refresh(id, scope, lifetime, efficacy, now),
             None if efficacy => Err(Refusal::Unmatched),
@@ -222,6 +232,9 @@ impl Ledger {
             Err(reason) if m.detail.as_ref() == Some(&reason) => return,
             Err(reason) => {
                 m.verified = false;
+                if m.state == State::Stopped {
+                    m.state = State::Active;
+                }
                 self.outbox.note(m, Happened::Failed, None, Some(&reason), now);
                 m.detail = Some(reason);
             }
@@ -363,10 +376,12 @@ impl Ledger {
             }
             self.remove(old, Happened::Superseded, now);
         }
+        m.grant(lifetime, now);
+        let grant = Grant { id, created: true, lifetime: m.granted };
         self.outbox.record(&m, Happened::Requested, now);
         self.mitigations.insert(id, m);
         self.outbox.events.push_back(Event::Search(id));
-        Ok(Grant { id, created: true, lifetime })
+        Ok(grant)
     }
 
     /// The client's requests that give way to a new one. One it has withdrawn does so whatever its `mid`.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use minicbor::{Decode, Encode};
+
 use super::consent::Action;
 use super::tally::Tally;
 use crate::scope::Scope;
@@ -10,10 +12,10 @@ use crate::source::flow::Traffic;
 use crate::time::Now;
 
 /// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
-const TERMINATING: Duration = Duration::from_secs(120);
+pub(super) const TERMINATING: Duration = Duration::from_secs(120);
 
 /// The longest such period, reached by doubling when the client asks again meanwhile (RFC 9132 section 4.4.4).
-const TERMINATING_MAX: Duration = Duration::from_secs(300);
+pub(super) const TERMINATING_MAX: Duration = Duration::from_secs(300);
 
 /// Most suspects remembered of one request; the least likely give way.
 const MAX_SUSPECTS: usize = 64;
@@ -23,32 +25,44 @@ const MAX_SUSPECTS: usize = 64;
 pub struct Id(pub u32);
 
 /// Who asks: the peer as authenticated, and its name for itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
 pub struct Client {
     /// The configured peer.
+    #[n(0)]
     pub peer: String,
     /// The `cuid` of its requests.
+    #[n(1)]
     pub cuid: String,
 }
 
 /// Where a mitigation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
 pub enum State {
     /// Waits for consent.
+    #[n(0)]
     Pending,
     /// No device found yet.
+    #[n(1)]
     Searching,
     /// Decided upon; in force as soon as it is [verified](Mitigation::verified).
+    #[n(2)]
     Active,
     /// In force, but nothing has matched for a while.
+    #[n(3)]
     Stopped,
     /// Withdrawn by the client, in force for a little longer.
+    #[n(4)]
     Terminating,
     /// Judged to concern legitimate traffic.
+    #[n(5)]
     Rejected,
     /// Ended by the router.
+    #[n(6)]
     Withdrawn,
     /// Over.
+    #[n(7)]
     Expired,
 }
 
@@ -91,14 +105,18 @@ pub enum Status {
     Withdrawn = 7,
 }
 
-/// Who decided about a mitigation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who decided about a mitigation or a device.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Decision {
     /// A user, or `policy` or `timeout`.
+    #[n(0)]
     pub by: String,
     /// Seconds since 1970.
+    #[n(1)]
     pub at: u64,
     /// In their words.
+    #[n(2)]
     pub comment: Option<String>,
 }
 

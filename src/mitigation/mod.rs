@@ -10,6 +10,7 @@ mod ledger;
 mod lifecycle;
 mod outbox;
 mod overlap;
+mod restart;
 mod tally;
 
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};

@@ -12,7 +12,7 @@ use crate::time::Now;
 pub enum Event {
     /// Find out who is meant and call [`Ledger::attributed`].
     Search(Id),
-    /// The mitigation has changed in what is told to the provider or shown to the administrator.
+    /// The mitigation has changed in what is told to the provider or shown to the administrator; it may be gone by now.
     Changed(Id),
     /// The mitigation is no more. As it was at its end: observers get its last status (6), then 4.04.
     Gone(Box<Mitigation>),
@@ -56,10 +56,11 @@ impl Outbox {
         self.note(m, event, None, None, now);
     }
 
-    /// A line of history about `m`; about a device too where only one is chosen.
+    /// A line of history about `m`; about a device too where only one is meant.
     pub(super) fn note(&mut self, m: &Mitigation, event: Happened, by: Option<&str>, comment: Option<&str>, now: Now) {
-        let mac = match m.chosen.as_slice() {
-            [only] => Some(*only),
+        let mac = match (m.chosen.as_slice(), m.suspects.as_slice()) {
+            ([only], _) => Some(*only),
+            ([], [only]) => Some(only.mac),
             _ => None,
         };
         self.history.push(Entry {
