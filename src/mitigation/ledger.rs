@@ -367,8 +367,7 @@ impl Ledger {
             let first = ends.into_iter().min().unwrap_or(now.instant);
             return Err(Refusal::Full { retry: first.saturating_duration_since(now.instant) });
         }
-        let id = self.next;
-        self.next = Id(id.0.wrapping_add(1));
+        let id = self.unused_id();
         let mut m = Mitigation::new(id, client.clone(), mid, scope.clone(), lifetime, self.policy.action, now);
         for old in superseded {
             if let Some(old) = self.mitigations.get(&old) {
@@ -382,6 +381,16 @@ impl Ledger {
         self.mitigations.insert(id, m);
         self.outbox.events.push_back(Event::Search(id));
         Ok(grant)
+    }
+
+    /// Numbers start again after the last one, past those in use.
+    fn unused_id(&mut self) -> Id {
+        while self.mitigations.contains_key(&self.next) {
+            self.next = Id(self.next.0.wrapping_add(1));
+        }
+        let id = self.next;
+        self.next = Id(id.0.wrapping_add(1));
+        id
     }
 
     /// The client's requests that give way to a new one. One it has withdrawn does so whatever its `mid`.
