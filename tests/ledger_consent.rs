@@ -137,8 +137,10 @@ fn a_rejection_is_told_until_the_lifetime_ends() {
 fn rejecting_what_is_in_force_unblocks_at_once() {
     let mut house = House::new(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
+    house.ledger.enforced(id, Err("flows remain".into()), house.now);
     house.ledger.reject(id, None, "root", house.now).unwrap();
     assert!(house.blocked().is_empty());
+    assert_eq!(house.m(id).detail(), None, "why it was not in force is of no concern any more");
     assert!(house.m(id).legitimate());
 }
 
@@ -311,12 +313,14 @@ fn new_rules_apply_at_once() {
     assert!(house.m(pending).legitimate());
     let mut house = House::new(policy(Consent::Auto));
     let active = house.in_force(1, &attack(), CAMERA);
+    house.ledger.enforced(active, Err("flows remain".into()), house.now);
     house.in_force(2, &other_attack(1), TV);
     house.delete(2);
     house.ledger.quarantine(LAPTOP, None, None, "root", house.now).unwrap();
     house.ledger.set_policy(policy(Consent::Observe), house.now);
     assert_eq!((house.blocked(), house.quarantined()), (vec![], vec![LAPTOP]));
     assert_eq!((house.state(active), house.status(active)), (State::Pending, 1));
+    assert_eq!(house.m(active).detail(), None);
     assert!(house.ledger.find(&isp(), 2).is_none());
     house.ledger.set_policy(policy(Consent::Auto), house.now);
     assert_eq!(house.blocked(), [CAMERA]);

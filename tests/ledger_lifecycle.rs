@@ -278,6 +278,19 @@ fn a_quiet_attack_has_stopped_until_it_returns() {
     assert_eq!(house.status(id), 1);
 }
 
+/// Proves SC-4.4.2-12: an attack that was over before the block began.
+#[test]
+fn what_never_matches_has_stopped() {
+    let mut house = house();
+    let id = house.in_force(1, &attack(), CAMERA);
+    house.pass(seconds(59));
+    house.ledger.counted(id, packets(0), house.now);
+    assert_eq!(house.status(id), 2);
+    house.pass(seconds(1));
+    house.ledger.counted(id, packets(0), house.now);
+    assert_eq!(house.status(id), 3);
+}
+
 /// Proves SC-4.4.2-12: what was never in force can't have stopped.
 #[test]
 fn silence_before_the_block_is_no_end() {

@@ -54,6 +54,7 @@ impl Ledger {
         m.state = state;
         m.verified = false;
         m.asked = None;
+        m.detail = None;
         let happened = if state == State::Rejected { Happened::Rejected } else { Happened::Withdrawn };
         self.outbox.note(m, happened, Some(&decision.by), decision.comment.as_deref(), now);
         m.decision = Some(decision);
@@ -72,6 +73,7 @@ impl Ledger {
             }
             m.state = State::Searching;
             m.verified = false;
+            m.detail = None;
             m.chosen.clear();
             m.decision = None;
             self.outbox.changed(id);

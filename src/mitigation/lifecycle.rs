@@ -350,7 +350,6 @@ impl Mitigation {
         if changed {
             self.state = State::Active;
             self.verified = false;
-            self.detail = None;
             self.asked = None;
         }
         changed
