@@ -1,4 +1,7 @@
 //! The DOTS Signal Channel Call Home (RFC 9066) for home routers.
+pub mod enforce;
+pub mod mitigation;
 pub mod scope;
 pub mod source;
+pub mod store;
 pub mod time;

@@ -1,0 +1,132 @@
+//! What the administrator orders.
+
+use std::time::Duration;
+
+use super::consent::{Action, Denied};
+use super::decisions::decided_by;
+use super::history::Happened;
+use super::ledger::{Ledger, Standing};
+use super::lifecycle::{Id, State};
+use crate::source::device::Mac;
+use crate::time::Now;
+
+/// Characters kept of a comment.
+const COMMENT: usize = 256;
+
+impl Ledger {
+    /// Consents to act on `devices`; if none are named, on the only suspect or on all of them if all are surely meant.
+    /// On a mitigation already in force the devices are added. `lifetime`, never zero, bounds what
+    /// the provider was granted, now and at every refresh.
+    ///
+    /// # Errors
+    /// See [`Denied`]. Nothing has changed then.
+    pub fn approve(
+        &mut self,
+        id: Id,
+        action: Option<Action>,
+        devices: &[Mac],
+        lifetime: Option<Duration>,
+        by: &str,
+        now: Now,
+    ) -> Result<(), Denied> {
+        let m = self.mitigations.get_mut(&id).ok_or(Denied::NoSuchMitigation)?;
+        let open = matches!(m.state, State::Pending | State::Active | State::Stopped);
+        if !open || !self.policy.acts() {
+            return Err(Denied::NotInThisState);
+        }
+        let devices = self.policy.pick(&m.suspects, devices)?;
+        m.released.retain(|mac| !devices.contains(mac));
+        if let Some(limit) = lifetime.and_then(|lifetime| now.instant.checked_add(lifetime)) {
+            m.limit = Some(limit);
+            m.ends = m.ends.min(limit);
+            self.outbox.decided(m);
+        }
+        self.act(id, &devices, action, decided_by(by, None, now), now);
+        Ok(())
+    }
+
+    /// Judges the request to concern legitimate traffic: nothing is done, and the provider is told so.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub fn reject(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
+        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
+            State::Pending | State::Searching | State::Active | State::Stopped => {
+                self.finish(id, State::Rejected, decided_by(by, brief(comment), now), now);
+                Ok(())
+            }
+            _ => Err(Denied::NotInThisState),
+        }
+    }
+
+    /// Ends the mitigation at once. The provider is told; where it had withdrawn the request itself, nothing remains.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub fn withdraw(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
+        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
+            State::Pending | State::Searching | State::Active | State::Stopped | State::Terminating => {
+                self.finish(id, State::Withdrawn, decided_by(by, brief(comment), now), now);
+                Ok(())
+            }
+            _ => Err(Denied::NotInThisState),
+        }
+    }
+
+    /// Quarantines a device whatever any mitigation says; without a lifetime until it is released.
+    ///
+    /// # Errors
+    /// The router itself and exempt devices can't be quarantined.
+    pub fn quarantine(
+        &mut self,
+        mac: Mac,
+        lifetime: Option<Duration>,
+        comment: Option<&str>,
+        by: &str,
+        now: Now,
+    ) -> Result<(), Denied> {
+        if self.router.contains(&mac) {
+            return Err(Denied::NoSuchDevice);
+        }
+        if self.policy.exempts(mac) {
+            return Err(Denied::Exempt);
+        }
+        let decision = decided_by(by, brief(comment), now);
+        self.outbox.note_device(mac, Happened::Quarantined, &decision);
+        let ends = lifetime.and_then(|lifetime| now.instant.checked_add(lifetime));
+        self.standing.insert(mac, Standing { ends, decision });
+        self.outbox.enforce();
+        self.outbox.persist();
+        Ok(())
+    }
+
+    /// Ends everything that is in force against a device. A mitigation that was about it alone is withdrawn.
+    ///
+    /// # Errors
+    /// [`Denied::NotInThisState`]: nothing is in force against it.
+    pub fn release(&mut self, mac: Mac, by: &str, now: Now) -> Result<(), Denied> {
+        let concerned = self.all().filter(|m| m.state.in_force() && m.chosen.contains(&mac));
+        let concerned: Vec<Id> = concerned.map(|m| m.id).collect();
+        if self.standing.remove(&mac).is_none() && concerned.is_empty() {
+            return Err(Denied::NotInThisState);
+        }
+        let decision = decided_by(by, None, now);
+        self.outbox.note_device(mac, Happened::Released, &decision);
+        for id in concerned {
+            self.let_go(id, mac, State::Withdrawn, decision.clone(), now);
+        }
+        self.outbox.enforce();
+        self.outbox.persist();
+        Ok(())
+    }
+
+    /// The administrator's own quarantine of the device, if there is one.
+    pub fn standing(&self, mac: Mac) -> Option<&Standing> {
+        self.standing.get(&mac)
+    }
+}
+
+/// As much of a comment as is kept.
+fn brief(comment: Option<&str>) -> Option<String> {
+    comment.map(|comment| comment.chars().take(COMMENT).collect())
+}

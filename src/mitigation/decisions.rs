@@ -1,0 +1,115 @@
+//! What follows from suspects, policy and the administrator's answers.
+
+use super::consent::{Action, TimeoutAction, Verdict, confident};
+use super::history::Happened;
+use super::ledger::Ledger;
+use super::lifecycle::{Decision, Id, State};
+use crate::source::device::Mac;
+use crate::time::Now;
+
+impl Ledger {
+    /// Draws the consequences of what is known about the suspects now.
+    pub(super) fn consider(&mut self, id: Id, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed) else { return };
+        if !matches!(m.state, State::Searching | State::Pending | State::Active | State::Stopped) {
+            return;
+        }
+        let before: &[Mac] = m.inherited.as_ref().map_or(&[], |(_, devices)| devices);
+        match self.policy.judge(&m.suspects, before, &m.released) {
+            Verdict::Act(devices) => {
+                let inherited =
+                    m.inherited.clone().filter(|(_, approved)| devices.iter().all(|d| approved.contains(d)));
+                let decision = inherited.map_or_else(|| decided_by("policy", None, now), |(decision, _)| decision);
+                self.act(id, &devices, None, decision, now);
+            }
+            Verdict::Ask if m.state == State::Searching => {
+                m.state = State::Pending;
+                m.asked = Some(now.instant);
+                self.outbox.record(m, Happened::Pending, now);
+                self.outbox.changed(id);
+            }
+            Verdict::Legitimate if !m.state.in_force() => {
+                self.finish(id, State::Rejected, decided_by("policy", None, now), now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Acts on `devices` from now on; the first decision about a mitigation is the one shown.
+    pub(super) fn act(&mut self, id: Id, devices: &[Mac], action: Option<Action>, decision: Decision, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        if devices.is_empty() || !m.act_on(devices, action.unwrap_or(m.action)) {
+            return;
+        }
+        self.outbox.note(m, Happened::Approved, Some(&decision.by), decision.comment.as_deref(), now);
+        m.decision.get_or_insert(decision);
+        self.outbox.decided(m);
+    }
+
+    /// Ends what is in force at once, but keeps the entry for the provider to read (RFC 9132 section 4.4.4: no
+    /// terminating period where the server itself withdraws). What the client has withdrawn itself is gone.
+    pub(super) fn finish(&mut self, id: Id, state: State, decision: Decision, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        let nobody_waits = m.state == State::Terminating;
+        m.state = state;
+        m.verified = false;
+        m.asked = None;
+        m.detail = None;
+        let happened = if state == State::Rejected { Happened::Rejected } else { Happened::Withdrawn };
+        self.outbox.note(m, happened, Some(&decision.by), decision.comment.as_deref(), now);
+        m.decision = Some(decision);
+        self.outbox.decided(m);
+        if nobody_waits {
+            self.remove(id, Happened::Expired, now);
+        }
+    }
+
+    /// Brings a decided mitigation in line with a changed policy.
+    pub(super) fn submit(&mut self, id: Id, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state.in_force()) else { return };
+        if !self.policy.acts() {
+            if m.state == State::Terminating {
+                return self.remove(id, Happened::Expired, now);
+            }
+            m.state = State::Searching;
+            m.verified = false;
+            m.detail = None;
+            m.chosen.clear();
+            m.decision = None;
+            self.outbox.changed(id);
+            return;
+        }
+        let exempt: Vec<Mac> = m.chosen.iter().copied().filter(|mac| self.policy.exempts(*mac)).collect();
+        for mac in exempt {
+            self.let_go(id, mac, State::Rejected, decided_by("policy", None, now), now);
+        }
+    }
+
+    /// Takes one device out of what a mitigation does; without any other device it ends in the state `end`.
+    pub(super) fn let_go(&mut self, id: Id, mac: Mac, end: State, decision: Decision, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        m.released.push(mac);
+        if m.chosen == [mac] {
+            return self.finish(id, end, decision, now);
+        }
+        m.chosen.retain(|chosen| *chosen != mac);
+        self.outbox.decided(m);
+    }
+
+    pub(super) fn answer_for_administrator(&mut self, id: Id, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        m.asked = None;
+        let sure = m.suspects.iter().filter(|s| confident(s) && !self.policy.exempts(s.mac));
+        let devices: Vec<Mac> = sure.map(|s| s.mac).collect();
+        let decision = decided_by("timeout", None, now);
+        match self.policy.timeout_action {
+            TimeoutAction::Approve => self.act(id, &devices, None, decision, now),
+            TimeoutAction::Reject => self.finish(id, State::Rejected, decision, now),
+            TimeoutAction::Ignore => {}
+        }
+    }
+}
+
+pub(super) fn decided_by(by: &str, comment: Option<String>, now: Now) -> Decision {
+    Decision { by: by.to_owned(), at: now.unix, comment }
+}

@@ -1,0 +1,97 @@
+//! What happened lately, for the administrator: a bounded ring in memory.
+
+use std::collections::VecDeque;
+
+use super::lifecycle::Id;
+use crate::source::device::Mac;
+
+/// Entries kept; the oldest gives way.
+const CAPACITY: usize = 256;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A request came in.
+    Requested,
+    /// Somebody has to decide about it.
+    Pending,
+    /// An action was decided, by a person or by policy.
+    Approved,
+    /// The request was judged to concern legitimate traffic.
+    Rejected,
+    /// The router ended the mitigation.
+    Withdrawn,
+    /// The mitigation was seen to be in force.
+    Enforced,
+    /// It could not be put in force; the comment says why.
+    Failed,
+    /// Nothing has matched for a while.
+    Stopped,
+    /// Traffic matches again.
+    Resumed,
+    /// The provider withdrew the request.
+    Terminating,
+    /// The mitigation ended.
+    Expired,
+    /// A newer request of the same client took its place.
+    Superseded,
+    /// A device was quarantined.
+    Quarantined,
+    /// Whatever was in force against a device ended.
+    Released,
+}
+
+impl Happened {
+    /// The word shown in `history`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
+            Self::Enforced => "enforced",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Resumed => "resumed",
+            Self::Terminating => "terminating",
+            Self::Expired => "expired",
+            Self::Superseded => "superseded",
+            Self::Quarantined => "quarantined",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// One entry of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Seconds since 1970.
+    pub time: u64,
+    /// What.
+    pub event: Happened,
+    /// The mitigation, where it is about one.
+    pub id: Option<Id>,
+    /// The provider who asked.
+    pub peer: Option<String>,
+    /// The device, where it is about a single one.
+    pub mac: Option<Mac>,
+    /// Who did it.
+    pub by: Option<String>,
+    /// In their words, or the reason.
+    pub comment: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct History(VecDeque<Entry>);
+
+impl History {
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.0.truncate(CAPACITY - 1);
+        self.0.push_front(entry);
+    }
+
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,446 @@
+//! The book of all mitigations: what clients ask, what the search finds, what enforcement tells, and the passing of time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use super::consent::{Action, Policy, TimeoutAction};
+use super::history::{Entry, Happened};
+use super::lifecycle::{Client, Decision, Id, Mitigation, State};
+use super::outbox::{Event, Outbox};
+use super::overlap::{same_targets, shared_targets};
+use crate::enforce::ruleset::{Block, Desired, Quarantined};
+use crate::scope::Scope;
+use crate::source::device::{Mac, Suspect};
+use crate::source::flow::Traffic;
+use crate::time::Now;
+
+/// How long nothing matches before the attack counts as stopped.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The longest lifetime but an indefinite one: an uint32 of seconds (RFC 9132 section 5.3).
+pub(super) const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// An accepted request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The mitigation it opened or refreshed.
+    pub id: Id,
+    /// Whether it is new (2.01) rather than refreshed (2.04).
+    pub created: bool,
+    /// The lifetime granted.
+    pub lifetime: Duration,
+}
+
+/// Why a request is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The `mid` is known with other parameters; it stands as before (4.00).
+    ScopeChanged,
+    /// A request with a higher `mid` speaks of the same attack (4.09, conflict-cause 1).
+    Overlaps {
+        /// The higher `mid`.
+        mid: u32,
+        /// The target prefixes both speak of.
+        prefixes: Vec<IpNet>,
+    },
+    /// The `cuid` is another peer's (4.09, conflict-cause 3).
+    CuidTaken,
+    /// The peer has as many requests as it may (5.03).
+    Full {
+        /// When the first of them ends by itself.
+        retry: Duration,
+    },
+    /// An efficacy update about nothing known; to be ignored silently (RFC 9132 section 4.4.3).
+    Unmatched,
+    /// The request has been judged to concern legitimate traffic (4.09, conflict-cause 4).
+    Legitimate,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ScopeChanged => f.write_str("parameters differ from the request with this mid"),
+            Self::Overlaps { mid, .. } => write!(f, "overlaps with mid {mid}"),
+            Self::CuidTaken => f.write_str("cuid in use by another client"),
+            Self::Full { .. } => f.write_str("too many mitigations"),
+            Self::Unmatched => f.write_str("no such mitigation"),
+            Self::Legitimate => f.write_str("legitimate traffic"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The administrator's own quarantine of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// When it ends; nothing: when released.
+    pub ends: Option<Instant>,
+    /// Who ordered it, when and why.
+    pub decision: Decision,
+}
+
+/// All mitigations, and the rules they live by.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(super) policy: Policy,
+    pub(super) router: BTreeSet<Mac>,
+    pub(super) mitigations: BTreeMap<Id, Mitigation>,
+    pub(super) standing: BTreeMap<Mac, Standing>,
+    pub(super) next: Id,
+    pub(super) outbox: Outbox,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            router: BTreeSet::new(),
+            mitigations: BTreeMap::new(),
+            standing: BTreeMap::new(),
+            next: Id(1),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// The rules in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Changes the rules. Open questions are judged anew; devices that are exempt now are let go; under `observe`
+    /// nothing stays in force but the administrator's own quarantines. Lifetimes already granted stand.
+    pub fn set_policy(&mut self, policy: Policy, now: Now) {
+        self.policy = policy;
+        let policy = &self.policy;
+        self.standing.retain(|mac, _| !policy.exempts(*mac));
+        let ids: Vec<Id> = self.mitigations.keys().copied().collect();
+        for id in ids {
+            self.submit(id, now);
+            self.consider(id, now);
+        }
+        self.outbox.enforce();
+        self.outbox.persist();
+    }
+
+    /// The router's own Ethernet addresses: never a device, and let go at once if one was taken for it.
+    pub fn set_router(&mut self, addresses: BTreeSet<Mac>, now: Now) {
+        for m in self.mitigations.values_mut() {
+            m.suspects.retain(|suspect| !addresses.contains(&suspect.mac));
+        }
+        for mac in &addresses {
+            // Nothing in force against it is how it should be.
+            let _ = self.release(*mac, "policy", now);
+        }
+        self.router = addresses;
+    }
+
+    /// A request (PUT). `lifetime` is never zero; without one it is indefinite. `efficacy`: it bears If-Match.
+    ///
+    /// A new request is searched for first ([`Event::Search`]); until [`Mitigation::assessed`] nothing is said of it. If
+    /// it then is [`Mitigation::legitimate`] and not yet answered, it is to be refused so, and deleted.
+    ///
+    /// # Errors
+    /// See [`Refusal`]. Nothing has changed then.
+    pub fn put(
+        &mut self,
+        client: &Client,
+        mid: u32,
+        scope: &Scope,
+        lifetime: Option<Duration>,
+        efficacy: bool,
+        now: Now,
+    ) -> Result<Grant, Refusal> {
+        self.handle_timeout(now);
+        if self.all().any(|m| m.client.cuid == client.cuid && m.client.peer != client.peer) {
+            return Err(Refusal::CuidTaken);
+        }
+        let lifetime = lifetime.unwrap_or(LONGEST).min(self.policy.max_lifetime).min(LONGEST);
+        match self.find(client, mid).map(Mitigation::id) {
+            Some(id) => self.refresh(id, scope, lifetime, efficacy, now),
+            None if efficacy => Err(Refusal::Unmatched),
+            None => self.open(client, mid, scope, lifetime, now),
+        }
+    }
+
+    /// A withdrawal (DELETE): what is in force goes on for a little while, anything else is gone at once. An unknown
+    /// `mid` is fine (RFC 9132 section 4.4.4).
+    pub fn delete(&mut self, client: &Client, mid: u32, now: Now) {
+        let Some(id) = self.find(client, mid).map(Mitigation::id) else { return };
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        match m.state {
+            State::Terminating => {}
+            State::Active | State::Stopped => {
+                m.terminate(now);
+                self.outbox.decided(m);
+                self.outbox.record(m, Happened::Terminating, now);
+            }
+            _ => self.remove(id, Happened::Expired, now),
+        }
+    }
+
+    /// The client's request with this `mid`.
+    pub fn find(&self, client: &Client, mid: u32) -> Option<&Mitigation> {
+        self.all().find(|m| m.mid == mid && m.client == *client)
+    }
+
+    /// All requests of a client, oldest first.
+    pub fn of_client<'a, 'c>(&'a self, client: &'c Client) -> impl Iterator<Item = &'a Mitigation> + use<'a, 'c> {
+        self.all().filter(move |m| m.client == *client)
+    }
+
+    /// The mitigation with this number.
+    pub fn get(&self, id: Id) -> Option<&Mitigation> {
+        self.mitigations.get(&id)
+    }
+
+    /// All mitigations, oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &Mitigation> {
+        self.mitigations.values()
+    }
+
+    /// What the search found, perhaps nothing; may come again whenever there is more.
+    pub fn attributed(&mut self, id: Id, mut suspects: Vec<Suspect>, now: Now) {
+        suspects.retain(|suspect| !self.router.contains(&suspect.mac));
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        let fresh = !m.assessed;
+        let before = m.suspects.clone();
+        m.assessed = true;
+        m.learn(suspects);
+        if fresh || m.suspects != before {
+            self.outbox.changed(id);
+        }
+        self.consider(id, now);
+    }
+
+    /// Enforcement has seen the mitigation in force as it stands, or says why it isn't.
+    pub fn enforced(&mut self, id: Id, outcome: Result<(), String>, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state.in_force()) else { return };
+        match outcome {
+            Ok(()) if m.verified => return,
+            Ok(()) => {
+                m.verified = true;
+                m.started.get_or_insert(now.unix);
+                m.tally.begin(now.instant);
+                m.detail = None;
+                self.outbox.record(m, Happened::Enforced, now);
+            }
+            Err(reason) if m.detail.as_ref() == Some(&reason) => return,
+            Err(reason) => {
+                m.verified = false;
+                if m.state == State::Stopped {
+                    m.state = State::Active;
+                }
+                self.outbox.note(m, Happened::Failed, None, Some(&reason), now);
+                m.detail = Some(reason);
+            }
+        }
+        self.outbox.changed(id);
+    }
+
+    /// The mitigation's counters read back: totals since the rules were made, which may be anew.
+    pub fn counted(&mut self, id: Id, total: Traffic, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        let matched = m.tally.count(total, now.instant);
+        match m.state {
+            State::Stopped if matched => {
+                m.state = State::Active;
+                self.outbox.record(m, Happened::Resumed, now);
+            }
+            State::Active if m.verified && m.tally.quiet(now.instant) >= QUIET => {
+                m.state = State::Stopped;
+                self.outbox.record(m, Happened::Stopped, now);
+            }
+            _ => return,
+        }
+        self.outbox.changed(id);
+    }
+
+    /// What must be in force now. A device may be quarantined for several reasons at once.
+    pub fn desired(&self, now: Now) -> Desired {
+        let mut desired = Desired::default();
+        for m in self.all().filter(|m| m.state.in_force()) {
+            let (id, remaining) = (m.id.0, m.remaining(now));
+            match m.action {
+                Action::Block => {
+                    desired.blocks.push(Block { id, scope: m.scope.clone(), devices: m.chosen.clone(), remaining });
+                }
+                Action::Quarantine => desired.quarantined.extend(m.chosen.iter().map(|mac| Quarantined {
+                    mac: *mac,
+                    id: Some(id),
+                    remaining: Some(remaining),
+                })),
+            }
+        }
+        desired.quarantined.extend(self.standing.iter().map(|(mac, standing)| Quarantined {
+            mac: *mac,
+            id: None,
+            remaining: standing.ends.map(|ends| ends.saturating_duration_since(now.instant)),
+        }));
+        desired
+    }
+
+    /// What happened lately, newest first.
+    pub fn history(&self) -> impl Iterator<Item = &Entry> {
+        self.outbox.history.newest_first()
+    }
+
+    /// Rises whenever something has been decided that must survive a restart.
+    pub fn generation(&self) -> u32 {
+        self.outbox.generation
+    }
+
+    /// The next thing to see to.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.outbox.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ends = self.all().map(|m| m.ends);
+        let answers = self.all().filter_map(|m| self.answer_due(m));
+        ends.chain(answers).chain(self.standing.values().filter_map(|s| s.ends)).min()
+    }
+
+    /// Ends what has lived long enough, and stops waiting for answers that don't come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let over: Vec<Id> = self.all().filter(|m| m.ends <= now.instant).map(|m| m.id).collect();
+        for id in over {
+            self.remove(id, Happened::Expired, now);
+        }
+        let unanswered = |m: &&Mitigation| self.answer_due(m).is_some_and(|due| due <= now.instant);
+        let unanswered: Vec<Id> = self.all().filter(unanswered).map(|m| m.id).collect();
+        for id in unanswered {
+            self.answer_for_administrator(id, now);
+        }
+        let lasting = self.standing.len();
+        self.standing.retain(|_, standing| standing.ends.is_none_or(|ends| ends > now.instant));
+        if self.standing.len() != lasting {
+            self.outbox.enforce();
+            self.outbox.persist();
+        }
+    }
+
+    fn refresh(
+        &mut self,
+        id: Id,
+        scope: &Scope,
+        lifetime: Duration,
+        efficacy: bool,
+        now: Now,
+    ) -> Result<Grant, Refusal> {
+        let m = self.mitigations.get_mut(&id).ok_or(Refusal::Unmatched)?;
+        if m.scope != *scope {
+            return Err(Refusal::ScopeChanged);
+        }
+        match m.state {
+            State::Rejected => return Err(Refusal::Legitimate),
+            // It was overtaken by the client's own withdrawal.
+            State::Terminating if efficacy => return Err(Refusal::Unmatched),
+            State::Terminating => m.revive(now),
+            _ => {}
+        }
+        m.grant(lifetime, now);
+        if m.decision.is_some() {
+            self.outbox.decided(m);
+        } else {
+            self.outbox.changed(id);
+        }
+        Ok(Grant { id, created: false, lifetime: m.granted })
+    }
+
+    fn open(
+        &mut self,
+        client: &Client,
+        mid: u32,
+        scope: &Scope,
+        lifetime: Duration,
+        now: Now,
+    ) -> Result<Grant, Refusal> {
+        let superseded = self.superseded_by(client, mid, scope)?;
+        let ends: Vec<Instant> = self.all().filter(|m| m.client.peer == client.peer).map(|m| m.ends).collect();
+        if ends.len() - superseded.len() >= self.policy.max_mitigations {
+            let first = ends.into_iter().min().unwrap_or(now.instant);
+            return Err(Refusal::Full { retry: first.saturating_duration_since(now.instant) });
+        }
+        let id = self.unused_id();
+        let mut m = Mitigation::new(id, client.clone(), mid, scope.clone(), lifetime, self.policy.action, now);
+        for old in superseded {
+            if let Some(old) = self.mitigations.get(&old) {
+                succeed(&mut m, old);
+            }
+            self.remove(old, Happened::Superseded, now);
+        }
+        m.grant(lifetime, now);
+        let grant = Grant { id, created: true, lifetime: m.granted };
+        self.outbox.record(&m, Happened::Requested, now);
+        self.mitigations.insert(id, m);
+        self.outbox.events.push_back(Event::Search(id));
+        Ok(grant)
+    }
+
+    /// Numbers start again after the last one, past those in use.
+    fn unused_id(&mut self) -> Id {
+        while self.mitigations.contains_key(&self.next) {
+            self.next = Id(self.next.0.wrapping_add(1));
+        }
+        let id = self.next;
+        self.next = Id(id.0.wrapping_add(1));
+        id
+    }
+
+    /// The client's requests that give way to a new one. One it has withdrawn does so whatever its `mid`.
+    fn superseded_by(&self, client: &Client, mid: u32, scope: &Scope) -> Result<Vec<Id>, Refusal> {
+        let mut superseded = Vec::new();
+        let mut highest = None;
+        for m in self.of_client(client) {
+            let prefixes = shared_targets(&m.scope, scope);
+            if prefixes.is_empty() {
+                continue;
+            }
+            if m.mid < mid || m.state == State::Terminating {
+                superseded.push(m.id);
+            } else if highest.as_ref().is_none_or(|(mid, _)| m.mid > *mid) {
+                highest = Some((m.mid, prefixes));
+            }
+        }
+        match highest {
+            Some((mid, prefixes)) => Err(Refusal::Overlaps { mid, prefixes }),
+            None => Ok(superseded),
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: Id, happened: Happened, now: Now) {
+        let Some(mut m) = self.mitigations.remove(&id) else { return };
+        m.state = State::Expired;
+        m.verified = false;
+        if m.decision.is_some() {
+            self.outbox.enforce();
+            self.outbox.persist();
+        }
+        self.outbox.record(&m, happened, now);
+        self.outbox.events.push_back(Event::Gone(Box::new(m)));
+    }
+
+    fn answer_due(&self, m: &Mitigation) -> Option<Instant> {
+        let answers = self.policy.acts() && self.policy.timeout_action != TimeoutAction::Ignore;
+        let timeout = self.policy.consent_timeout.filter(|_| answers)?;
+        m.asked?.checked_add(timeout)
+    }
+}
+
+/// What a request takes over from the one it supersedes: the rising period, and consent given for the same targets.
+fn succeed(new: &mut Mitigation, old: &Mitigation) {
+    if old.state == State::Terminating {
+        new.period = new.period.max(old.longer_period());
+    }
+    if old.state.in_force() && same_targets(&old.scope, &new.scope) {
+        new.inherited = old.decision.clone().map(|decision| (decision, old.chosen.clone()));
+        new.action = old.action;
+        new.limit = old.limit;
+    }
+}

@@ -1,0 +1,357 @@
+//! One mitigation from request to end, and what the provider is told of it.
+
+use std::time::{Duration, Instant};
+
+use minicbor::{Decode, Encode};
+
+use super::consent::Action;
+use super::tally::Tally;
+use crate::scope::Scope;
+use crate::source::device::{Mac, Suspect};
+use crate::source::flow::Traffic;
+use crate::time::Now;
+
+/// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
+pub(super) const TERMINATING: Duration = Duration::from_secs(120);
+
+/// The longest such period, reached by doubling when the client asks again meanwhile (RFC 9132 section 4.4.4).
+pub(super) const TERMINATING_MAX: Duration = Duration::from_secs(300);
+
+/// Most suspects remembered of one request; the least likely give way.
+const MAX_SUSPECTS: usize = 64;
+
+/// The number under which the administrator knows a mitigation; counts up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(pub u32);
+
+/// Who asks: the peer as authenticated, and its name for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Client {
+    /// The configured peer.
+    #[n(0)]
+    pub peer: String,
+    /// The `cuid` of its requests.
+    #[n(1)]
+    pub cuid: String,
+}
+
+/// Where a mitigation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum State {
+    /// Waits for consent.
+    #[n(0)]
+    Pending,
+    /// No device found yet.
+    #[n(1)]
+    Searching,
+    /// Decided upon; in force as soon as it is [verified](Mitigation::verified).
+    #[n(2)]
+    Active,
+    /// In force, but nothing has matched for a while.
+    #[n(3)]
+    Stopped,
+    /// Withdrawn by the client, in force for a little longer.
+    #[n(4)]
+    Terminating,
+    /// Judged to concern legitimate traffic.
+    #[n(5)]
+    Rejected,
+    /// Ended by the router.
+    #[n(6)]
+    Withdrawn,
+    /// Over.
+    #[n(7)]
+    Expired,
+}
+
+impl State {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Searching => "searching",
+            Self::Active => "active",
+            Self::Stopped => "stopped",
+            Self::Terminating => "terminating",
+            Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether rules must stand for a mitigation in this state.
+    pub fn in_force(self) -> bool {
+        matches!(self, Self::Active | Self::Stopped | Self::Terminating)
+    }
+}
+
+/// What the provider is told (RFC 9132 table 3). The values 4 and 8 do not arise here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Set-up is in progress, or consent is awaited.
+    InProgress = 1,
+    /// The attack is being mitigated.
+    Mitigated = 2,
+    /// Nothing matches any more.
+    Stopped = 3,
+    /// The client has withdrawn the request; still in force.
+    Terminating = 5,
+    /// Over.
+    Terminated = 6,
+    /// The router has withdrawn the mitigation.
+    Withdrawn = 7,
+}
+
+/// Who decided about a mitigation or a device.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Decision {
+    /// A user, or `policy` or `timeout`.
+    #[n(0)]
+    pub by: String,
+    /// Seconds since 1970.
+    #[n(1)]
+    pub at: u64,
+    /// In their words.
+    #[n(2)]
+    pub comment: Option<String>,
+}
+
+/// One request of a client and what has become of it.
+#[derive(Clone, Debug)]
+pub struct Mitigation {
+    pub(super) id: Id,
+    pub(super) client: Client,
+    pub(super) mid: u32,
+    pub(super) state: State,
+    pub(super) scope: Scope,
+    pub(super) requested: u64,
+    pub(super) granted: Duration,
+    pub(super) ends: Instant,
+    /// The administrator's own bound on the lifetime; refreshes don't pass it.
+    pub(super) limit: Option<Instant>,
+    /// How long it will go on after a withdrawal.
+    pub(super) period: Duration,
+    pub(super) action: Action,
+    pub(super) suspects: Vec<Suspect>,
+    pub(super) chosen: Vec<Mac>,
+    /// Devices the administrator let go: policy must not choose them again.
+    pub(super) released: Vec<Mac>,
+    /// The approval of the request this one superseded, and for which devices.
+    pub(super) inherited: Option<(Decision, Vec<Mac>)>,
+    pub(super) decision: Option<Decision>,
+    /// Since when an answer is awaited that a timeout may replace.
+    pub(super) asked: Option<Instant>,
+    pub(super) tally: Tally,
+    pub(super) started: Option<u64>,
+    pub(super) verified: bool,
+    pub(super) detail: Option<String>,
+    pub(super) assessed: bool,
+}
+
+impl Mitigation {
+    pub(super) fn new(
+        id: Id,
+        client: Client,
+        mid: u32,
+        scope: Scope,
+        lifetime: Duration,
+        action: Action,
+        now: Now,
+    ) -> Self {
+        Self {
+            id,
+            client,
+            mid,
+            state: State::Searching,
+            scope,
+            requested: now.unix,
+            granted: lifetime,
+            ends: now.instant + lifetime,
+            limit: None,
+            period: TERMINATING,
+            action,
+            suspects: Vec::new(),
+            chosen: Vec::new(),
+            released: Vec::new(),
+            inherited: None,
+            decision: None,
+            asked: None,
+            tally: Tally::default(),
+            started: None,
+            verified: false,
+            detail: None,
+            assessed: false,
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Who asked.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client's identifier of the request.
+    pub fn mid(&self) -> u32 {
+        self.mid
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What was asked.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// When it was first asked, seconds since 1970.
+    pub fn requested(&self) -> u64 {
+        self.requested
+    }
+
+    /// The lifetime granted last.
+    pub fn granted(&self) -> Duration {
+        self.granted
+    }
+
+    /// What is left of the lifetime, or of the period after a withdrawal.
+    pub fn remaining(&self, now: Now) -> Duration {
+        self.ends.saturating_duration_since(now.instant)
+    }
+
+    /// What is, or would be, done.
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Who may be meant, most likely first.
+    pub fn suspects(&self) -> &[Suspect] {
+        &self.suspects
+    }
+
+    /// Whom the decision is about.
+    pub fn chosen(&self) -> &[Mac] {
+        &self.chosen
+    }
+
+    /// Who decided, if anybody has.
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+
+    /// What has been dropped since the start; never counts back.
+    pub fn dropped(&self) -> Traffic {
+        self.tally.dropped
+    }
+
+    /// What is being dropped, per second, between the last two readings.
+    pub fn rate(&self) -> Traffic {
+        self.tally.rate
+    }
+
+    /// What has been dropped per second over the full five-minute intervals since the start (RFC 9132 section 4.4.2).
+    pub fn average(&self) -> Traffic {
+        self.tally.average
+    }
+
+    /// When it was first seen to be in force, seconds since 1970 (mitigation-start).
+    pub fn started(&self) -> Option<u64> {
+        self.started
+    }
+
+    /// Whether it has been seen to be in force as it stands.
+    pub fn verified(&self) -> bool {
+        self.verified
+    }
+
+    /// Why it is not as it should be, in words.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// Whether the source network has been searched at least once.
+    pub fn assessed(&self) -> bool {
+        self.assessed
+    }
+
+    /// What the provider is told.
+    pub fn status(&self) -> Status {
+        match self.state {
+            State::Active if self.verified => Status::Mitigated,
+            State::Pending | State::Searching | State::Active => Status::InProgress,
+            State::Stopped => Status::Stopped,
+            State::Terminating => Status::Terminating,
+            State::Expired => Status::Terminated,
+            State::Rejected | State::Withdrawn => Status::Withdrawn,
+        }
+    }
+
+    /// Whether the provider is to be told conflict-cause 4, legitimate traffic (RFC 9066 section 5.3.1).
+    pub fn legitimate(&self) -> bool {
+        self.state == State::Rejected
+    }
+
+    /// Restarts the lifetime, within the administrator's bound.
+    pub(super) fn grant(&mut self, lifetime: Duration, now: Now) {
+        let bound = self.limit.map_or(lifetime, |limit| limit.saturating_duration_since(now.instant));
+        self.granted = lifetime.min(bound);
+        self.ends = now.instant + self.granted;
+    }
+
+    /// The client no longer wants it.
+    pub(super) fn terminate(&mut self, now: Now) {
+        self.state = State::Terminating;
+        self.grant(self.period, now);
+    }
+
+    /// The client wants it again after all: the next withdrawal takes longer.
+    pub(super) fn revive(&mut self, now: Now) {
+        self.state = State::Active;
+        self.period = self.longer_period();
+        self.tally.begin(now.instant);
+    }
+
+    pub(super) fn longer_period(&self) -> Duration {
+        (self.period * 2).min(TERMINATING_MAX)
+    }
+
+    /// Takes in what the search found. A search that finds less never weakens what is known.
+    pub(super) fn learn(&mut self, found: Vec<Suspect>) {
+        for suspect in found {
+            match self.suspects.iter_mut().find(|known| known.mac == suspect.mac) {
+                Some(known) if known.confidence > suspect.confidence => {}
+                Some(known) => *known = suspect,
+                None => self.suspects.push(suspect),
+            }
+        }
+        self.suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.confidence));
+        self.suspects.truncate(MAX_SUSPECTS);
+    }
+
+    /// Adds `devices` to those acted upon; what is in force has to be verified anew if that changes anything.
+    pub(super) fn act_on(&mut self, devices: &[Mac], action: Action) -> bool {
+        let before = (self.chosen.len(), self.action, self.state.in_force());
+        for mac in devices {
+            if !self.chosen.contains(mac) {
+                self.chosen.push(*mac);
+            }
+        }
+        self.action = action;
+        let changed = before != (self.chosen.len(), action, true);
+        if changed {
+            self.state = State::Active;
+            self.verified = false;
+            self.asked = None;
+        }
+        changed
+    }
+}

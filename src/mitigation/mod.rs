@@ -1,0 +1,20 @@
+//! The ledger: which requests stand, who consented to what, and what must therefore be in force.
+//!
+//! It decides and remembers; finding the device is [`crate::source`]'s work and blocking it [`crate::enforce`]'s.
+
+mod administrator;
+mod consent;
+mod decisions;
+mod history;
+mod ledger;
+mod lifecycle;
+mod outbox;
+mod overlap;
+mod restart;
+mod tally;
+
+pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
+pub use history::{Entry, Happened};
+pub use ledger::{Grant, Ledger, Refusal, Standing};
+pub use lifecycle::{Client, Decision, Id, Mitigation, State, Status};
+pub use outbox::Event;

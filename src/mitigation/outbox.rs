@@ -1,0 +1,89 @@
+//! What the ledger tells its owner.
+
+use std::collections::VecDeque;
+
+use super::history::{Entry, Happened, History};
+use super::lifecycle::{Decision, Id, Mitigation};
+use crate::source::device::Mac;
+use crate::time::Now;
+
+/// What the owner has to see to.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Find out who is meant and call [`Ledger::attributed`].
+    Search(Id),
+    /// The mitigation has changed in what is told to the provider or shown to the administrator; it may be gone by now.
+    Changed(Id),
+    /// The mitigation is no more. As it was at its end: observers get its last status (6), then 4.04.
+    Gone(Box<Mitigation>),
+    /// [`Ledger::desired`] has changed.
+    Enforce,
+}
+
+/// What the ledger tells: events to see to, the history, and that something is worth keeping.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub(super) events: VecDeque<Event>,
+    pub(super) history: History,
+    pub(super) generation: u32,
+}
+
+impl Outbox {
+    pub(super) fn changed(&mut self, id: Id) {
+        if !self.events.iter().any(|event| matches!(event, Event::Changed(known) if *known == id)) {
+            self.events.push_back(Event::Changed(id));
+        }
+    }
+
+    pub(super) fn enforce(&mut self) {
+        if !self.events.iter().any(|event| matches!(event, Event::Enforce)) {
+            self.events.push_back(Event::Enforce);
+        }
+    }
+
+    pub(super) fn persist(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// A decision about `m`, or what follows from it, is new.
+    pub(super) fn decided(&mut self, m: &Mitigation) {
+        self.changed(m.id);
+        self.enforce();
+        self.persist();
+    }
+
+    pub(super) fn record(&mut self, m: &Mitigation, event: Happened, now: Now) {
+        self.note(m, event, None, None, now);
+    }
+
+    /// A line of history about `m`; about a device too where only one is meant.
+    pub(super) fn note(&mut self, m: &Mitigation, event: Happened, by: Option<&str>, comment: Option<&str>, now: Now) {
+        let mac = match (m.chosen.as_slice(), m.suspects.as_slice()) {
+            ([only], _) => Some(*only),
+            ([], [only]) => Some(only.mac),
+            _ => None,
+        };
+        self.history.push(Entry {
+            time: now.unix,
+            event,
+            id: Some(m.id),
+            peer: Some(m.client.peer.clone()),
+            mac,
+            by: by.map(str::to_owned),
+            comment: comment.map(str::to_owned),
+        });
+    }
+
+    /// A line of history about a device alone.
+    pub(super) fn note_device(&mut self, mac: Mac, event: Happened, decision: &Decision) {
+        self.history.push(Entry {
+            time: decision.at,
+            event,
+            id: None,
+            peer: None,
+            mac: Some(mac),
+            by: Some(decision.by.clone()),
+            comment: decision.comment.clone(),
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! The ledger over a restart of the daemon or the router.
+
+use std::time::Duration;
+
+use super::ledger::{LONGEST, Ledger, Standing};
+use super::lifecycle::{Id, Mitigation, State, TERMINATING, TERMINATING_MAX};
+use super::outbox::Event;
+use super::tally::Tally;
+use crate::source::device::Suspect;
+use crate::store::{SavedMitigation, SavedQuarantine, Snapshot};
+use crate::time::Now;
+
+impl Ledger {
+    /// What has to be written whenever [`Ledger::generation`] has risen.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let quarantines = self.standing.iter().map(|(mac, standing)| SavedQuarantine {
+            mac: *mac,
+            remaining: standing.ends.map(|ends| ends.saturating_duration_since(now.instant).as_secs()),
+            decision: standing.decision.clone(),
+        });
+        Snapshot {
+            saved: now.unix,
+            next: self.next.0,
+            mitigations: self.all().map(|m| save(m, now)).collect(),
+            quarantines: quarantines.collect(),
+        }
+    }
+
+    /// Takes up what was in force before. What was decided holds, but is to be verified anew; what was open is searched
+    /// for again. The time since counts as far as the clock tells it: a clock that was set back prolongs nothing beyond
+    /// what had been left.
+    pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
+        let passed = now.unix.saturating_sub(snapshot.saved);
+        let left =
+            |seconds: u64| Some(seconds.saturating_sub(passed)).filter(|left| *left > 0).map(Duration::from_secs);
+        for saved in &snapshot.mitigations {
+            if let Some(lifetime) = left(saved.remaining) {
+                self.take_up(saved, lifetime.min(self.policy.max_lifetime).min(LONGEST), passed, now);
+            }
+        }
+        for saved in &snapshot.quarantines {
+            let lasts = saved.remaining.is_none_or(|seconds| left(seconds).is_some());
+            if lasts && !self.policy.exempts(saved.mac) && !self.router.contains(&saved.mac) {
+                let ends = saved.remaining.and_then(left).and_then(|left| now.instant.checked_add(left));
+                self.standing.insert(saved.mac, Standing { ends, decision: saved.decision.clone() });
+            }
+        }
+        self.next = self.next.max(Id(snapshot.next));
+        self.outbox.enforce();
+    }
+
+    fn take_up(&mut self, saved: &SavedMitigation, lifetime: Duration, passed: u64, now: Now) {
+        let id = Id(saved.id);
+        let known = self.get(id).is_some() || self.find(&saved.client, saved.mid).is_some();
+        let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
+        let mut chosen = saved.chosen.clone();
+        chosen.retain(|mac| !self.router.contains(mac));
+        let decided = !chosen.is_empty() && saved.decision.is_some();
+        let mut m = Mitigation::new(id, saved.client.clone(), saved.mid, scope, lifetime, saved.action, now);
+        m.state = match saved.state {
+            State::Active | State::Stopped if decided => State::Active,
+            State::Terminating if decided => State::Terminating,
+            State::Rejected => State::Rejected,
+            State::Withdrawn => State::Withdrawn,
+            _ => State::Searching,
+        };
+        if m.state != State::Searching {
+            m.chosen = chosen;
+            m.decision.clone_from(&saved.decision);
+            m.started = saved.started;
+            m.assessed = true;
+            m.learn(saved.suspects.iter().map(Suspect::from).collect());
+        }
+        m.requested = saved.requested;
+        m.granted = Duration::from_secs(saved.granted).min(LONGEST);
+        let bound = saved.limit.map(|limit| Duration::from_secs(limit.saturating_sub(passed)));
+        m.limit = bound.and_then(|bound| now.instant.checked_add(bound));
+        m.period = Duration::from_secs(saved.period).clamp(TERMINATING, TERMINATING_MAX);
+        m.released.clone_from(&saved.released);
+        m.tally = Tally::resumed(saved.dropped());
+        self.next = self.next.max(Id(saved.id.wrapping_add(1)));
+        self.outbox.changed(id);
+        if matches!(m.state, State::Searching | State::Active) {
+            self.outbox.events.push_back(Event::Search(id));
+        }
+        self.mitigations.insert(id, m);
+        self.submit(id, now);
+    }
+}
+
+fn save(m: &Mitigation, now: Now) -> SavedMitigation {
+    SavedMitigation {
+        id: m.id.0,
+        client: m.client.clone(),
+        mid: m.mid,
+        state: m.state,
+        scope: (&m.scope).into(),
+        requested: m.requested,
+        granted: m.granted.as_secs(),
+        remaining: m.remaining(now).as_secs(),
+        limit: m.limit.map(|limit| limit.saturating_duration_since(now.instant).as_secs()),
+        period: m.period.as_secs(),
+        action: m.action,
+        suspects: m.suspects.iter().map(Into::into).collect(),
+        chosen: m.chosen.clone(),
+        released: m.released.clone(),
+        decision: m.decision.clone(),
+        started: m.started,
+        dropped: (m.tally.dropped.packets, m.tally.dropped.bytes),
+    }
+}

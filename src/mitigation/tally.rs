@@ -1,0 +1,84 @@
+//! What a mitigation has dropped, from counters that may start again whenever the table is made anew.
+
+use std::time::{Duration, Instant};
+
+use crate::source::flow::Traffic;
+
+/// Averages are taken over such intervals (RFC 9132 section 4.4.2, bps-dropped and pps-dropped).
+const BUCKET: Duration = Duration::from_secs(300);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// Everything dropped so far.
+    pub(super) dropped: Traffic,
+    /// Per second between the last two readings.
+    pub(super) rate: Traffic,
+    /// Per second over all full buckets, or over the time so far before the first is full.
+    pub(super) average: Traffic,
+    reading: Traffic,
+    read: Option<Instant>,
+    began: Option<Instant>,
+    matched: Option<Instant>,
+    full_buckets: u64,
+    base: Traffic,
+}
+
+impl Tally {
+    /// Continues from what was dropped before a restart; averages start anew.
+    pub(super) fn resumed(dropped: Traffic) -> Self {
+        Self { dropped, base: dropped, ..Self::default() }
+    }
+
+    /// The mitigation is in force from now on.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
+        self.read.get_or_insert(now);
+        self.matched = Some(now);
+    }
+
+    /// Takes a reading of the counters; tells whether anything matched since the one before.
+    pub(super) fn count(&mut self, reading: Traffic, now: Instant) -> bool {
+        let restarted = reading.packets < self.reading.packets || reading.bytes < self.reading.bytes;
+        let before = if restarted { Traffic::default() } else { self.reading };
+        let fresh = minus(reading, before);
+        self.reading = reading;
+        self.dropped.packets = self.dropped.packets.saturating_add(fresh.packets);
+        self.dropped.bytes = self.dropped.bytes.saturating_add(fresh.bytes);
+        let passed = self.read.replace(now).map_or(Duration::ZERO, |read| now.saturating_duration_since(read));
+        self.rate = per_second(fresh, passed);
+        self.close_buckets(now);
+        let matched = fresh.packets > 0;
+        if matched {
+            self.matched = Some(now);
+        }
+        matched
+    }
+
+    /// How long nothing has matched.
+    pub(super) fn quiet(&self, now: Instant) -> Duration {
+        self.matched.map_or(Duration::ZERO, |matched| now.saturating_duration_since(matched))
+    }
+
+    fn close_buckets(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(*self.began.get_or_insert(now));
+        let full = passed.as_secs() / BUCKET.as_secs();
+        let counted = minus(self.dropped, self.base);
+        if full > self.full_buckets {
+            self.full_buckets = full;
+            self.average = per_second(counted, Duration::from_secs(full.saturating_mul(BUCKET.as_secs())));
+        } else if full == 0 {
+            self.average = per_second(counted, passed);
+        }
+    }
+}
+
+fn minus(all: Traffic, part: Traffic) -> Traffic {
+    Traffic { packets: all.packets.saturating_sub(part.packets), bytes: all.bytes.saturating_sub(part.bytes) }
+}
+
+/// Nothing where no time has passed: a rate can't be told from one reading.
+fn per_second(traffic: Traffic, passed: Duration) -> Traffic {
+    let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+    let share = |amount: u64| amount.saturating_mul(1000).checked_div(millis).unwrap_or(0);
+    Traffic { packets: share(traffic.packets), bytes: share(traffic.bytes) }
+}

@@ -1,0 +1,11 @@
+#![no_main]
+//! Whatever the state file holds, reading it gives an answer, and what is read can be written and read again.
+
+use dots_callhome::store;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(snapshot) = store::decode(data) {
+        assert_eq!(store::decode(&store::encode(&snapshot)), Ok(snapshot));
+    }
+});
