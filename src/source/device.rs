@@ -29,7 +29,8 @@ impl FromStr for Mac {
         let mut octets = [0; 6];
         let mut parts = text.split(':');
         for octet in &mut octets {
-            let part = parts.next().filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit())).ok_or(NotAMac)?;
+            let part =
+                parts.next().filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit())).ok_or(NotAMac)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| NotAMac)?;
         }
         let unicast = octets[0] & 1 == 0 && octets != [0; 6];
