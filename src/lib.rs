@@ -1,7 +1,9 @@
 //! The DOTS Signal Channel Call Home (RFC 9066) for home routers.
+pub mod coap;
 pub mod enforce;
 pub mod mitigation;
 pub mod scope;
+pub mod signal;
 pub mod source;
 pub mod store;
 pub mod time;

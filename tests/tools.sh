@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that the programs named are there, from the system's own packages.
+# Makes sure that the programs named are there, from the system's own packages and from the crate registry.
 # Usage: tools.sh PROGRAM...
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
@@ -7,15 +7,19 @@ PATH=$PATH:/usr/sbin:/sbin
 package() {
 	case $1 in
 	nft) echo nftables ;;
-	ip) echo iproute2 ;;
-	unshare) echo util-linux ;;
+	ip | ss) echo iproute2 ;;
+	unshare | kill) echo util-linux ;;
+	ping) echo iputils-ping ;;
 	*) echo "$1" ;;
 	esac
 }
 
 missing=
 for program in "$@"; do
-	command -v "$program" >/dev/null || missing="$missing $(package "$program")"
+	case $program in
+	ubus-client) cargo install --quiet --locked --root target/tools ubus-client@0.5.0 ;;
+	*) command -v "$program" >/dev/null || missing="$missing $(package "$program")" ;;
+	esac
 done
 [ -n "$missing" ] || exit 0
 

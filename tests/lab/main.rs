@@ -1,20 +1,26 @@
 //! The lab: scenarios with real packets in network namespaces.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod bus;
+mod credentials;
 mod home;
 mod host;
+mod scenarios;
+mod stage;
 mod traffic;
 
-use std::time::Duration;
+use libtest_mimic::{Arguments, Trial};
 
 fn main() {
-    host::prepare().unwrap();
-    let home = home::Home::new(2);
-    let sink = traffic::Sink::udp(&home.victim, 53);
-    let flood = traffic::Sender::udp(home.device(1), (home::VICTIM, 53).into(), 1, 4000);
-    let good = traffic::Sender::udp(home.device(2), (home::VICTIM, 53).into(), 2, 50);
-    println!("{} {}", sink.rate(1, Duration::from_secs(1)), sink.rate(2, Duration::from_secs(1)));
-    println!("{:?} {:?} {} {}", sink.last(1), sink.last(2), flood.port(), good.port());
-    println!("{}", home.router.run("conntrack", &["-L"]));
-    println!("{}", home.router.run("ip", &["neigh"]));
+    if let Err(why) = host::prepare() {
+        eprintln!("{why}");
+        std::process::exit(1);
+    }
+    let trials = scenarios::ALL.iter().map(|(name, scenario)| {
+        Trial::test(*name, move || {
+            scenario();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
 }

@@ -1,0 +1,143 @@
+//! The command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+
+use crate::control::{Ask, ScopeAsked};
+
+/// The provider's side of DOTS Signal Channel Call Home (RFC 9066).
+#[derive(Parser)]
+#[command(version, about)]
+pub struct Arguments {
+    /// Prints JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The socket through which the serving program is asked.
+    #[arg(long, global = true, value_name = "SOCKET", default_value = "/var/run/dots-callhome-client.sock")]
+    pub control: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Waits for routers to call home.
+    Serve(Serve),
+    /// Lists the routers that have called.
+    Routers,
+    /// Asks a router to stop attack traffic.
+    Request(Request),
+    /// Shows mitigations as their routers report them.
+    Status(Status),
+    /// Withdraws a request.
+    Withdraw(Withdraw),
+    /// Sends a router to another address to call.
+    Redirect(Redirect),
+}
+
+#[derive(Args)]
+pub struct Serve {
+    /// Where to listen, TLS over TCP; may be repeated.
+    #[arg(long, required = true, value_name = "ADDR:PORT")]
+    pub listen: Vec<SocketAddr>,
+    /// Certificates of the authority that signs the routers' certificates.
+    #[arg(long, value_name = "FILE")]
+    pub ca: PathBuf,
+    /// Our certificate chain.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: PathBuf,
+    /// Its private key.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Names of the routers that may call, one a line; without it any that the authority vouches for.
+    #[arg(long, value_name = "FILE")]
+    pub routers: Option<PathBuf>,
+    /// Where requests and their numbers survive a restart.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/dots-callhome-client")]
+    pub state: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Request {
+    /// The router, by the name it proves.
+    #[arg(long, value_name = "NAME")]
+    pub router: String,
+    #[command(flatten)]
+    pub scope: ScopeAsked,
+    /// Seconds; -1 for as long as the router allows.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)))]
+    pub lifetime: i64,
+}
+
+#[derive(Args)]
+pub struct Status {
+    /// Only this router's.
+    #[arg(long, value_name = "NAME")]
+    pub router: Option<String>,
+    /// Only this one.
+    #[arg(long, value_name = "N")]
+    pub mid: Option<u32>,
+    /// Goes on with every change.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Args)]
+pub struct Withdraw {
+    /// The router.
+    #[arg(long, value_name = "NAME")]
+    pub router: String,
+    /// The mitigation's number.
+    #[arg(long, value_name = "N")]
+    pub mid: u32,
+}
+
+#[derive(Args)]
+pub struct Redirect {
+    /// The router.
+    #[arg(long, value_name = "NAME")]
+    pub router: String,
+    /// Name of the alternate Call Home DOTS client.
+    #[arg(long, value_name = "FQDN")]
+    pub to: String,
+    /// Its address; may be repeated.
+    #[arg(long, value_name = "IP")]
+    pub address: Vec<IpAddr>,
+    /// For how many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub ttl: Option<u32>,
+}
+
+impl Command {
+    /// What to ask the serving program; or, that this is to be the serving program.
+    pub fn ask(self) -> Result<Ask, Serve> {
+        Ok(match self {
+            Self::Serve(serve) => return Err(serve),
+            Self::Routers => Ask::Routers,
+            Self::Request(Request { router, scope, lifetime }) => Ask::Request { router, scope, lifetime },
+            Self::Status(Status { router, mid, watch }) => Ask::Status { router, mid, watch },
+            Self::Withdraw(Withdraw { router, mid }) => Ask::Withdraw { router, mid },
+            Self::Redirect(Redirect { router, to, address, ttl }) => Ask::Redirect { router, to, addresses: address, ttl },
+        })
+    }
+}
+
+/// A prefix, or an address as a prefix of its own.
+pub fn prefix(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{text} is neither an address nor a prefix"))
+}
+
+/// `A-B`, or `A` alone.
+pub fn range<T: std::str::FromStr + PartialOrd + Copy>(text: &str) -> Result<(T, T), String> {
+    let (lower, upper) = text.split_once('-').unwrap_or((text, text));
+    match (lower.parse(), upper.parse()) {
+        (Ok(lower), Ok(upper)) if lower <= upper => Ok((lower, upper)),
+        _ => Err(format!("{text} is no range")),
+    }
+}

@@ -1,0 +1,113 @@
+//! Block-wise transfer (RFC 7959): large bodies in pieces.
+
+use super::message::{Code, Response};
+
+/// SZX 7 means "as much as fits" and exists over reliable transports only (RFC 8323 section 6).
+const BERT: u8 = 7;
+
+/// One block of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Which one, from 0.
+    pub number: u32,
+    /// Whether more follow.
+    pub more: bool,
+    /// Size exponent: the block has `2^(szx+4)` bytes; 7 only over TCP.
+    pub szx: u8,
+}
+
+impl Block {
+    pub(super) fn from_value(value: u32) -> Self {
+        Self { number: value >> 4, more: value & 8 != 0, szx: u8::try_from(value & 7).unwrap_or(0) }
+    }
+
+    pub(super) fn to_value(self) -> u32 {
+        (self.number << 4) | (u32::from(self.more) << 3) | u32::from(self.szx & 7)
+    }
+
+    /// Bytes of a full block; 1024 for SZX 7, whose blocks are multiples of that.
+    pub fn size(self) -> usize {
+        1 << (self.szx.min(6) + 4)
+    }
+}
+
+/// Cuts the block `asked` out of a response whose payload may be larger than `limit` bytes. Without a wish a body that
+/// fits goes whole, and a larger one begins with its first block. Entity tag and size go along.
+///
+/// A block beyond the end is 4.00 (RFC 7959 section 2.4 leaves the code open).
+pub fn cut(mut response: Response, asked: Option<Block>, limit: usize) -> Response {
+    let length = response.payload.len();
+    if asked.is_none() && length <= limit {
+        return response;
+    }
+    let asked = asked.unwrap_or(Block { number: 0, more: false, szx: 6 });
+    let most = (0..=6).rev().find(|szx| 1 << (szx + 4) <= limit).unwrap_or(0);
+    let szx = asked.szx.min(most);
+    let whole = Block { szx, ..asked };
+    // A smaller block than asked for is only numbered alike at the very beginning.
+    let number = if asked.szx.min(6) == szx { asked.number } else { asked.number << (asked.szx.min(6) - szx) };
+    let start = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(whole.size());
+    let end = start.saturating_add(whole.size()).min(length);
+    let Some(piece) = response.payload.get(start..end).filter(|piece| !piece.is_empty() || number == 0) else {
+        return Response::text(Code::BAD_REQUEST, "no such block");
+    };
+    let piece = piece.to_vec();
+    response.block2 = Some(Block { number, more: end < length, szx });
+    response.size2 = u32::try_from(length).ok();
+    response.etag = Some(etag(&response.payload));
+    response.payload = piece;
+    response
+}
+
+/// An entity tag from the content (FNV-1a): it only has to differ when the content does.
+fn etag(content: &[u8]) -> Vec<u8> {
+    let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash.to_be_bytes().to_vec()
+}
+
+/// A request body that arrives in blocks.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    body: Vec<u8>,
+}
+
+impl Assembly {
+    /// Adds a block; the whole body once it is the last one.
+    ///
+    /// # Errors
+    /// The response to give: 2.31 to go on, 4.08 when a block is missing, 4.13 beyond `limit` bytes.
+    pub fn add(&mut self, block: Block, payload: &[u8], limit: usize) -> Result<Vec<u8>, Response> {
+        if block.number == 0 {
+            self.body.clear();
+        }
+        let start = usize::try_from(block.number).unwrap_or(usize::MAX).saturating_mul(block.size());
+        let fits = if block.more && block.szx < BERT {
+            payload.len() == block.size()
+        } else {
+            !block.more || (!payload.is_empty() && payload.len().is_multiple_of(block.size()))
+        };
+        let refuse = |code, why| Err(Response { block1: Some(block), ..Response::text(code, why) });
+        if start != self.body.len() {
+            return refuse(Code::INCOMPLETE, "a block is missing");
+        }
+        if !fits {
+            return refuse(Code::BAD_REQUEST, "block size and payload disagree");
+        }
+        if start.saturating_add(payload.len()) > limit {
+            self.body = Vec::new();
+            let size1 = u32::try_from(limit).ok();
+            return Err(Response {
+                block1: Some(block),
+                size1,
+                ..Response::text(Code::TOO_LARGE, "the body is too large")
+            });
+        }
+        self.body.extend_from_slice(payload);
+        if block.more {
+            return Err(Response { block1: Some(block), ..Response::empty(Code::CONTINUE) });
+        }
+        Ok(std::mem::take(&mut self.body))
+    }
+}

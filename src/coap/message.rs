@@ -1,0 +1,402 @@
+//! Requests and responses as the rooms above see them, and their form in options (RFC 7252 section 5).
+
+use std::collections::LinkedList;
+use std::fmt;
+
+use coap_lite::{CoapOption, MessageClass, Packet};
+
+use super::block::Block;
+
+const PROXY_URI: u16 = 35;
+const PROXY_SCHEME: u16 = 39;
+
+/// What an option's value may look like: number, whether it may come several times, shortest and longest value.
+const KNOWN: &[(u16, bool, usize, usize)] = &[
+    (1, true, 0, 8),
+    (3, false, 1, 255),
+    (4, true, 1, 8),
+    (6, false, 0, 3),
+    (7, false, 0, 2),
+    (11, true, 0, 255),
+    (12, false, 0, 2),
+    (14, false, 0, 4),
+    (15, true, 0, 255),
+    (16, false, 1, 1),
+    (17, false, 0, 2),
+    (23, false, 0, 3),
+    (27, false, 0, 3),
+    (28, false, 0, 4),
+    (60, false, 0, 4),
+];
+
+/// A request method (RFC 7252 section 5.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// 0.01
+    Get,
+    /// 0.02
+    Post,
+    /// 0.03
+    Put,
+    /// 0.04
+    Delete,
+    /// Any other code of class 0.
+    Other(u8),
+}
+
+impl Method {
+    fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Get,
+            2 => Self::Post,
+            3 => Self::Put,
+            4 => Self::Delete,
+            other => Self::Other(other),
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Get => 1,
+            Self::Post => 2,
+            Self::Put => 3,
+            Self::Delete => 4,
+            Self::Other(code) => code,
+        }
+    }
+}
+
+/// A response code (RFC 7252 section 5.9): three bits of class, five of detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code(pub u8);
+
+#[allow(missing_docs, reason = "the names and numbers are the registry's own")]
+impl Code {
+    pub const CREATED: Self = Self(0x41);
+    pub const DELETED: Self = Self(0x42);
+    pub const VALID: Self = Self(0x43);
+    pub const CHANGED: Self = Self(0x44);
+    pub const CONTENT: Self = Self(0x45);
+    pub const CONTINUE: Self = Self(0x5f);
+    pub const BAD_REQUEST: Self = Self(0x80);
+    pub const UNAUTHORIZED: Self = Self(0x81);
+    pub const BAD_OPTION: Self = Self(0x82);
+    pub const NOT_FOUND: Self = Self(0x84);
+    pub const METHOD_NOT_ALLOWED: Self = Self(0x85);
+    pub const NOT_ACCEPTABLE: Self = Self(0x86);
+    pub const INCOMPLETE: Self = Self(0x88);
+    pub const CONFLICT: Self = Self(0x89);
+    pub const TOO_LARGE: Self = Self(0x8d);
+    pub const UNSUPPORTED_FORMAT: Self = Self(0x8f);
+    pub const UNPROCESSABLE: Self = Self(0x96);
+    pub const INTERNAL: Self = Self(0xa0);
+    pub const UNAVAILABLE: Self = Self(0xa3);
+    pub const PROXYING_NOT_SUPPORTED: Self = Self(0xa5);
+}
+
+impl Code {
+    /// Whether the class is 2.
+    pub fn is_success(self) -> bool {
+        self.0 >> 5 == 2
+    }
+}
+
+impl fmt::Display for Code {
+    /// `4.04`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}", self.0 >> 5, self.0 & 31)
+    }
+}
+
+/// What ties a response to its request: up to 8 bytes (RFC 7252 section 5.3.1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub(super) Vec<u8>);
+
+/// A request, received or to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What to do.
+    pub method: Method,
+    /// Segments of the path.
+    pub path: Vec<String>,
+    /// Arguments of the query.
+    pub query: Vec<String>,
+    /// 0 registers, 1 cancels (RFC 7641 section 2).
+    pub observe: Option<u32>,
+    /// Whether an If-Match option was given; DOTS uses it with an empty value only.
+    pub if_match: bool,
+    /// Number of the payload's format.
+    pub content_format: Option<u16>,
+    /// Number of the wanted format.
+    pub accept: Option<u16>,
+    /// The first entity tag.
+    pub etag: Option<Vec<u8>>,
+    /// Block of the payload (RFC 7959).
+    pub block1: Option<Block>,
+    /// Block wanted of the answer.
+    pub block2: Option<Block>,
+    /// Size of the whole payload.
+    pub size1: Option<u32>,
+    /// Whether over UDP it is confirmable.
+    pub reliable: bool,
+    /// The payload, empty for none.
+    pub payload: Vec<u8>,
+}
+
+impl Request {
+    /// A non-confirmable request without payload.
+    pub fn new(method: Method, path: &[&str]) -> Self {
+        Self {
+            method,
+            path: path.iter().map(|&segment| segment.to_owned()).collect(),
+            query: Vec::new(),
+            observe: None,
+            if_match: false,
+            content_format: None,
+            accept: None,
+            etag: None,
+            block1: None,
+            block2: None,
+            size1: None,
+            reliable: false,
+            payload: Vec::new(),
+        }
+    }
+
+    /// With a payload of that format.
+    pub fn with_payload(mut self, content_format: u16, payload: Vec<u8>) -> Self {
+        self.content_format = Some(content_format);
+        self.payload = payload;
+        self
+    }
+
+    pub(super) fn to_packet(&self, token: &Token) -> Packet {
+        let mut packet = packet(self.method.code(), token, self.payload.clone());
+        let mut add = |number: u16, value: Vec<u8>| packet.add_option(CoapOption::from(number), value);
+        if self.if_match {
+            add(1, Vec::new());
+        }
+        for segment in &self.path {
+            add(11, segment.clone().into_bytes());
+        }
+        for argument in &self.query {
+            add(15, argument.clone().into_bytes());
+        }
+        if let Some(etag) = &self.etag {
+            add(4, etag.clone());
+        }
+        let blocks = [(27, self.block1), (23, self.block2)].map(|(n, block)| (n, block.map(Block::to_value)));
+        let formats = [(12, self.content_format), (17, self.accept)].map(|(n, format)| (n, format.map(u32::from)));
+        for (number, value) in formats.into_iter().chain(blocks).chain([(6, self.observe), (60, self.size1)]) {
+            if let Some(value) = value {
+                add(number, integer(value));
+            }
+        }
+        packet
+    }
+}
+
+/// Why a well-formed request can't be served whatever it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// A critical option that is unknown, repeated or of a wrong length.
+    Option(u16),
+    /// We forward nothing.
+    Proxy,
+    /// Hop-Limit is 0 (RFC 8768 section 3).
+    HopLimit,
+}
+
+impl Refused {
+    pub(super) fn response(self) -> Response {
+        match self {
+            Self::Option(number) => {
+                Response::text(Code::BAD_OPTION, &format!("critical option {number} not understood"))
+            }
+            Self::Proxy => Response::text(Code::PROXYING_NOT_SUPPORTED, "this is no proxy"),
+            Self::HopLimit => Response::text(Code::BAD_REQUEST, "Hop-Limit out of range 1..255"),
+        }
+    }
+}
+
+/// Reads a packet whose code is a request's.
+pub(super) fn request(packet: Packet, reliable: bool) -> Result<Request, Refused> {
+    if [PROXY_URI, PROXY_SCHEME].iter().any(|&n| packet.get_option(CoapOption::from(n)).is_some()) {
+        return Err(Refused::Proxy);
+    }
+    let options = Options::of(&packet, true)?;
+    if options.number(16) == Some(0) {
+        return Err(Refused::HopLimit);
+    }
+    Ok(Request {
+        method: Method::from_code(u8::from(packet.header.code)),
+        path: options.texts(11)?,
+        query: options.texts(15)?,
+        observe: options.number(6),
+        if_match: options.first(1).is_some(),
+        content_format: options.format(12),
+        accept: options.format(17),
+        etag: options.first(4).cloned(),
+        block1: options.number(27).map(Block::from_value),
+        block2: options.number(23).map(Block::from_value),
+        size1: options.number(60),
+        reliable,
+        payload: packet.payload,
+    })
+}
+
+/// A response or notification, received or to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The outcome.
+    pub code: Code,
+    /// Number of the payload's format; none for diagnostic text.
+    pub content_format: Option<u16>,
+    /// Seconds the content stays fresh.
+    pub max_age: Option<u32>,
+    /// Sequence number of a notification.
+    pub observe: Option<u32>,
+    /// Entity tag.
+    pub etag: Option<Vec<u8>>,
+    /// Acknowledged block of the request's payload.
+    pub block1: Option<Block>,
+    /// Block of this payload.
+    pub block2: Option<Block>,
+    /// Largest payload taken, with 4.13.
+    pub size1: Option<u32>,
+    /// Size of the whole content.
+    pub size2: Option<u32>,
+    /// The payload, empty for none.
+    pub payload: Vec<u8>,
+}
+
+impl Response {
+    /// Without payload.
+    pub fn empty(code: Code) -> Self {
+        Self {
+            code,
+            content_format: None,
+            max_age: None,
+            observe: None,
+            etag: None,
+            block1: None,
+            block2: None,
+            size1: None,
+            size2: None,
+            payload: Vec::new(),
+        }
+    }
+
+    /// With a diagnostic payload for a person (RFC 7252 section 5.5.2).
+    pub fn text(code: Code, diagnostic: &str) -> Self {
+        Self { payload: diagnostic.as_bytes().to_vec(), ..Self::empty(code) }
+    }
+
+    /// With content of that format.
+    pub fn content(code: Code, content_format: u16, payload: Vec<u8>) -> Self {
+        Self { content_format: Some(content_format), payload, ..Self::empty(code) }
+    }
+
+    /// The diagnostic payload, where there is one.
+    pub fn diagnostic(&self) -> Option<&str> {
+        let text = std::str::from_utf8(&self.payload).ok()?;
+        (self.content_format.is_none() && !text.is_empty()).then_some(text)
+    }
+
+    pub(super) fn to_packet(&self, token: &Token) -> Packet {
+        let mut packet = packet(self.code.0, token, self.payload.clone());
+        if let Some(etag) = &self.etag {
+            packet.add_option(CoapOption::from(4), etag.clone());
+        }
+        let blocks = [(27, self.block1), (23, self.block2)].map(|(n, block)| (n, block.map(Block::to_value)));
+        let numbers = [
+            (12, self.content_format.map(u32::from)),
+            (14, self.max_age),
+            (6, self.observe),
+            (60, self.size1),
+            (28, self.size2),
+        ];
+        for (number, value) in numbers.into_iter().chain(blocks) {
+            if let Some(value) = value {
+                packet.add_option(CoapOption::from(number), integer(value));
+            }
+        }
+        packet
+    }
+}
+
+/// Reads a packet whose code is a response's. A critical option we don't know spoils it (RFC 7252 section 5.4.1).
+pub(super) fn response(packet: Packet) -> Result<Response, Refused> {
+    let options = Options::of(&packet, false)?;
+    Ok(Response {
+        code: Code(u8::from(packet.header.code)),
+        content_format: options.format(12),
+        max_age: options.number(14),
+        observe: options.number(6),
+        etag: options.first(4).cloned(),
+        block1: options.number(27).map(Block::from_value),
+        block2: options.number(23).map(Block::from_value),
+        size1: options.number(60),
+        size2: options.number(28),
+        payload: packet.payload,
+    })
+}
+
+/// A packet of any code, type and message id still unset.
+pub(super) fn packet(code: u8, token: &Token, payload: Vec<u8>) -> Packet {
+    let mut packet = Packet::new();
+    packet.header.code = MessageClass::from(code);
+    packet.set_token(token.0.clone());
+    packet.payload = payload;
+    packet
+}
+
+/// The options that count: unknown elective ones, and elective ones of wrong length or repeated, are left out.
+struct Options<'a> {
+    packet: &'a Packet,
+}
+
+impl<'a> Options<'a> {
+    fn of(packet: &'a Packet, of_request: bool) -> Result<Self, Refused> {
+        for (&number, values) in packet.options() {
+            let known = Self::acceptable(number, values) && (of_request || !matches!(number, 1 | 3 | 7 | 11 | 15));
+            if number % 2 == 1 && !known {
+                return Err(Refused::Option(number));
+            }
+        }
+        Ok(Self { packet })
+    }
+
+    fn acceptable(number: u16, values: &LinkedList<Vec<u8>>) -> bool {
+        KNOWN.iter().any(|&(known, repeatable, shortest, longest)| {
+            known == number
+                && (repeatable || values.len() == 1 || number.is_multiple_of(2))
+                && (values.iter().all(|value| (shortest..=longest).contains(&value.len())))
+        })
+    }
+
+    /// The first value, where its length is right.
+    fn first(&self, number: u16) -> Option<&'a Vec<u8>> {
+        let values = self.packet.get_option(CoapOption::from(number))?;
+        values.front().filter(|_| Self::acceptable(number, values))
+    }
+
+    fn number(&self, number: u16) -> Option<u32> {
+        self.first(number).map(|value| value.iter().fold(0, |sum, &byte| (sum << 8) | u32::from(byte)))
+    }
+
+    fn format(&self, number: u16) -> Option<u16> {
+        self.number(number).and_then(|value| u16::try_from(value).ok())
+    }
+
+    fn texts(&self, number: u16) -> Result<Vec<String>, Refused> {
+        let values = self.packet.get_option(CoapOption::from(number)).into_iter().flatten();
+        let text = |value: &Vec<u8>| String::from_utf8(value.clone()).map_err(|_| Refused::Option(number));
+        values.map(text).collect()
+    }
+}
+
+/// The shortest form of an option's number (RFC 7252 section 3.2).
+pub(super) fn integer(value: u32) -> Vec<u8> {
+    value.to_be_bytes().into_iter().skip_while(|&byte| byte == 0).collect()
+}

@@ -1,0 +1,309 @@
+//! CoAP: messages, their framing over streams (RFC 8323) and datagrams (RFC 7252), blocks (RFC 7959).
+//!
+//! An [`Endpoint`] serves one session in both directions. It answers by itself what needs no resource: malformed
+//! messages, unknown critical options, pings, duplicates.
+
+pub mod block;
+mod message;
+mod tcp;
+mod udp;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use coap_lite::Packet;
+
+pub use message::{Code, Method, Request, Response, Token};
+pub use tcp::Broken;
+pub use udp::TransmissionParameters;
+
+use tcp::Stream;
+use udp::Datagram;
+
+/// Requests of ours that may wait for an answer; older ones are forgotten first.
+const MOST_OUTSTANDING: usize = 256;
+/// A datagram's CoAP message (RFC 7252 section 4.6 within an MTU of 1280).
+const DATAGRAM_PAYLOAD: usize = 1024;
+/// What options and token take at most beside a payload.
+const OVERHEAD: usize = 128;
+
+/// Unpredictable bytes; only `driver/` has them.
+pub trait Random {
+    /// Fills `bytes`.
+    fn fill(&mut self, bytes: &mut [u8]);
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    token: Token,
+    acknowledges: Option<u16>,
+}
+
+impl Exchange {
+    /// The request's token; notifications bear it too.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+}
+
+/// What happened.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Requests may be sent.
+    Ready,
+    /// The peer asks; answer with [`Endpoint::respond`].
+    Request {
+        /// Takes the answer.
+        exchange: Exchange,
+        /// What it asks.
+        request: Request,
+    },
+    /// The peer answered or notified.
+    Response {
+        /// Of our request.
+        token: Token,
+        /// What it says.
+        response: Response,
+    },
+    /// The peer rejected or never acknowledged what bore this token; a rejected notification cancels its observation.
+    Failed {
+        /// Of our request, or of the peer's observation.
+        token: Token,
+    },
+    /// The peer is about to close.
+    Released,
+}
+
+enum Layer {
+    Stream(Stream),
+    Datagram(Datagram),
+}
+
+/// One session's CoAP endpoint.
+pub struct Endpoint {
+    layer: Layer,
+    random: Box<dyn Random>,
+    /// Tokens of our requests, and whether they observe.
+    outstanding: VecDeque<(Token, bool)>,
+    events: VecDeque<Event>,
+    out: VecDeque<Vec<u8>>,
+}
+
+impl Endpoint {
+    /// Over a reliable stream; its settings go out first.
+    pub fn stream(random: Box<dyn Random>) -> Self {
+        let mut endpoint = Self::new(Layer::Stream(Stream::new()), random);
+        endpoint.out.push_back(Stream::csm());
+        endpoint
+    }
+
+    /// Over datagrams; ready at once.
+    pub fn datagram(mut random: Box<dyn Random>) -> Self {
+        let mut endpoint = Self::new(Layer::Datagram(Datagram::new(random.as_mut())), random);
+        endpoint.events.push_back(Event::Ready);
+        endpoint
+    }
+
+    fn new(layer: Layer, random: Box<dyn Random>) -> Self {
+        Self { layer, random, outstanding: VecDeque::new(), events: VecDeque::new(), out: VecDeque::new() }
+    }
+
+    /// Whether the transport is reliable.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.layer, Layer::Stream(_))
+    }
+
+    /// Takes a piece of the stream, cut anywhere, or one datagram.
+    ///
+    /// # Errors
+    /// The stream can't go on: send what [`Endpoint::poll_transmit`] still has, then close.
+    pub fn handle_input(&mut self, bytes: &[u8], now: Instant) -> Result<(), Broken> {
+        match &mut self.layer {
+            Layer::Stream(stream) => {
+                stream.push(bytes);
+                let outcome = self.read_stream();
+                if let Err(why) = outcome
+                    && why != Broken::Aborted
+                {
+                    self.out.push_back(Stream::abort(why));
+                }
+                outcome
+            }
+            Layer::Datagram(datagram) => {
+                match datagram.receive(bytes, now, &mut self.out) {
+                    udp::Received::Request(packet, acknowledges) => self.requested(packet, acknowledges, false),
+                    udp::Received::Response(packet) => self.answered(packet),
+                    udp::Received::Reset(token) => {
+                        self.outstanding.retain(|(other, _)| *other != token);
+                        self.events.push_back(Event::Failed { token });
+                    }
+                    udp::Received::Nothing => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn read_stream(&mut self) -> Result<(), Broken> {
+        while let Layer::Stream(stream) = &mut self.layer {
+            let out = &mut self.out;
+            match stream.next(&mut |bytes| out.push_back(bytes))? {
+                Some(tcp::Received::Ready) => self.events.push_back(Event::Ready),
+                Some(tcp::Received::Release) => self.events.push_back(Event::Released),
+                Some(tcp::Received::Message(packet)) => match u8::from(packet.header.code) >> 5 {
+                    0 => self.requested(packet, None, true),
+                    _ => self.answered(packet),
+                },
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn requested(&mut self, packet: Packet, acknowledges: Option<u16>, reliable: bool) {
+        let exchange = Exchange { token: Token(packet.get_token().to_vec()), acknowledges };
+        match message::request(packet, reliable || acknowledges.is_some()) {
+            Ok(request) => self.events.push_back(Event::Request { exchange, request }),
+            // A non-confirmable message with a critical option we don't know is rejected silently.
+            Err(message::Refused::Option(_)) if !reliable && acknowledges.is_none() => {}
+            Err(refused) => self.respond(&exchange, &refused.response()),
+        }
+    }
+
+    fn answered(&mut self, packet: Packet) {
+        let token = Token(packet.get_token().to_vec());
+        let Some(position) = self.outstanding.iter().position(|(other, _)| *other == token) else { return };
+        let Ok(response) = message::response(packet) else { return };
+        let goes_on = response.observe.is_some() && self.outstanding.get(position).is_some_and(|(_, observes)| *observes);
+        if !goes_on {
+            self.outstanding.remove(position);
+        }
+        self.events.push_back(Event::Response { token, response });
+    }
+
+    /// What happened next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Sends a request; its answer comes with the token.
+    pub fn request(&mut self, request: &Request, now: Instant) -> Token {
+        let mut token = vec![0; 8];
+        self.random.fill(&mut token);
+        let token = Token(token);
+        if self.outstanding.len() == MOST_OUTSTANDING {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.push_back((token.clone(), request.observe == Some(0)));
+        let packet = request.to_packet(&token);
+        let bytes = match &mut self.layer {
+            Layer::Stream(_) => tcp::encode(&packet),
+            Layer::Datagram(datagram) => datagram.send(packet, &token, request.reliable, now, self.random.as_mut()),
+        };
+        self.out.push_back(bytes);
+        token
+    }
+
+    /// Answers a request.
+    pub fn respond(&mut self, exchange: &Exchange, response: &Response) {
+        let packet = response.to_packet(&exchange.token);
+        let bytes = match &mut self.layer {
+            Layer::Stream(_) => tcp::encode(&packet),
+            Layer::Datagram(datagram) => datagram.respond(packet, exchange.acknowledges),
+        };
+        self.out.push_back(bytes);
+    }
+
+    /// Notifies an observer, non-confirmable over datagrams (RFC 9132 section 4.4.2.1).
+    pub fn notify(&mut self, token: &Token, response: &Response, now: Instant) {
+        let packet = response.to_packet(token);
+        let bytes = match &mut self.layer {
+            Layer::Stream(_) => tcp::encode(&packet),
+            Layer::Datagram(datagram) => datagram.send(packet, token, false, now, self.random.as_mut()),
+        };
+        self.out.push_back(bytes);
+    }
+
+    /// Says that we are about to close; without meaning over datagrams.
+    pub fn release(&mut self) {
+        if self.is_stream() {
+            self.out.push_back(Stream::release());
+        }
+    }
+
+    /// The next bytes for the secure channel: of a stream, or one datagram.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.out.pop_front()
+    }
+
+    /// When [`Endpoint::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.layer {
+            Layer::Stream(_) => None,
+            Layer::Datagram(datagram) => datagram.poll_timeout(),
+        }
+    }
+
+    /// Repeats or gives up what was not acknowledged.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Layer::Datagram(datagram) = &mut self.layer {
+            for token in datagram.handle_timeout(now, &mut self.out) {
+                self.outstanding.retain(|(other, _)| *other != token);
+                self.events.push_back(Event::Failed { token });
+            }
+        }
+    }
+
+    /// Sets how confirmable datagrams are repeated from now on.
+    pub fn set_parameters(&mut self, parameters: TransmissionParameters) {
+        if let Layer::Datagram(datagram) = &mut self.layer {
+            datagram.set_parameters(parameters);
+        }
+    }
+
+    /// The largest payload that fits one message to this peer.
+    pub fn max_payload(&self) -> usize {
+        match &self.layer {
+            Layer::Stream(stream) => stream.peer_max_message().saturating_sub(OVERHEAD),
+            Layer::Datagram(_) => DATAGRAM_PAYLOAD,
+        }
+    }
+
+    /// The largest body this side takes, in one message or in blocks.
+    pub fn max_body() -> usize {
+        tcp::OUR_MAX_MESSAGE
+    }
+}
+
+/// Whether a datagram keeps the rules of RFC 7252 section 3 that the library is lax about: token length, options that
+/// end within the message, and a payload behind a payload marker.
+fn is_well_formed(datagram: &[u8]) -> bool {
+    let Some((&[first, code, ..], rest)) = datagram.split_first_chunk::<4>() else { return false };
+    let Some(mut rest) = rest.get(usize::from(first & 15)..).filter(|_| first & 15 <= 8) else { return false };
+    if code == 0 {
+        return first & 15 == 0 && rest.is_empty();
+    }
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte == 0xff {
+            return !after.is_empty();
+        }
+        let extended = |nibble: u8| match nibble {
+            13 => Some(1),
+            14 => Some(2),
+            15 => None,
+            _ => Some(0),
+        };
+        let (Some(delta), Some(length)) = (extended(byte >> 4), extended(byte & 15)) else { return false };
+        let Some((head, after)) = after.split_at_checked(delta + length) else { return false };
+        let number = head.get(delta..).unwrap_or_default().iter().fold(0, |sum, &b| (sum << 8) | usize::from(b));
+        let offset = match length {
+            0 => usize::from(byte & 15),
+            1 => 13,
+            _ => 269,
+        };
+        let Some(after) = after.get(number + offset..) else { return false };
+        rest = after;
+    }
+    true
+}

@@ -1,0 +1,284 @@
+//! What the lab proves. Times are waited for, never measured: figures belong to `tests/bench`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::home::{VICTIM, WAN, device_address, device_mac};
+use crate::stage::Stage;
+use crate::traffic::{Sender, Sink};
+
+/// All scenarios by name.
+pub const ALL: &[(&str, fn())] = &[
+    ("a_request_lives_its_whole_life", whole_life),
+    ("a_device_found_later_is_asked_about", found_later),
+    ("auto_blocks_without_asking_and_observe_never_acts", auto_and_observe),
+    ("a_rejected_request_blocks_nothing", rejected),
+    ("a_quarantined_device_reaches_the_router_only", quarantine),
+    ("a_killed_daemon_leaves_the_block_and_takes_it_up_again", killed),
+    ("a_lost_bus_is_joined_again", lost_bus),
+    ("a_lost_provider_is_called_again", lost_provider),
+    ("without_nft_the_provider_is_not_told_lies", without_nft),
+    ("a_wrong_certificate_is_refused_with_its_reason", wrong_certificate),
+    ("broken_configuration_is_told_and_the_rest_runs", broken_configuration),
+];
+
+/// The tag of the flood's packets, and of the innocent device's.
+const FLOOD: u8 = 1;
+const GOOD: u8 = 2;
+
+/// A flood by device 1 and honest traffic by device 2, both to the victim.
+struct Attack {
+    sink: Sink,
+    _flood: Sender,
+    _good: Sender,
+}
+
+impl Attack {
+    fn start(stage: &Stage) -> Self {
+        let sink = Sink::udp(&stage.home.victim, 53);
+        let victim = SocketAddr::from((VICTIM, 53));
+        let attack = Self {
+            _flood: Sender::udp(stage.home.device(1), victim, FLOOD, 2000),
+            _good: Sender::udp(stage.home.device(2), victim, GOOD, 50),
+            sink,
+        };
+        stage.until("both arrive", |_| attack.sink.last(FLOOD).is_some() && attack.sink.last(GOOD).is_some());
+        attack
+    }
+
+    /// Where the provider sees the flood come from.
+    fn seen(&self) -> SocketAddr {
+        self.sink.last(FLOOD).expect("arrived").1
+    }
+
+    /// Packets a second of flood and honest traffic.
+    fn rates(&self) -> (f64, f64) {
+        let over = Duration::from_millis(700);
+        std::thread::scope(|scope| {
+            let good = scope.spawn(|| self.sink.rate(GOOD, over));
+            (self.sink.rate(FLOOD, over), good.join().expect("measured"))
+        })
+    }
+
+    fn assert_blocked(&self) {
+        let (flood, good) = self.rates();
+        assert_eq!(flood, 0.0, "the flood still passes");
+        assert!(good > 25.0, "the innocent device suffers: {good}");
+    }
+
+    fn assert_free(&self) {
+        let (flood, good) = self.rates();
+        assert!(flood > 500.0 && good > 25.0, "{flood} {good}");
+    }
+}
+
+fn state(mitigation: &Value) -> &str {
+    mitigation["state"].as_str().unwrap_or("none")
+}
+
+/// The id of the only mitigation, once it has that state.
+fn the_id_in_state(stage: &Stage, wanted: &str) -> u64 {
+    stage.until(wanted, |s| state(&s.the_mitigation()) == wanted);
+    stage.the_mitigation()["id"].as_u64().expect("id")
+}
+
+fn approve(stage: &Stage, id: u64) {
+    stage.ubus("approve", json!({ "id": id })).expect("approved");
+    stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
+}
+
+/// Proves CH-1-05, CH-5.1-01, CH-5.1-03, CH-5.1-04, SC-4.4.4-02 with packets.
+fn whole_life() {
+    let stage = Stage::new(2, "");
+    let listening = stage.home.router.run("ss", &["-Hlntu"]);
+    assert_eq!(listening, "", "the router listens");
+    let attack = Attack::start(&stage);
+    assert_eq!(IpAddr::from(WAN), attack.seen().ip());
+    let request = stage.request(attack.seen(), 3600);
+    let mid = request["mid"].as_u64().expect("mid");
+
+    let id = the_id_in_state(&stage, "pending");
+    let pending = stage.mitigation(id);
+    let device = &pending["devices"][0];
+    assert_eq!(device["mac"], device_mac(1));
+    assert_eq!(device["confidence"], "exact");
+    assert_eq!(pending["devices"].as_array().map(Vec::len), Some(1));
+    let flow = device["evidence"][0]["flow"].as_str().expect("evidence");
+    assert!(flow.contains(&device_address(1).to_string()) && flow.contains(&attack.seen().to_string()), "{flow}");
+    assert_eq!(stage.provider_status(mid)["status"], 1);
+    attack.assert_free();
+
+    approve(&stage, id);
+    attack.assert_blocked();
+    stage.until("the provider hears of it, with counters", |s| {
+        let status = s.provider_status(mid);
+        status["status"] == 2 && status["dropped"]["packets"].as_u64().is_some_and(|packets| packets > 500)
+    });
+    assert!(stage.mitigation(id)["dropped"]["packets"].as_u64().is_some_and(|packets| packets > 500));
+    assert_eq!(stage.mitigation(id)["decision"]["by"], "ubus");
+    assert_eq!(stage.ubus("devices", json!({})).expect("devices")["devices"][0]["state"], "blocked");
+
+    stage.provider(&["withdraw", "--router", "home-1234.isp.example", "--mid", &mid.to_string()]).expect("withdrawn");
+    stage.until("terminating", |s| state(&s.mitigation(id)) == "terminating");
+    attack.assert_blocked();
+    stage.until_within("traffic is back", Duration::from_secs(150), |_| attack.sink.rate(FLOOD, Duration::from_millis(300)) > 500.0);
+    attack.assert_free();
+    let events = stage.ubus("history", json!({ "limit": 20 })).expect("history");
+    assert!(events["events"].as_array().is_some_and(|events| events.len() >= 4), "{events}");
+}
+
+fn found_later() {
+    let stage = Stage::new(2, "");
+    let nobody = SocketAddr::from((WAN, 0));
+    let request = stage.provider(&[
+        "request", "--router", "home-1234.isp.example", "--source", &format!("{}/32", nobody.ip()), "--target",
+        &format!("{VICTIM}/32"), "--target-port", "53", "--protocol", "17", "--lifetime", "600",
+    ]);
+    assert!(request.is_ok(), "{request:?}");
+    let id = the_id_in_state(&stage, "searching");
+    let sink = Sink::udp(&stage.home.victim, 53);
+    let _flood = Sender::udp(stage.home.device(1), (VICTIM, 53).into(), FLOOD, 500);
+    stage.until("the device shows", |s| state(&s.mitigation(id)) == "pending");
+    assert_eq!(stage.mitigation(id)["devices"][0]["mac"], device_mac(1));
+    assert!(sink.rate(FLOOD, Duration::from_millis(300)) > 0.0);
+}
+
+fn auto_and_observe() {
+    let stage = Stage::new(2, "\toption consent 'auto'");
+    let attack = Attack::start(&stage);
+    stage.request(attack.seen(), 3600);
+    let id = the_id_in_state(&stage, "active");
+    stage.until("verified", |s| s.mitigation(id)["verified"] == true);
+    attack.assert_blocked();
+    drop((attack, stage));
+
+    let stage = Stage::new(2, "\toption consent 'observe'");
+    let attack = Attack::start(&stage);
+    stage.request(attack.seen(), 3600);
+    the_id_in_state(&stage, "pending");
+    attack.assert_free();
+}
+
+fn rejected() {
+    let stage = Stage::new(2, "");
+    let attack = Attack::start(&stage);
+    let mid = stage.request(attack.seen(), 3600)["mid"].as_u64().expect("mid");
+    let id = the_id_in_state(&stage, "pending");
+    let after = stage.ubus("reject", json!({ "id": id, "comment": "our own test" })).expect("rejected");
+    assert_eq!(after["state"], "rejected");
+    attack.assert_free();
+    stage.until("the provider hears of it", |s| s.provider_status(mid)["conflict"]["cause"] == 4);
+    assert_eq!(stage.ubus("approve", json!({ "id": id })), Err(8));
+    assert_eq!(stage.ubus("approve", json!({ "id": 4_711 })), Err(4));
+    assert_eq!(stage.ubus("approve", json!({ "id": "one" })), Err(2));
+}
+
+fn quarantine() {
+    let stage = Stage::new(2, "");
+    let attack = Attack::start(&stage);
+    let device = stage.home.device(1);
+    stage.ubus("quarantine", json!({ "mac": device_mac(1), "comment": "odd" })).expect("quarantined");
+    stage.until("the flood ends", |_| attack.sink.rate(FLOOD, Duration::from_millis(200)) == 0.0);
+    attack.assert_blocked();
+    let reaches = |address: &str| device.output("ping", &["-c1", "-W1", address]).status.success();
+    assert!(!reaches(&VICTIM.to_string()));
+    stage.ubus("release", json!({ "mac": device_mac(1) })).expect("released");
+    stage.until("the device is free", |_| reaches(&VICTIM.to_string()));
+    attack.assert_free();
+}
+
+fn killed() {
+    let mut stage = Stage::new(2, "");
+    let attack = Attack::start(&stage);
+    stage.request(attack.seen(), 3600);
+    let id = the_id_in_state(&stage, "pending");
+    approve(&stage, id);
+    stage.stop_daemon("KILL");
+    attack.assert_blocked();
+    stage.start_daemon();
+    stage.until("in force and verified again", |s| s.mitigation(id)["verified"] == true);
+    attack.assert_blocked();
+    assert_eq!(state(&stage.mitigation(id)), "active");
+    stage.stop_daemon("TERM");
+    attack.assert_blocked();
+}
+
+fn lost_bus() {
+    let mut stage = Stage::new(1, "");
+    stage.stop_bus();
+    stage.start_bus();
+    stage.until("the object is back", |s| s.peer_state() == "connected");
+    stage.signal_daemon("HUP");
+    stage.until("still there after a reload", |s| s.peer_state() == "connected");
+}
+
+fn lost_provider() {
+    let mut stage = Stage::new(2, "\toption consent 'auto'");
+    let attack = Attack::start(&stage);
+    let mid = stage.request(attack.seen(), 3600)["mid"].as_u64().expect("mid");
+    let id = the_id_in_state(&stage, "active");
+    stage.until("verified", |s| s.mitigation(id)["verified"] == true);
+    stage.stop_client();
+    stage.until("the loss is noticed", |s| s.peer_state() != "connected");
+    attack.assert_blocked();
+    stage.start_client();
+    stage.until_within("the session is back", Duration::from_secs(60), |s| s.peer_state() == "connected");
+    assert_eq!(state(&stage.mitigation(id)), "active");
+    stage.until("the provider knows it still", |s| s.provider_status(mid)["status"] == 2);
+}
+
+fn without_nft() {
+    let mut stage = Stage::prepare(2, "\toption consent 'auto'");
+    let programs = stage.file("programs");
+    std::fs::create_dir_all(&programs).expect("directory");
+    stage.set_path(programs.clone());
+    stage.start_bus();
+    stage.start_client();
+    stage.start_daemon();
+    stage.until("the session is up", |s| s.peer_state() == "connected");
+    let attack = Attack::start(&stage);
+    let mid = stage.request(attack.seen(), 3600)["mid"].as_u64().expect("mid");
+    stage.until("the reason shows", |s| s.the_mitigation()["detail"].as_str().is_some_and(|d| d.contains("nft")));
+    assert_eq!(stage.the_mitigation()["verified"], false);
+    assert_eq!(stage.provider_status(mid)["status"], 1);
+    assert!(stage.log().contains("nft"), "{}", stage.log());
+    let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|p| std::path::Path::new(p).exists());
+    symlink(nft.expect("nft is installed"), programs.join("nft")).expect("link");
+    stage.until_within("tried again", Duration::from_secs(60), |s| s.the_mitigation()["verified"] == true);
+    attack.assert_blocked();
+}
+
+fn wrong_certificate() {
+    let mut stage = Stage::prepare(1, "");
+    let authority = stage.other_authority();
+    authority.issue_expired("provider", crate::credentials::PROVIDER_NAME);
+    authority.issue("router", crate::credentials::ROUTER_NAME);
+    stage.start_bus();
+    stage.start_client();
+    stage.start_daemon();
+    let error = |s: &Stage| s.ubus("status", json!({})).unwrap_or_default()["peers"][0]["last_error"].to_string();
+    stage.until("expiry is told", |s| error(s).contains("expired"));
+    stage.stop_client();
+    authority.issue("provider", "someone.else.example");
+    stage.start_client();
+    stage.until_within("the name is told", Duration::from_secs(60), |s| {
+        error(s).contains("callhome.isp.example")
+    });
+    assert_ne!(stage.peer_state(), "connected");
+}
+
+fn broken_configuration() {
+    let mut stage = Stage::prepare(1, "");
+    stage.configure("\toption colour 'red'", "\toption heartbeat_interval 'often'", "config peer 'other'\n\toption port '99999'");
+    stage.start_bus();
+    stage.start_client();
+    stage.start_daemon();
+    stage.until("it runs", |s| s.ubus("status", json!({})).is_ok());
+    let log = stage.log();
+    for said in ["colour", "heartbeat_interval", "99999"] {
+        assert!(log.contains(said), "{said} not in {log}");
+    }
+}

@@ -1,0 +1,256 @@
+//! A scenario's stage: a home with its bus, the daemon on the router, the provider's program at the provider.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::bus::Bus;
+use crate::credentials::{Authority, PROVIDER_NAME, ROUTER_NAME};
+use crate::home::{Home, PROVIDER, VICTIM};
+use crate::host::Host;
+
+/// The port the provider listens on.
+pub const PORT: u16 = 4647;
+
+/// Everything of one scenario; gone when dropped.
+pub struct Stage {
+    daemon: Option<Child>,
+    client: Option<Child>,
+    bus: Option<Bus>,
+    /// The hosts.
+    pub home: Home,
+    directory: PathBuf,
+    path: Option<PathBuf>,
+}
+
+impl Stage {
+    /// A home with as many devices, and everything running. `globals` are lines of the UCI section of that name.
+    pub fn new(devices: usize, globals: &str) -> Self {
+        let mut stage = Self::prepare(devices, globals);
+        stage.start_bus();
+        stage.start_client();
+        stage.start_daemon();
+        stage.until("the session is up", |s| s.peer_state() == "connected");
+        stage
+    }
+
+    /// The same, with files written but nothing started.
+    pub fn prepare(devices: usize, globals: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-{number}", std::process::id()));
+        for part in ["", "state", "run", "provider"] {
+            fs::create_dir_all(directory.join(part)).expect("directory");
+        }
+        let authority = Authority::new(&directory);
+        authority.issue("provider", PROVIDER_NAME);
+        authority.issue("router", ROUTER_NAME);
+        let stage = Self { daemon: None, client: None, bus: None, home: Home::new(devices), directory, path: None };
+        stage.configure(globals, "", "");
+        stage
+    }
+
+    /// Writes the configuration: lines for `globals`, for the peer, and sections besides.
+    pub fn configure(&self, globals: &str, peer: &str, more: &str) {
+        let at = |name: &str| self.file(name).display().to_string();
+        let text = format!(
+            "config globals 'globals'\n\toption enabled '1'\n\toption log_level 'debug'\n{globals}\n\
+             config peer 'isp'\n\toption name '{PROVIDER_NAME}'\n\tlist address '{PROVIDER}'\n\toption port '{PORT}'\n\
+             \toption transport 'tls'\n\toption ca '{}'\n\toption certificate '{}'\n\toption key '{}'\n\
+             \toption interface 'wan'\n{peer}\n{more}\n",
+            at("ca.pem"),
+            at("router.pem"),
+            at("router.key"),
+        );
+        fs::write(self.file("config"), text).expect("configuration");
+    }
+
+    /// A file of this scenario.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// An authority whose files take the place of the first one's.
+    pub fn other_authority(&self) -> Authority {
+        Authority::new(&self.directory)
+    }
+
+    /// Starts the broker, again after [`Stage::stop_bus`].
+    pub fn start_bus(&mut self) {
+        self.bus = Some(Bus::start(&self.file("ubus.sock")));
+    }
+
+    /// Stops the broker.
+    pub fn stop_bus(&mut self) {
+        self.bus = None;
+    }
+
+    /// Starts the provider's program.
+    pub fn start_client(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
+        command.arg("serve").arg("--listen").arg(format!("{PROVIDER}:{PORT}"));
+        command.arg("--ca").arg(self.file("ca.pem"));
+        command.arg("--certificate").arg(self.file("provider.pem")).arg("--key").arg(self.file("provider.key"));
+        command.arg("--control").arg(self.file("control")).arg("--state").arg(self.file("provider"));
+        self.client = Some(self.start(&self.home.provider, command, "client.log"));
+        self.until("the provider listens", |s| s.provider(&["routers"]).is_ok());
+    }
+
+    /// Ends the provider's program.
+    pub fn stop_client(&mut self) {
+        stop(&mut self.client, "TERM");
+    }
+
+    /// Lets the daemon find programs only in this directory.
+    pub fn set_path(&mut self, path: PathBuf) {
+        self.path = Some(path);
+    }
+
+    /// Starts the daemon.
+    pub fn start_daemon(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome"));
+        command.arg("--config").arg(self.file("config")).arg("--ubus").arg(self.file("ubus.sock"));
+        command.arg("--state").arg(self.file("state")).arg("--run").arg(self.file("run"));
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
+        self.daemon = Some(self.start(&self.home.router, command, "daemon.log"));
+    }
+
+    /// Ends the daemon with a signal, `TERM` or `KILL`.
+    pub fn stop_daemon(&mut self, signal: &str) {
+        stop(&mut self.daemon, signal);
+    }
+
+    /// Sends the daemon a signal that does not end it.
+    pub fn signal_daemon(&self, signal: &str) {
+        kill(self.daemon_pid(), signal);
+    }
+
+    /// The daemon's process.
+    pub fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().expect("running").id()
+    }
+
+    fn start(&self, host: &Host, mut command: Command, log: &str) -> Child {
+        let log = File::options().create(true).append(true).open(self.file(log)).expect("log");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);
+        host.enter(|| command.spawn()).expect("program starts")
+    }
+
+    /// What the daemon has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.file("daemon.log")).unwrap_or_default()
+    }
+
+    /// Calls the daemon's object on the bus.
+    pub fn ubus(&self, method: &str, arguments: Value) -> Result<Value, i32> {
+        self.bus.as_ref().expect("bus runs").call(method, &arguments)
+    }
+
+    /// The state of the session as the bus tells it.
+    pub fn peer_state(&self) -> String {
+        let status = self.ubus("status", json!({})).unwrap_or_default();
+        status["peers"][0]["state"].as_str().unwrap_or("unknown").into()
+    }
+
+    /// The mitigation of that id.
+    pub fn mitigation(&self, id: u64) -> Value {
+        self.ubus("get", json!({ "id": id })).unwrap_or_default()
+    }
+
+    /// The only mitigation there is.
+    pub fn the_mitigation(&self) -> Value {
+        let list = self.ubus("list", json!({})).unwrap_or_default();
+        list["mitigations"][0].clone()
+    }
+
+    /// A command to the provider's program; its JSON answer, or what it complained about.
+    pub fn provider(&self, arguments: &[&str]) -> Result<Value, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
+        command.arg(arguments.first().expect("a command"));
+        command.arg("--control").arg(self.file("control")).arg("--json").args(arguments.iter().skip(1));
+        let output = command.output().expect("client runs");
+        if output.status.success() {
+            serde_json::from_slice(&output.stdout).map_err(|e| format!("no JSON: {e}"))
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+
+    /// The provider reports a UDP flood it sees coming from `seen`; the answer has `mid`.
+    pub fn request(&self, seen: SocketAddr, lifetime: u32) -> Value {
+        self.provider(&[
+            "request",
+            "--router",
+            ROUTER_NAME,
+            "--source",
+            &format!("{}/32", seen.ip()),
+            "--source-port",
+            &seen.port().to_string(),
+            "--target",
+            &format!("{VICTIM}/32"),
+            "--target-port",
+            "53",
+            "--protocol",
+            "17",
+            "--lifetime",
+            &lifetime.to_string(),
+        ])
+        .expect("request")
+    }
+
+    /// What the provider knows of a mitigation.
+    pub fn provider_status(&self, mid: u64) -> Value {
+        let status = self.provider(&["status", "--router", ROUTER_NAME, "--mid", &mid.to_string()]);
+        status.unwrap_or_default()["mitigations"][0].clone()
+    }
+
+    /// Waits until something is true, at most 20 seconds, and tells how long it took.
+    pub fn until(&self, what: &str, is: impl Fn(&Self) -> bool) -> Duration {
+        self.until_within(what, Duration::from_secs(20), is)
+    }
+
+    /// Waits until something is true, at most as long as given.
+    pub fn until_within(&self, what: &str, at_most: Duration, is: impl Fn(&Self) -> bool) -> Duration {
+        let start = Instant::now();
+        while !is(self) {
+            assert!(start.elapsed() < at_most, "never happened: {what}\n{}", self.report());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        start.elapsed()
+    }
+
+    /// What one wants to see when something went wrong.
+    fn report(&self) -> String {
+        let client = fs::read_to_string(self.file("client.log")).unwrap_or_default();
+        let list = self.bus.as_ref().map(|bus| bus.call("list", &json!({})));
+        format!("--- daemon\n{}--- client\n{client}--- list\n{list:?}", self.log())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        stop(&mut self.daemon, "KILL");
+        stop(&mut self.client, "KILL");
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Ends a program of ours and waits for it.
+fn stop(program: &mut Option<Child>, signal: &str) {
+    if let Some(mut child) = program.take() {
+        kill(child.id(), signal);
+        let _ = child.wait();
+    }
+}
+
+fn kill(pid: u32, signal: &str) {
+    let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
+}
