@@ -4,9 +4,13 @@ pub mod body;
 pub mod cbor;
 mod fields;
 pub mod heartbeat;
+pub mod liveness;
+mod mitigate;
+mod observers;
 pub mod path;
 pub mod redirect;
 mod scope;
+pub mod session;
 pub mod session_config;
 
 pub use fields::Invalid;
