@@ -1,5 +1,6 @@
 //! The DOTS Signal Channel Call Home (RFC 9066) for home routers.
 pub mod coap;
+pub mod driver;
 pub mod enforce;
 pub mod mitigation;
 pub mod scope;
@@ -7,3 +8,4 @@ pub mod signal;
 pub mod source;
 pub mod store;
 pub mod time;
+pub mod transport;

@@ -61,9 +61,9 @@ pub fn cut(mut response: Response, asked: Option<Block>, limit: usize) -> Respon
 
 /// An entity tag from the content (FNV-1a): it only has to differ when the content does.
 fn etag(content: &[u8]) -> Vec<u8> {
-    let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = content
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     hash.to_be_bytes().to_vec()
 }
 

@@ -145,10 +145,10 @@ pub struct Request {
 
 impl Request {
     /// A non-confirmable request without payload.
-    pub fn new(method: Method, path: &[&str]) -> Self {
+    pub fn new(method: Method, path: &[impl AsRef<str>]) -> Self {
         Self {
             method,
-            path: path.iter().map(|&segment| segment.to_owned()).collect(),
+            path: path.iter().map(|segment| segment.as_ref().to_owned()).collect(),
             query: Vec::new(),
             observe: None,
             if_match: false,

@@ -175,7 +175,8 @@ impl Endpoint {
         let token = Token(packet.get_token().to_vec());
         let Some(position) = self.outstanding.iter().position(|(other, _)| *other == token) else { return };
         let Ok(response) = message::response(packet) else { return };
-        let goes_on = response.observe.is_some() && self.outstanding.get(position).is_some_and(|(_, observes)| *observes);
+        let goes_on =
+            response.observe.is_some() && self.outstanding.get(position).is_some_and(|(_, observes)| *observes);
         if !goes_on {
             self.outstanding.remove(position);
         }

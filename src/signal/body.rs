@@ -294,10 +294,7 @@ impl Report {
     }
 }
 
-fn join<const A: usize, const B: usize>(
-    scope: [(u16, Option<Value>); A],
-    own: [(u16, Option<Value>); B],
-) -> Value {
+fn join<const A: usize, const B: usize>(scope: [(u16, Option<Value>); A], own: [(u16, Option<Value>); B]) -> Value {
     let all = scope.into_iter().chain(own);
     Value::Map(all.filter_map(|(key, value)| Some((Value::Unsigned(key.into()), value?))).collect())
 }

@@ -68,7 +68,8 @@ impl Value {
 
     /// A map with numbered keys.
     pub fn map<const N: usize>(entries: [(u16, Option<Self>); N]) -> Self {
-        let some = entries.into_iter().filter_map(|(key, value)| value.map(|value| (Self::Unsigned(key.into()), value)));
+        let some =
+            entries.into_iter().filter_map(|(key, value)| value.map(|value| (Self::Unsigned(key.into()), value)));
         Self::Map(some.collect())
     }
 

@@ -56,8 +56,7 @@ pub(super) fn put(
     match ledger.put(client, mid, &request.scope, lifetime, efficacy, now) {
         Ok(grant) if grant.created => Put::Assess(grant.id),
         Ok(grant) => {
-            let report =
-                Report { mid: Some(mid), lifetime: Some(whole_seconds(grant.lifetime)), ..Report::default() };
+            let report = Report { mid: Some(mid), lifetime: Some(whole_seconds(grant.lifetime)), ..Report::default() };
             Put::Answer(reports(Code::CHANGED, &[report]))
         }
         Err(Refusal::Unmatched) => Put::Silence,

@@ -407,7 +407,8 @@ impl Session {
         let (cuid, mid) = (&last.client().cuid, last.mid());
         for content in [Content::All, Content::Configuration, Content::NonConfiguration] {
             let observers = self.observers.of(|subject| {
-                concerns(subject, cuid, mid) && matches!(subject, Subject::Mitigations { content: c, .. } if *c == content)
+                concerns(subject, cuid, mid)
+                    && matches!(subject, Subject::Mitigations { content: c, .. } if *c == content)
             });
             for token in observers {
                 self.send_notification(&token, mitigate::last(last, content, now), now.instant);

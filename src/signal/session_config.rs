@@ -204,7 +204,8 @@ impl SessionConfig {
             let fields = Fields::of(value, "configuration", &RULES.map(|rule| rule.key))?;
             for rule in &RULES {
                 let Some(value) = fields.get(rule.key) else { continue };
-                let all = [MAX_VALUE, MIN_VALUE, CURRENT_VALUE, MAX_VALUE_DECIMAL, MIN_VALUE_DECIMAL, CURRENT_VALUE_DECIMAL];
+                let all =
+                    [MAX_VALUE, MIN_VALUE, CURRENT_VALUE, MAX_VALUE_DECIMAL, MIN_VALUE_DECIMAL, CURRENT_VALUE_DECIMAL];
                 let inner = Fields::of(value, rule.name, &all)?;
                 if let Some(current) = inner.get(rule.current_key()) {
                     (rule.set)(set, rule.read(current)?);

@@ -124,7 +124,9 @@ fn whole_life() {
     stage.provider(&["withdraw", "--router", "home-1234.isp.example", "--mid", &mid.to_string()]).expect("withdrawn");
     stage.until("terminating", |s| state(&s.mitigation(id)) == "terminating");
     attack.assert_blocked();
-    stage.until_within("traffic is back", Duration::from_secs(150), |_| attack.sink.rate(FLOOD, Duration::from_millis(300)) > 500.0);
+    stage.until_within("traffic is back", Duration::from_secs(150), |_| {
+        attack.sink.rate(FLOOD, Duration::from_millis(300)) > 500.0
+    });
     attack.assert_free();
     let events = stage.ubus("history", json!({ "limit": 20 })).expect("history");
     assert!(events["events"].as_array().is_some_and(|events| events.len() >= 4), "{events}");
@@ -134,8 +136,19 @@ fn found_later() {
     let stage = Stage::new(2, "");
     let nobody = SocketAddr::from((WAN, 0));
     let request = stage.provider(&[
-        "request", "--router", "home-1234.isp.example", "--source", &format!("{}/32", nobody.ip()), "--target",
-        &format!("{VICTIM}/32"), "--target-port", "53", "--protocol", "17", "--lifetime", "600",
+        "request",
+        "--router",
+        "home-1234.isp.example",
+        "--source",
+        &format!("{}/32", nobody.ip()),
+        "--target",
+        &format!("{VICTIM}/32"),
+        "--target-port",
+        "53",
+        "--protocol",
+        "17",
+        "--lifetime",
+        "600",
     ]);
     assert!(request.is_ok(), "{request:?}");
     let id = the_id_in_state(&stage, "searching");
@@ -264,15 +277,17 @@ fn wrong_certificate() {
     stage.stop_client();
     authority.issue("provider", "someone.else.example");
     stage.start_client();
-    stage.until_within("the name is told", Duration::from_secs(60), |s| {
-        error(s).contains("callhome.isp.example")
-    });
+    stage.until_within("the name is told", Duration::from_secs(60), |s| error(s).contains("callhome.isp.example"));
     assert_ne!(stage.peer_state(), "connected");
 }
 
 fn broken_configuration() {
     let mut stage = Stage::prepare(1, "");
-    stage.configure("\toption colour 'red'", "\toption heartbeat_interval 'often'", "config peer 'other'\n\toption port '99999'");
+    stage.configure(
+        "\toption colour 'red'",
+        "\toption heartbeat_interval 'often'",
+        "config peer 'other'\n\toption port '99999'",
+    );
     stage.start_bus();
     stage.start_client();
     stage.start_daemon();

@@ -43,8 +43,7 @@ impl Stage {
     pub fn prepare(devices: usize, globals: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let directory =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-{number}", std::process::id()));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-{number}", std::process::id()));
         for part in ["", "state", "run", "provider"] {
             fs::create_dir_all(directory.join(part)).expect("directory");
         }

@@ -114,14 +114,16 @@ pub struct Redirect {
 
 impl Command {
     /// What to ask the serving program; or, that this is to be the serving program.
-    pub fn ask(self) -> Result<Ask, Serve> {
+    pub fn ask(self) -> Result<Ask, Box<Serve>> {
         Ok(match self {
-            Self::Serve(serve) => return Err(serve),
+            Self::Serve(serve) => return Err(Box::new(serve)),
             Self::Routers => Ask::Routers,
             Self::Request(Request { router, scope, lifetime }) => Ask::Request { router, scope, lifetime },
             Self::Status(Status { router, mid, watch }) => Ask::Status { router, mid, watch },
             Self::Withdraw(Withdraw { router, mid }) => Ask::Withdraw { router, mid },
-            Self::Redirect(Redirect { router, to, address, ttl }) => Ask::Redirect { router, to, addresses: address, ttl },
+            Self::Redirect(Redirect { router, to, address, ttl }) => {
+                Ask::Redirect { router, to, addresses: address, ttl }
+            }
         })
     }
 }

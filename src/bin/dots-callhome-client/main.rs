@@ -1,1 +1,35 @@
-fn main() {}
+//! The provider's side: the Call Home DOTS client.
+
+mod arguments;
+mod control;
+mod roster;
+mod router;
+mod serve;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+
+fn main() -> ExitCode {
+    let Arguments { json, control, command } = Arguments::parse();
+    let outcome = match command.ask() {
+        Err(serve) => serve::serve(&serve, &control),
+        Ok(question) => control::ask(&control, &question, |answer| {
+            if json {
+                println!("{answer}");
+            } else {
+                println!("{}", show::text(answer));
+            }
+        }),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("dots-callhome-client: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Answers for people and for scripts.
+
+use serde_json::{Value, json};
+
+use crate::router::Known;
+
+/// A mitigation as JSON.
+pub fn json(router: &str, mid: u32, known: &Known) -> Value {
+    let report = &known.report;
+    let scope = report.scope.as_ref();
+    let texts = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };
+    let strings = |of: Option<Vec<String>>| of.map_or(Value::Null, texts);
+    json!({
+        "router": router,
+        "mid": mid,
+        "status": report.status,
+        "meaning": meaning(report.status, known.ended),
+        "ended": known.ended,
+        "lifetime": report.lifetime,
+        "start": report.start,
+        "sources": strings(scope.map(|s| s.source_prefixes.iter().map(ToString::to_string).collect())),
+        "source_ports": strings(scope.map(|s| s.source_ports.iter().map(ToString::to_string).collect())),
+        "targets": strings(scope.map(|s| s.target_prefixes.iter().map(ToString::to_string).collect())),
+        "target_ports": strings(scope.map(|s| s.target_ports.iter().map(ToString::to_string).collect())),
+        "dropped": report.dropped.map(|d| json!({
+            "packets": d.packets, "bytes": d.bytes, "pps": d.pps, "bps": d.bps,
+        })),
+        "conflict": report.conflict.as_ref().map(|c| json!({
+            "status": c.status, "cause": c.cause, "retry": c.retry_timer, "mid": c.mid,
+        })),
+    })
+}
+
+/// What a status means (RFC 9132 section 4.4.2).
+fn meaning(status: Option<u8>, ended: bool) -> &'static str {
+    match status {
+        Some(1) => "being set up, or waiting for the administrator",
+        Some(2) => "mitigated",
+        Some(3) => "the attack has stopped",
+        Some(4) => "beyond the router's capability",
+        Some(5) => "withdrawn, about to end",
+        Some(6) => "ended",
+        Some(7) => "withdrawn by the router",
+        _ if ended => "ended",
+        _ => "accepted",
+    }
+}
+
+/// An answer as text.
+pub fn text(value: &Value) -> String {
+    if let Some(routers) = value.get("routers").and_then(Value::as_array) {
+        let lines = routers.iter().map(|router| {
+            format!(
+                "{} from {}, {} s, {} mitigations",
+                word(router, "name"),
+                word(router, "address"),
+                router["seconds"],
+                router["mitigations"]
+            )
+        });
+        return or(lines.collect(), "no router has called");
+    }
+    if let Some(all) = value.get("mitigations").and_then(Value::as_array) {
+        return or(all.iter().map(mitigation).collect(), "no mitigations");
+    }
+    mitigation(value)
+}
+
+fn or(lines: Vec<String>, none: &str) -> String {
+    if lines.is_empty() { none.to_owned() } else { lines.join("\n") }
+}
+
+fn mitigation(one: &Value) -> String {
+    let Some(meaning) = one.get("meaning").and_then(Value::as_str) else { return "done".to_owned() };
+    let mut line = format!("{} mid {}: {meaning}", word(one, "router"), one["mid"]);
+    if let Some(status) = one["status"].as_u64() {
+        line += &format!(" (status {status})");
+    }
+    if let Some(lifetime) = one["lifetime"].as_i64() {
+        line += &format!(", {lifetime} s left");
+    }
+    let at = |path: &str| one.pointer(path).and_then(Value::as_u64);
+    if let (Some(packets), Some(bytes)) = (at("/dropped/packets"), at("/dropped/bytes")) {
+        line += &format!(", {packets} packets and {bytes} bytes dropped");
+    }
+    if at("/conflict/cause") == Some(4) {
+        line += ", the traffic is legitimate";
+    }
+    line
+}
+
+fn word<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or("?")
+}

@@ -1,0 +1,28 @@
+//! Randomness: the system's.
+
+use rustls::crypto::SecureRandom;
+
+use crate::coap::Random;
+
+/// The cryptography library's source of unpredictable bytes.
+pub struct Rng(&'static dyn SecureRandom);
+
+impl Rng {
+    /// The one there is.
+    pub fn new() -> Self {
+        Self(rustls::crypto::ring::default_provider().secure_random)
+    }
+}
+
+impl Default for Rng {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Random for Rng {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        // Without entropy tokens are predictable, which TLS around them makes up for; it refuses to begin by itself.
+        let _ = self.0.fill(bytes);
+    }
+}

@@ -1,0 +1,48 @@
+//! What the provider makes of a certificate: the router's name, and its own `cuid`.
+
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::CertificateDer;
+use webpki::EndEntityCert;
+
+/// The name a router authenticates with: its first DNS name, else the fingerprint of its key in hexadecimal.
+pub fn name(certificate: &CertificateDer<'_>) -> Option<String> {
+    let parsed = EndEntityCert::try_from(certificate).ok()?;
+    let dns = parsed.valid_dns_names().next().map(str::to_owned);
+    dns.or_else(|| Some(fingerprint(&parsed)?.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+/// The client's unique identifier made of its own certificate (RFC 9132 section 4.4.1).
+pub fn cuid(certificate: &CertificateDer<'_>) -> Option<String> {
+    let parsed = EndEntityCert::try_from(certificate).ok()?;
+    Some(base64url(fingerprint(&parsed)?.get(..16)?))
+}
+
+/// SHA-256 of the public key as it stands in the certificate.
+fn fingerprint(certificate: &EndEntityCert<'_>) -> Option<[u8; 32]> {
+    digest(&SHA256, &certificate.subject_public_key_info()).as_ref().try_into().ok()
+}
+
+/// RFC 4648 section 5, without padding.
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0_usize, |bits, at| (bits << 8) | usize::from(chunk.get(at).copied().unwrap_or(0)));
+        for digit in 0..=chunk.len() {
+            text.extend(ALPHABET.get((bits >> (18 - 6 * digit)) & 63).map(|&letter| char::from(letter)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64url_has_22_characters_for_16_bytes() {
+        assert_eq!(base64url(b"\xfb\xff\xfe"), "-__-");
+        assert_eq!(base64url(b"M"), "TQ");
+        assert_eq!(base64url(&[0; 16]).len(), 22);
+    }
+}
