@@ -1,1 +1,3 @@
+//! The router's daemon: the Call Home DOTS server.
+
 fn main() {}

@@ -14,7 +14,7 @@ use super::overlap::{same_targets, shared_targets};
 use crate::enforce::ruleset::{Block, Desired, Quarantined};
 use crate::scope::Scope;
 use crate::source::device::{Mac, Suspect};
-use crate::source::flow::Traffic;
+use crate::source::flow::{Traffic, Tuple};
 use crate::time::Now;
 
 /// How long nothing matches before the attack counts as stopped.
@@ -282,6 +282,14 @@ impl Ledger {
             remaining: standing.ends.map(|ends| ends.saturating_duration_since(now.instant)),
         }));
         desired
+    }
+
+    /// Flows in the evidence against the devices acted upon: what has to be cut first.
+    pub fn known_flows(&self) -> Vec<Tuple> {
+        let accused =
+            |m: &Mitigation| m.suspects.iter().filter(|s| m.chosen.contains(&s.mac)).cloned().collect::<Vec<_>>();
+        let suspects = self.all().filter(|m| m.state.in_force() && !m.verified).flat_map(accused);
+        suspects.flat_map(|suspect| suspect.evidence).map(|evidence| evidence.flow.original).collect()
     }
 
     /// What happened lately, newest first.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::flow::Traffic;
+use super::flow::{Flow, Traffic};
 
 /// An Ethernet address: the one identity of a device that survives changing IP addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,10 +63,8 @@ impl Confidence {
 /// One reason to believe it: a flow of the device that fits the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The flow in words, both sides of the NAT.
-    pub flow: String,
-    /// What the flow carried towards the target.
-    pub sent: Traffic,
+    /// The flow, both sides of the NAT, with what it has carried towards the target.
+    pub flow: Flow,
     /// Its rate over the last seconds, per second.
     pub rate: Traffic,
     /// When it was seen, seconds since 1970.

@@ -68,11 +68,6 @@ impl Host {
         host
     }
 
-    /// The name given to it.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// What `ip link set … netns` takes.
     pub fn pid(&self) -> u32 {
         self.holder.id()

@@ -10,14 +10,12 @@ use crate::host::Host;
 /// A stream of tagged UDP packets, until dropped.
 pub struct Sender {
     stop: Arc<AtomicBool>,
-    port: u16,
 }
 
 impl Sender {
     /// Sends about `pps` packets a second from `host` to `to`, each beginning with `tag`.
     pub fn udp(host: &Host, to: SocketAddr, tag: u8, pps: u32) -> Self {
         let socket = host.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).expect("socket");
-        let port = socket.local_addr().expect("bound").port();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         host.spawn(move || {
@@ -32,12 +30,7 @@ impl Sender {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        Self { stop, port }
-    }
-
-    /// The source port before NAT.
-    pub fn port(&self) -> u16 {
-        self.port
+        Self { stop }
     }
 }
 

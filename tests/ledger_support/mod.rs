@@ -9,7 +9,7 @@ use dots_callhome::mitigation::{
 };
 use dots_callhome::scope::{PortRange, Scope};
 use dots_callhome::source::device::{Confidence, Evidence, Mac, Suspect};
-use dots_callhome::source::flow::Traffic;
+use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
 use dots_callhome::time::Now;
 
 pub const CAMERA: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
@@ -59,6 +59,22 @@ pub fn with_source_ports(scope: &Scope, lower: u16, upper: u16) -> Scope {
     Scope { source_ports: vec![PortRange::new(lower, upper).unwrap()], ..scope.clone() }
 }
 
+/// `udp 192.168.1.23:4000 -> 203.0.113.80:53 as 198.51.100.7:40000`
+pub fn flow() -> Flow {
+    let tuple = |from: &str, source, to: &str, destination| Tuple {
+        source: from.parse().unwrap(),
+        destination: to.parse().unwrap(),
+        protocol: 17,
+        detail: Detail::Ports { source, destination },
+    };
+    Flow {
+        id: 1,
+        original: tuple("192.168.1.23", 4000, "203.0.113.80", 53),
+        reply: tuple("203.0.113.80", 53, "198.51.100.7", 40000),
+        sent: None,
+    }
+}
+
 pub fn suspect(mac: Mac, confidence: Confidence) -> Suspect {
     Suspect {
         mac,
@@ -66,12 +82,7 @@ pub fn suspect(mac: Mac, confidence: Confidence) -> Suspect {
         addresses: vec!["192.168.1.23".parse().unwrap()],
         interface: Some("br-lan".into()),
         confidence,
-        evidence: vec![Evidence {
-            flow: "udp 192.168.1.23:4000 -> 203.0.113.80:53".into(),
-            sent: Traffic::default(),
-            rate: Traffic::default(),
-            seen: 1,
-        }],
+        evidence: vec![Evidence { flow: flow(), rate: Traffic::default(), seen: 1 }],
     }
 }
 
