@@ -1,5 +1,6 @@
 //! The DOTS Signal Channel Call Home (RFC 9066) for home routers.
 pub mod coap;
+pub mod config;
 pub mod driver;
 pub mod enforce;
 pub mod mitigation;
@@ -9,3 +10,4 @@ pub mod source;
 pub mod store;
 pub mod time;
 pub mod transport;
+pub mod uci;

@@ -1,0 +1,219 @@
+//! The daemon's configuration: `/etc/config/dots-callhome`, parsed to types.
+//!
+//! Reading never fails. What is wrong is said, all at once, and left out: a faulty peer is disabled without harm to the
+//! others, and a faulty rule becomes the careful one. So a half-wrong file never opens or blocks more than it says.
+
+mod options;
+mod peer;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use self::options::{Options, flag, number, one_of, quoted};
+use crate::mitigation::{Action, Consent, DevicePolicy, Policy, TimeoutAction};
+use crate::source::device::Mac;
+use crate::uci::{self, Section};
+
+pub use self::peer::{Auth, Peer, Transport};
+
+/// Longest name of a device, in characters.
+const MAX_NAME: usize = 64;
+/// Most mitigations of one peer that may be asked for.
+const MAX_MITIGATIONS: u32 = 1024;
+
+/// All that is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Whether to run at all.
+    pub enabled: bool,
+    /// What is worth a line in the log.
+    pub log_level: LevelFilter,
+    /// Whether requests may name sources that are not visible outside the home.
+    pub internal_sources: bool,
+    /// The administrator's rules.
+    pub policy: Policy,
+    /// The providers that can be called.
+    pub peers: Vec<Peer>,
+    /// Those that can't.
+    pub disabled: Vec<Disabled>,
+    /// The administrator's names for devices.
+    pub names: BTreeMap<Mac, String>,
+}
+
+/// A peer that is not called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disabled {
+    /// The section's name.
+    pub section: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Something wrong in the file. Shown as one line of the log, without the file's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The section, `@device[0]` where it has no name; empty where the file as a whole is meant.
+    pub section: String,
+    /// The option.
+    pub option: Option<String>,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Where, counted from 1; nothing where the file is right, but what it speaks of is not.
+    pub line: Option<u32>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.section.as_str(), &self.option) {
+            ("", _) => {}
+            (section, None) => write!(f, "section {section}: ")?,
+            (section, Some(option)) => write!(f, "section {section}, option {option}: ")?,
+        }
+        write!(f, "{}", self.reason)?;
+        self.line.map_or(Ok(()), |line| write!(f, " (line {line})"))
+    }
+}
+
+impl Default for Config {
+    /// What holds where nothing is said: do nothing, ask first.
+    fn default() -> Self {
+        let policy = Policy {
+            consent: Consent::Ask,
+            action: Action::Block,
+            consent_timeout: None,
+            timeout_action: TimeoutAction::Ignore,
+            max_lifetime: Duration::from_secs(86_400),
+            max_mitigations: 128,
+            devices: BTreeMap::new(),
+        };
+        Self {
+            enabled: false,
+            log_level: LevelFilter::Info,
+            internal_sources: false,
+            policy,
+            peers: Vec::new(),
+            disabled: Vec::new(),
+            names: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file's text: what is valid, and all that is wrong. Of a file that can't be read as one of OpenWrt's
+    /// configuration files nothing is taken.
+    pub fn read(text: &str) -> (Self, Vec<Problem>) {
+        let mut config = Self::default();
+        let sections = match uci::parse(text) {
+            Ok(sections) => sections,
+            Err(error) => {
+                let (reason, line) = (error.reason().to_string(), Some(error.line()));
+                return (config, vec![Problem { section: String::new(), option: None, reason, line }]);
+            }
+        };
+        let mut counts = BTreeMap::new();
+        let mut problems = Vec::new();
+        for section in &sections {
+            let index = counts.entry(section.kind()).or_insert(0_usize);
+            let label = section.name().map_or_else(|| format!("@{}[{index}]", section.kind()), str::to_owned);
+            *index += 1;
+            problems.extend(config.take(section, label));
+        }
+        problems.sort_by_key(|problem| problem.line);
+        (config, problems)
+    }
+
+    fn take(&mut self, section: &Section, label: String) -> Vec<Problem> {
+        let mut options = Options::new(section, label);
+        match section.kind() {
+            "globals" if section.name() == Some("globals") => self.take_globals(&mut options),
+            "globals" => return only(options, "ignored, only config globals 'globals' counts".to_owned()),
+            "peer" => self.take_peer(&mut options),
+            "device" => self.take_device(&mut options),
+            other => return only(options, format!("{} is an unknown kind of section, ignored", quoted(other))),
+        }
+        options.into_problems()
+    }
+
+    fn take_globals(&mut self, options: &mut Options<'_>) {
+        let consents = [("ask", Consent::Ask), ("auto", Consent::Auto), ("observe", Consent::Observe)];
+        let actions = [("block", Action::Block), ("quarantine", Action::Quarantine)];
+        let timeout_actions =
+            [("ignore", TimeoutAction::Ignore), ("approve", TimeoutAction::Approve), ("reject", TimeoutAction::Reject)];
+        let levels = [
+            ("error", LevelFilter::Error),
+            ("warn", LevelFilter::Warn),
+            ("info", LevelFilter::Info),
+            ("debug", LevelFilter::Debug),
+        ];
+        let policy = &mut self.policy;
+        options.set("enabled", &mut self.enabled, flag);
+        options.set("consent", &mut policy.consent, |text| one_of(text, &consents));
+        options.set("action", &mut policy.action, |text| one_of(text, &actions));
+        options.set("consent_timeout", &mut policy.consent_timeout, |text| {
+            number(text, 0..=u32::MAX).map(|seconds| (seconds > 0).then(|| Duration::from_secs(seconds.into())))
+        });
+        options.set("timeout_action", &mut policy.timeout_action, |text| one_of(text, &timeout_actions));
+        options.set("max_lifetime", &mut policy.max_lifetime, |text| {
+            number(text, 1..=u32::MAX).map(|seconds| Duration::from_secs(seconds.into()))
+        });
+        options.set("max_mitigations", &mut policy.max_mitigations, |text| {
+            number(text, 1..=MAX_MITIGATIONS).and_then(|most| usize::try_from(most).map_err(|error| error.to_string()))
+        });
+        options.set("internal_sources", &mut self.internal_sources, flag);
+        options.set("log_level", &mut self.log_level, |text| one_of(text, &levels));
+    }
+
+    fn take_peer(&mut self, options: &mut Options<'_>) {
+        match peer::read(options) {
+            Ok(peer) => self.peers.push(peer),
+            Err(reason) => self.disabled.push(Disabled { section: options.label().to_owned(), reason }),
+        }
+    }
+
+    fn take_device(&mut self, options: &mut Options<'_>) {
+        let policies = [("ask", DevicePolicy::Ask), ("auto", DevicePolicy::Auto), ("exempt", DevicePolicy::Exempt)];
+        let mac = options.required("mac", "it says which device is meant", |text| {
+            text.parse::<Mac>().map_err(|_| format!("{} is no address such as 02:00:00:00:00:11", quoted(text)))
+        });
+        let policy = options.get("policy", |text| one_of(text, &policies)).unwrap_or(DevicePolicy::Ask);
+        let name = options.get("name", device_name);
+        let Some(mac) = mac else { return };
+        if let Some(name) = name {
+            self.names.entry(mac).or_insert(name);
+        }
+        match self.policy.devices.entry(mac) {
+            Entry::Vacant(entry) => {
+                entry.insert(policy);
+            }
+            Entry::Occupied(mut entry) => {
+                let careful = *[policy, *entry.get()].iter().max_by_key(|policy| care(**policy)).unwrap_or(&policy);
+                entry.insert(careful);
+                let reason = "the device has another section, the more careful policy of the two holds".to_owned();
+                options.fault(Some("mac"), reason);
+            }
+        }
+    }
+}
+
+fn only(mut options: Options<'_>, reason: String) -> Vec<Problem> {
+    options.fault(None, reason);
+    options.into_faults()
+}
+
+/// How little is done to the device without asking.
+fn care(policy: DevicePolicy) -> u8 {
+    match policy {
+        DevicePolicy::Auto => 0,
+        DevicePolicy::Ask => 1,
+        DevicePolicy::Exempt => 2,
+    }
+}
+
+fn device_name(text: &str) -> Result<String, String> {
+    let fits = text.chars().nth(MAX_NAME).is_none() && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(format!("{} is no name of at most {MAX_NAME} letters", quoted(text))) }
+}

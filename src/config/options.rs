@@ -1,0 +1,162 @@
+//! The options of one section: read by name, every fault noted, and at last those nobody asked for.
+
+use std::ops::RangeInclusive;
+
+use super::Problem;
+use crate::uci::{Section, Setting, Value};
+
+/// Most characters of a wrong value that are shown.
+const SHOWN: usize = 60;
+
+/// A section being read.
+pub(super) struct Options<'a> {
+    section: &'a Section,
+    label: String,
+    known: Vec<&'static str>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Options<'a> {
+    /// `label` is how problems name the section.
+    pub(super) fn new(section: &'a Section, label: String) -> Self {
+        Self { section, label, known: Vec::new(), problems: Vec::new() }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn name(&self) -> Option<&'a str> {
+        self.section.name()
+    }
+
+    /// The option's value, if it is set and good.
+    pub(super) fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let setting = self.find(name)?;
+        let parsed = match setting.value() {
+            Value::Scalar(text) => parse(text),
+            Value::List(_) => Err("takes one value, not a list".to_owned()),
+        };
+        parsed.map_err(|reason| self.fault(Some(name), reason)).ok()
+    }
+
+    /// As [`get`](Self::get), but noted where it is not set; `why` it is needed.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        why: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.is_set(name) {
+            self.fault(Some(name), format!("missing, {why}"));
+        }
+        self.get(name, parse)
+    }
+
+    /// Puts the option's value in place of the default, if it is set and good.
+    pub(super) fn set<T>(&mut self, name: &'static str, value: &mut T, parse: impl FnOnce(&str) -> Result<T, String>) {
+        if let Some(new) = self.get(name, parse) {
+            *value = new;
+        }
+    }
+
+    /// The list's good items, each once. An option will do, items separated by white space, as everywhere in OpenWrt.
+    pub(super) fn list<T: PartialEq>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let texts: Vec<&str> = match self.find(name).map(Setting::value) {
+            Some(Value::Scalar(text)) => text.split_whitespace().collect(),
+            Some(Value::List(items)) => items.iter().map(String::as_str).collect(),
+            None => Vec::new(),
+        };
+        let mut items = Vec::new();
+        for text in texts {
+            match parse(text) {
+                Ok(item) if items.contains(&item) => {}
+                Ok(item) => items.push(item),
+                Err(reason) => self.fault(Some(name), reason),
+            }
+        }
+        items
+    }
+
+    /// These exist, though they may not matter now.
+    pub(super) fn know(&mut self, names: &[&'static str]) {
+        self.known.extend(names);
+    }
+
+    /// Notes what is wrong.
+    pub(super) fn fault(&mut self, option: Option<&'static str>, reason: String) {
+        let setting = option.and_then(|name| self.section.settings().iter().find(|s| s.name() == name));
+        let line = setting.map_or(self.section.line(), Setting::line);
+        let option = option.map(str::to_owned);
+        self.problems.push(Problem { section: self.label.clone(), option, reason, line: Some(line) });
+    }
+
+    /// The first that was noted.
+    pub(super) fn first_fault(&self) -> Option<String> {
+        let first = self.problems.first()?;
+        Some(first.option.as_ref().map_or(first.reason.clone(), |option| format!("option {option}: {}", first.reason)))
+    }
+
+    /// All that was noted, and the options nobody knows.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let Self { section, label, known, mut problems } = self;
+        let unknown = section.settings().iter().filter(|setting| !known.contains(&setting.name()));
+        problems.extend(unknown.map(|setting| Problem {
+            section: label.clone(),
+            option: Some(setting.name().to_owned()),
+            reason: "unknown, ignored".to_owned(),
+            line: Some(setting.line()),
+        }));
+        problems
+    }
+
+    /// All that was noted.
+    pub(super) fn into_faults(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// Whether it has a value, good or bad.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.section.settings().iter().any(|setting| setting.name() == name)
+    }
+
+    fn find(&mut self, name: &'static str) -> Option<&'a Setting> {
+        self.known.push(name);
+        self.section.settings().iter().find(|setting| setting.name() == name)
+    }
+}
+
+/// A switch, in any of the words OpenWrt's scripts take.
+pub(super) fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "on" | "true" | "yes" | "enabled" => Ok(true),
+        "0" | "off" | "false" | "no" | "disabled" => Ok(false),
+        other => Err(format!("{} is neither 1 nor 0", quoted(other))),
+    }
+}
+
+/// A decimal number.
+pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| text.bytes().all(|b| b.is_ascii_digit()) && range.contains(number));
+    number.ok_or_else(|| format!("{} is no number from {} to {}", quoted(text), range.start(), range.end()))
+}
+
+/// One of a few words.
+pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    found.ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        format!("{} is none of {}", quoted(text), words.join(", "))
+    })
+}
+
+/// A wrong value as it may stand in a log: on one line, and bounded.
+pub(super) fn quoted(text: &str) -> String {
+    let dots = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
+    let shown: String = text.chars().take(SHOWN).collect();
+    format!("'{}{dots}'", shown.escape_debug())
+}

@@ -1,0 +1,249 @@
+//! The `peer` sections: whom to call, and how both sides prove who they are.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use rustls::pki_types::DnsName;
+
+use super::options::{Options, flag, number, one_of, quoted};
+
+/// Where providers listen unless agreed otherwise.
+const PORT: u16 = 4647;
+/// Seconds between heartbeats (RFC 9132 section 4.5.2).
+const HEARTBEAT: u16 = 30;
+/// The upstream unless another is named.
+const INTERFACE: &str = "wan";
+/// The longest identity every implementation of pre-shared keys takes (RFC 4279 section 5.3).
+const MAX_IDENTITY: usize = 128;
+/// What only some kinds of authentication read.
+const AUTH_OPTIONS: [&str; 6] = ["ca", "certificate", "key", "peer_key", "psk_identity", "psk_file"];
+
+/// A provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The section's name, by which the house and the ledger know it.
+    pub section: String,
+    /// The name its certificate must bear, resolved unless `addresses` say where it is; empty only where no
+    /// certificate is used.
+    pub name: String,
+    /// Where it is; empty: what `name` resolves to, else the default router.
+    pub addresses: Vec<IpAddr>,
+    /// Where it listens.
+    pub port: u16,
+    /// Which secure channels are tried. [`Transport::Auto`] only where `auth` works on both.
+    pub transport: Transport,
+    /// How both sides prove who they are.
+    pub auth: Auth,
+    /// The upstream whose addresses and prefixes are this peer's domain.
+    pub interface: String,
+    /// Replaces what the interface tells, unless empty. Host bits cleared.
+    pub domain: Vec<IpNet>,
+    /// Seconds between heartbeats: 15 to 240, or 0 for none.
+    pub heartbeat_interval: u16,
+}
+
+/// Which secure channels are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Both, and the better one is kept (RFC 9132 section 4.3).
+    Auto,
+    /// DTLS over UDP.
+    Dtls,
+    /// TLS over TCP.
+    Tls,
+}
+
+/// How both sides prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// By certificates.
+    Certificate {
+        /// The authorities the provider's certificate must come from.
+        ca: PathBuf,
+        /// Our chain.
+        certificate: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
+    /// By keys known beforehand (RFC 7250), over TLS only.
+    RawPublicKey {
+        /// Our private key.
+        key: PathBuf,
+        /// The provider's public key.
+        peer_key: PathBuf,
+    },
+    /// By a shared secret, over DTLS only.
+    Psk {
+        /// Who we are.
+        identity: String,
+        /// The secret.
+        file: PathBuf,
+    },
+}
+
+impl Auth {
+    /// The files it takes, each with the option that names it.
+    pub fn files(&self) -> Vec<(&'static str, &Path)> {
+        match self {
+            Self::Certificate { ca, certificate, key } => {
+                vec![("ca", ca.as_path()), ("certificate", certificate), ("key", key)]
+            }
+            Self::RawPublicKey { key, peer_key } => vec![("key", key.as_path()), ("peer_key", peer_key)],
+            Self::Psk { file, .. } => vec![("psk_file", file.as_path())],
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Certificate,
+    RawPublicKey,
+    Psk,
+}
+
+/// The peer, or why it can't run.
+pub(super) fn read(options: &mut Options<'_>) -> Result<Peer, String> {
+    let enabled = options.get("enabled", flag).unwrap_or(true);
+    let peer = peer(options);
+    match (options.first_fault(), peer) {
+        _ if !enabled => Err("switched off".to_owned()),
+        (None, Some(peer)) => Ok(peer),
+        (fault, _) => Err(fault.unwrap_or_default()),
+    }
+}
+
+fn peer(options: &mut Options<'_>) -> Option<Peer> {
+    if options.name().is_none() {
+        // Its position may be another provider's tomorrow, and what stands in the ledger is kept by this name.
+        options.fault(None, "the section needs a name, as in: config peer 'isp'".to_owned());
+    }
+    let addresses = options.list("address", address);
+    let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(PORT);
+    let interface = options.get("interface", interface).unwrap_or_else(|| INTERFACE.to_owned());
+    let domain = options.list("domain", prefix);
+    let heartbeat_interval = options.get("heartbeat_interval", heartbeat).unwrap_or(HEARTBEAT);
+    let (name, transport, auth) = secured(options)?;
+    let section = options.name()?.to_owned();
+    Some(Peer { section, name, addresses, port, transport, auth, interface, domain, heartbeat_interval })
+}
+
+fn secured(options: &mut Options<'_>) -> Option<(String, Transport, Auth)> {
+    let kinds = [("certificate", Kind::Certificate), ("raw-public-key", Kind::RawPublicKey), ("psk", Kind::Psk)];
+    let transports = [("auto", Transport::Auto), ("dtls", Transport::Dtls), ("tls", Transport::Tls)];
+    options.know(&AUTH_OPTIONS);
+    options.know(&["name"]);
+    let transport = options.get("transport", |text| one_of(text, &transports)).unwrap_or(Transport::Auto);
+    let kind = match options.get("auth", |text| one_of(text, &kinds)) {
+        Some(kind) => kind,
+        None if options.is_set("auth") => return None,
+        None => Kind::Certificate,
+    };
+    let name = match kind {
+        Kind::Certificate => options.required("name", "the certificate is checked against it", domain_name),
+        Kind::RawPublicKey | Kind::Psk => options.get("name", domain_name),
+    };
+    let transport = narrowed(options, kind, transport);
+    let auth = auth(options, kind)?;
+    Some((name.unwrap_or_default(), transport, auth))
+}
+
+fn auth(options: &mut Options<'_>, kind: Kind) -> Option<Auth> {
+    match kind {
+        Kind::Certificate => {
+            let why = "authentication by certificate needs it";
+            let ca = options.required("ca", why, path);
+            let certificate = options.required("certificate", why, path);
+            let key = options.required("key", why, path);
+            Some(Auth::Certificate { ca: ca?, certificate: certificate?, key: key? })
+        }
+        Kind::RawPublicKey => {
+            let why = "authentication by raw public key needs it";
+            let key = options.required("key", why, path);
+            let peer_key = options.required("peer_key", why, path);
+            Some(Auth::RawPublicKey { key: key?, peer_key: peer_key? })
+        }
+        Kind::Psk => {
+            let why = "authentication by shared secret needs it";
+            let identity = options.required("psk_identity", why, identity);
+            let file = options.required("psk_file", why, path);
+            Some(Auth::Psk { identity: identity?, file: file? })
+        }
+    }
+}
+
+/// The libraries do raw public keys in TLS and shared secrets in DTLS only.
+fn narrowed(options: &mut Options<'_>, kind: Kind, transport: Transport) -> Transport {
+    match (kind, transport) {
+        (Kind::RawPublicKey, Transport::Dtls) => {
+            options.fault(Some("transport"), "raw public keys need tls or auto".to_owned());
+        }
+        (Kind::Psk, Transport::Tls) => {
+            options.fault(Some("transport"), "a shared secret needs dtls or auto".to_owned())
+        }
+        (Kind::RawPublicKey, _) => return Transport::Tls,
+        (Kind::Psk, _) => return Transport::Dtls,
+        (Kind::Certificate, _) => {}
+    }
+    transport
+}
+
+fn domain_name(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_name = DnsName::try_from(name).is_ok() && name.parse::<IpAddr>().is_err();
+    if is_name { Ok(name.to_owned()) } else { Err(format!("{} is no domain name", quoted(text))) }
+}
+
+/// A link-local address needs no setting: the default router's is found anyway.
+fn address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| format!("{} is no IP address", quoted(text)))?;
+    let callable = match address {
+        IpAddr::V4(v4) => v4 != Ipv4Addr::BROADCAST,
+        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+    };
+    if callable && !address.is_unspecified() && !address.is_multicast() {
+        Ok(address)
+    } else {
+        Err(format!("{} is no address to call", quoted(text)))
+    }
+}
+
+fn prefix(text: &str) -> Result<IpNet, String> {
+    let prefix: IpNet = text
+        .parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{} is no prefix such as 198.51.100.7/32", quoted(text)))?;
+    if prefix.prefix_len() == 0 {
+        return Err(format!("{} is the whole internet", quoted(text)));
+    }
+    Ok(prefix.trunc())
+}
+
+/// Letters as netifd takes them.
+fn interface(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    if fits { Ok(text.to_owned()) } else { Err(format!("{} is no interface of /etc/config/network", quoted(text))) }
+}
+
+fn heartbeat(text: &str) -> Result<u16, String> {
+    if text == "0" { Ok(0) } else { u16_in(text, 15, 240).map_err(|reason| format!("{reason}, nor 0")) }
+}
+
+fn identity(text: &str) -> Result<String, String> {
+    let fits = text.len() <= MAX_IDENTITY && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{} is no identity of at most {MAX_IDENTITY} bytes", quoted(text)))
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("{} does not start with /", quoted(text))) }
+}
+
+fn u16_in(text: &str, low: u16, high: u16) -> Result<u16, String> {
+    let number = number(text, low.into()..=high.into())?;
+    u16::try_from(number).map_err(|error| error.to_string())
+}

@@ -1,0 +1,366 @@
+//! The reader of OpenWrt's configuration files.
+//!
+//! It takes a file for what `uci show` takes it for, and refuses what `uci` refuses: quotes may span lines, a backslash
+//! takes the next character as it is, an option set to nothing is not set, while a list may hold empty items.
+
+use std::fmt;
+use std::str::Chars;
+
+/// The longest file read, in bytes; a home with hundreds of devices needs a tenth of it.
+pub const MAX_LENGTH: usize = 64 * 1024;
+
+/// Why a file is none of OpenWrt's configuration files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    line: u32,
+    reason: Reason,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The file is longer than [`MAX_LENGTH`].
+    TooLong,
+    /// It starts with none of `config`, `option`, `list` and `package`.
+    UnknownCommand,
+    /// The kind of a section or the name of an option is missing.
+    MissingArgument,
+    /// Something follows the value.
+    TooManyArguments,
+    /// A kind with spaces or characters other than printable ASCII.
+    BadKind,
+    /// A name of other characters than letters, digits and underscores.
+    BadName,
+    /// An option before the first section.
+    OutsideSection,
+    /// A section of this name but of another kind came before.
+    OtherKind,
+    /// A quote that is never closed.
+    OpenQuote,
+    /// A zero byte.
+    Zero,
+}
+
+impl Error {
+    /// Where, counted from 1.
+    pub fn line(self) -> u32 {
+        self.line
+    }
+
+    /// What is wrong there.
+    pub fn reason(self) -> Reason {
+        self.reason
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (line {})", self.reason, self.line)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the file is too long",
+            Self::UnknownCommand => "the line starts with none of config, option and list",
+            Self::MissingArgument => "the line is incomplete",
+            Self::TooManyArguments => "there is too much on the line, a value with spaces needs quotes",
+            Self::BadKind => "this is no kind of a section",
+            Self::BadName => "a name has letters, digits and underscores only",
+            Self::OutsideSection => "an option before the first section",
+            Self::OtherKind => "another section of this name is of another kind",
+            Self::OpenQuote => "a quote is never closed",
+            Self::Zero => "a zero byte",
+        })
+    }
+}
+
+/// A `config` block with what stands below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    kind: String,
+    name: Option<String>,
+    line: u32,
+    settings: Vec<Setting>,
+}
+
+impl Section {
+    /// Its kind: the first word after `config`.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Its name, if it bears one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where it begins, counted from 1.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// What is set, each name once, in the order of the last mention of an option and the first of a list.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// The later option replaces what was there; one without a value changes nothing.
+    fn set(&mut self, name: String, value: String, line: u32) {
+        if value.is_empty() || self.settings.iter().any(|s| s.name == name && s.value.is(&value)) {
+            return;
+        }
+        self.settings.retain(|s| s.name != name);
+        self.settings.push(Setting { name, value: Value::Scalar(value), line });
+    }
+
+    /// An option of the same name becomes the first item.
+    fn add(&mut self, name: String, item: String, line: u32) {
+        let at = self.settings.iter().position(|s| s.name == name);
+        let value = match at.map(|at| self.settings.remove(at)) {
+            Some(Setting { value: Value::List(items), line, .. }) => {
+                let items = items.into_iter().chain([item]).collect();
+                let place = at.unwrap_or_default();
+                return self.settings.insert(place, Setting { name, value: Value::List(items), line });
+            }
+            Some(Setting { value: Value::Scalar(first), .. }) => vec![first, item],
+            None => vec![item],
+        };
+        self.settings.push(Setting { name, value: Value::List(value), line });
+    }
+}
+
+/// An option or a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    name: String,
+    value: Value,
+    line: u32,
+}
+
+impl Setting {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is set to.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Where, counted from 1; of a list, where it begins.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+}
+
+/// What an option is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// An `option`, never empty.
+    Scalar(String),
+    /// One or more `list` lines; items may be empty.
+    List(Vec<String>),
+}
+
+impl Value {
+    fn is(&self, text: &str) -> bool {
+        matches!(self, Self::Scalar(value) if value == text)
+    }
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// The first line that `uci` would refuse.
+pub fn parse(text: &str) -> Result<Vec<Section>, Error> {
+    if text.len() > MAX_LENGTH {
+        return Err(Error { line: 1, reason: Reason::TooLong });
+    }
+    let mut reader = Reader { rest: text.chars(), line: 1 };
+    let mut sections = Sections::default();
+    while reader.skip_to_command() {
+        let line = reader.line;
+        let command = reader.command().and_then(|words| sections.take(words, line));
+        command.map_err(|reason| Error { line, reason })?;
+    }
+    Ok(sections.all)
+}
+
+/// The words of one command.
+struct Reader<'a> {
+    rest: Chars<'a>,
+    line: u32,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<char> {
+        self.rest.clone().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let next = self.rest.next();
+        if next == Some('\n') {
+            self.line = self.line.saturating_add(1);
+        }
+        next
+    }
+
+    /// Whether there is another command.
+    fn skip_to_command(&mut self) -> bool {
+        while let Some(c) = self.peek() {
+            match c {
+                '#' => self.skip_line(),
+                c if c == ';' || is_space(c) => {
+                    self.next();
+                }
+                _ => return true,
+            }
+        }
+        false
+    }
+
+    fn skip_line(&mut self) {
+        while self.next().is_some_and(|c| c != '\n') {}
+    }
+
+    fn command(&mut self) -> Result<Vec<String>, Reason> {
+        let mut words = Vec::new();
+        loop {
+            match self.peek() {
+                None | Some('\n' | ';' | '#') => return Ok(words),
+                Some(c) if is_space(c) => {
+                    self.next();
+                }
+                Some(_) => words.push(self.word()?),
+            }
+        }
+    }
+
+    fn word(&mut self) -> Result<String, Reason> {
+        let mut word = String::new();
+        while let Some(c) = self.peek().filter(|&c| !is_space(c) && c != ';' && c != '#') {
+            self.next();
+            match c {
+                '\'' => self.single_quoted(&mut word)?,
+                '"' => self.double_quoted(&mut word)?,
+                '\\' => self.escaped(&mut word)?,
+                c => push(&mut word, c)?,
+            }
+        }
+        Ok(word)
+    }
+
+    fn single_quoted(&mut self, word: &mut String) -> Result<(), Reason> {
+        loop {
+            match self.next().ok_or(Reason::OpenQuote)? {
+                '\'' => return Ok(()),
+                c => push(word, c)?,
+            }
+        }
+    }
+
+    fn double_quoted(&mut self, word: &mut String) -> Result<(), Reason> {
+        loop {
+            match self.next().ok_or(Reason::OpenQuote)? {
+                '"' => return Ok(()),
+                '\\' => self.escaped(word)?,
+                c => push(word, c)?,
+            }
+        }
+    }
+
+    /// What follows a backslash: the end of a line is passed over, everything else taken as it is.
+    fn escaped(&mut self, word: &mut String) -> Result<(), Reason> {
+        if self.rest.as_str().starts_with("\r\n") {
+            self.next();
+        }
+        match self.next() {
+            None | Some('\n') => Ok(()),
+            Some(c) => push(word, c),
+        }
+    }
+}
+
+fn push(word: &mut String, c: char) -> Result<(), Reason> {
+    if c == '\0' {
+        return Err(Reason::Zero);
+    }
+    word.push(c);
+    Ok(())
+}
+
+/// White space as the C library sees it.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+/// What has been read.
+#[derive(Default)]
+struct Sections {
+    all: Vec<Section>,
+    /// The section that options belong to.
+    open: Option<usize>,
+}
+
+impl Sections {
+    fn take(&mut self, words: Vec<String>, line: u32) -> Result<(), Reason> {
+        let mut words = words.into_iter();
+        let command = words.next().unwrap_or_default();
+        let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let too_many = words.any(|word| !word.is_empty());
+        match command.as_str() {
+            "config" | "c" => self.open_section(first, second, line)?,
+            "option" | "o" => self.current()?.set(option_name(first)?, second, line),
+            "list" | "l" => self.current()?.add(option_name(first)?, second, line),
+            // The file's own name says the same.
+            "package" | "p" => return package(&first, &second),
+            _ => return Err(Reason::UnknownCommand),
+        }
+        if too_many { Err(Reason::TooManyArguments) } else { Ok(()) }
+    }
+
+    fn current(&mut self) -> Result<&mut Section, Reason> {
+        self.open.and_then(|open| self.all.get_mut(open)).ok_or(Reason::OutsideSection)
+    }
+
+    fn open_section(&mut self, kind: String, name: String, line: u32) -> Result<(), Reason> {
+        if kind.is_empty() {
+            return Err(Reason::MissingArgument);
+        }
+        if !kind.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Reason::BadKind);
+        }
+        let name = if name.is_empty() { None } else { Some(checked(name)?) };
+        let known = self.all.iter().position(|section| name.is_some() && section.name == name);
+        if known.and_then(|known| self.all.get(known)).is_some_and(|section| section.kind != kind) {
+            return Err(Reason::OtherKind);
+        }
+        self.open = known.or(Some(self.all.len()));
+        if known.is_none() {
+            self.all.push(Section { kind, name, line, settings: Vec::new() });
+        }
+        Ok(())
+    }
+}
+
+fn option_name(name: String) -> Result<String, Reason> {
+    if name.is_empty() { Err(Reason::MissingArgument) } else { checked(name) }
+}
+
+/// Names are words of shell scripts.
+fn checked(name: String) -> Result<String, Reason> {
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') { Ok(name) } else { Err(Reason::BadName) }
+}
+
+fn package(name: &str, rest: &str) -> Result<(), Reason> {
+    if !rest.is_empty() {
+        return Err(Reason::TooManyArguments);
+    }
+    // Unlike other names it may have a hyphen.
+    option_name(name.replace('-', "_")).map(|_| ())
+}
