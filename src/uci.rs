@@ -103,33 +103,29 @@ impl Section {
         self.line
     }
 
-    /// What is set, each name once, in the order of the last mention of an option and the first of a list.
+    /// What is set, each name once, in the order of the first mention.
     pub fn settings(&self) -> &[Setting] {
         &self.settings
     }
 
-    /// The later option replaces what was there; one without a value changes nothing.
+    /// The later option takes the place of what was there; one without a value changes nothing.
     fn set(&mut self, name: String, value: String, line: u32) {
-        if value.is_empty() || self.settings.iter().any(|s| s.name == name && s.value.is(&value)) {
+        if value.is_empty() {
             return;
         }
-        self.settings.retain(|s| s.name != name);
-        self.settings.push(Setting { name, value: Value::Scalar(value), line });
+        let setting = Setting { name, value: Value::Scalar(value), line };
+        match self.settings.iter_mut().find(|known| known.name == setting.name) {
+            Some(known) => *known = setting,
+            None => self.settings.push(setting),
+        }
     }
 
     /// An option of the same name becomes the first item.
     fn add(&mut self, name: String, item: String, line: u32) {
-        let at = self.settings.iter().position(|s| s.name == name);
-        let value = match at.map(|at| self.settings.remove(at)) {
-            Some(Setting { value: Value::List(items), line, .. }) => {
-                let items = items.into_iter().chain([item]).collect();
-                let place = at.unwrap_or_default();
-                return self.settings.insert(place, Setting { name, value: Value::List(items), line });
-            }
-            Some(Setting { value: Value::Scalar(first), .. }) => vec![first, item],
-            None => vec![item],
-        };
-        self.settings.push(Setting { name, value: Value::List(value), line });
+        match self.settings.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.value.add(item),
+            None => self.settings.push(Setting { name, value: Value::List(vec![item]), line }),
+        }
     }
 }
 
@@ -152,7 +148,7 @@ impl Setting {
         &self.value
     }
 
-    /// Where, counted from 1; of a list, where it begins.
+    /// Where, counted from 1: the last mention of an option, the first of a list.
     pub fn line(&self) -> u32 {
         self.line
     }
@@ -168,8 +164,11 @@ pub enum Value {
 }
 
 impl Value {
-    fn is(&self, text: &str) -> bool {
-        matches!(self, Self::Scalar(value) if value == text)
+    fn add(&mut self, item: String) {
+        match self {
+            Self::List(items) => items.push(item),
+            Self::Scalar(first) => *self = Self::List(vec![std::mem::take(first), item]),
+        }
     }
 }
 
@@ -229,7 +228,7 @@ impl Reader<'_> {
     }
 
     fn command(&mut self) -> Result<Vec<String>, Reason> {
-        let mut words = Vec::new();
+        let mut words = vec![self.plain_word()];
         loop {
             match self.peek() {
                 None | Some('\n' | ';' | '#') => return Ok(words),
@@ -239,6 +238,16 @@ impl Reader<'_> {
                 Some(_) => words.push(self.word()?),
             }
         }
+    }
+
+    /// The command itself: nothing is special in it.
+    fn plain_word(&mut self) -> String {
+        let mut word = String::new();
+        while let Some(c) = self.peek().filter(|c| !matches!(c, ' ' | '\t' | '\n')) {
+            word.push(c);
+            self.next();
+        }
+        word
     }
 
     fn word(&mut self) -> Result<String, Reason> {

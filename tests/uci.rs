@@ -59,7 +59,7 @@ fn files_as_people_write_them() {
         ("config a\noption b ''\noption c\noption d 1\noption d ''\nlist e\nlist e ''", "0=a\n0.d='1'\n0.e='' ''\n"),
         // The last one counts; an option before a list is its first item; an option after a list replaces it.
         ("config a\noption b 1\noption b 2", "0=a\n0.b='2'\n"),
-        ("config a\noption b 1\noption c 1\nlist b 2", "0=a\n0.c='1'\n0.b='1' '2'\n"),
+        ("config a\noption b 1\noption c 1\nlist b 2", "0=a\n0.b='1' '2'\n0.c='1'\n"),
         ("config a\nlist b 1\noption c 1\nlist b 2", "0=a\n0.b='1' '2'\n0.c='1'\n"),
         ("config a\nlist b 1\noption b 2", "0=a\n0.b='2'\n"),
         // A section of the same name goes on where it was; those without a name are each their own.
@@ -82,6 +82,8 @@ fn what_is_no_configuration_is_refused_with_its_line() {
     let cases = [
         ("{\"json\": 1}", 1, Reason::UnknownCommand),
         ("config a\n\nconfiguration b", 3, Reason::UnknownCommand),
+        ("config a\n''option b 1", 2, Reason::UnknownCommand),
+        ("\\config a", 1, Reason::UnknownCommand),
         ("config", 1, Reason::MissingArgument),
         ("config a\noption", 2, Reason::MissingArgument),
         ("config a\noption '' x", 2, Reason::MissingArgument),
