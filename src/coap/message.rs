@@ -7,8 +7,12 @@ use coap_lite::{CoapOption, MessageClass, Packet};
 
 use super::block::Block;
 
+const HOP_LIMIT: u16 = 16;
 const PROXY_URI: u16 = 35;
 const PROXY_SCHEME: u16 = 39;
+
+/// Characters of a diagnostic payload.
+const LONGEST_DIAGNOSTIC: usize = 256;
 
 /// What an option's value may look like: number, whether it may come several times, shortest and longest value.
 const KNOWN: &[(u16, bool, usize, usize)] = &[
@@ -225,7 +229,7 @@ pub(super) fn request(packet: Packet, reliable: bool) -> Result<Request, Refused
         return Err(Refused::Proxy);
     }
     let options = Options::of(&packet, true)?;
-    if options.number(16) == Some(0) {
+    if is_hop_limit_invalid(&packet) {
         return Err(Refused::HopLimit);
     }
     Ok(Request {
@@ -243,6 +247,13 @@ pub(super) fn request(packet: Packet, reliable: bool) -> Result<Request, Refused
         reliable,
         payload: packet.payload,
     })
+}
+
+/// Whether there is a Hop-Limit of 0 or above 255. A value of more than one byte would have to be ignored for its length,
+/// were it not for this rule of RFC 8768 section 3.
+fn is_hop_limit_invalid(request: &Packet) -> bool {
+    let value = request.get_first_option(CoapOption::from(HOP_LIMIT)).filter(|value| !value.is_empty());
+    value.is_some_and(|value| value.iter().rev().skip(1).any(|&byte| byte != 0) || value.last() == Some(&0))
 }
 
 /// A response or notification, received or to be sent.
@@ -287,9 +298,10 @@ impl Response {
         }
     }
 
-    /// With a diagnostic payload for a person (RFC 7252 section 5.5.2).
+    /// With a diagnostic payload for a person (RFC 7252 section 5.5.2), as far as it is short.
     pub fn text(code: Code, diagnostic: &str) -> Self {
-        Self { payload: diagnostic.as_bytes().to_vec(), ..Self::empty(code) }
+        let short: String = diagnostic.chars().take(LONGEST_DIAGNOSTIC).collect();
+        Self { payload: short.into_bytes(), ..Self::empty(code) }
     }
 
     /// With content of that format.
@@ -371,7 +383,8 @@ impl<'a> Options<'a> {
         KNOWN.iter().any(|&(known, repeatable, shortest, longest)| {
             known == number
                 && (repeatable || values.len() == 1 || number.is_multiple_of(2))
-                && (values.iter().all(|value| (shortest..=longest).contains(&value.len())))
+                // Of an elective option that may not be repeated only the first counts (RFC 7252 section 5.4.5).
+                && values.iter().take(if repeatable { values.len() } else { 1 }).all(|v| (shortest..=longest).contains(&v.len()))
         })
     }
 

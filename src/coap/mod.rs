@@ -7,6 +7,7 @@ pub mod block;
 mod message;
 mod tcp;
 mod udp;
+mod wire;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -25,7 +26,7 @@ const MOST_OUTSTANDING: usize = 256;
 /// A datagram's CoAP message (RFC 7252 section 4.6 within an MTU of 1280).
 const DATAGRAM_PAYLOAD: usize = 1024;
 /// What options and token take at most beside a payload.
-const OVERHEAD: usize = 128;
+const OVERHEAD: usize = 64;
 
 /// Unpredictable bytes; only `driver/` has them.
 pub trait Random {
@@ -131,7 +132,7 @@ impl Endpoint {
                 outcome
             }
             Layer::Datagram(datagram) => {
-                match datagram.receive(bytes, now, &mut self.out) {
+                match datagram.receive(bytes, now, self.random.as_mut(), &mut self.out) {
                     udp::Received::Request(packet, acknowledges) => self.requested(packet, acknowledges, false),
                     udp::Received::Response(packet) => self.answered(packet),
                     udp::Received::Reset(token) => {
@@ -153,7 +154,9 @@ impl Endpoint {
                 Some(tcp::Received::Release) => self.events.push_back(Event::Released),
                 Some(tcp::Received::Message(packet)) => match u8::from(packet.header.code) >> 5 {
                     0 => self.requested(packet, None, true),
-                    _ => self.answered(packet),
+                    2 | 4 | 5 => self.answered(packet),
+                    // Reserved classes are neither (RFC 7252 section 3).
+                    _ => {}
                 },
                 None => break,
             }
@@ -198,17 +201,26 @@ impl Endpoint {
         }
         self.outstanding.push_back((token.clone(), request.observe == Some(0)));
         let packet = request.to_packet(&token);
-        let bytes = match &mut self.layer {
-            Layer::Stream(_) => tcp::encode(&packet),
-            Layer::Datagram(datagram) => datagram.send(packet, &token, request.reliable, now, self.random.as_mut()),
-        };
-        self.out.push_back(bytes);
+        match &mut self.layer {
+            Layer::Stream(_) => self.out.push_back(tcp::encode(&packet)),
+            Layer::Datagram(datagram) if request.reliable => {
+                let sent = datagram.send_reliably(packet, &token, now, self.random.as_mut(), &mut self.out);
+                if sent.is_err() {
+                    self.outstanding.pop_back();
+                    self.events.push_back(Event::Failed { token: token.clone() });
+                }
+            }
+            Layer::Datagram(datagram) => self.out.push_back(datagram.send(packet, &token)),
+        }
         token
     }
 
     /// Answers a request.
     pub fn respond(&mut self, exchange: &Exchange, response: &Response) {
-        let packet = response.to_packet(&exchange.token);
+        let mut packet = response.to_packet(&exchange.token);
+        if response.content_format.is_none() {
+            packet.payload.truncate(self.max_payload());
+        }
         let bytes = match &mut self.layer {
             Layer::Stream(_) => tcp::encode(&packet),
             Layer::Datagram(datagram) => datagram.respond(packet, exchange.acknowledges),
@@ -216,12 +228,19 @@ impl Endpoint {
         self.out.push_back(bytes);
     }
 
+    /// Leaves a request without a response; where it is confirmable it still has to be acknowledged.
+    pub fn ignore(&mut self, exchange: &Exchange) {
+        if let (Layer::Datagram(datagram), Some(id)) = (&mut self.layer, exchange.acknowledges) {
+            self.out.push_back(datagram.acknowledge(id));
+        }
+    }
+
     /// Notifies an observer, non-confirmable over datagrams (RFC 9132 section 4.4.2.1).
-    pub fn notify(&mut self, token: &Token, response: &Response, now: Instant) {
+    pub fn notify(&mut self, token: &Token, response: &Response) {
         let packet = response.to_packet(token);
         let bytes = match &mut self.layer {
             Layer::Stream(_) => tcp::encode(&packet),
-            Layer::Datagram(datagram) => datagram.send(packet, token, false, now, self.random.as_mut()),
+            Layer::Datagram(datagram) => datagram.send(packet, token),
         };
         self.out.push_back(bytes);
     }
@@ -249,7 +268,7 @@ impl Endpoint {
     /// Repeats or gives up what was not acknowledged.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Layer::Datagram(datagram) = &mut self.layer {
-            for token in datagram.handle_timeout(now, &mut self.out) {
+            if let Some(token) = datagram.handle_timeout(now, self.random.as_mut(), &mut self.out) {
                 self.outstanding.retain(|(other, _)| *other != token);
                 self.events.push_back(Event::Failed { token });
             }
@@ -275,36 +294,4 @@ impl Endpoint {
     pub fn max_body() -> usize {
         tcp::OUR_MAX_MESSAGE
     }
-}
-
-/// Whether a datagram keeps the rules of RFC 7252 section 3 that the library is lax about: token length, options that
-/// end within the message, and a payload behind a payload marker.
-fn is_well_formed(datagram: &[u8]) -> bool {
-    let Some((&[first, code, ..], rest)) = datagram.split_first_chunk::<4>() else { return false };
-    let Some(mut rest) = rest.get(usize::from(first & 15)..).filter(|_| first & 15 <= 8) else { return false };
-    if code == 0 {
-        return first & 15 == 0 && rest.is_empty();
-    }
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == 0xff {
-            return !after.is_empty();
-        }
-        let extended = |nibble: u8| match nibble {
-            13 => Some(1),
-            14 => Some(2),
-            15 => None,
-            _ => Some(0),
-        };
-        let (Some(delta), Some(length)) = (extended(byte >> 4), extended(byte & 15)) else { return false };
-        let Some((head, after)) = after.split_at_checked(delta + length) else { return false };
-        let number = head.get(delta..).unwrap_or_default().iter().fold(0, |sum, &b| (sum << 8) | usize::from(b));
-        let offset = match length {
-            0 => usize::from(byte & 15),
-            1 => 13,
-            _ => 269,
-        };
-        let Some(after) = after.get(number + offset..) else { return false };
-        rest = after;
-    }
-    true
 }

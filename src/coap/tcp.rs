@@ -3,6 +3,7 @@
 use coap_lite::{CoapOption, Packet};
 
 use super::message::{Token, integer, packet};
+use super::wire;
 
 const CSM: u8 = 0xe1;
 const PING: u8 = 0xe2;
@@ -13,8 +14,10 @@ const ABORT: u8 = 0xe5;
 /// Options of a CSM (RFC 8323 section 5.3).
 const MAX_MESSAGE_SIZE: u16 = 2;
 const BLOCK_WISE_TRANSFER: u16 = 4;
-/// The one elective option of Ping and Pong; all odd options are unknown to us.
+/// What every peer takes (RFC 8323 section 5.3.1).
 const BASE_MAX_MESSAGE: usize = 1152;
+/// No peer is taken at its word that it takes less: not even a heartbeat would fit.
+const SMALLEST_MESSAGE: usize = 128;
 /// What we take in one message, and announce: room for a thousand prefixes.
 pub(super) const OUR_MAX_MESSAGE: usize = 32 * 1024;
 
@@ -60,13 +63,15 @@ pub(super) enum Received {
 /// The framing of one connection.
 pub(super) struct Stream {
     buffer: Vec<u8>,
+    /// Bytes at the beginning of the buffer that have been read.
+    read: usize,
     greeted: bool,
     peer_max_message: usize,
 }
 
 impl Stream {
     pub(super) fn new() -> Self {
-        Self { buffer: Vec::new(), greeted: false, peer_max_message: BASE_MAX_MESSAGE }
+        Self { buffer: Vec::new(), read: 0, greeted: false, peer_max_message: BASE_MAX_MESSAGE }
     }
 
     /// Our first message.
@@ -93,21 +98,25 @@ impl Stream {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.read);
+        self.read = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next complete message; what must be sent in answer to signalling goes to `out`.
     pub(super) fn next(&mut self, out: &mut impl FnMut(Vec<u8>)) -> Result<Option<Received>, Broken> {
-        while let Some((datagram, used)) = frame(&self.buffer)? {
-            self.buffer.drain(..used);
-            let message = Packet::from_bytes(&datagram).map_err(|_| Broken::Format)?;
-            let code = u8::from(message.header.code);
+        while let Some((datagram, used)) = frame(self.buffer.get(self.read..).unwrap_or_default())? {
+            self.read += used;
+            let code = datagram.get(1).copied().unwrap_or(0);
             if !self.greeted && code != CSM {
                 return Err(Broken::NoCsm);
             }
+            // Empty messages keep the connection alive and are ignored (RFC 8323 section 3.4).
+            if code == 0 {
+                continue;
+            }
+            let message = wire::parse(&datagram).ok_or(Broken::Format)?;
             match code {
-                // Empty messages keep the connection alive (RFC 8323 section 3.4).
-                0 => {}
                 CSM => {
                     refuse_critical(&message)?;
                     self.settings(&message);
@@ -137,7 +146,7 @@ impl Stream {
         let announced = csm.get_first_option(CoapOption::from(MAX_MESSAGE_SIZE)).filter(|value| value.len() <= 4);
         if let Some(value) = announced {
             let size = value.iter().fold(0_usize, |sum, &byte| (sum << 8) | usize::from(byte));
-            self.peer_max_message = size.clamp(64, OUR_MAX_MESSAGE);
+            self.peer_max_message = size.clamp(SMALLEST_MESSAGE, OUR_MAX_MESSAGE);
         }
     }
 }
@@ -171,9 +180,6 @@ fn frame(stream: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Broken> {
     let Some(body) = rest.get(..token_length + length) else { return Ok(None) };
     let mut datagram = vec![0x50 | (first & 15), code, 0, 0];
     datagram.extend_from_slice(body);
-    if !super::is_well_formed(&datagram) {
-        return Err(Broken::Format);
-    }
     Ok(Some((datagram, 2 + extended + token_length + length)))
 }
 

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use coap_lite::{MessageType, Packet};
 
 use super::message::{Token, packet};
-use super::{Random, is_well_formed};
+use super::{Random, wire};
 
-/// A message id isn't seen as new again for this long (RFC 7252 section 4.8.2).
-const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
+/// The longest a datagram may be under way (RFC 7252 section 4.8.2).
+const MAX_LATENCY: Duration = Duration::from_secs(100);
 /// Remembered messages of the peer; a peer that sends more in that time may repeat itself.
 const MOST_SEEN: usize = 512;
 /// Remembered messages of ours that a Reset may refer to.
 const MOST_SENT: usize = 128;
-/// Confirmable messages under way.
+/// Confirmable messages that wait, one of them (NSTART, RFC 7252 section 4.7) for its acknowledgement.
 const MOST_WAITING: usize = 16;
 
 /// Retransmission of confirmable messages (RFC 7252 section 4.8, RFC 9132 section 4.5.2).
@@ -34,6 +34,20 @@ impl Default for TransmissionParameters {
     }
 }
 
+impl TransmissionParameters {
+    /// From the first transmission of a confirmable message to its last, at most (RFC 7252 section 4.8.2).
+    fn span(&self) -> Duration {
+        let doublings = 2_f32.powi(i32::from(self.max_retransmit.min(16))) - 1.0;
+        self.ack_timeout.mul_f32(doublings * self.ack_random_factor.max(1.0))
+    }
+
+    /// How long a message id is not seen as new again (RFC 7252 section 4.8.2).
+    fn lifetime(&self, confirmable: bool) -> Duration {
+        let non_lifetime = self.span() + MAX_LATENCY;
+        if confirmable { non_lifetime + MAX_LATENCY + self.ack_timeout } else { non_lifetime }
+    }
+}
+
 /// What a datagram brings.
 pub(super) enum Received {
     /// A request; the id to acknowledge where it is confirmable.
@@ -46,6 +60,9 @@ pub(super) enum Received {
     Nothing,
 }
 
+/// Too many confirmable messages wait already.
+pub(super) struct Full;
+
 struct Seen {
     id: u16,
     until: Instant,
@@ -57,7 +74,8 @@ struct Waiting {
     token: Token,
     bytes: Vec<u8>,
     wait: Duration,
-    due: Instant,
+    /// When to repeat; nothing: not sent yet.
+    due: Option<Instant>,
     left: u16,
 }
 
@@ -67,7 +85,7 @@ pub(super) struct Datagram {
     parameters: TransmissionParameters,
     seen: VecDeque<Seen>,
     sent: VecDeque<(u16, Token)>,
-    waiting: Vec<Waiting>,
+    waiting: VecDeque<Waiting>,
 }
 
 impl Datagram {
@@ -79,7 +97,7 @@ impl Datagram {
             parameters: TransmissionParameters::default(),
             seen: VecDeque::new(),
             sent: VecDeque::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
         }
     }
 
@@ -87,38 +105,51 @@ impl Datagram {
         self.parameters = parameters;
     }
 
-    /// Reads one datagram; acknowledgements, resets and repeated replies go to `out`.
-    pub(super) fn receive(&mut self, datagram: &[u8], now: Instant, out: &mut VecDeque<Vec<u8>>) -> Received {
+    /// Reads one datagram; acknowledgements, resets, repeated replies and what had to wait go to `out`.
+    pub(super) fn receive(
+        &mut self,
+        datagram: &[u8],
+        now: Instant,
+        random: &mut dyn Random,
+        out: &mut VecDeque<Vec<u8>>,
+    ) -> Received {
         let Some((&[first, _, high, low], _)) = datagram.split_first_chunk() else { return Received::Nothing };
         if first >> 6 != 1 {
             return Received::Nothing;
         }
         let id = u16::from_be_bytes([high, low]);
         let confirmable = (first >> 4) & 3 == 0;
-        let parsed = if is_well_formed(datagram) { Packet::from_bytes(datagram).ok() } else { None };
-        let Some(message) = parsed else {
+        let Some(message) = wire::parse(datagram) else {
             if confirmable {
                 out.push_back(bare(MessageType::Reset, id));
             }
             return Received::Nothing;
         };
-        match message.header.get_type() {
+        let received = match message.header.get_type() {
             MessageType::Acknowledgement => self.acknowledged(id, message),
-            MessageType::Reset => self.reset(id),
+            MessageType::Reset => self.reset(id, &message),
             _ if self.is_repeated(id, now, out) => Received::Nothing,
             _ => self.fresh(id, confirmable, message, now, out),
-        }
+        };
+        self.send_next(now, random, out);
+        received
     }
 
     fn acknowledged(&mut self, id: u16, message: Packet) -> Received {
-        self.waiting.retain(|waiting| waiting.id != id);
-        if is_response(&message) { Received::Response(message) } else { Received::Nothing }
+        let empty = u8::from(message.header.code) == 0;
+        if !empty && !is_response(&message) {
+            return Received::Nothing;
+        }
+        self.take_sent(id);
+        if empty { Received::Nothing } else { Received::Response(message) }
     }
 
-    fn reset(&mut self, id: u16) -> Received {
-        let waited = self.waiting.iter().position(|waiting| waiting.id == id);
-        if let Some(position) = waited {
-            return Received::Reset(self.waiting.swap_remove(position).token);
+    fn reset(&mut self, id: u16, message: &Packet) -> Received {
+        if u8::from(message.header.code) != 0 {
+            return Received::Nothing;
+        }
+        if let Some(waited) = self.take_sent(id) {
+            return Received::Reset(waited.token);
         }
         match self.sent.iter().find(|(sent, _)| *sent == id) {
             Some((_, token)) => Received::Reset(token.clone()),
@@ -128,9 +159,7 @@ impl Datagram {
 
     /// Whether the message came before; its reply, if it had one, is given again.
     fn is_repeated(&mut self, id: u16, now: Instant, out: &mut VecDeque<Vec<u8>>) -> bool {
-        while self.seen.front().is_some_and(|seen| seen.until <= now) {
-            self.seen.pop_front();
-        }
+        self.seen.retain(|seen| seen.until > now);
         let Some(seen) = self.seen.iter().find(|seen| seen.id == id) else { return false };
         out.extend(seen.reply.clone());
         true
@@ -144,60 +173,64 @@ impl Datagram {
         now: Instant,
         out: &mut VecDeque<Vec<u8>>,
     ) -> Received {
-        let mut reply = None;
-        let received = match u8::from(message.header.code) {
-            0 => {
-                reply = confirmable.then(|| bare(MessageType::Reset, id));
-                Received::Nothing
-            }
-            1..=31 => Received::Request(message, confirmable.then_some(id)),
-            _ if is_response(&message) => {
-                reply = confirmable.then(|| bare(MessageType::Acknowledgement, id));
-                Received::Response(message)
-            }
-            _ => {
-                reply = confirmable.then(|| bare(MessageType::Reset, id));
-                Received::Nothing
-            }
+        let (received, answer) = match u8::from(message.header.code) {
+            1..=31 => (Received::Request(message, confirmable.then_some(id)), None),
+            _ if is_response(&message) => (Received::Response(message), Some(MessageType::Acknowledgement)),
+            // Empty, or of a reserved class (RFC 7252 section 4.2).
+            _ => (Received::Nothing, Some(MessageType::Reset)),
         };
+        let reply = answer.filter(|_| confirmable).map(|kind| bare(kind, id));
         out.extend(reply.clone());
         if self.seen.len() == MOST_SEEN {
             self.seen.pop_front();
         }
-        self.seen.push_back(Seen { id, until: now + EXCHANGE_LIFETIME, reply });
+        self.seen.push_back(Seen { id, until: now + self.parameters.lifetime(confirmable), reply });
         received
     }
 
-    /// The datagram of a request or notification of ours.
-    pub(super) fn send(
+    /// The datagram of a non-confirmable request or notification of ours.
+    pub(super) fn send(&mut self, mut packet: Packet, token: &Token) -> Vec<u8> {
+        let id = self.take_id();
+        packet.header.message_id = id;
+        packet.header.set_type(MessageType::NonConfirmable);
+        if self.sent.len() == MOST_SENT {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((id, token.clone()));
+        packet.to_bytes_unlimited().unwrap_or_default()
+    }
+
+    /// Sends a confirmable request of ours, now or once those before it are acknowledged.
+    pub(super) fn send_reliably(
         &mut self,
         mut packet: Packet,
         token: &Token,
-        reliable: bool,
         now: Instant,
         random: &mut dyn Random,
-    ) -> Vec<u8> {
+        out: &mut VecDeque<Vec<u8>>,
+    ) -> Result<(), Full> {
+        if self.waiting.len() == MOST_WAITING {
+            return Err(Full);
+        }
         let id = self.take_id();
         packet.header.message_id = id;
-        packet.header.set_type(if reliable { MessageType::Confirmable } else { MessageType::NonConfirmable });
+        packet.header.set_type(MessageType::Confirmable);
         let bytes = packet.to_bytes_unlimited().unwrap_or_default();
-        if reliable && self.waiting.len() < MOST_WAITING {
-            let wait = self.first_wait(random);
-            self.waiting.push(Waiting {
-                id,
-                token: token.clone(),
-                bytes: bytes.clone(),
-                wait,
-                due: now + wait,
-                left: self.parameters.max_retransmit,
-            });
-        } else {
-            if self.sent.len() == MOST_SENT {
-                self.sent.pop_front();
-            }
-            self.sent.push_back((id, token.clone()));
-        }
-        bytes
+        self.waiting.push_back(Waiting { id, token: token.clone(), bytes, wait: Duration::ZERO, due: None, left: 0 });
+        self.send_next(now, random, out);
+        Ok(())
+    }
+
+    /// Sends the first confirmable message that waits, unless it has been.
+    fn send_next(&mut self, now: Instant, random: &mut dyn Random, out: &mut VecDeque<Vec<u8>>) {
+        let Some(next) = self.waiting.front_mut().filter(|waiting| waiting.due.is_none()) else { return };
+        let mut byte = [0];
+        random.fill(&mut byte);
+        let spread = (self.parameters.ack_random_factor - 1.0).max(0.0) * f32::from(byte[0]) / 255.0;
+        next.wait = self.parameters.ack_timeout.mul_f32(1.0 + spread);
+        next.due = Some(now + next.wait);
+        next.left = self.parameters.max_retransmit;
+        out.push_back(next.bytes.clone());
     }
 
     /// The datagram of a response: on the acknowledgement of a confirmable request, non-confirmable else.
@@ -209,7 +242,15 @@ impl Datagram {
         };
         packet.header.message_id = id;
         packet.header.set_type(MessageType::Acknowledgement);
-        let bytes = packet.to_bytes_unlimited().unwrap_or_default();
+        self.replied(id, packet.to_bytes_unlimited().unwrap_or_default())
+    }
+
+    /// The acknowledgement of a confirmable request that gets no response.
+    pub(super) fn acknowledge(&mut self, id: u16) -> Vec<u8> {
+        self.replied(id, bare(MessageType::Acknowledgement, id))
+    }
+
+    fn replied(&mut self, id: u16, bytes: Vec<u8>) -> Vec<u8> {
         if let Some(seen) = self.seen.iter_mut().find(|seen| seen.id == id) {
             seen.reply = Some(bytes.clone());
         }
@@ -218,27 +259,33 @@ impl Datagram {
 
     /// When something is to be repeated.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting.iter().map(|waiting| waiting.due).min()
+        self.waiting.front().and_then(|waiting| waiting.due)
     }
 
-    /// Repeats what is due; the tokens of what was repeated often enough.
-    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut VecDeque<Vec<u8>>) -> Vec<Token> {
-        let mut lost = Vec::new();
-        self.waiting.retain_mut(|waiting| {
-            if waiting.due > now {
-                return true;
-            }
-            if waiting.left == 0 {
-                lost.push(waiting.token.clone());
-                return false;
-            }
-            waiting.left -= 1;
-            waiting.wait *= 2;
-            waiting.due = now + waiting.wait;
+    /// Repeats what is due; the token of what was repeated often enough.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        random: &mut dyn Random,
+        out: &mut VecDeque<Vec<u8>>,
+    ) -> Option<Token> {
+        let waiting = self.waiting.front_mut().filter(|waiting| waiting.due.is_some_and(|due| due <= now))?;
+        if let Some(left) = waiting.left.checked_sub(1) {
+            waiting.left = left;
+            waiting.wait = waiting.wait.saturating_mul(2);
+            waiting.due = Some(now + waiting.wait);
             out.push_back(waiting.bytes.clone());
-            true
-        });
+            return None;
+        }
+        let lost = self.waiting.pop_front().map(|waiting| waiting.token);
+        self.send_next(now, random, out);
         lost
+    }
+
+    /// The confirmable message sent under this id waits no longer.
+    fn take_sent(&mut self, id: u16) -> Option<Waiting> {
+        let meant = self.waiting.front().is_some_and(|waiting| waiting.id == id && waiting.due.is_some());
+        if meant { self.waiting.pop_front() } else { None }
     }
 
     fn take_id(&mut self) -> u16 {
@@ -246,17 +293,11 @@ impl Datagram {
         self.next_id = id.wrapping_add(1);
         id
     }
-
-    fn first_wait(&self, random: &mut dyn Random) -> Duration {
-        let mut byte = [0];
-        random.fill(&mut byte);
-        let spread = (self.parameters.ack_random_factor - 1.0).max(0.0);
-        self.parameters.ack_timeout.mul_f32(1.0 + spread * f32::from(byte[0]) / 255.0)
-    }
 }
 
+/// Classes 2, 4 and 5; 1, 3, 6 and 7 are reserved (RFC 7252 section 3).
 fn is_response(message: &Packet) -> bool {
-    (2..=5).contains(&(u8::from(message.header.code) >> 5))
+    matches!(u8::from(message.header.code) >> 5, 2 | 4 | 5)
 }
 
 /// A message with nothing but type and id.

@@ -51,7 +51,7 @@ impl Ledger {
     /// See [`Denied`].
     pub fn reject(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
-            State::Pending | State::Searching | State::Active | State::Stopped => {
+            state if state.is_open() => {
                 self.finish(id, State::Rejected, decided_by(by, brief(comment), now), now);
                 Ok(())
             }
@@ -65,7 +65,7 @@ impl Ledger {
     /// See [`Denied`].
     pub fn withdraw(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
-            State::Pending | State::Searching | State::Active | State::Stopped | State::Terminating => {
+            state if state.is_open() || state == State::Terminating => {
                 self.finish(id, State::Withdrawn, decided_by(by, brief(comment), now), now);
                 Ok(())
             }

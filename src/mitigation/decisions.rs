@@ -10,10 +10,7 @@ use crate::time::Now;
 impl Ledger {
     /// Draws the consequences of what is known about the suspects now.
     pub(super) fn consider(&mut self, id: Id, now: Now) {
-        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed) else { return };
-        if !matches!(m.state, State::Searching | State::Pending | State::Active | State::Stopped) {
-            return;
-        }
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed && m.state.is_open()) else { return };
         let before: &[Mac] = m.inherited.as_ref().map_or(&[], |(_, devices)| devices);
         match self.policy.judge(&m.suspects, before, &m.released) {
             Verdict::Act(devices) => {

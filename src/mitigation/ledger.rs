@@ -385,6 +385,7 @@ impl Ledger {
         }
         m.grant(lifetime, now);
         let grant = Grant { id, created: true, lifetime: m.granted };
+        self.meet_rivals(&mut m);
         self.outbox.record(&m, Happened::Requested, now);
         self.mitigations.insert(id, m);
         self.outbox.events.push_back(Event::Search(id));
@@ -424,6 +425,7 @@ impl Ledger {
 
     pub(super) fn remove(&mut self, id: Id, happened: Happened, now: Now) {
         let Some(mut m) = self.mitigations.remove(&id) else { return };
+        self.part_from_rivals(&m);
         m.state = State::Expired;
         m.verified = false;
         if m.decision.is_some() {

@@ -1,7 +1,9 @@
 //! One mitigation from request to end, and what the provider is told of it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use minicbor::{Decode, Encode};
 
 use super::consent::Action;
@@ -81,6 +83,11 @@ impl State {
         }
     }
 
+    /// Whether the request stands: neither withdrawn, refused nor over.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Searching | Self::Active | Self::Stopped)
+    }
+
     /// Whether rules must stand for a mitigation in this state.
     pub fn in_force(self) -> bool {
         matches!(self, Self::Active | Self::Stopped | Self::Terminating)
@@ -138,6 +145,8 @@ pub struct Mitigation {
     pub(super) action: Action,
     pub(super) suspects: Vec<Suspect>,
     pub(super) chosen: Vec<Mac>,
+    /// Requests of other clients that overlap, and where.
+    pub(super) rivals: BTreeMap<Id, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
     pub(super) released: Vec<Mac>,
     /// The approval of the request this one superseded, and for which devices.
@@ -176,6 +185,7 @@ impl Mitigation {
             action,
             suspects: Vec::new(),
             chosen: Vec::new(),
+            rivals: BTreeMap::new(),
             released: Vec::new(),
             inherited: None,
             decision: None,

@@ -83,6 +83,7 @@ impl Ledger {
         if matches!(m.state, State::Searching | State::Active) {
             self.outbox.events.push_back(Event::Search(id));
         }
+        self.meet_rivals(&mut m);
         self.mitigations.insert(id, m);
         self.submit(id, now);
     }

@@ -399,7 +399,7 @@ impl Session {
         } else {
             self.observers.cancel(token);
         }
-        self.endpoint.notify(token, &content, now);
+        self.endpoint.notify(token, &content);
     }
 
     /// Tells observers the last status of a mitigation, and that it is no more.
