@@ -31,15 +31,17 @@ impl Block {
     }
 }
 
-/// Cuts the block `asked` out of a response whose payload may be larger than `limit` bytes. Without a wish a body that
-/// fits goes whole, and a larger one begins with its first block. Entity tag and size go along.
+/// Whether a response goes in blocks: because the peer wishes so, or because it is larger than `limit` bytes.
+pub fn is_cut(response: &Response, asked: Option<Block>, limit: usize) -> bool {
+    asked.is_some() || response.payload.len() > limit
+}
+
+/// Cuts the block `asked` of at most `limit` bytes out of a response, or without a wish the first. Entity tag and size go
+/// along.
 ///
 /// A block beyond the end is 4.00 (RFC 7959 section 2.4 leaves the code open).
-pub fn cut(mut response: Response, asked: Option<Block>, limit: usize) -> Response {
+pub fn cut(response: &Response, asked: Option<Block>, limit: usize) -> Response {
     let length = response.payload.len();
-    if asked.is_none() && length <= limit {
-        return response;
-    }
     let asked = asked.unwrap_or(Block { number: 0, more: false, szx: 6 });
     let most = (0..=6).rev().find(|szx| 1 << (szx + 4) <= limit).unwrap_or(0);
     let szx = asked.szx.min(most);
@@ -51,16 +53,17 @@ pub fn cut(mut response: Response, asked: Option<Block>, limit: usize) -> Respon
     let Some(piece) = response.payload.get(start..end).filter(|piece| !piece.is_empty() || number == 0) else {
         return Response::text(Code::BAD_REQUEST, "no such block");
     };
-    let piece = piece.to_vec();
-    response.block2 = Some(Block { number, more: end < length, szx });
-    response.size2 = u32::try_from(length).ok();
-    response.etag = Some(etag(&response.payload));
-    response.payload = piece;
-    response
+    Response {
+        block2: Some(Block { number, more: end < length, szx }),
+        size2: u32::try_from(length).ok(),
+        etag: Some(response.etag.clone().unwrap_or_else(|| etag(&response.payload))),
+        payload: piece.to_vec(),
+        ..*response
+    }
 }
 
 /// An entity tag from the content (FNV-1a): it only has to differ when the content does.
-fn etag(content: &[u8]) -> Vec<u8> {
+pub fn etag(content: &[u8]) -> Vec<u8> {
     let hash = content
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -74,28 +77,41 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Adds a block; the whole body once it is the last one.
+    /// Adds a block; the whole body once it is the last one. `size` is what the peer says of the whole body. A block that
+    /// comes once more, as non-confirmable ones do until they are answered, is answered once more.
     ///
     /// # Errors
     /// The response to give: 2.31 to go on, 4.08 when a block is missing, 4.13 beyond `limit` bytes.
-    pub fn add(&mut self, block: Block, payload: &[u8], limit: usize) -> Result<Vec<u8>, Response> {
+    pub fn add(
+        &mut self,
+        block: Block,
+        payload: &[u8],
+        size: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<u8>, Response> {
         if block.number == 0 {
             self.body.clear();
         }
         let start = usize::try_from(block.number).unwrap_or(usize::MAX).saturating_mul(block.size());
-        let fits = if block.more && block.szx < BERT {
-            payload.len() == block.size()
-        } else {
-            !block.more || (!payload.is_empty() && payload.len().is_multiple_of(block.size()))
+        let fits = match (block.szx < BERT, block.more) {
+            (true, true) => payload.len() == block.size(),
+            (true, false) => payload.len() <= block.size(),
+            (false, true) => !payload.is_empty() && payload.len().is_multiple_of(block.size()),
+            (false, false) => true,
         };
         let refuse = |code, why| Err(Response { block1: Some(block), ..Response::text(code, why) });
+        let repeated = block.more && !payload.is_empty() && self.body.get(start..) == Some(payload);
+        if repeated {
+            return Err(Response { block1: Some(block), ..Response::empty(Code::CONTINUE) });
+        }
         if start != self.body.len() {
             return refuse(Code::INCOMPLETE, "a block is missing");
         }
         if !fits {
             return refuse(Code::BAD_REQUEST, "block size and payload disagree");
         }
-        if start.saturating_add(payload.len()) > limit {
+        let announced = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        if start.saturating_add(payload.len()).max(announced) > limit {
             self.body = Vec::new();
             let size1 = u32::try_from(limit).ok();
             return Err(Response {

@@ -138,6 +138,8 @@ pub struct Conflict {
     pub target_prefixes: Vec<IpNet>,
 }
 
+/// The status of a conflict: the request is in force in spite of it.
+pub const REQUEST_ACTIVE: u8 = 2;
 /// The cause of a conflict: targets overlap.
 pub const OVERLAPPING_TARGETS: u8 = 1;
 /// The cause of a conflict: another client has this cuid.

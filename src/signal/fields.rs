@@ -28,8 +28,8 @@ pub enum Invalid {
     TooMany(&'static str, usize),
     /// A value that is not allowed, and what is wrong with it.
     Value(&'static str, String),
-    /// A session configuration value outside the acceptable range (4.22, RFC 9132 section 4.5.2).
-    Unacceptable(&'static str),
+    /// A session configuration value outside the range given (4.22, RFC 9132 section 4.5.2).
+    Unacceptable(&'static str, String),
 }
 
 impl fmt::Display for Invalid {
@@ -46,7 +46,7 @@ impl fmt::Display for Invalid {
             Self::Empty(name) => write!(f, "{name} is empty"),
             Self::TooMany(name, most) => write!(f, "{name}: more than {most}"),
             Self::Value(name, why) => write!(f, "{name}: {why}"),
-            Self::Unacceptable(name) => write!(f, "{name} outside the acceptable range"),
+            Self::Unacceptable(name, range) => write!(f, "{name} outside {range}"),
         }
     }
 }

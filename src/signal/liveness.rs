@@ -21,7 +21,8 @@ pub struct Liveness {
     next: Instant,
     awaited: Option<(Token, Instant)>,
     rtt: Option<Duration>,
-    begun: Instant,
+    /// Since when these parameters hold: before, silence may have been in order.
+    since: Instant,
 }
 
 impl Liveness {
@@ -36,15 +37,16 @@ impl Liveness {
             next: now + interval,
             awaited: None,
             rtt: None,
-            begun: now,
+            since: now,
         }
     }
 
-    /// The set now in force; a shorter interval counts from the last heartbeat.
-    pub fn set_parameters(&mut self, parameters: Parameters) {
+    /// The set now in force; the interval counts from the last heartbeat.
+    pub fn set_parameters(&mut self, parameters: Parameters, now: Instant) {
         if parameters != self.parameters {
+            self.next = self.sent.unwrap_or(self.since) + parameters.heartbeat().unwrap_or_default();
             self.parameters = parameters;
-            self.next = self.sent.unwrap_or(self.begun) + self.parameters.heartbeat().unwrap_or_default();
+            self.since = now;
         }
     }
 
@@ -65,7 +67,7 @@ impl Liveness {
     /// Whether the peer's heartbeats have come within the window; at the very beginning nothing speaks against it.
     pub fn peer_hb_status(&self, now: Instant) -> bool {
         let window = self.parameters.heartbeat().unwrap_or_default() * 2;
-        now.saturating_duration_since(self.beaten.unwrap_or(self.begun)) <= window
+        now.saturating_duration_since(self.beaten.map_or(self.since, |beaten| beaten.max(self.since))) <= window
     }
 
     /// Our heartbeat has been sent.
@@ -98,7 +100,15 @@ impl Liveness {
     }
 
     fn loss(&self) -> Option<Instant> {
-        Some(self.heard + self.parameters.heartbeat()? * u32::from(self.parameters.missing_hb_allowed))
+        let span = self.parameters.heartbeat()? * u32::from(self.parameters.missing_hb_allowed);
+        Some(self.heard.max(self.since) + span)
+    }
+
+    /// The probing rate, in bytes a second, to be kept towards a peer of which nothing has come for two intervals.
+    pub fn probing_rate(&self, now: Instant) -> Option<u16> {
+        let window = self.parameters.heartbeat()? * 2;
+        let silent = now.saturating_duration_since(self.heard.max(self.since)) > window;
+        silent.then_some(self.parameters.probing_rate)
     }
 
     /// When to look again.

@@ -1,5 +1,6 @@
 //! The DOTS signal channel: bodies, resources and sessions (RFC 9132, RFC 9066).
 
+mod allowance;
 pub mod body;
 pub mod cbor;
 mod fields;
@@ -10,6 +11,7 @@ mod observers;
 pub mod path;
 pub mod redirect;
 mod scope;
+mod server;
 pub mod session;
 pub mod session_config;
 

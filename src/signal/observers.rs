@@ -1,16 +1,23 @@
-//! Who is notified of what (RFC 7641, RFC 9132 section 4.4.2.1).
+//! Who is notified of what, and how often (RFC 7641, RFC 9132 section 4.4.2.1).
 
 use std::time::{Duration, Instant};
 
+use super::body::Report;
 use super::path::Content;
 use crate::coap::Token;
 
 /// Without a measured round-trip time notifications over datagrams keep this distance (RFC 9132 section 4.4.2.1).
-const SPACING: Duration = Duration::from_secs(3);
+const UNMEASURED: Duration = Duration::from_secs(3);
+/// With one they may follow each other after it; those of one observation still keep this distance.
+const CLOSEST: Duration = Duration::from_secs(1);
 /// While something is being mitigated its observers hear of it at least this often.
 const PERIOD: Duration = Duration::from_secs(15);
 /// Observations of one session; far more than a client needs.
 const MOST: usize = 256;
+/// Ended mitigations one observer still has to hear of.
+const MOST_GONE: usize = 16;
+/// Bytes of a notification beside its payload.
+const OVERHEAD: usize = 64;
 
 /// What is observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +28,29 @@ pub(super) enum Subject {
     Configuration,
 }
 
-/// One observation.
-#[derive(Debug)]
-pub(super) struct Observer {
+impl Subject {
+    /// Whether a mitigation is part of it.
+    pub(super) fn covers(&self, of_cuid: &str, of_mid: u32) -> bool {
+        matches!(self, Self::Mitigations { cuid, mid, .. } if cuid == of_cuid && mid.is_none_or(|mid| mid == of_mid))
+    }
+}
+
+/// An observation whose time has come.
+pub(super) struct Due {
     pub(super) token: Token,
     pub(super) subject: Subject,
+    /// The last words on mitigations that are no more.
+    pub(super) gone: Vec<Report>,
+}
+
+#[derive(Debug)]
+struct Observer {
+    token: Token,
+    subject: Subject,
     changed: bool,
     /// Repeated while this holds.
-    pub(super) active: bool,
+    active: bool,
+    gone: Vec<Report>,
     last: Instant,
 }
 
@@ -37,20 +59,27 @@ pub(super) struct Observer {
 pub(super) struct Observers {
     all: Vec<Observer>,
     sequence: u32,
-    spacing: Duration,
+    is_stream: bool,
+    /// Between any two notifications.
+    pace: Duration,
+    /// When the last one went out, and how large it was.
+    last: Option<(Instant, usize)>,
 }
 
 impl Observers {
     pub(super) fn new(is_stream: bool) -> Self {
-        Self { all: Vec::new(), sequence: 0, spacing: if is_stream { Duration::ZERO } else { SPACING } }
+        let pace = if is_stream { Duration::ZERO } else { UNMEASURED };
+        Self { all: Vec::new(), sequence: 0, is_stream, pace, last: None }
     }
 
-    /// Adds an observation, or replaces the one with this token.
-    pub(super) fn register(&mut self, token: Token, subject: Subject, active: bool, now: Instant) {
+    /// Adds an observation, or replaces the one with this token. Whether there is room for it.
+    pub(super) fn register(&mut self, token: Token, subject: Subject, active: bool, now: Instant) -> bool {
         self.cancel(&token);
-        if self.all.len() < MOST {
-            self.all.push(Observer { token, subject, changed: false, active, last: now });
+        let room = self.all.len() < MOST;
+        if room {
+            self.all.push(Observer { token, subject, changed: false, active, gone: Vec::new(), last: now });
         }
+        room
     }
 
     pub(super) fn cancel(&mut self, token: &Token) {
@@ -64,24 +93,49 @@ impl Observers {
         }
     }
 
-    /// The observers that a subject has at this moment, whether due or not.
-    pub(super) fn of(&self, concerns: impl Fn(&Subject) -> bool) -> Vec<Token> {
-        self.all.iter().filter(|observer| concerns(&observer.subject)).map(|observer| observer.token.clone()).collect()
+    /// A mitigation is no more; its observers are due to hear the last word on it.
+    pub(super) fn end(&mut self, cuid: &str, mid: u32, last_word: impl Fn(Content) -> Report) {
+        for observer in self.all.iter_mut().filter(|observer| observer.subject.covers(cuid, mid)) {
+            observer.changed = true;
+            if let Subject::Mitigations { content, .. } = &observer.subject
+                && observer.gone.len() < MOST_GONE
+            {
+                observer.gone.push(last_word(*content));
+            }
+        }
+    }
+
+    /// Sets the pace over datagrams: one a round-trip time, or, towards a peer that is `silent`, so many bytes a second
+    /// (RFC 7252 section 4.7).
+    pub(super) fn set_pace(&mut self, rtt: Option<Duration>, silent: Option<u16>) {
+        if self.is_stream {
+            return;
+        }
+        let last = self.last.map_or(0, |(_, size)| u64::try_from(size).unwrap_or(u64::MAX));
+        let slow = silent.map_or(Duration::ZERO, |rate| Duration::from_secs(last / u64::from(rate.max(1))));
+        self.pace = rtt.unwrap_or(UNMEASURED).max(slow);
     }
 
     /// The next observation to notify, marked as done.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Token, Subject)> {
-        let spacing = self.spacing;
-        let observer = self.all.iter_mut().find(|observer| observer.due(spacing).is_some_and(|due| due <= now))?;
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Due> {
+        if self.poll_timeout().is_none_or(|due| due > now) {
+            return None;
+        }
+        let gap = self.gap();
+        let first = self.all.iter_mut().filter_map(|observer| Some((observer.due(gap)?, observer)));
+        let (_, observer) = first.min_by_key(|(due, _)| *due)?;
         observer.changed = false;
         observer.last = now;
-        Some((observer.token.clone(), observer.subject.clone()))
+        let gone = std::mem::take(&mut observer.gone);
+        Some(Due { token: observer.token.clone(), subject: observer.subject.clone(), gone })
     }
 
-    /// Notes whether what this one observes goes on by itself.
-    pub(super) fn set_active(&mut self, token: &Token, active: bool) {
+    /// Notes what was sent, whether what this one observes goes on by itself, and whether more is to be said at once.
+    pub(super) fn notified(&mut self, token: &Token, size: usize, active: bool, more: bool, now: Instant) {
+        self.last = Some((now, size.saturating_add(OVERHEAD)));
         for observer in self.all.iter_mut().filter(|observer| observer.token == *token) {
             observer.active = active;
+            observer.changed |= more;
         }
     }
 
@@ -92,15 +146,22 @@ impl Observers {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.all.iter().filter_map(|observer| observer.due(self.spacing)).min()
+        let gap = self.gap();
+        let first = self.all.iter().filter_map(|observer| observer.due(gap)).min()?;
+        Some(self.last.map_or(first, |(last, _)| first.max(last + self.pace)))
+    }
+
+    /// Between two notifications of one observation.
+    fn gap(&self) -> Duration {
+        if self.is_stream { Duration::ZERO } else { self.pace.max(CLOSEST) }
     }
 }
 
 impl Observer {
-    fn due(&self, spacing: Duration) -> Option<Instant> {
+    fn due(&self, gap: Duration) -> Option<Instant> {
         match (self.changed, self.active) {
-            (true, _) => Some(self.last + spacing),
-            (false, true) => Some(self.last + PERIOD),
+            (true, _) => Some(self.last + gap),
+            (false, true) => Some(self.last + PERIOD.max(gap)),
             (false, false) => None,
         }
     }

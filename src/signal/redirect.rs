@@ -38,7 +38,9 @@ impl Redirect {
         }
         let record = |value| {
             let text = text(value, "alt-ch-client-record")?;
-            text.parse().map_err(|_| Invalid::Value("alt-ch-client-record", "not an IP address".into()))
+            let callable = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
+            let address = text.parse().ok().filter(callable);
+            address.ok_or_else(|| Invalid::Value("alt-ch-client-record", "no address one could call".into()))
         };
         Ok(Self {
             name: name.to_owned(),

@@ -156,11 +156,11 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// This configuration with what a PUT changes of it.
+    /// This configuration with what a PUT changes of it; over a reliable transport what means nothing there stays.
     ///
     /// # Errors
     /// Answered with 4.22 where [`Invalid::Unacceptable`], else with 4.00; nothing is changed then.
-    pub fn changed_by(self, payload: &[u8]) -> Result<Self, Invalid> {
+    pub fn changed_by(self, payload: &[u8], reliable: bool) -> Result<Self, Invalid> {
         let body = Value::decode(payload)?;
         let body = Fields::of(&body, "body", &[SIGNAL_CONFIG])?;
         let signal = body.required(SIGNAL_CONFIG, "signal-config")?;
@@ -172,7 +172,7 @@ impl SessionConfig {
             (IDLE_CONFIG, "idle-config", &mut changed.idle),
         ] {
             if let Some(value) = sets.get(key) {
-                count += change(set, value, name)?;
+                count += change(set, value, name, reliable)?;
             }
         }
         if count == 0 { Err(Invalid::Missing("every parameter")) } else { Ok(changed) }
@@ -244,7 +244,15 @@ impl Rule {
             return number(value, self.name);
         }
         let Value::Decimal { exponent, mantissa } = *value else { return Err(Invalid::Type(self.name)) };
-        hundredths(exponent, mantissa).ok_or(Invalid::Unacceptable(self.name))
+        hundredths(exponent, mantissa).ok_or_else(|| self.unacceptable())
+    }
+
+    fn unacceptable(&self) -> Invalid {
+        let written = |value: u16| match self.decimal {
+            true => format!("{}.{:02}", value / 100, value % 100),
+            false => value.to_string(),
+        };
+        Invalid::Unacceptable(self.name, format!("{}..{}", written(self.min), written(self.max)))
     }
 
     /// 0 turns heartbeats off, below the announced minimum as it is (RFC 9132 section 4.5.2).
@@ -254,7 +262,7 @@ impl Rule {
 }
 
 /// Applies one set of a PUT; the number of parameters in it.
-fn change(set: &mut Parameters, value: &Value, name: &'static str) -> Result<usize, Invalid> {
+fn change(set: &mut Parameters, value: &Value, name: &'static str, reliable: bool) -> Result<usize, Invalid> {
     let fields = Fields::of(value, name, &RULES.map(|rule| rule.key))?;
     let mut count = 0;
     for rule in &RULES {
@@ -262,9 +270,11 @@ fn change(set: &mut Parameters, value: &Value, name: &'static str) -> Result<usi
         let inner = Fields::of(value, rule.name, &[rule.current_key()])?;
         let value = rule.read(inner.required(rule.current_key(), "current-value")?)?;
         if !rule.accepts(value) {
-            return Err(Invalid::Unacceptable(rule.name));
+            return Err(rule.unacceptable());
         }
-        (rule.set)(set, value);
+        if rule.reliable || !reliable {
+            (rule.set)(set, value);
+        }
         count += 1;
     }
     Ok(count)

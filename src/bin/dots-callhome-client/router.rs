@@ -211,7 +211,7 @@ impl Router {
             Awaited::Config if response.code == Code::CONTENT => {
                 if let Ok(config) = SessionConfig::parse(&response.payload) {
                     self.config = config;
-                    self.choose_parameters();
+                    self.choose_parameters(now);
                 }
             }
             Awaited::All if response.code == Code::CONTENT => {
@@ -242,7 +242,7 @@ impl Router {
         let report = Report { scope: Some(scope), mid: Some(mid), ..granted.unwrap_or_default() };
         self.mitigations.insert(mid, Known { report, ended: false });
         self.events.push_back(Event::Answered(asker, Ok(mid)));
-        self.choose_parameters();
+        self.choose_parameters(now);
         self.observe(mid, now);
     }
 
@@ -258,13 +258,14 @@ impl Router {
             let known = self.mitigations.entry(mid).or_default();
             let stopped = report.status == Some(ATTACK_STOPPED) && known.report.status != Some(ATTACK_STOPPED);
             known.ended = false;
-            known.report = report;
+            let scope = report.scope.clone().or_else(|| known.report.scope.take());
+            known.report = Report { scope, ..report };
             if stopped {
                 let request = Request::new(Method::Delete, &self.mitigate(Some(mid)));
                 self.endpoint.request(&request, now);
             }
         }
-        self.choose_parameters();
+        self.choose_parameters(now);
         self.events.push_back(Event::Reported(mid));
     }
 
@@ -285,10 +286,10 @@ impl Router {
     }
 
     /// Follows the set that is in force now (RFC 9132 section 4.5).
-    fn choose_parameters(&mut self) {
+    fn choose_parameters(&mut self, now: Instant) {
         let mitigates = self.mitigations.values().any(|known| !known.ended);
         let parameters = if mitigates { self.config.mitigating } else { self.config.idle };
-        self.liveness.set_parameters(parameters);
+        self.liveness.set_parameters(parameters, now);
         self.endpoint.set_parameters(parameters.transmission());
     }
 }

@@ -1,0 +1,53 @@
+//! How many requests a client may make (RFC 9132 section 11): so many at once, and then so many a second.
+
+use std::time::{Duration, Instant};
+
+/// Requests at once: a provider that asks for everything a router may hold gets it in one go.
+const BURST: u32 = 256;
+/// Then one in this time.
+const SPACING: Duration = Duration::from_millis(50);
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is served.
+    Serve,
+    /// It is refused, until so much time has passed.
+    Refuse(Duration),
+    /// Even refusals have been too many: nothing is said.
+    Ignore,
+}
+
+/// One session's allowance. Each part is told by when it will be whole again.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    served: Instant,
+    refused: Instant,
+}
+
+impl Allowance {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { served: now, refused: now }
+    }
+
+    /// Takes one request off.
+    pub(super) fn spend(&mut self, now: Instant) -> Verdict {
+        match take(&mut self.served, now) {
+            Ok(()) => Verdict::Serve,
+            Err(wait) if take(&mut self.refused, now).is_ok() => Verdict::Refuse(wait),
+            Err(_) => Verdict::Ignore,
+        }
+    }
+}
+
+/// Takes one off, or tells how long until there is one.
+fn take(whole: &mut Instant, now: Instant) -> Result<(), Duration> {
+    let after = now.max(*whole) + SPACING;
+    match after.saturating_duration_since(now).checked_sub(SPACING * BURST).filter(|wait| !wait.is_zero()) {
+        Some(wait) => Err(wait),
+        None => {
+            *whole = after;
+            Ok(())
+        }
+    }
+}
