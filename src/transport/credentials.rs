@@ -18,6 +18,9 @@ const ALPN: &[u8] = b"coap";
 /// A certificate that ends within this time is worth a warning.
 pub const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Bytes of a pre-shared key: enough to be no password (RFC 9257 section 6), and what every library takes (RFC 4279 section 5.3).
+const PSK_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
+
 /// What is wrong with a credential. The texts name no file: whoever read it knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -27,6 +30,8 @@ pub enum Fault {
     BadCertificate,
     /// No PEM private key in it that we can use.
     NoKey,
+    /// No pre-shared key in it: 16 to 64 bytes as hexadecimal digits.
+    NoPreSharedKey,
     /// The key is not the certificate's.
     KeyMismatch,
     /// The certificate has expired, at this time since 1970.
@@ -43,6 +48,7 @@ impl fmt::Display for Fault {
             Self::NoCertificate => write!(f, "no PEM certificate in it"),
             Self::BadCertificate => write!(f, "a certificate in it cannot be read"),
             Self::NoKey => write!(f, "no usable PEM private key in it"),
+            Self::NoPreSharedKey => write!(f, "no pre-shared key of 32 to 128 hexadecimal digits in it"),
             Self::KeyMismatch => write!(f, "the key does not belong to the certificate"),
             Self::Expired(at) => write!(f, "the certificate expired on {}", x509::date(*at)),
             Self::NotYetValid(from) => write!(f, "the certificate is not valid before {}", x509::date(*from)),
@@ -106,10 +112,23 @@ impl Identity {
     pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
         self.chain.first()
     }
+
+    /// Our certificates, the leaf first.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The key of the leaf.
+    pub(super) fn key(&self) -> &[u8] {
+        self.key.secret_der()
+    }
 }
 
 /// Authorities whose certificates are believed.
-pub struct Anchors(Arc<RootCertStore>);
+pub struct Anchors {
+    store: Arc<RootCertStore>,
+    certificates: Vec<CertificateDer<'static>>,
+}
 
 impl Anchors {
     /// Reads the file's content.
@@ -118,10 +137,53 @@ impl Anchors {
     /// [`Fault::NoCertificate`], [`Fault::BadCertificate`]
     pub fn read(pem: &[u8]) -> Result<Self, Fault> {
         let mut store = RootCertStore::empty();
-        for certificate in certificates(pem)? {
-            store.add(certificate).map_err(|_| Fault::BadCertificate)?;
+        let certificates = certificates(pem)?;
+        for certificate in &certificates {
+            store.add(certificate.clone()).map_err(|_| Fault::BadCertificate)?;
         }
-        Ok(Self(Arc::new(store)))
+        Ok(Self { store: Arc::new(store), certificates })
+    }
+
+    /// Their certificates.
+    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+}
+
+/// A key both sides know, and whose it is (RFC 4279).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Psk {
+    identity: String,
+    key: Vec<u8>,
+}
+
+impl Psk {
+    /// Reads the key's file: hexadecimal digits, with space around them.
+    ///
+    /// # Errors
+    /// [`Fault::NoPreSharedKey`]
+    pub fn read(identity: &str, content: &[u8]) -> Result<Self, Fault> {
+        let digits = content.trim_ascii();
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let key: Option<Vec<u8>> = digits
+            .chunks(2)
+            .map(|pair| match pair {
+                [high, low] => Some(digit(high)? << 4 | digit(low)?),
+                _ => None,
+            })
+            .collect();
+        let key = key.filter(|key| PSK_LENGTHS.contains(&key.len())).ok_or(Fault::NoPreSharedKey)?;
+        Ok(Self { identity: identity.to_owned(), key })
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The key itself.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
     }
 }
 
@@ -139,7 +201,7 @@ pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -
     let mut config = ClientConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
-        .with_root_certificates(Arc::clone(&anchors.0))
+        .with_root_certificates(Arc::clone(&anchors.store))
         .with_client_auth_cert(identity.chain, identity.key)
         .map_err(fault)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -151,7 +213,7 @@ pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -
 /// # Errors
 /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
 pub fn server_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ServerConfig>, Fault> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&anchors.0), provider())
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&anchors.store), provider())
         .build()
         .map_err(|error| Fault::Unusable(error.to_string()))?;
     let mut config = ServerConfig::builder_with_details(provider(), clock)

@@ -1,7 +1,11 @@
 //! How the home reaches its provider: credentials, the secure channel, when to call again.
 
 pub mod credentials;
+pub mod dtls;
+#[cfg(feature = "client")]
+pub mod dtls_server;
 #[cfg(feature = "client")]
 pub mod identity;
+mod mbedtls;
 pub mod tls;
 mod x509;

@@ -28,6 +28,12 @@ pub enum Failure {
     BadCertificate(String),
     /// The peer does not accept our certificate.
     Refused(String),
+    /// The peer does not accept our pre-shared key, or we not its.
+    WrongKey(String),
+    /// The peer has said goodbye; only where nothing else tells, over datagrams.
+    Closed,
+    /// The peer does not answer; likewise.
+    Silent,
     /// Anything else the TLS library objects to.
     Protocol(String),
 }
@@ -43,6 +49,9 @@ impl fmt::Display for Failure {
             Self::NoCertificate => write!(f, "the peer shows no certificate"),
             Self::BadCertificate(why) => write!(f, "the peer's certificate is unusable: {why}"),
             Self::Refused(why) => write!(f, "the peer refuses our certificate: {why}"),
+            Self::WrongKey(why) => write!(f, "the pre-shared keys differ: {why}"),
+            Self::Closed => write!(f, "the peer has closed the session"),
+            Self::Silent => write!(f, "the peer does not answer"),
             Self::Protocol(why) => write!(f, "TLS: {why}"),
         }
     }
@@ -135,17 +144,22 @@ fn failure(error: rustls::Error, name: &str) -> Failure {
             other => Failure::BadCertificate(format!("{other:?}")),
         },
         rustls::Error::NoCertificatesPresented => Failure::NoCertificate,
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied
-            | AlertDescription::CertificateRequired => Failure::Refused(format!("{alert:?}")),
-            other => Failure::Protocol(format!("the peer says {other:?}")),
-        },
+        rustls::Error::AlertReceived(alert) => alerted(alert),
         other => Failure::Protocol(other.to_string()),
+    }
+}
+
+/// What a fatal alert of the peer says.
+pub(super) fn alerted(alert: AlertDescription) -> Failure {
+    match alert {
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied
+        | AlertDescription::CertificateRequired => Failure::Refused(format!("{alert:?}")),
+        other => Failure::Protocol(format!("the peer says {other:?}")),
     }
 }

@@ -1,0 +1,414 @@
+//! The secure channel over datagrams: DTLS 1.2 (RFC 6347) by Mbed TLS, no I/O. The router's end; the provider's begins in
+//! `dtls_server`.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustls::AlertDescription;
+use rustls::crypto::SecureRandom;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::credentials::{Anchors, Fault, Identity, Psk};
+#[cfg(feature = "client")]
+use super::dtls_server::Admission;
+use super::mbedtls::{self, Client, Credentials, Error, Hooks};
+use super::tls::{Failure, alerted};
+use super::x509;
+use crate::time::Now;
+
+/// The longest datagram sent: with the headers of IPv6 and UDP it is what every IPv6 path carries (RFC 9132 section 7.3).
+pub const MAX_DATAGRAM: usize = 1280 - 40 - 8;
+
+/// Flags of the library for what is wrong with a certificate.
+const EXPIRED: u32 = 0x01;
+const WRONG_NAME: u32 = 0x04;
+const NOT_TRUSTED: u32 = 0x08;
+const UNREADABLE: u32 = 0x0100;
+const NOT_YET_VALID: u32 = 0x0200;
+const KEY_USAGE: u32 = 0x0800 | 0x1000 | 0x2000;
+
+/// Errors of the library.
+const VERIFY_FAILED: Error = Error(-0x2700);
+const CLIENT_RECONNECT: Error = Error(-0x6780);
+const TIMEOUT: Error = Error(-0x6800);
+const UNKNOWN_IDENTITY: Error = Error(-0x6c80);
+const HANDSHAKE_FAILURE: Error = Error(-0x6e00);
+const BAD_VERSION: Error = Error(-0x6e80);
+const INVALID_MAC: Error = Error(-0x7180);
+const NO_CLIENT_CERTIFICATE: Error = Error(-0x7480);
+const FATAL_ALERT: Error = Error(-0x7780);
+const PEER_CLOSE_NOTIFY: Error = Error(-0x7880);
+const KEY_MISMATCH: Error = Error(-0x3f00);
+
+/// Where unpredictable bytes come from; only `driver/` has such a thing.
+pub type Random = &'static dyn SecureRandom;
+
+/// What the router proves and believes towards one peer. Cheap to clone.
+#[derive(Clone)]
+pub struct ClientConfig(Rc<Proof>);
+
+struct Proof {
+    credentials: Rc<Credentials>,
+    psk: Option<Psk>,
+    random: Random,
+}
+
+impl ClientConfig {
+    /// Mutual authentication by certificates.
+    ///
+    /// # Errors
+    /// [`Fault::KeyMismatch`]; [`Fault::Unusable`] for what the library can't use, an Ed25519 key for instance.
+    pub fn certificate(identity: &Identity, anchors: &Anchors, random: Random) -> Result<Self, Fault> {
+        let credentials = Rc::new(credentials(identity, anchors, random)?);
+        Ok(Self(Rc::new(Proof { credentials, psk: None, random })))
+    }
+
+    /// Mutual authentication by a key both know. Only such cipher suites are offered.
+    ///
+    /// # Errors
+    /// [`Fault::Unusable`]
+    pub fn psk(psk: Psk, random: Random) -> Result<Self, Fault> {
+        let credentials = Rc::new(Credentials::new().map_err(fault)?);
+        Ok(Self(Rc::new(Proof { credentials, psk: Some(psk), random })))
+    }
+}
+
+/// Everything certificates need, in the library's form.
+pub(super) fn credentials(identity: &Identity, anchors: &Anchors, random: Random) -> Result<Credentials, Fault> {
+    let mut credentials = Credentials::new().map_err(fault)?;
+    for certificate in identity.chain() {
+        credentials.add_own(certificate).map_err(fault)?;
+    }
+    for certificate in anchors.certificates() {
+        credentials.add_trusted(certificate).map_err(fault)?;
+    }
+    credentials.set_key(identity.key(), &mut |bytes| random.fill(bytes).is_ok()).map_err(fault)?;
+    Ok(credentials)
+}
+
+fn fault(error: Error) -> Fault {
+    match error {
+        // Keys of one kind that differ, and keys of two kinds.
+        Error(-0x4200) | Error(-0x4e80) | KEY_MISMATCH => Fault::KeyMismatch,
+        Error(code) => Fault::Unusable(format!("not usable for DTLS: error -0x{:04x}", -code)),
+    }
+}
+
+/// What a later channel to the same peer resumes from, instead of a full handshake.
+#[derive(Clone)]
+pub struct Session {
+    config: ClientConfig,
+    name: String,
+    state: Vec<u8>,
+    certificate: Option<CertificateDer<'static>>,
+}
+
+/// One DTLS association.
+pub struct Channel {
+    inner: mbedtls::Channel<Side>,
+    began: Instant,
+    /// The name the peer has to prove; empty in the server's role.
+    name: String,
+    /// The router's, and there only with certificates: with pre-shared keys a handshake is as cheap as a resumption.
+    resumable: Option<ClientConfig>,
+    session: Option<Session>,
+    failure: Option<Failure>,
+}
+
+impl Channel {
+    /// The router's end: proves that the peer is `name`, and sends it as SNI. A session of another name or other credentials
+    /// is ignored, as is one whose certificate is not valid `now`. The first datagram is ready.
+    ///
+    /// # Errors
+    /// [`Failure::BadName`], [`Failure::Protocol`]
+    pub fn client(config: &ClientConfig, name: &str, session: Option<&Session>, now: Now) -> Result<Self, Failure> {
+        if ServerName::try_from(name).is_err() {
+            return Err(Failure::BadName(name.to_owned()));
+        }
+        let session = session.filter(|session| session.name == name && Rc::ptr_eq(&session.config.0, &config.0));
+        let session = session.filter(|s| s.certificate.as_ref().is_some_and(|c| date_flags(c, now) == 0));
+        let mut side = Side::new(config.0.random, now);
+        side.certificate = session.and_then(|session| session.certificate.clone());
+        side.resumed = session.is_some();
+        let psk = config.0.psk.as_ref();
+        side.keyed = psk.is_some();
+        let client = Client {
+            name,
+            psk: psk.map(|psk| (psk.identity().as_bytes(), psk.key())),
+            session: session.map_or(&[], |session| &session.state),
+        };
+        let inner = mbedtls::Channel::client(Rc::clone(&config.0.credentials), side, &client, MAX_DATAGRAM);
+        let inner = inner.map_err(|error| Failure::Protocol(words(error)))?;
+        let resumable = psk.is_none().then(|| config.clone());
+        let mut channel = Self { resumable, ..Self::new(inner, name.to_owned(), now) };
+        channel.proceed(&[], now)?;
+        Ok(channel)
+    }
+
+    pub(super) fn new(inner: mbedtls::Channel<Side>, name: String, now: Now) -> Self {
+        Self { inner, began: now.instant, name, resumable: None, session: None, failure: None }
+    }
+
+    /// Takes one datagram; what it says comes from [`Channel::poll_message`].
+    ///
+    /// # Errors
+    /// The channel is dead; what [`Channel::poll_transmit`] still has is the alert for the peer. Damaged, repeated and foreign
+    /// datagrams are no errors once the channel is established.
+    pub fn handle_input(&mut self, datagram: &[u8], now: Now) -> Result<(), Failure> {
+        // The library would take the datagram for the timeout, and lose it.
+        if self.poll_timeout().is_some_and(|due| due <= now.instant) {
+            self.proceed(&[], now)?;
+        }
+        if datagram.is_empty() { Ok(()) } else { self.proceed(datagram, now) }
+    }
+
+    /// When [`Channel::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let due = self.inner.due().filter(|_| self.failure.is_none())?;
+        self.began.checked_add(Duration::from_millis(due))
+    }
+
+    /// Repeats what was not answered.
+    ///
+    /// # Errors
+    /// [`Failure::Silent`] when that was often enough.
+    pub fn handle_timeout(&mut self, now: Now) -> Result<(), Failure> {
+        if self.poll_timeout().is_some_and(|due| due <= now.instant) { self.proceed(&[], now) } else { Ok(()) }
+    }
+
+    fn proceed(&mut self, datagram: &[u8], now: Now) -> Result<(), Failure> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        self.inner.owner_mut().now = now;
+        let passed = now.instant.saturating_duration_since(self.began).as_millis();
+        let outcome = self.inner.handle(u64::try_from(passed).unwrap_or(u64::MAX), datagram);
+        if self.session.is_none() && self.inner.is_established() {
+            self.keep_session();
+        }
+        outcome.map_err(|error| self.fail(error))
+    }
+
+    fn keep_session(&mut self) {
+        let Some(config) = self.resumable.take() else { return };
+        let certificate = self.inner.owner().certificate.clone();
+        self.session = Some(Session { config, name: self.name.clone(), state: self.inner.session(), certificate });
+    }
+
+    /// Remembers why the channel is dead.
+    pub(super) fn fail(&mut self, error: Error) -> Failure {
+        let failure = match error {
+            VERIFY_FAILED => self.rejected(),
+            NO_CLIENT_CERTIFICATE => Failure::NoCertificate,
+            TIMEOUT => Failure::Silent,
+            PEER_CLOSE_NOTIFY => Failure::Closed,
+            UNKNOWN_IDENTITY => Failure::WrongKey("its identity is unknown".into()),
+            INVALID_MAC if self.inner.owner().keyed => Failure::WrongKey("they do not agree".into()),
+            FATAL_ALERT => match AlertDescription::from(self.inner.alert()) {
+                alert @ (AlertDescription::UnknownPSKIdentity
+                | AlertDescription::BadRecordMac
+                | AlertDescription::DecryptError)
+                    if self.inner.owner().keyed =>
+                {
+                    Failure::WrongKey(format!("the peer says {alert:?}"))
+                }
+                alert => alerted(alert),
+            },
+            other => Failure::Protocol(words(other)),
+        };
+        self.failure = Some(failure.clone());
+        failure
+    }
+
+    /// What was wrong with the peer's certificate, the graver first.
+    fn rejected(&self) -> Failure {
+        let flags = self.inner.flags();
+        let has = |flag: u32| flags & flag != 0;
+        match () {
+            () if has(NOT_TRUSTED) => Failure::UnknownAuthority,
+            () if has(WRONG_NAME) => Failure::WrongName(self.name.clone()),
+            () if has(EXPIRED) => Failure::Expired,
+            () if has(NOT_YET_VALID) => Failure::NotYetValid,
+            () if has(KEY_USAGE) => Failure::BadCertificate("it is for another use".into()),
+            () if has(UNREADABLE) => Failure::BadCertificate("its dates cannot be read".into()),
+            () => Failure::BadCertificate(format!("its key or signature is too weak ({flags:#x})")),
+        }
+    }
+
+    /// The next message of the peer.
+    pub fn poll_message(&mut self) -> Option<Vec<u8>> {
+        self.inner.owner_mut().messages.pop_front()
+    }
+
+    /// Encrypts one message. What is longer than [`Channel::max_message`] does not leave, nor does anything before the channel
+    /// is established: over datagrams both are losses like any other.
+    pub fn write(&mut self, message: &[u8]) {
+        if self.failure.is_none() && self.is_established() && message.len() <= self.max_message() {
+            // Not even an error leaves more to say than that it was lost.
+            let _ = self.inner.write(message);
+        }
+    }
+
+    /// The longest message that fits a datagram, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.inner.room()
+    }
+
+    /// The next datagram for the network.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.inner.owner_mut().out.pop_front()
+    }
+
+    /// Whether both sides have proven who they are.
+    pub fn is_established(&self) -> bool {
+        self.inner.is_established()
+    }
+
+    /// Says that nothing more will come.
+    pub fn close(&mut self) {
+        if self.failure.is_none() && self.is_established() {
+            self.inner.close();
+        }
+    }
+
+    /// The certificate the peer has shown, in this session or in the one it resumes. The provider's end has it only of the
+    /// former; [`Channel::peer_name`] tells of both.
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.inner.owner().certificate.as_ref().filter(|_| self.is_established())
+    }
+
+    /// What a later channel may resume from; nothing before the channel is established, or with pre-shared keys.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|session| !session.state.is_empty())
+    }
+
+    /// Whether this channel was made from an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.is_established() && self.inner.owner().resumed
+    }
+
+    /// Whom the provider's end speaks with: the name in its certificate, or the identity of its pre-shared key.
+    #[cfg(feature = "client")]
+    pub fn peer_name(&self) -> Option<&str> {
+        self.inner.owner().admission.as_ref()?.name().filter(|_| self.is_established())
+    }
+
+    /// The provider's end before a peer is let in.
+    #[cfg(feature = "client")]
+    pub(super) fn is_reachable(&self) -> bool {
+        self.inner.owner().admission.as_ref().is_some_and(Admission::is_reachable)
+    }
+}
+
+/// The library's other side: what it wants sent, what it has read, and what it asks.
+pub(super) struct Side {
+    now: Now,
+    random: Random,
+    out: VecDeque<Vec<u8>>,
+    messages: VecDeque<Vec<u8>>,
+    certificate: Option<CertificateDer<'static>>,
+    /// Whether the peer has proven itself in an earlier session, for all we know.
+    resumed: bool,
+    /// Whether it is to prove itself by a pre-shared key.
+    keyed: bool,
+    #[cfg(feature = "client")]
+    admission: Option<Admission>,
+}
+
+impl Side {
+    fn new(random: Random, now: Now) -> Self {
+        Self {
+            now,
+            random,
+            out: VecDeque::new(),
+            messages: VecDeque::new(),
+            certificate: None,
+            resumed: false,
+            keyed: false,
+            #[cfg(feature = "client")]
+            admission: None,
+        }
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn server(admission: Admission, random: Random, now: Now) -> Self {
+        Self { admission: Some(admission), ..Self::new(random, now) }
+    }
+}
+
+impl Hooks for Side {
+    fn send(&mut self, datagram: &[u8]) {
+        self.out.push_back(datagram.to_vec());
+    }
+
+    fn deliver(&mut self, message: &[u8]) {
+        self.messages.push_back(message.to_vec());
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> bool {
+        self.random.fill(bytes).is_ok()
+    }
+
+    fn certificate(&mut self, is_leaf: bool, der: &[u8]) -> u32 {
+        if is_leaf {
+            self.resumed = false;
+            let certificate = CertificateDer::from(der.to_vec());
+            #[cfg(feature = "client")]
+            if let Some(admission) = &mut self.admission {
+                admission.shown(&certificate);
+            }
+            self.certificate = Some(certificate);
+        }
+        date_flags(der, self.now)
+    }
+
+    #[cfg(feature = "client")]
+    fn psk(&mut self, identity: &[u8]) -> Option<Vec<u8>> {
+        self.keyed = true;
+        self.admission.as_mut()?.psk(identity)
+    }
+
+    #[cfg(feature = "client")]
+    fn cookie(&mut self) -> Vec<u8> {
+        self.admission.as_ref().map(|admission| admission.cookie(self.now)).unwrap_or_default()
+    }
+
+    #[cfg(feature = "client")]
+    fn is_cookie(&mut self, cookie: &[u8]) -> bool {
+        self.admission.as_mut().is_some_and(|admission| admission.is_cookie(cookie, self.now))
+    }
+
+    #[cfg(feature = "client")]
+    fn seal(&mut self, session: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = [0; 12];
+        self.random.fill(&mut nonce).ok()?;
+        self.admission.as_ref()?.seal(session, nonce, self.now)
+    }
+
+    #[cfg(feature = "client")]
+    fn open(&mut self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let session = self.admission.as_mut()?.open(ticket, self.now)?;
+        self.resumed = true;
+        Some(session)
+    }
+}
+
+/// What is wrong with a certificate's dates.
+fn date_flags(certificate: &[u8], now: Now) -> u32 {
+    match x509::validity(certificate) {
+        None => UNREADABLE,
+        Some((_, until)) if now.unix > until => EXPIRED,
+        Some((from, _)) if now.unix < from => NOT_YET_VALID,
+        Some(_) => 0,
+    }
+}
+
+fn words(error: Error) -> String {
+    match error {
+        HANDSHAKE_FAILURE => "no cipher suite in common".into(),
+        BAD_VERSION => "no protocol version in common".into(),
+        CLIENT_RECONNECT => "the peer begins anew".into(),
+        Error(code) => format!("error -0x{:04x}", -code),
+    }
+}
