@@ -82,13 +82,7 @@ impl Assembly {
     ///
     /// # Errors
     /// The response to give: 2.31 to go on, 4.08 when a block is missing, 4.13 beyond `limit` bytes.
-    pub fn add(
-        &mut self,
-        block: Block,
-        payload: &[u8],
-        size: Option<u32>,
-        limit: usize,
-    ) -> Result<Vec<u8>, Response> {
+    pub fn add(&mut self, block: Block, payload: &[u8], size: Option<u32>, limit: usize) -> Result<Vec<u8>, Response> {
         if block.number == 0 {
             self.body.clear();
         }

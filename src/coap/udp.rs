@@ -128,7 +128,7 @@ impl Datagram {
         let received = match message.header.get_type() {
             MessageType::Acknowledgement => self.acknowledged(id, message),
             MessageType::Reset => self.reset(id, &message),
-            _ if self.is_repeated(id, now, out) => Received::Nothing,
+            _ if self.is_repeated(id, confirmable, now, out) => Received::Nothing,
             _ => self.fresh(id, confirmable, message, now, out),
         };
         self.send_next(now, random, out);
@@ -157,11 +157,11 @@ impl Datagram {
         }
     }
 
-    /// Whether the message came before; its reply, if it had one, is given again.
-    fn is_repeated(&mut self, id: u16, now: Instant, out: &mut VecDeque<Vec<u8>>) -> bool {
+    /// Whether the message came before; the reply to a confirmable one, if it had one, is given again.
+    fn is_repeated(&mut self, id: u16, confirmable: bool, now: Instant, out: &mut VecDeque<Vec<u8>>) -> bool {
         self.seen.retain(|seen| seen.until > now);
         let Some(seen) = self.seen.iter().find(|seen| seen.id == id) else { return false };
-        out.extend(seen.reply.clone());
+        out.extend(seen.reply.clone().filter(|_| confirmable));
         true
     }
 

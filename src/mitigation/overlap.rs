@@ -82,11 +82,8 @@ fn common(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
     let (mut widest_of_one, mut widest_of_other) = (None, None);
     let mut shared = Vec::new();
     for (net, of_one) in all {
-        let (own, opposite) = if of_one {
-            (&mut widest_of_one, &widest_of_other)
-        } else {
-            (&mut widest_of_other, &widest_of_one)
-        };
+        let (own, opposite) =
+            if of_one { (&mut widest_of_one, &widest_of_other) } else { (&mut widest_of_other, &widest_of_one) };
         let within = |widest: &Option<IpNet>| widest.is_some_and(|widest: IpNet| widest.contains(&net));
         if within(opposite) {
             shared.push(net);

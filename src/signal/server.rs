@@ -49,9 +49,9 @@ impl Session {
             }
         }
         let answer = match self.gather(&mut request) {
-            Ok(block1) => self
-                .serve(exchange, &request, resource, ledger, now)
-                .map(|response| Response { block1, ..response }),
+            Ok(block1) => {
+                self.serve(exchange, &request, resource, ledger, now).map(|response| Response { block1, ..response })
+            }
             Err(response) => Some(response),
         };
         if let Some(response) = answer {
@@ -188,7 +188,8 @@ impl Session {
 
     /// The content under way to a client that asks for more of it.
     fn kept(&mut self, subject: &Subject, etag: Option<&Vec<u8>>, now: Instant) -> Option<&Response> {
-        let transfer = self.transfer.as_mut().filter(|transfer| transfer.until > now && transfer.subject == *subject)?;
+        let transfer =
+            self.transfer.as_mut().filter(|transfer| transfer.until > now && transfer.subject == *subject)?;
         transfer.until = now + TRANSFER;
         Some(&transfer.content).filter(|content| etag.is_none_or(|etag| content.etag.as_ref() == Some(etag)))
     }
