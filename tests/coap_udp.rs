@@ -195,7 +195,15 @@ fn an_option_of_wrong_length_counts_as_unknown() {
         assert_eq!(house.ask(&put("mitigate/K/1", &wanted("")).without(12).option(12, &[0, 1, 15])).code(), "2.01");
         let observed = house.ask(&get("config").option(6, &[0, 0, 0, 0]));
         assert_eq!((observed.code().as_str(), observed.value(6)), ("2.05", None));
-        for (number, value) in [(11, vec![b'x'; 256]), (17, vec![0; 3]), (23, vec![0; 4]), (27, vec![0; 4]), (3, vec![]), (7, vec![0; 3]), (15, vec![b'x'; 256])] {
+        for (number, value) in [
+            (11, vec![b'x'; 256]),
+            (17, vec![0; 3]),
+            (23, vec![0; 4]),
+            (27, vec![0; 4]),
+            (3, vec![]),
+            (7, vec![0; 3]),
+            (15, vec![b'x'; 256]),
+        ] {
             let answer = house.ask(&get("config").con().option(number, &value));
             assert_eq!(answer.code(), "4.02", "{number}");
             assert!(answer.text().contains(&number.to_string()));

@@ -89,6 +89,8 @@ pub struct Endpoint {
     outstanding: VecDeque<(Token, bool)>,
     events: VecDeque<Event>,
     out: VecDeque<Vec<u8>>,
+    /// The last word on a stream that can't go on, behind the answers to what came before.
+    abort: Option<Vec<u8>>,
 }
 
 impl Endpoint {
@@ -107,7 +109,7 @@ impl Endpoint {
     }
 
     fn new(layer: Layer, random: Box<dyn Random>) -> Self {
-        Self { layer, random, outstanding: VecDeque::new(), events: VecDeque::new(), out: VecDeque::new() }
+        Self { layer, random, outstanding: VecDeque::new(), events: VecDeque::new(), out: VecDeque::new(), abort: None }
     }
 
     /// Whether the transport is reliable.
@@ -127,7 +129,7 @@ impl Endpoint {
                 if let Err(why) = outcome
                     && why != Broken::Aborted
                 {
-                    self.out.push_back(Stream::abort(why));
+                    self.abort = Some(Stream::abort(why));
                 }
                 outcome
             }
@@ -254,7 +256,7 @@ impl Endpoint {
 
     /// The next bytes for the secure channel: of a stream, or one datagram.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.out.pop_front()
+        self.out.pop_front().or_else(|| self.abort.take())
     }
 
     /// When [`Endpoint::handle_timeout`] is due.
