@@ -1,0 +1,51 @@
+#!/bin/sh
+# Builds the static daemon for one of OpenWrt's architectures and prints where it is.
+# Usage: build.sh ARCH
+#
+# The linker and the C compiler are zig's, through cargo-zigbuild. The target's standard library comes from rustup where
+# it has it, else it is built from the distribution's sources with the compiler they belong to: rustup has none for MIPS.
+set -eu
+cd "$(dirname "$0")/.."
+arch=${1:?usage: build.sh ARCH}
+
+flags=
+case $arch in
+x86_64) target=x86_64-unknown-linux-musl ;;
+aarch64_*) target=aarch64-unknown-linux-musl ;;
+arm_*_neon* | arm_*_vfp*) target=armv7-unknown-linux-musleabihf ;;
+riscv64_*) target=riscv64gc-unknown-linux-musl ;;
+mips_*) target=mips-unknown-linux-musl ;;
+mipsel_*) target=mipsel-unknown-linux-musl ;;
+*)
+	echo "no Rust target known for $arch" >&2
+	exit 2
+	;;
+esac
+case $target in
+# Its position independent code crashes in the first thread.
+mips*) flags="-C relocation-model=static" ;;
+esac
+
+tools=target/tools/python
+sh tests/tools.sh python3 pip >&2
+[ -x $tools/bin/cargo-zigbuild ] ||
+	python3 -m pip install --quiet --target $tools --upgrade ziglang==0.17.* cargo-zigbuild==0.24.* >&2
+
+# No path of the building machine belongs into a binary.
+for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+	flags="$flags --remap-path-prefix=$sources="
+done
+flags="$flags --remap-path-prefix=$PWD/="
+export CARGO_TARGET_DIR=target/package PYTHONPATH="$PWD/$tools"
+
+if command -v rustup >/dev/null && rustup target list --installed | grep -qx $target; then
+	RUSTFLAGS="$flags" $tools/bin/cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome >&2
+else
+	sh tests/tools.sh rustc-web >&2
+	# build-std is not stable yet; what it takes here belongs to the very compiler.
+	RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo RUSTC_BOOTSTRAP=1 \
+		RUSTFLAGS="$flags -C link-self-contained=no --remap-path-prefix=/usr/src/=" \
+		$tools/bin/cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome \
+		-Z build-std=std,panic_abort >&2
+fi
+echo $CARGO_TARGET_DIR/$target/release/dots-callhome

@@ -1,0 +1,1 @@
+# The binary is there already; see openwrt/build.sh.

@@ -1,0 +1,54 @@
+# One target: `stage` lays out in STAGE what will be installed, and in STAGE/CONTROL what the package says of itself.
+
+# Name, or nothing where the value is empty.
+field=$(if $(strip $(2)),$(1): $(strip $(2))$(newline))
+define newline
+
+
+endef
+
+# `+package` is one it takes along, `@(…)` a condition on the target.
+depends=$(subst $(space),$(comma) ,$(strip libc $(subst +,,$(filter-out @%,$(DEPENDS)))))
+
+define control
+Package: $(1)
+Version: $(PKG_VERSION)-r$(PKG_RELEASE)
+$(call field,Depends,$(depends))$(call field,Source,$(SOURCE))$(call field,SourceName,$(PKG_NAME))$(call \
+  field,License,$(PKG_LICENSE))$(call field,LicenseFiles,$(PKG_LICENSE_FILES))$(call field,Section,$(SECTION))$(call \
+  field,Require-User,$(USERID))$(call field,SourceDateEpoch,$(SOURCE_DATE_EPOCH))$(call field,URL,$(URL))$(call \
+  field,Maintainer,$(PKG_MAINTAINER))Architecture: $(or $(PKGARCH),$(ARCH))
+Installed-Size: 0
+Description: $(strip $(Package/$(1)/description))
+endef
+
+# What every package runs; it calls the package's own part beside it.
+define postinst
+#!/bin/sh
+[ "$${IPKG_NO_SCRIPT}" = "1" ] && exit 0
+[ -s "$${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
+. "$${IPKG_INSTROOT}/lib/functions.sh"
+default_postinst "$$0" "$$@"
+endef
+
+define prerm
+#!/bin/sh
+[ -s "$${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
+. "$${IPKG_INSTROOT}/lib/functions.sh"
+default_prerm "$$0" "$$@"
+endef
+
+define BuildPackage
+$(eval $(Package/$(1)))
+.PHONY: stage
+stage: $$(STAGE)/CONTROL
+	$$(call Package/$(1)/install,$$(STAGE))
+	$$(file >$$</control,$$(call control,$(1)))
+	$$(file >$$</conffiles,$$(Package/$(1)/conffiles))
+	$$(file >$$</postinst,$$(postinst))
+	$$(file >$$</prerm,$$(prerm))
+	$$(file >$$</postinst-pkg,$$(Package/$(1)/postinst))
+	$$(file >$$</prerm-pkg,$$(Package/$(1)/prerm))
+
+$$(STAGE)/CONTROL:
+	$$(INSTALL_DIR) $$@
+endef
