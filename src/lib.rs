@@ -4,6 +4,7 @@ pub mod config;
 pub mod driver;
 pub mod enforce;
 pub mod mitigation;
+pub mod netlink;
 pub mod scope;
 pub mod signal;
 pub mod source;

@@ -59,6 +59,8 @@ pub struct Flow {
     pub reply: Tuple,
     /// What the opener has sent so far; nothing where accounting is off.
     pub sent: Option<Traffic>,
+    /// What has come back to the opener so far; nothing where accounting is off.
+    pub answered: Option<Traffic>,
 }
 
 impl fmt::Display for Flow {

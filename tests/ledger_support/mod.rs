@@ -72,6 +72,7 @@ pub fn flow() -> Flow {
         original: tuple("192.168.1.23", 4000, "203.0.113.80", 53),
         reply: tuple("203.0.113.80", 53, "198.51.100.7", 40000),
         sent: None,
+        answered: None,
     }
 }
 

@@ -1,0 +1,320 @@
+//! Conntrack over netlink: looking entries up, listing and deleting them, and what the kernel tells of their coming and
+//! going.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use netlink_bindings::conntrack::{
+    ConntrackAttrs, CounterAttrs, IterableConntrackAttrs, IterableCounterAttrs, IterableTupleAttrs, OpGetDo,
+    PushConntrackAttrs, PushTupleAttrs, PushTupleIpAttrs, TupleAttrs, TupleIpAttrs, TupleProtoAttrs,
+};
+use netlink_bindings::traits::Pusher;
+
+use super::{ACK, DONE, DUMP, ERROR, Raw, raw, request};
+use crate::source::flow::{Detail, Flow, Traffic, Tuple};
+
+/// The multicast group of new entries (`NFNLGRP_CONNTRACK_NEW`).
+pub const GROUP_NEW: u32 = 1;
+/// The multicast group of entries that end (`NFNLGRP_CONNTRACK_DESTROY`).
+pub const GROUP_DESTROY: u32 = 3;
+
+/// The kernel has no such entry.
+pub const ENOENT: i32 = 2;
+
+/// An entry, in an answer or an event (`NFNL_SUBSYS_CTNETLINK`, `IPCTNL_MSG_CT_NEW`).
+const NEW: u16 = 0x100;
+const GET: u16 = 0x101;
+const DELETE: u16 = 0x102;
+
+/// An entry that has just been made (`NLM_F_CREATE`); without it, one that has changed.
+const CREATED: u16 = 0x400;
+
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// Which direction of an entry is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// As the opener sent it, before NAT.
+    Original,
+    /// As answers are expected, after NAT.
+    Reply,
+}
+
+/// The family of the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// `AF_INET` or `AF_INET6`.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::V4 => 2,
+            Self::V6 => 10,
+        }
+    }
+}
+
+/// What the kernel is to list. It compares exact values only (since Linux 5.8; older ones list the whole family) and no
+/// IPv6 addresses, so the answers still have to be matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Only entries of this family.
+    pub family: Family,
+    /// The direction the rest speaks of.
+    pub by: By,
+    /// Sender, IPv4 only.
+    pub source: Option<Ipv4Addr>,
+    /// Receiver, IPv4 only.
+    pub destination: Option<Ipv4Addr>,
+    /// IANA protocol number.
+    pub protocol: Option<u8>,
+    /// Compared only where a protocol that has ports is given.
+    pub source_port: Option<u16>,
+    /// Likewise.
+    pub destination_port: Option<u16>,
+}
+
+impl Filter {
+    /// Everything of a family.
+    pub fn all(family: Family) -> Self {
+        let (source, destination, protocol) = (None, None, None);
+        Self { family, by: By::Reply, source, destination, protocol, source_port: None, destination_port: None }
+    }
+}
+
+/// What the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// An entry that was asked for, or has changed.
+    Flow(Flow),
+    /// An entry has been made.
+    New(Flow),
+    /// An entry has ended, with its last counters.
+    Destroyed(Flow),
+    /// A list is complete.
+    Done,
+    /// A request failed with this errno; 0: it is done.
+    Error(i32),
+    /// Something else.
+    Other,
+}
+
+/// Asks for the one entry with this tuple. The answer is a [`Message::Flow`] and `Error(0)`, or `Error(ENOENT)`.
+pub fn get(by: By, tuple: &Tuple, sequence: u32) -> Vec<u8> {
+    let body = push_tuple(body(Family::of(tuple.source)), by, tuple).end_nested();
+    request(GET, ACK, sequence, &body)
+}
+
+/// Deletes the entry with this original tuple; with `id`, only if it still is the same one. The answer is `Error(0)`, or
+/// `Error(ENOENT)` where it has ended by itself.
+pub fn delete(original: &Tuple, id: Option<u32>, sequence: u32) -> Vec<u8> {
+    let mut attributes = push_tuple(body(Family::of(original.source)), By::Original, original);
+    if let Some(id) = id {
+        attributes = attributes.push_id(id);
+    }
+    request(DELETE, ACK, sequence, &attributes.end_nested())
+}
+
+/// Asks for all entries that pass the filter: any number of [`Message::Flow`], then [`Message::Done`].
+pub fn dump(filter: &Filter, sequence: u32) -> Vec<u8> {
+    let body = push_filter(body(filter.family), filter).end_nested();
+    request(GET, DUMP, sequence, &body)
+}
+
+/// Everything a datagram says, with the sequence numbers of the requests answered.
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
+    raw(datagram).map(|message| (message.sequence, read(&message)))
+}
+
+fn read(message: &Raw<'_>) -> Message {
+    match message.kind {
+        DONE => Message::Done,
+        ERROR => Message::Error(message.errno()),
+        NEW => match flow(message.body) {
+            Some(flow) if message.flags & CREATED != 0 => Message::New(flow),
+            Some(flow) => Message::Flow(flow),
+            None => Message::Other,
+        },
+        DELETE => flow(message.body).map_or(Message::Other, Message::Destroyed),
+        _ => Message::Other,
+    }
+}
+
+fn flow(body: &[u8]) -> Option<Flow> {
+    let (_, attributes): (_, IterableConntrackAttrs<'_>) = OpGetDo::decode_request(body);
+    let (mut original, mut reply, mut id, mut sent, mut answered) = (None, None, 0, None, None);
+    for attribute in attributes {
+        match attribute.ok()? {
+            ConntrackAttrs::TupleOrig(attributes) => original = Some(tuple(attributes)?),
+            ConntrackAttrs::TupleReply(attributes) => reply = Some(tuple(attributes)?),
+            // As delete() gives it back: the bytes count, not the number.
+            ConntrackAttrs::Id(number) => id = number,
+            ConntrackAttrs::CountersOrig(attributes) => sent = traffic(attributes),
+            ConntrackAttrs::CountersReply(attributes) => answered = traffic(attributes),
+            _ => {}
+        }
+    }
+    Some(Flow { id, original: original?, reply: reply?, sent, answered })
+}
+
+fn traffic(attributes: IterableCounterAttrs<'_>) -> Option<Traffic> {
+    let mut traffic = Traffic::default();
+    for attribute in attributes {
+        match attribute.ok()? {
+            CounterAttrs::Packets(packets) => traffic.packets = packets,
+            CounterAttrs::Bytes(bytes) => traffic.bytes = bytes,
+            _ => {}
+        }
+    }
+    Some(traffic)
+}
+
+fn tuple(attributes: IterableTupleAttrs<'_>) -> Option<Tuple> {
+    let (mut source, mut destination) = (None, None);
+    let (mut protocol, mut from, mut to, mut kind, mut code, mut identifier) = (None, None, None, None, None, None);
+    for attribute in attributes {
+        match attribute.ok()? {
+            TupleAttrs::TupleIp(attributes) => {
+                for attribute in attributes {
+                    match attribute.ok()? {
+                        TupleIpAttrs::IpV4Src(address) => source = Some(address.into()),
+                        TupleIpAttrs::IpV4Dst(address) => destination = Some(address.into()),
+                        TupleIpAttrs::IpV6Src(address) => source = Some(address.into()),
+                        TupleIpAttrs::IpV6Dst(address) => destination = Some(address.into()),
+                    }
+                }
+            }
+            TupleAttrs::TupleProto(attributes) => {
+                for attribute in attributes {
+                    match attribute.ok()? {
+                        TupleProtoAttrs::ProtoNum(number) => protocol = Some(number),
+                        TupleProtoAttrs::ProtoSrcPort(port) => from = Some(port),
+                        TupleProtoAttrs::ProtoDstPort(port) => to = Some(port),
+                        TupleProtoAttrs::ProtoIcmpType(value) | TupleProtoAttrs::ProtoIcmpv6Type(value) => {
+                            kind = Some(value);
+                        }
+                        TupleProtoAttrs::ProtoIcmpCode(value) | TupleProtoAttrs::ProtoIcmpv6Code(value) => {
+                            code = Some(value);
+                        }
+                        TupleProtoAttrs::ProtoIcmpId(value) | TupleProtoAttrs::ProtoIcmpv6Id(value) => {
+                            identifier = Some(value);
+                        }
+                    }
+                }
+            }
+            TupleAttrs::TupleZone(_) => {}
+        }
+    }
+    let detail = match (from, to, kind, code, identifier) {
+        (Some(source), Some(destination), ..) => Detail::Ports { source, destination },
+        (_, _, Some(kind), Some(code), Some(id)) => Detail::Icmp { kind, code, id },
+        _ => Detail::None,
+    };
+    Some(Tuple { source: source?, destination: destination?, protocol: protocol?, detail })
+}
+
+type Attributes = PushConntrackAttrs<Vec<u8>>;
+
+/// Attributes after an `nfgenmsg`: the family, version 0, no resource.
+fn body(family: Family) -> Attributes {
+    PushConntrackAttrs::new(vec![family.number(), 0, 0, 0])
+}
+
+fn nested(attributes: Attributes, by: By) -> PushTupleAttrs<Attributes> {
+    match by {
+        By::Original => attributes.nested_tuple_orig(),
+        By::Reply => attributes.nested_tuple_reply(),
+    }
+}
+
+fn push_source<P: Pusher>(attributes: PushTupleIpAttrs<P>, address: IpAddr) -> PushTupleIpAttrs<P> {
+    match address {
+        IpAddr::V4(address) => attributes.push_ip_v4_src(address),
+        IpAddr::V6(address) => attributes.push_ip_v6_src(address),
+    }
+}
+
+fn push_destination<P: Pusher>(attributes: PushTupleIpAttrs<P>, address: IpAddr) -> PushTupleIpAttrs<P> {
+    match address {
+        IpAddr::V4(address) => attributes.push_ip_v4_dst(address),
+        IpAddr::V6(address) => attributes.push_ip_v6_dst(address),
+    }
+}
+
+fn push_tuple(attributes: Attributes, by: By, tuple: &Tuple) -> Attributes {
+    let addresses = push_source(nested(attributes, by).nested_tuple_ip(), tuple.source);
+    let protocol = push_destination(addresses, tuple.destination).end_nested().nested_tuple_proto();
+    let protocol = protocol.push_proto_num(tuple.protocol);
+    let protocol = match tuple.detail {
+        Detail::Ports { source, destination } => protocol.push_proto_src_port(source).push_proto_dst_port(destination),
+        Detail::Icmp { kind, code, id } if tuple.protocol == ICMPV6 => {
+            protocol.push_proto_icmpv6_id(id).push_proto_icmpv6_type(kind).push_proto_icmpv6_code(code)
+        }
+        Detail::Icmp { kind, code, id } => {
+            protocol.push_proto_icmp_id(id).push_proto_icmp_type(kind).push_proto_icmp_code(code)
+        }
+        Detail::None => protocol,
+    };
+    protocol.end_nested().end_nested()
+}
+
+/// Which fields of a tuple the kernel shall compare.
+mod compare {
+    pub(super) const SOURCE: u32 = 1 << 0;
+    pub(super) const DESTINATION: u32 = 1 << 1;
+    pub(super) const PROTOCOL: u32 = 1 << 3;
+    pub(super) const SOURCE_PORT: u32 = 1 << 4;
+    pub(super) const DESTINATION_PORT: u32 = 1 << 5;
+}
+
+fn push_filter(attributes: Attributes, filter: &Filter) -> Attributes {
+    // Linux (seen on 6.18) lists just those entries whose IPv6 addresses differ from the ones given.
+    let address = |address: Option<Ipv4Addr>| address.filter(|_| filter.family == Family::V4).map(IpAddr::V4);
+    let (source, destination) = (address(filter.source), address(filter.destination));
+    let ports = filter.protocol.filter(|protocol| ![ICMP, ICMPV6].contains(protocol));
+    let (from, to) = (ports.and(filter.source_port), ports.and(filter.destination_port));
+    let flags = [
+        (source.is_some(), compare::SOURCE),
+        (destination.is_some(), compare::DESTINATION),
+        (filter.protocol.is_some(), compare::PROTOCOL),
+        (from.is_some(), compare::SOURCE_PORT),
+        (to.is_some(), compare::DESTINATION_PORT),
+    ];
+    let flags = flags.iter().filter(|(given, _)| *given).fold(0, |all, (_, flag)| all | flag);
+    if flags == 0 {
+        return attributes;
+    }
+    let mut addresses = nested(attributes, filter.by).nested_tuple_ip();
+    if let Some(address) = source {
+        addresses = push_source(addresses, address);
+    }
+    if let Some(address) = destination {
+        addresses = push_destination(addresses, address);
+    }
+    let mut protocol = addresses.end_nested().nested_tuple_proto();
+    if let Some(number) = filter.protocol {
+        protocol = protocol.push_proto_num(number);
+    }
+    if let Some(port) = from {
+        protocol = protocol.push_proto_src_port(port);
+    }
+    if let Some(port) = to {
+        protocol = protocol.push_proto_dst_port(port);
+    }
+    let compared = protocol.end_nested().end_nested().nested_filter();
+    match filter.by {
+        By::Original => compared.push_orig_flags(flags),
+        By::Reply => compared.push_reply_flags(flags),
+    }
+    .end_nested()
+}
