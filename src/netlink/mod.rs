@@ -4,6 +4,7 @@
 //! cut short or of a kind nobody asked for must not stop what follows it.
 
 pub mod conntrack;
+pub mod neighbour;
 
 use netlink_bindings::utils::{nla_align_up, parse_i32, parse_u16, parse_u32};
 

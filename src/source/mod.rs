@@ -2,3 +2,6 @@
 
 pub mod device;
 pub mod flow;
+mod inventory;
+
+pub use inventory::{Device, Inventory};

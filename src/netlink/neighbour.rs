@@ -1,0 +1,333 @@
+//! The router's network over netlink: its links, their addresses, its routes, and the neighbours it has learnt.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_bindings::utils::{IterableChunks, parse_ip, parse_u16, parse_u32};
+
+use super::conntrack::Family;
+use super::{DONE, DUMP, ERROR, Raw, raw, request};
+use crate::source::device::Mac;
+
+/// The multicast groups of links, neighbours, addresses and routes, both families.
+pub const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];
+
+/// Longest name of a link (`IFNAMSIZ` less the zero).
+const NAME: usize = 15;
+/// Next hops taken from one route.
+const HOPS: usize = 32;
+
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+
+/// The main routing table.
+const MAIN: u32 = 254;
+/// The table of the router's own addresses.
+const LOCAL: u32 = 255;
+
+/// What the kernel can be asked to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Network interfaces.
+    Links,
+    /// Their addresses.
+    Addresses,
+    /// Routes of both families.
+    Routes,
+    /// Neighbours of both families.
+    Neighbours,
+}
+
+impl Subject {
+    /// The numbers of its messages: new, gone, get; and the length of the fixed part.
+    const fn numbers(self) -> (u16, u16, u16, usize) {
+        match self {
+            Self::Links => (16, 17, 18, 16),
+            Self::Addresses => (20, 21, 22, 8),
+            Self::Routes => (24, 25, 26, 12),
+            Self::Neighbours => (28, 29, 30, 12),
+        }
+    }
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number of it.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its own Ethernet address, if it has one.
+    pub mac: Option<Mac>,
+    /// The bridge or bond it is a port of.
+    pub master: Option<u32>,
+}
+
+/// An address of the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// The link it stands on.
+    pub link: u32,
+    /// The address, with the length of its prefix.
+    pub net: IpNet,
+}
+
+/// Someone on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The link.
+    pub link: u32,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its Ethernet address, as far as the kernel trusts it; nothing where it does not answer.
+    pub mac: Option<Mac>,
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteKind {
+    /// Leads somewhere.
+    Unicast,
+    /// Refuses: a router marks so what it has been delegated but has not assigned.
+    Refused,
+}
+
+/// A route, or one of its next hops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Where to.
+    pub destination: IpNet,
+    /// Only for packets from there (IPv6).
+    pub from: Option<IpNet>,
+    /// Over which router; nothing on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// Over which link.
+    pub link: Option<u32>,
+    /// Its metric: less goes first.
+    pub metric: u32,
+    /// What it does.
+    pub kind: RouteKind,
+    /// Whether it stands in the main table.
+    pub main: bool,
+}
+
+/// What the kernel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// There is this link.
+    Link(Link),
+    /// The link of this number is gone.
+    LinkGone(u32),
+    /// There is this address.
+    Address(Address),
+    /// The address is gone.
+    AddressGone(Address),
+    /// There is this route, with as many next hops.
+    Route(Vec<Route>),
+    /// The route is gone, with all its next hops.
+    RouteGone(Vec<Route>),
+    /// There is this neighbour, or it has changed.
+    Neighbour(Neighbour),
+    /// The kernel has forgotten the neighbour.
+    NeighbourGone(Neighbour),
+    /// A list is complete.
+    Done,
+    /// A request failed with this errno; 0: it is done.
+    Error(i32),
+    /// Something else.
+    Other,
+}
+
+/// Asks for all there is.
+pub fn dump(subject: Subject, sequence: u32) -> Vec<u8> {
+    let (_, _, get, length) = subject.numbers();
+    // All zero: any family, any link.
+    request(get, DUMP, sequence, &vec![0; length])
+}
+
+/// Everything a datagram says, with the sequence numbers of the requests answered.
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
+    raw(datagram).map(|message| (message.sequence, read(&message).unwrap_or(Message::Other)))
+}
+
+fn read(message: &Raw<'_>) -> Option<Message> {
+    const NEW_LINK: u16 = Subject::Links.numbers().0;
+    const DEL_LINK: u16 = Subject::Links.numbers().1;
+    const NEW_ADDRESS: u16 = Subject::Addresses.numbers().0;
+    const DEL_ADDRESS: u16 = Subject::Addresses.numbers().1;
+    const NEW_ROUTE: u16 = Subject::Routes.numbers().0;
+    const DEL_ROUTE: u16 = Subject::Routes.numbers().1;
+    const NEW_NEIGHBOUR: u16 = Subject::Neighbours.numbers().0;
+    const DEL_NEIGHBOUR: u16 = Subject::Neighbours.numbers().1;
+    let body = message.body;
+    Some(match message.kind {
+        DONE => Message::Done,
+        ERROR => Message::Error(message.errno()),
+        NEW_LINK => Message::Link(link(body)?),
+        DEL_LINK => Message::LinkGone(link(body)?.index),
+        NEW_ADDRESS => Message::Address(address(body)?),
+        DEL_ADDRESS => Message::AddressGone(address(body)?),
+        NEW_ROUTE => Message::Route(routes(body)?),
+        DEL_ROUTE => Message::RouteGone(routes(body)?),
+        NEW_NEIGHBOUR => Message::Neighbour(neighbour(body)?),
+        DEL_NEIGHBOUR => Message::NeighbourGone(neighbour(body)?),
+        _ => return None,
+    })
+}
+
+/// The attributes after a fixed part.
+fn attributes(body: &[u8], subject: Subject) -> Option<impl Iterator<Item = (u16, &[u8])>> {
+    let (.., length) = subject.numbers();
+    Some(IterableChunks::new(body.get(length..)?).map(|(header, value)| (header.r#type, value)))
+}
+
+/// A number of the fixed part.
+fn word(body: &[u8], at: usize) -> Option<u32> {
+    parse_u32(body.get(at..)?)
+}
+
+fn mac(value: &[u8]) -> Option<Mac> {
+    let octets: [u8; 6] = value.try_into().ok()?;
+    let [first, ..] = octets;
+    (first & 1 == 0 && octets != [0; 6]).then_some(Mac(octets))
+}
+
+fn link(body: &[u8]) -> Option<Link> {
+    const ADDRESS: u16 = 1;
+    const IFNAME: u16 = 3;
+    const MASTER: u16 = 10;
+    // Bridges tell of their ports in messages of their own family, which say nothing about the link as such.
+    if *body.first()? != 0 {
+        return None;
+    }
+    let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None, master: None };
+    for (kind, value) in attributes(body, Subject::Links)? {
+        match kind {
+            ADDRESS => link.mac = mac(value),
+            IFNAME => {
+                let name = value.strip_suffix(&[0]).unwrap_or(value);
+                link.name = std::str::from_utf8(name).ok().filter(|name| name.len() <= NAME)?.to_owned();
+            }
+            MASTER => link.master = parse_u32(value),
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+fn address(body: &[u8]) -> Option<Address> {
+    const ADDRESS: u16 = 1;
+    const LOCAL: u16 = 2;
+    let family = *body.first()?;
+    let (mut local, mut address) = (None, None);
+    for (kind, value) in attributes(body, Subject::Addresses)? {
+        match kind {
+            ADDRESS => address = parse_ip(value),
+            // On point-to-point links the other attribute is the far end.
+            LOCAL => local = parse_ip(value),
+            _ => {}
+        }
+    }
+    let address = local.or(address).filter(|address| is_of(*address, family))?;
+    Some(Address { link: word(body, 4)?, net: IpNet::new(address, *body.get(1)?).ok()? })
+}
+
+fn is_of(address: IpAddr, family: u8) -> bool {
+    Family::of(address).number() == family
+}
+
+fn neighbour(body: &[u8]) -> Option<Neighbour> {
+    const DESTINATION: u16 = 1;
+    const LINK_ADDRESS: u16 = 2;
+    /// Reachable, stale, delay, probe, permanent: all but those that never answered or need no asking.
+    const TRUSTED: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
+    let family = *body.first()?;
+    let trusted = parse_u16(body.get(8..)?)? & TRUSTED != 0;
+    let (mut address, mut link_address) = (None, None);
+    for (kind, value) in attributes(body, Subject::Neighbours)? {
+        match kind {
+            DESTINATION => address = parse_ip(value),
+            LINK_ADDRESS => link_address = mac(value),
+            _ => {}
+        }
+    }
+    let address = address.filter(|address| is_of(*address, family) && !address.is_multicast())?;
+    Some(Neighbour { link: word(body, 4)?, address, mac: link_address.filter(|_| trusted) })
+}
+
+fn routes(body: &[u8]) -> Option<Vec<Route>> {
+    const DESTINATION: u16 = 1;
+    const SOURCE: u16 = 2;
+    const LINK: u16 = 4;
+    const GATEWAY: u16 = 5;
+    const PRIORITY: u16 = 6;
+    const MULTIPATH: u16 = 9;
+    const TABLE: u16 = 15;
+    /// A cached decision, not a route.
+    const CLONED: u32 = 0x200;
+    let family = *body.first()?;
+    let (to, from, table) = (*body.get(1)?, *body.get(2)?, *body.get(4)?);
+    let kind = match *body.get(7)? {
+        1 => RouteKind::Unicast,
+        6..=8 => RouteKind::Refused,
+        _ => return None,
+    };
+    let any: IpAddr = match family {
+        IPV4 => [0; 4].into(),
+        IPV6 => [0; 16].into(),
+        _ => return None,
+    };
+    if word(body, 8)? & CLONED != 0 {
+        return None;
+    }
+    let (mut destination, mut source, mut hops, mut table) = (any, None, Vec::new(), u32::from(table));
+    let (mut hop, mut metric) = (Hop::default(), 0);
+    for (kind, value) in attributes(body, Subject::Routes)? {
+        match kind {
+            DESTINATION => destination = parse_ip(value)?,
+            SOURCE => source = parse_ip(value),
+            LINK => hop.link = parse_u32(value),
+            GATEWAY => hop.gateway = parse_ip(value),
+            PRIORITY => metric = parse_u32(value)?,
+            MULTIPATH => hops = multipath(value),
+            TABLE => table = parse_u32(value)?,
+            _ => {}
+        }
+    }
+    if table == LOCAL || !is_of(destination, family) {
+        return None;
+    }
+    if hops.is_empty() {
+        hops.push(hop);
+    }
+    let destination = IpNet::new(destination, to).ok()?.trunc();
+    let from = source.and_then(|address| IpNet::new(address, from).ok()).map(|net| net.trunc());
+    let route = |Hop { gateway, link }| Route { destination, from, gateway, link, metric, kind, main: table == MAIN };
+    Some(hops.into_iter().map(route).collect())
+}
+
+#[derive(Clone, Copy, Default)]
+struct Hop {
+    gateway: Option<IpAddr>,
+    link: Option<u32>,
+}
+
+/// The next hops of a multipath route: each a header of 8 bytes with its length first, then attributes.
+fn multipath(mut list: &[u8]) -> Vec<Hop> {
+    const HEADER: usize = 8;
+    const GATEWAY: u16 = 5;
+    let mut hops = Vec::new();
+    while hops.len() < HOPS {
+        let Some(length) = parse_u16(list).map(usize::from).filter(|length| *length >= HEADER) else { break };
+        let (Some(attributes), Some(link)) = (list.get(HEADER..length), word(list, 4)) else { break };
+        let mut hop = Hop { gateway: None, link: Some(link) };
+        for (header, value) in IterableChunks::new(attributes) {
+            if header.r#type == GATEWAY {
+                hop.gateway = parse_ip(value);
+            }
+        }
+        hops.push(hop);
+        list = list.get(netlink_bindings::utils::nla_align_up(length)..).unwrap_or_default();
+    }
+    hops
+}
