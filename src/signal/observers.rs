@@ -41,6 +41,8 @@ pub(super) struct Due {
     pub(super) subject: Subject,
     /// The last words on mitigations that are no more.
     pub(super) gone: Vec<Report>,
+    /// Whether such words were said the last time, so that nothing more may be left to say.
+    pub(super) ending: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ struct Observer {
     /// Repeated while this holds.
     active: bool,
     gone: Vec<Report>,
+    ending: bool,
     last: Instant,
 }
 
@@ -77,7 +80,15 @@ impl Observers {
         self.cancel(&token);
         let room = self.all.len() < MOST;
         if room {
-            self.all.push(Observer { token, subject, changed: false, active, gone: Vec::new(), last: now });
+            self.all.push(Observer {
+                token,
+                subject,
+                changed: false,
+                active,
+                gone: Vec::new(),
+                ending: false,
+                last: now,
+            });
         }
         room
     }
@@ -124,19 +135,24 @@ impl Observers {
         let gap = self.gap();
         let first = self.all.iter_mut().filter_map(|observer| Some((observer.due(gap)?, observer)));
         let (_, observer) = first.min_by_key(|(due, _)| *due)?;
-        observer.changed = false;
         observer.last = now;
         let gone = std::mem::take(&mut observer.gone);
-        Some(Due { token: observer.token.clone(), subject: observer.subject.clone(), gone })
+        let ending = std::mem::replace(&mut observer.ending, !gone.is_empty());
+        // The next word, that there is nothing any more, follows by itself.
+        observer.changed = observer.ending;
+        Some(Due { token: observer.token.clone(), subject: observer.subject.clone(), gone, ending })
     }
 
-    /// Notes what was sent, whether what this one observes goes on by itself, and whether more is to be said at once.
-    pub(super) fn notified(&mut self, token: &Token, size: usize, active: bool, more: bool, now: Instant) {
-        self.last = Some((now, size.saturating_add(OVERHEAD)));
+    /// Notes whether what this one observes goes on by itself.
+    pub(super) fn set_active(&mut self, token: &Token, active: bool) {
         for observer in self.all.iter_mut().filter(|observer| observer.token == *token) {
             observer.active = active;
-            observer.changed |= more;
         }
+    }
+
+    /// Notes that a notification went out, with so many bytes of payload.
+    pub(super) fn notified(&mut self, size: usize, now: Instant) {
+        self.last = Some((now, size.saturating_add(OVERHEAD)));
     }
 
     /// The next sequence number: 24 bits, rising (RFC 7641 section 4.4).

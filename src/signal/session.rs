@@ -208,23 +208,26 @@ impl Session {
 
     fn notify(&mut self, ledger: &Ledger, now: Now) {
         self.observers.set_pace(self.liveness.rtt(), self.liveness.probing_rate(now.instant));
-        while let Some(Due { token, subject, gone }) = self.observers.take_due(now.instant) {
-            // What is gone is told once; the next notification then ends the observation.
-            let more = !gone.is_empty();
+        while let Some(Due { token, subject, gone, ending }) = self.observers.take_due(now.instant) {
+            let expected = ending || !gone.is_empty();
             let (content, active) = match &subject {
                 Subject::Mitigations { cuid, mid, content } => {
                     mitigate::get(ledger, &self.client(cuid.clone()), *mid, *content, gone, now)
                 }
                 Subject::Configuration => (self.config_content(), false),
             };
+            self.observers.set_active(&token, active);
             let mut content = self.in_blocks(&subject, content, None, now.instant);
-            self.observers.notified(&token, content.payload.len(), active, more, now.instant);
             if content.code.is_success() {
                 content.observe = Some(self.observers.next_sequence());
-            } else {
+            } else if expected {
                 // RFC 7641 section 4.2.
                 self.observers.cancel(&token);
+            } else {
+                // It has only just ended; the last word on it is still to come, from the ledger.
+                continue;
             }
+            self.observers.notified(content.payload.len(), now.instant);
             self.endpoint.notify(&token, &content);
         }
     }

@@ -280,6 +280,17 @@ impl House {
         std::mem::take(&mut self.lines[0].events)
     }
 
+    /// Lets time pass, with a heartbeat of the first provider every 20 seconds.
+    pub fn pass_alive(&mut self, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() {
+            let step = left.min(seconds(20));
+            self.pass(step);
+            assert_eq!(self.ask(&put("hb", "{49:{51:true}}")).code(), "2.04");
+            left -= step;
+        }
+    }
+
     /// Lets time pass, with everything at its moment.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.after(time);
@@ -386,9 +397,9 @@ impl Line {
         }
         for message in messages {
             if let Some(delay) = answers.filter(|_| message.code == PUT) {
+                self.id += 1;
                 let reply =
                     Message { kind: NON, id: self.id, code: 0x44, token: message.token.clone(), ..Message::default() };
-                self.id += 1;
                 let bytes = if self.stream { reply.frame() } else { reply.datagram() };
                 self.arriving.push((now + delay, bytes));
             }
