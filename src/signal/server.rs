@@ -26,6 +26,7 @@ const TRANSFER: Duration = Duration::from_secs(60);
 pub(super) struct Waiting {
     id: Id,
     exchange: Exchange,
+    block1: Option<Block>,
     pub(super) due: Instant,
 }
 
@@ -145,7 +146,7 @@ impl Session {
                 None => return Some(response),
             },
         };
-        self.waiting.push(Waiting { id, exchange: exchange.clone(), due });
+        self.waiting.push(Waiting { id, exchange: exchange.clone(), block1: request.block1, due });
         None
     }
 
@@ -155,8 +156,9 @@ impl Session {
             all || waiting.due <= now.instant || ledger.get(waiting.id).is_none_or(Mitigation::assessed)
         };
         while let Some(id) = self.waiting.iter().find(|waiting| ripe(ledger, waiting)).map(|waiting| waiting.id) {
-            let response = mitigate::created(ledger, id, now);
+            let mut response = mitigate::created(ledger, id, now);
             for waiting in self.waiting.extract_if(.., |waiting| waiting.id == id) {
+                response.block1 = waiting.block1;
                 self.endpoint.respond(&waiting.exchange, &response);
             }
         }
