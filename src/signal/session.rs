@@ -23,7 +23,7 @@ use crate::time::Now;
 /// What the session tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The client is there.
+    /// The channel can be used.
     Ready,
     /// Nothing has come for too long, or the client said goodbye: close and call again. Comes once.
     Lost(&'static str),
@@ -54,10 +54,12 @@ pub struct Session {
 impl Session {
     /// Begins on a secure channel just established with the provider `peer`. `heartbeat_interval` in seconds, 0 for
     /// none, holds until the client negotiates another.
-    pub fn new(peer: String, endpoint: Endpoint, heartbeat_interval: u16, now: Now) -> Self {
+    pub fn new(peer: String, mut endpoint: Endpoint, heartbeat_interval: u16, now: Now) -> Self {
         let parameters = Parameters { heartbeat_interval, ..Parameters::default() };
         let config = SessionConfig { mitigating: parameters, idle: parameters };
         let observers = Observers::new(endpoint.is_stream());
+        // Datagrams need no settings first.
+        let ready = endpoint.poll_event() == Some(coap::Event::Ready);
         Self {
             peer,
             endpoint,
@@ -72,7 +74,7 @@ impl Session {
             waiting: Vec::new(),
             assembly: Default::default(),
             transfer: None,
-            events: VecDeque::new(),
+            events: ready.then_some(Event::Ready).into_iter().collect(),
             lost: false,
         }
     }
