@@ -7,8 +7,8 @@ define newline
 
 endef
 
-# `+package` is one it takes along, `@(…)` a condition on the target.
-depends=$(subst $(space),$(comma) ,$(strip libc $(subst +,,$(filter-out @%,$(DEPENDS)))))
+# `+package` is one it takes along, `@(…)` a condition on the target. Our binary brings its own Mbed TLS.
+depends=$(subst $(space),$(comma) ,$(strip libc $(filter-out libmbedtls,$(subst +,,$(filter-out @%,$(DEPENDS))))))
 
 define control
 Package: $(1)

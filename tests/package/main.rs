@@ -1,0 +1,64 @@
+//! The package for routers: what is in it, and what its scripts do on a router that is installed, upgraded and rid of it.
+//!
+//! The router is a directory with busybox, as there, and stand-ins for OpenWrt's shell functions that note what is asked.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod contents;
+mod life;
+mod router;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// A package made of the daemon as it was built for this test, taken apart.
+pub struct Package {
+    pub file: PathBuf,
+    pub data: PathBuf,
+    pub control: PathBuf,
+}
+
+/// Made once for all tests.
+pub fn package() -> &'static Package {
+    static MADE: OnceLock<Package> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let directory = scratch("made");
+        let file = make(&directory, "0");
+        let unpack = |archive: &Path, to: &str| {
+            let to = directory.join(to);
+            fs::create_dir(&to).unwrap();
+            run(Command::new("tar").arg("xzpf").arg(archive).arg("-C").arg(&to));
+            to
+        };
+        let parts = unpack(&file, "parts");
+        let data = unpack(&parts.join("data.tar.gz"), "data");
+        let control = unpack(&parts.join("control.tar.gz"), "control");
+        Package { file, data, control }
+    })
+}
+
+/// Makes the packages in `directory` and returns the daemon's.
+pub fn make(directory: &Path, epoch: &str) -> PathBuf {
+    let printed = run(Command::new("sh")
+        .args(["openwrt/package.sh", "x86_64", env!("CARGO_BIN_EXE_dots-callhome")])
+        .env("DIST", directory)
+        .env("SOURCE_DATE_EPOCH", epoch));
+    PathBuf::from(printed.lines().next().unwrap())
+}
+
+/// An empty directory of this test run.
+pub fn scratch(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("package").join(name);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// Runs it and returns what it prints.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
