@@ -20,6 +20,9 @@ use crate::time::Now;
 /// The longest datagram sent: with the headers of IPv6 and UDP it is what every IPv6 path carries (RFC 9132 section 7.3).
 pub const MAX_DATAGRAM: usize = 1280 - 40 - 8;
 
+/// Type, version, epoch and number, length (RFC 6347 section 4.1).
+const RECORD_HEADER: usize = 13;
+
 /// Flags of the library for what is wrong with a certificate.
 const EXPIRED: u32 = 0x01;
 const WRONG_NAME: u32 = 0x04;
@@ -30,13 +33,13 @@ const KEY_USAGE: u32 = 0x0800 | 0x1000 | 0x2000;
 
 /// Errors of the library.
 const VERIFY_FAILED: Error = Error(-0x2700);
-const CLIENT_RECONNECT: Error = Error(-0x6780);
 const TIMEOUT: Error = Error(-0x6800);
 const UNKNOWN_IDENTITY: Error = Error(-0x6c80);
 const HANDSHAKE_FAILURE: Error = Error(-0x6e00);
 const BAD_VERSION: Error = Error(-0x6e80);
 const INVALID_MAC: Error = Error(-0x7180);
 const NO_CLIENT_CERTIFICATE: Error = Error(-0x7480);
+const BAD_CERTIFICATE: Error = Error(-0x7a00);
 const FATAL_ALERT: Error = Error(-0x7780);
 const PEER_CLOSE_NOTIFY: Error = Error(-0x7880);
 const KEY_MISMATCH: Error = Error(-0x3f00);
@@ -89,8 +92,7 @@ pub(super) fn credentials(identity: &Identity, anchors: &Anchors, random: Random
 
 fn fault(error: Error) -> Fault {
     match error {
-        // Keys of one kind that differ, and keys of two kinds.
-        Error(-0x4200) | Error(-0x4e80) | KEY_MISMATCH => Fault::KeyMismatch,
+        KEY_MISMATCH => Fault::KeyMismatch,
         Error(code) => Fault::Unusable(format!("not usable for DTLS: error -0x{:04x}", -code)),
     }
 }
@@ -160,7 +162,8 @@ impl Channel {
         if self.poll_timeout().is_some_and(|due| due <= now.instant) {
             self.proceed(&[], now)?;
         }
-        if datagram.is_empty() { Ok(()) } else { self.proceed(datagram, now) }
+        let records = whole_records(datagram);
+        if records.is_empty() { Ok(()) } else { self.proceed(records, now) }
     }
 
     /// When [`Channel::handle_timeout`] is due.
@@ -199,7 +202,7 @@ impl Channel {
     /// Remembers why the channel is dead.
     pub(super) fn fail(&mut self, error: Error) -> Failure {
         let failure = match error {
-            VERIFY_FAILED => self.rejected(),
+            VERIFY_FAILED | BAD_CERTIFICATE => self.rejected(),
             NO_CLIENT_CERTIFICATE => Failure::NoCertificate,
             TIMEOUT => Failure::Silent,
             PEER_CLOSE_NOTIFY => Failure::Closed,
@@ -232,6 +235,7 @@ impl Channel {
             () if has(NOT_YET_VALID) => Failure::NotYetValid,
             () if has(KEY_USAGE) => Failure::BadCertificate("it is for another use".into()),
             () if has(UNREADABLE) => Failure::BadCertificate("its dates cannot be read".into()),
+            () if flags == 0 => Failure::BadCertificate("it cannot be read".into()),
             () => Failure::BadCertificate(format!("its key or signature is too weak ({flags:#x})")),
         }
     }
@@ -394,6 +398,17 @@ impl Hooks for Side {
     }
 }
 
+/// A datagram without the piece of a record it may end with, on which the library would give up.
+fn whole_records(datagram: &[u8]) -> &[u8] {
+    let mut rest = datagram;
+    while let Some((&[.., high, low], content)) = rest.split_first_chunk::<RECORD_HEADER>()
+        && let Some(after) = content.get(usize::from(u16::from_be_bytes([high, low]))..)
+    {
+        rest = after;
+    }
+    datagram.get(..datagram.len() - rest.len()).unwrap_or_default()
+}
+
 /// What is wrong with a certificate's dates.
 fn date_flags(certificate: &[u8], now: Now) -> u32 {
     match x509::validity(certificate) {
@@ -408,7 +423,6 @@ fn words(error: Error) -> String {
     match error {
         HANDSHAKE_FAILURE => "no cipher suite in common".into(),
         BAD_VERSION => "no protocol version in common".into(),
-        CLIENT_RECONNECT => "the peer begins anew".into(),
         Error(code) => format!("error -0x{:04x}", -code),
     }
 }

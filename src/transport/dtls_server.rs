@@ -12,7 +12,6 @@ use rustls::pki_types::CertificateDer;
 use super::credentials::{Anchors, Fault, Identity, Psk};
 use super::dtls::{Channel, MAX_DATAGRAM, Random, Side, credentials};
 use super::mbedtls::{self, Credentials};
-use super::tls::Failure;
 use super::{identity, x509};
 use crate::time::Now;
 
@@ -73,11 +72,10 @@ impl ServerConfig {
         let Ok(inner) = inner else { return Answer::Nothing };
         let mut channel = Channel::new(inner, String::new(), now);
         let outcome = channel.handle_input(datagram, now);
-        match outcome {
-            _ if !channel.is_reachable() => channel.poll_transmit().map_or(Answer::Nothing, Answer::Reply),
-            Ok(()) => Answer::Accepted(channel),
-            Err(failure) => Answer::Refused(failure, channel.poll_transmit()),
+        if outcome.is_ok() && channel.is_reachable() {
+            return Answer::Accepted(channel);
         }
+        channel.poll_transmit().map_or(Answer::Nothing, Answer::Reply)
     }
 }
 
@@ -85,12 +83,10 @@ impl ServerConfig {
 pub enum Answer {
     /// Nothing: it is no beginning of a handshake.
     Nothing,
-    /// A question to see whether the peer is there. It is as long as what was asked at most.
+    /// A question to see whether the peer is there, or why it can't be talked to. Shorter than what was asked.
     Reply(Vec<u8>),
     /// The peer is there, and the handshake goes on.
     Accepted(Channel),
-    /// It is there but can't be talked to; the alert for it.
-    Refused(Failure, Option<Vec<u8>>),
 }
 
 /// What the server's end of a channel needs to let a peer in.

@@ -82,7 +82,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn key(self) -> KeyPair {
+    /// A key of it.
+    pub fn key(self) -> KeyPair {
         match self {
             Self::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
             Self::P384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(),
@@ -117,7 +118,24 @@ impl Authority {
 
     /// One below this one.
     pub fn intermediate(&self, name: &str) -> Self {
-        let (params, key) = (Self::params(name), Kind::P256.key());
+        self.below(Self::params(name))
+    }
+
+    /// One below this one with other dates.
+    pub fn intermediate_from_until(&self, name: &str, from: i32, until: i32) -> Self {
+        let mut params = Self::params(name);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        self.below(params)
+    }
+
+    /// A leaf below this one that takes itself for an authority.
+    pub fn leaf_that_signs(&self, name: &str) -> Self {
+        self.below(params_with(Vec::new(), Some(name)))
+    }
+
+    fn below(&self, params: CertificateParams) -> Self {
+        let key = Kind::P256.key();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let between = certificate.pem() + &self.between;
         Self { issuer: Issuer::new(params, key), certificate, between }
@@ -314,10 +332,6 @@ impl World {
                 Answer::Nothing => {}
                 Answer::Reply(reply) => self.send(To::Client, reply),
                 Answer::Accepted(channel) => self.server = Some(channel),
-                Answer::Refused(failure, alert) => {
-                    self.server_failure = Some(failure);
-                    alert.into_iter().for_each(|alert| self.send(To::Client, alert));
-                }
             },
         }
     }

@@ -93,9 +93,9 @@ int dots_credentials_key(struct dots_credentials *credentials, const uint8_t *de
 {
 	int ret = mbedtls_pk_parse_key(&credentials->key, der, length, NULL, 0, random, owner);
 
-	if (ret != 0)
-		return ret;
-	return mbedtls_pk_check_pair(&credentials->own.pk, &credentials->key, random, owner);
+	if (ret == 0 && mbedtls_pk_check_pair(&credentials->own.pk, &credentials->key, random, owner) != 0)
+		ret = MBEDTLS_ERR_PK_TYPE_MISMATCH;
+	return ret;
 }
 
 static int on_send(void *context, const unsigned char *datagram, size_t length)
@@ -109,12 +109,12 @@ static int on_send(void *context, const unsigned char *datagram, size_t length)
 static int on_receive(void *context, unsigned char *buffer, size_t room)
 {
 	struct dots_channel *channel = context;
-	size_t length = channel->input_length < room ? channel->input_length : room;
+	size_t length = channel->input_length;
 
-	if (length == 0)
+	channel->input_length = 0;
+	if (length == 0 || length > room)
 		return MBEDTLS_ERR_SSL_WANT_READ;
 	memcpy(buffer, channel->input, length);
-	channel->input_length = 0;
 	return (int)length;
 }
 

@@ -45,7 +45,7 @@ struct dots_credentials *dots_credentials_new(void);
 void dots_credentials_free(struct dots_credentials *credentials);
 int dots_credentials_own(struct dots_credentials *credentials, const uint8_t *der, size_t length);
 int dots_credentials_trust(struct dots_credentials *credentials, const uint8_t *der, size_t length);
-/* After the own certificate. */
+/* After the own certificate; MBEDTLS_ERR_PK_TYPE_MISMATCH when it is the key of another. */
 int dots_credentials_key(struct dots_credentials *credentials, const uint8_t *der, size_t length,
 			 int (*random)(void *, uint8_t *, size_t), void *owner);
 

@@ -1,0 +1,67 @@
+#![no_main]
+//! Whatever datagrams arrive before, in and after a handshake: no crash, and nothing is delivered that nobody wrote.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use dots_callhome::time::Now;
+use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
+use dots_callhome::transport::dtls::{Channel, ClientConfig};
+use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
+use libfuzzer_sys::fuzz_target;
+use rcgen::{CertificateParams, KeyPair};
+
+/// A certificate that trusts itself, and its key.
+static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
+    let key = KeyPair::generate().expect("key");
+    let params = CertificateParams::new(["callhome.isp.example".to_owned()]).expect("a name");
+    (params.self_signed(&key).expect("certificate").pem(), key.serialize_pem())
+});
+
+// The first byte chooses keys or certificates and the step from which on datagrams are replaced; the others are datagrams,
+// each after its length.
+fuzz_target!(|data: &[u8]| {
+    let Some((&first, mut data)) = data.split_first() else { return };
+    let identity = Identity::read(PAIR.0.as_bytes(), PAIR.1.as_bytes()).expect("identity");
+    let anchors = Anchors::read(PAIR.0.as_bytes()).expect("anchors");
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    let psk = Psk::read("home", b"00112233445566778899aabbccddeeff").expect("key");
+    let server = ServerConfig::new(&identity, &anchors, [psk.clone()], &[1; 32], random).expect("server");
+    let client = match first & 1 {
+        0 => ClientConfig::certificate(&identity, &anchors, random),
+        _ => ClientConfig::psk(psk, random),
+    };
+    let mut now = Now { instant: Instant::now(), unix: 1_781_481_600 };
+    let mut router = Channel::client(&client.expect("client"), "callhome.isp.example", None, now).expect("channel");
+    let mut provider: Option<Channel> = None;
+    let from = SocketAddr::from(([192, 0, 2, 1], 4000));
+    for step in 0..64_u8 {
+        let mut datagrams: Vec<(bool, Vec<u8>)> = Vec::new();
+        datagrams.extend(std::iter::from_fn(|| router.poll_transmit()).map(|datagram| (true, datagram)));
+        let answers = std::iter::from_fn(|| provider.as_mut().and_then(Channel::poll_transmit));
+        datagrams.extend(answers.map(|datagram| (false, datagram)));
+        if step >= first >> 1 & 15
+            && let Some((&length, rest)) = data.split_first()
+        {
+            let (datagram, rest) = rest.split_at(usize::from(length).min(rest.len()));
+            datagrams.insert(0, (length & 1 == 0, datagram.to_vec()));
+            data = rest;
+        }
+        now = now.after(Duration::from_millis(100));
+        for (to_provider, datagram) in datagrams {
+            match &mut provider {
+                _ if !to_provider => drop(router.handle_input(&datagram, now)),
+                Some(channel) => drop(channel.handle_input(&datagram, now)),
+                None => match server.accept(from, &datagram, now) {
+                    Answer::Accepted(channel) => provider = Some(channel),
+                    Answer::Reply(reply) => drop(router.handle_input(&reply, now)),
+                    Answer::Nothing => {}
+                },
+            }
+        }
+        let _ = router.handle_timeout(now);
+        assert_eq!(router.poll_message(), None);
+        assert_eq!(provider.as_mut().and_then(Channel::poll_message), None);
+    }
+});
