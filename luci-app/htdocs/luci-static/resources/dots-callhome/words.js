@@ -1,0 +1,323 @@
+'use strict';
+'require baseclass';
+'require dots-callhome.bus as bus';
+
+/* Everything here turns the daemon's answers into plain words. The results are text, never markup. */
+
+const PROTOCOLS = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 47: 'GRE', 50: 'ESP', 58: 'ICMPv6', 132: 'SCTP', 136: 'UDP-Lite' };
+
+/* Entries of a list that are spelt out; the others are counted. */
+const SPELT_OUT = 3;
+
+function language() {
+	const tag = document.documentElement.lang || 'en';
+
+	try {
+		return Intl.getCanonicalLocales(tag.replace('_', '-'))[0];
+	}
+	catch (e) {
+		return 'en';
+	}
+}
+
+function list(value) {
+	return Array.isArray(value) ? value : [];
+}
+
+function count(value) {
+	return Number.isFinite(value) && value > 0 ? value : 0;
+}
+
+function number(value) {
+	return count(value).toLocaleString(language(), { maximumFractionDigits: 0 });
+}
+
+/* Two significant digits: rates are never steadier than that. */
+function about(value) {
+	return count(value).toLocaleString(language(), { maximumSignificantDigits: 2 });
+}
+
+function bytes(value) {
+	const units = [ 'B', 'kB', 'MB', 'GB', 'TB', 'PB' ];
+	let left = count(value), unit = 0;
+
+	while (left >= 1000 && unit < units.length - 1) {
+		left /= 1000;
+		unit++;
+	}
+
+	return left.toLocaleString(language(), { maximumSignificantDigits: unit ? 3 : 4 }) + '\u00a0' + units[unit];
+}
+
+/* The whole units a person would use for so many seconds. */
+function scale(seconds) {
+	const s = count(seconds);
+
+	if (s < 90)
+		return [ Math.round(s), 'second' ];
+	if (s < 90 * 60)
+		return [ Math.round(s / 60), 'minute' ];
+	if (s < 36 * 3600)
+		return [ Math.round(s / 3600), 'hour' ];
+
+	return [ Math.round(s / 86400), 'day' ];
+}
+
+function span(seconds) {
+	const [ n, unit ] = scale(seconds);
+
+	switch (unit) {
+	case 'second': return N_(n, '%d second', '%d seconds').format(n);
+	case 'minute': return N_(n, '%d minute', '%d minutes').format(n);
+	case 'hour': return N_(n, '%d hour', '%d hours').format(n);
+	default: return N_(n, '%d day', '%d days').format(n);
+	}
+}
+
+function ago(time) {
+	const [ n, unit ] = scale(bus.now() - time);
+
+	if (unit == 'second' && n < 5)
+		return _('just now');
+
+	switch (unit) {
+	case 'second': return N_(n, '%d second ago', '%d seconds ago').format(n);
+	case 'minute': return N_(n, '%d minute ago', '%d minutes ago').format(n);
+	case 'hour': return N_(n, '%d hour ago', '%d hours ago').format(n);
+	default: return N_(n, '%d day ago', '%d days ago').format(n);
+	}
+}
+
+function date(time) {
+	return new Date(time * 1000).toLocaleString(language(), { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+function some(items) {
+	const texts = list(items).map(String);
+
+	if (texts.length <= SPELT_OUT)
+		return texts.join(', ');
+
+	const rest = texts.length - SPELT_OUT + 1;
+
+	return N_(rest, '%s and %d more', '%s and %d more').format(texts.slice(0, SPELT_OUT - 1).join(', '), rest);
+}
+
+/* A prefix that is a single address is shown as one. */
+function prefix(text) {
+	const [ address, length ] = String(text).split('/');
+
+	if (length == (address.includes(':') ? '128' : '32'))
+		return address;
+
+	return length == '0' ? _('every address') : String(text);
+}
+
+function where(target) {
+	const places = list(target?.prefixes).map(prefix).concat(list(target?.fqdns), list(target?.uris));
+
+	return places.length ? some(places) : _('every address');
+}
+
+/* The daemon writes ranges with a hyphen. */
+function how(target) {
+	const protocols = list(target?.protocols).map(p => PROTOCOLS[p] ?? _('protocol %d').format(p)).join('/');
+	const ports = list(target?.ports).map(p => String(p).replace('-', '–'));
+
+	if (!ports.length)
+		return protocols || _('all traffic');
+
+	const plural = ports.length > 1 || ports[0].includes('–') ? 2 : 1;
+
+	return protocols
+		? N_(plural, '%s port %s', '%s ports %s').format(protocols, some(ports))
+		: N_(plural, 'port %s', 'ports %s').format(some(ports));
+}
+
+/* `203.0.113.80, UDP port 53` */
+function what(target) {
+	return _('%s, %s', 'where, how').format(where(target), how(target));
+}
+
+/* What the evidence about one device adds up to. */
+function total(device) {
+	const sum = { packets: 0, bytes: 0, pps: 0, bps: 0, seen: 0 };
+
+	for (const e of list(device?.evidence)) {
+		sum.packets += count(e.packets);
+		sum.bytes += count(e.bytes);
+		sum.pps += count(e.pps);
+		sum.bps += count(e.bps);
+		sum.seen = Math.max(sum.seen, count(e.seen));
+	}
+
+	return sum;
+}
+
+function doing(mitigation, device) {
+	const sum = total(device), to = what(mitigation.target);
+	/* At the present rate; a flow that has grown is older than that. */
+	const lasts = sum.pps >= 1 ? sum.packets / sum.pps : 0;
+
+	if (sum.pps >= 1 && lasts >= 10)
+		return _('Sends about %s packets a second to %s, for about %s.').format(about(sum.pps), to, span(lasts));
+	if (sum.pps >= 1)
+		return _('Sends about %s packets a second to %s.').format(about(sum.pps), to);
+	if (sum.packets)
+		return _('Has sent %s packets to %s; last seen %s.').format(number(sum.packets), to, ago(sum.seen));
+
+	return _('Has had connections to %s.').format(to);
+}
+
+function who(by) {
+	switch (by) {
+	case 'policy': return _('the standing policy');
+	case 'timeout': return _('the timeout, as nobody answered');
+	default: return by ? String(by) : _('unknown');
+	}
+}
+
+return baseclass.extend({
+	list: list,
+	count: count,
+	number: number,
+	about: about,
+	bytes: bytes,
+	span: span,
+	ago: ago,
+	date: date,
+	some: some,
+	what: what,
+	who: who,
+	total: total,
+	doing: doing,
+
+	/* The name of a device, or the best that is known instead. */
+	name(device) {
+		return device?.name || list(device?.addresses)[0] || device?.mac || _('Unknown device');
+	},
+
+	names(devices) {
+		return some(list(devices).map(d => this.name(d)));
+	},
+
+	confidence(level) {
+		switch (level) {
+		case 'exact': return _('Certain');
+		case 'likely': return _('Likely');
+		default: return _('Possible');
+		}
+	},
+
+	why(level) {
+		switch (level) {
+		case 'exact':
+			return _('A connection of this device has exactly the address, port and target that the provider saw.');
+		case 'likely':
+			return _('Its traffic fits everything the provider named, but that is too little to rule out another device.');
+		default:
+			return _('Only a part of what the provider named fits this device. Look at the evidence before you decide.');
+		}
+	},
+
+	state(state) {
+		switch (state) {
+		case 'pending': return _('Waiting for you');
+		case 'searching': return _('Looking for the device');
+		case 'active': return _('In force');
+		case 'stopped': return _('In force, quiet');
+		case 'terminating': return _('Ending');
+		case 'rejected': return _('Answered as legitimate');
+		case 'withdrawn': return _('Ended here');
+		case 'expired': return _('Over');
+		default: return String(state);
+		}
+	},
+
+	deviceState(state) {
+		switch (state) {
+		case 'free': return _('Free');
+		case 'blocked': return _('Traffic blocked');
+		case 'quarantined': return _('Quarantined');
+		case 'exempt': return _('Never touched');
+		default: return String(state);
+		}
+	},
+
+	/* How somebody's decision reads afterwards. */
+	outcome(mitigation) {
+		const d = mitigation.decision;
+		let said;
+
+		switch (mitigation.state) {
+		case 'active':
+		case 'stopped':
+		case 'terminating':
+			said = mitigation.action == 'quarantine' ? _('the device is quarantined') : _('the traffic is blocked');
+			break;
+		case 'rejected': said = _('the traffic is legitimate'); break;
+		case 'withdrawn': said = _('it was ended here'); break;
+		default: return _('This request is over.');
+		}
+
+		if (!d?.by)
+			return _('This request has been decided: %s.').format(said);
+
+		return _('This request has been decided: %s. Decided by %s, %s.').format(said, who(d.by), ago(d.at));
+	},
+
+	event(entry) {
+		switch (entry.event) {
+		case 'requested': return _('Request came in');
+		case 'pending': return _('Waits for a decision');
+		case 'approved': return _('Approved');
+		case 'rejected': return _('Answered as legitimate');
+		case 'withdrawn': return _('Ended here');
+		case 'enforced': return _('Block in force');
+		case 'failed': return _('Could not be put in force');
+		case 'stopped': return _('Attack has stopped');
+		case 'resumed': return _('Attack goes on');
+		case 'terminating': return _('Provider no longer asks for it');
+		case 'expired': return _('Over');
+		case 'superseded': return _('Replaced by a newer request');
+		case 'quarantined': return _('Device quarantined');
+		case 'released': return _('Device released');
+		default: return String(entry.event);
+		}
+	},
+
+	sessionState(state) {
+		switch (state) {
+		case 'connected': return _('Connected');
+		case 'connecting': return _('Connecting…');
+		case 'waiting': return _('Not connected');
+		case 'disabled': return _('Not in use');
+		default: return String(state);
+		}
+	},
+
+	/* When the session began, or when it will be tried again. */
+	session(peer) {
+		if (peer.state == 'connected' && peer.since)
+			return _('Since %s.').format(date(peer.since));
+		if (peer.state == 'waiting' && peer.retry_in != null)
+			return _('Next attempt in %s.', 'time span').format(span(peer.retry_in));
+
+		return '';
+	},
+
+	/* Why a call to the daemon came to nothing. */
+	problem(error) {
+		switch (error?.kind) {
+		case 'argument': return _('The router refused the request as malformed.');
+		case 'unknown': return _('The router no longer knows this entry.');
+		case 'state': return _('This is not possible any more: the request has changed meanwhile.');
+		case 'denied': return _('Your login may look at this page, but not decide.');
+		case 'session': return _('Your login has expired. Log in again, then repeat this.');
+		case 'gone': return _('The service is not running, so nothing was done.');
+		case 'late': return _('The service did not answer in time. Look whether it has acted before you repeat this.');
+		case 'away': return _('The router did not answer. Look whether it has acted before you repeat this.');
+		default: return _('The router reported an unexpected error.');
+		}
+	}
+});

@@ -1,0 +1,53 @@
+'use strict';
+'require baseclass';
+'require poll';
+'require ui';
+'require dots-callhome.bus as bus';
+'require dots-callhome.words as words';
+
+/* Seconds between two looks. */
+const INTERVAL = 15;
+
+/* A session lost for so many seconds is worth a word on every page. */
+const LONG = 900;
+
+const ID = 'dots-callhome';
+
+/* A login without the right to ask is not asked about again, and neither is a daemon that is not there soon. */
+let denied = false;
+
+function text(status) {
+	const pending = words.count(status.pending);
+
+	if (pending)
+		return N_(pending, 'DDoS Call Home: %d request', 'DDoS Call Home: %d requests').format(pending);
+
+	const lost = words.list(status.peers).some(p => (p.state == 'waiting' || p.state == 'connecting') &&
+		p.since && bus.now() - p.since > LONG);
+
+	return lost ? _('DDoS Call Home: provider unreachable') : null;
+}
+
+function look() {
+	if (denied)
+		return Promise.resolve();
+
+	return bus.status().then(text, error => {
+		denied = error.kind == 'denied';
+
+		return null;
+	}).then(label => {
+		if (label)
+			ui.showIndicator(ID, label, () => { location.href = L.url('admin/services/dots-callhome'); });
+		else
+			ui.hideIndicator(ID);
+	});
+}
+
+return baseclass.extend({
+	__init__() {
+		/* Nobody waits for this: the page must not come later because of it. */
+		bus.readClock().then(look);
+		poll.add(look, INTERVAL);
+	}
+});

@@ -1,0 +1,464 @@
+'use strict';
+'require view';
+'require dom';
+'require uci';
+'require ui';
+'require dots-callhome.bus as bus';
+'require dots-callhome.words as words';
+'require dots-callhome.parts as parts';
+
+/* Cards shown of each list at first, and with each press of "show more". */
+const STEP = 20;
+
+/* Entries of the history that are asked for. */
+const HISTORY = 50;
+
+const { el, stranger, mark, facts, button } = parts;
+
+/* Nobody who may only look gets a living button. */
+const readonly = () => !L.hasViewPermission();
+
+function candidates(m) {
+	return words.list(m.devices);
+}
+
+function evidence(device) {
+	const flows = words.list(device.evidence);
+
+	return el('ul', { 'class': 'flows small' }, flows.map(e => el('li', {},
+		el('code', {}, stranger(e.flow)), el('br'),
+		_('%s packets, %s; now %s packets and %s a second; last seen %s').format(words.number(e.packets),
+			words.bytes(e.bytes), words.about(e.pps), words.bytes(e.bps), words.ago(words.count(e.seen))))));
+}
+
+function identity(device) {
+	const known = [ device.mac ].concat(words.list(device.addresses), device.interface ?? []);
+
+	return el('p', { 'class': 'small faint' }, stranger(known.filter(Boolean).join(' · ')));
+}
+
+/* One device that may be meant: what it does, how sure that is, and why. `update` takes fresher figures. */
+function suspect(m, device) {
+	const lead = el('p', { 'class': 'lead' });
+	const flows = el('div', {});
+	const n = words.list(device.evidence).length;
+
+	const update = (m, device) => {
+		lead.textContent = words.doing(m, device);
+		flows.replaceChildren(evidence(device));
+	};
+
+	update(m, device);
+
+	return {
+		update: update,
+		nodes: [
+			lead,
+			el('p', { 'class': 'small' },
+				el('strong', {}, words.confidence(device.confidence)), ' – ', words.why(device.confidence)),
+			n ? el('details', {},
+				el('summary', {}, N_(n, 'Evidence: %d connection', 'Evidence: %d connections').format(n)), flows) : ''
+		]
+	};
+}
+
+/* Several devices that may be meant, to choose among. */
+function choice(m, device, picked, changed) {
+	const part = suspect(m, device);
+	const id = 'dots-pick-' + m.id + '-' + device.mac;
+	const box = el('input', { 'type': 'checkbox', 'id': id, 'value': device.mac, 'disabled': readonly() ? '' : null });
+
+	box.checked = picked.has(device.mac);
+	box.addEventListener('change', () => {
+		if (box.checked)
+			picked.add(device.mac);
+		else
+			picked.delete(device.mac);
+		changed();
+	});
+
+	return {
+		update: part.update,
+		node: el('div', { 'class': 'choice' }, box, el('div', {},
+			el('label', { 'for': id }, el('strong', {}, stranger(words.name(device)))), identity(device), part.nodes))
+	};
+}
+
+/* All that the provider named, for those who want to look closer. */
+function named(m) {
+	const all = items => stranger(words.list(items).join(', ') || '–');
+	const t = m.target ?? {}, s = m.source ?? {};
+
+	return el('details', {}, el('summary', {}, _('What the provider named')), facts(
+		[ _('Target'), all([].concat(t.prefixes ?? [], t.fqdns ?? [], t.uris ?? [])) ],
+		[ _('Target ports'), all(t.ports) ],
+		[ _('Protocols'), all(t.protocols) ],
+		[ _('Source as seen outside'), all(s.prefixes) ],
+		[ _('Source ports'), all(s.ports) ],
+		words.list(s.icmp_types).length ? [ _('ICMP types'), all(s.icmp_types) ] : null,
+		[ _('Number'), stranger(_('%s of %s', 'request number, client').format(m.mid, m.cuid)) ]));
+}
+
+/* Who asks, and until when. */
+function asking(m, target) {
+	const asked = el('bdi', {}), left = el('span', {});
+
+	const update = m => {
+		asked.textContent = _('%s, %s', 'provider, time').format(m.peer, words.ago(m.requested));
+		left.textContent = _('ends in %s unless the provider renews it', 'time span').format(words.span(m.remaining));
+	};
+
+	update(m);
+
+	return {
+		update: update,
+		nodes: [ facts(target ? [ _('Attacked'), stranger(words.what(m.target)) ] : null,
+			[ _('Asked by'), asked ], [ _('Request'), left ]), named(m) ]
+	};
+}
+
+/* What a dialog is about, in its first lines. */
+function subject(devices, sentence) {
+	return [ el('p', { 'class': 'lead' }, el('strong', {}, stranger(words.names(devices)))), el('p', {}, sentence) ];
+}
+
+/* Asks the daemon once more right before acting: somebody else may have decided meanwhile. */
+function stillOpen(m, states) {
+	return bus.get(m.id).then(fresh => {
+		if (states.includes(fresh.state))
+			return;
+
+		const error = new Error('decided');
+		error.kind = 'state';
+		error.words = words.outcome(fresh);
+		throw error;
+	});
+}
+
+/* A refusal says what the other administrator has decided. */
+function explain(m, error) {
+	if (error.kind != 'state' || error.words)
+		throw error;
+
+	return bus.get(m.id).then(fresh => {
+		error.words = words.problem(error) + ' ' + words.outcome(fresh);
+		throw error;
+	}, () => { throw error; });
+}
+
+return view.extend({
+	load() {
+		return Promise.all([ L.resolveDefault(uci.load('dots-callhome')), bus.readClock() ]);
+	},
+
+	decide(m, states, call) {
+		return stillOpen(m, states)
+			.then(call)
+			.catch(error => explain(m, error))
+			.finally(() => this.page.refresh());
+	},
+
+	approve(m, action, macs, values) {
+		return this.decide(m, [ 'pending', 'active', 'stopped' ].filter(s => (s == 'pending') == (m.state == 'pending')),
+			() => bus.approve(m.id, action, macs, values.lifetime));
+	},
+
+	askBlock(m, devices) {
+		parts.confirm(_('Block this traffic?'), [
+			subject(devices, _('May no longer send to %s.').format(words.what(m.target))),
+			parts.afterwards(
+				_('Everything else goes on working, on this device and on all others.'),
+				_('Whatever it does with this address stops working, the harmless too.'),
+				_('The provider is told that the attack is being stopped here.'),
+				_('You can end the block here at any time.')),
+			parts.lifetime(_('As long as the provider asks for it'))
+		], _('Block this traffic'), 'cbi-button-action important',
+		values => this.approve(m, 'block', devices.map(d => d.mac), parts.chosen(values)));
+	},
+
+	askQuarantine(m, devices) {
+		parts.confirm(_('Quarantine the device?'), [
+			subject(devices, _('Will be cut off.')),
+			parts.afterwards(
+				_('It reaches neither the Internet nor other devices in your home.'),
+				_('It still gets an address and name service, and reaches the web page of this router.'),
+				_('Neighbours on the same switch or radio may stay within its reach where the hardware forwards by itself.'),
+				_('It stays cut off until the provider’s request ends or you end it here.')),
+			parts.lifetime(_('As long as the provider asks for it'))
+		], _('Quarantine device'), 'cbi-button-negative important',
+		values => this.approve(m, 'quarantine', devices.map(d => d.mac), parts.chosen(values)));
+	},
+
+	askReject(m) {
+		parts.confirm(_('Is this traffic legitimate?'), [
+			subject(candidates(m), _('May go on sending to %s.').format(words.what(m.target))),
+			parts.afterwards(
+				_('Nothing is blocked.'),
+				_('The provider is told that this traffic is wanted, and may then protect the target in its own way, for example by limiting your line.'),
+				_('This can’t be taken back for this request; the provider may ask again.')),
+			parts.comment()
+		], _('This is legitimate'), 'cbi-button-action important',
+		values => this.decide(m, [ 'pending', 'searching' ], () => bus.reject(m.id, parts.chosen(values).comment)));
+	},
+
+	askEnd(m) {
+		parts.confirm(_('End this now?'), [
+			subject(this.acted(m), m.action == 'quarantine' ? _('Will no longer be cut off.')
+				: _('May send to %s again.').format(words.what(m.target))),
+			parts.afterwards(
+				_('The traffic passes again at once, even if the attack goes on.'),
+				_('The provider is told that you have ended it, and may ask again.')),
+			parts.comment()
+		], _('End now'), 'cbi-button-negative important',
+		values => this.decide(m, [ 'active', 'stopped', 'terminating' ],
+			() => bus.withdraw(m.id, parts.chosen(values).comment)));
+	},
+
+	acted(m) {
+		return candidates(m);
+	},
+
+	pendingCard(m) {
+		const devices = candidates(m), single = devices.length == 1;
+		const picked = new Set(devices.filter(d => single || d.confidence != 'possible').map(d => d.mac));
+		const some = () => devices.filter(d => picked.has(d.mac));
+		const dead = readonly();
+		const head = asking(m, !single);
+		const block = button('cbi-button-action important', _('Block this traffic'),
+			() => this.askBlock(m, some()), dead);
+		const quarantine = button('cbi-button-negative', _('Quarantine device'),
+			() => this.askQuarantine(m, some()), dead);
+		const follow = () => { block.disabled = quarantine.disabled = dead || !picked.size; };
+		const shown = single ? [ suspect(m, devices[0]) ] : devices.map(d => choice(m, d, picked, follow));
+		const observed = this.consent == 'observe';
+
+		follow();
+
+		return {
+			node: el('li', { 'class': 'card wait' },
+				el('div', { 'class': 'head' },
+					el('h4', {}, single
+						? stranger(words.name(devices[0]))
+						: N_(devices.length, '%d device may be meant', '%d devices may be meant').format(devices.length)),
+					mark('wait', words.state(m.state))),
+				single ? [ identity(devices[0]), shown[0].nodes ]
+					: [ el('p', {}, _('Choose those that are to be acted upon:')), shown.map(part => part.node) ],
+				head.nodes,
+				observed ? el('p', { 'class': 'small' }, _('This router only observes: nothing can be blocked.'), ' ',
+					parts.settingsLink(_('Change this in the settings'))) : '',
+				el('div', { 'class': 'deeds' }, observed ? '' : [ block, quarantine ],
+					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), dead))),
+			update(fresh) {
+				head.update(fresh);
+				candidates(fresh).forEach((d, i) => shown[i]?.update(fresh, d));
+			}
+		};
+	},
+
+	searchingCard(m) {
+		const head = asking(m, false);
+
+		return {
+			node: el('li', { 'class': 'card' },
+				el('div', { 'class': 'head' },
+					el('h4', {}, stranger(words.what(m.target))), mark('', words.state(m.state))),
+				el('p', {}, _('No device in your home matches what the provider saw yet. The router keeps looking while the request lasts.')),
+				m.detail ? el('p', { 'class': 'small' }, stranger(m.detail)) : '',
+				head.nodes,
+				el('div', { 'class': 'deeds' },
+					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), readonly()))),
+			update: head.update
+		};
+	},
+
+	/* Verified, not yet, or leaking: in the daemon's own words where it has some. */
+	proof(m) {
+		if (m.verified)
+			return mark('good', _('Verified: nothing gets through'));
+		if (m.detail)
+			return mark('bad', _('Not effective'));
+
+		return mark('wait', _('Taking effect…'));
+	},
+
+	forceCard(m) {
+		const devices = this.acted(m), dead = readonly();
+		const chart = parts.chart();
+		const dropped = el('span', {}), left = el('span', {});
+		const quarantined = m.action == 'quarantine';
+
+		const update = m => {
+			const d = m.dropped ?? {};
+
+			dropped.textContent = _('%s packets (%s); now %s packets and %s a second').format(
+				words.number(d.packets), words.bytes(d.bytes), words.about(d.pps), words.bytes(d.bps));
+			left.textContent = m.state == 'terminating'
+				? _('%s, then it ends: the provider no longer asks for it', 'time span').format(words.span(m.remaining))
+				: _('%s, unless the provider renews it', 'time span').format(words.span(m.remaining));
+			chart.add(d.pps);
+		};
+
+		update(m);
+
+		return {
+			node: el('li', { 'class': 'card' },
+				el('div', { 'class': 'head' }, el('h4', {}, stranger(words.names(devices))), this.proof(m)),
+				devices.length == 1 ? identity(devices[0]) : '',
+				el('p', { 'class': 'lead' }, quarantined
+					? _('Cut off from the Internet and from other devices.')
+					: _('May not send to %s.').format(words.what(m.target))),
+				m.detail && !m.verified ? parts.notice('error', el('p', {}, stranger(m.detail))) : '',
+				facts(m.state == 'active' ? null : [ _('State'), words.state(m.state) ],
+					[ _('Dropped'), dropped ],
+					[ _('Time left'), left ],
+					[ _('Asked by'), stranger(m.peer) ],
+					m.decision ? [ _('Decided by'), el('span', {}, stranger(words.who(m.decision.by)), ', ', words.date(m.decision.at),
+						m.decision.comment ? [ ' – ', stranger(m.decision.comment) ] : '') ] : null),
+				chart.node,
+				named(m),
+				el('div', { 'class': 'deeds' },
+					quarantined || m.state == 'terminating' || this.consent == 'observe' ? ''
+						: button('cbi-button-negative', _('Quarantine device'), () => this.askQuarantine(m, devices), dead),
+					button('cbi-button-neutral', _('End now'), () => this.askEnd(m), dead))),
+			update: update
+		};
+	},
+
+	/* A list whose cards stay as they are (unfolded, focused, half chosen) unless what they are about changes. */
+	cards(make, signature) {
+		const node = el('ul', { 'class': 'plain' }), more = el('p', { 'class': 'more' });
+		const known = new Map();
+		let limit = STEP, items = [];
+
+		const show = () => {
+			const visible = items.slice(0, limit), kept = new Set(visible.map(m => m.id));
+
+			for (const [ id, card ] of known)
+				if (!kept.has(id)) {
+					card.node.remove();
+					known.delete(id);
+				}
+
+			visible.forEach((m, i) => {
+				const mine = JSON.stringify(signature(m));
+				let card = known.get(m.id);
+
+				if (card?.signature != mine) {
+					const fresh = make(m);
+					fresh.signature = mine;
+					card?.node.replaceWith(fresh.node);
+					known.set(m.id, card = fresh);
+				}
+				else {
+					card.update(m);
+				}
+
+				if (node.children[i] != card.node)
+					node.insertBefore(card.node, node.children[i] ?? null);
+			});
+
+			const rest = items.length - visible.length;
+
+			more.replaceChildren();
+			if (rest > 0)
+				more.append(button('cbi-button-neutral', N_(rest, 'Show more (%d is not shown)', 'Show more (%d are not shown)').format(rest),
+					() => { limit += STEP; show(); }));
+		};
+
+		return { nodes: [ node, more ], show(list) { items = list; show(); } };
+	},
+
+	section(title, cards) {
+		const count = el('span', { 'class': 'faint small' });
+		const node = el('div', { 'class': 'cbi-section', 'hidden': '' }, el('h3', {}, title, ' ', count), cards.nodes);
+
+		return {
+			node: node,
+			show(list) {
+				node.hidden = !list.length;
+				count.textContent = words.number(list.length);
+				cards.show(list);
+			}
+		};
+	},
+
+	render() {
+		const shape = m => [ m.state, m.action, m.verified, m.detail, m.target, m.peer, m.decision, this.consent,
+			candidates(m).map(d => [ d.mac, d.name, d.addresses, d.confidence, words.list(d.evidence).length ]) ];
+		const pending = this.section(_('Waiting for your decision'), this.cards(m => this.pendingCard(m), shape));
+		const force = this.section(_('In force'), this.cards(m => this.forceCard(m), shape));
+		const searching = this.section(_('Device not found yet'), this.cards(m => this.searchingCard(m), shape));
+		const calm = el('div', { 'class': 'cbi-section' });
+		const sessions = el('div', {}), history = el('ol', { 'class': 'plain log' });
+		const past = el('div', { 'class': 'cbi-section' }, el('h3', {}, _('What happened lately')), history);
+		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, force.node, searching.node, past);
+		let waiting = null;
+
+		const show = ([ status, mitigations, events ]) => {
+			const of = (...states) => mitigations.filter(m => states.includes(m.state)).sort((a, b) => b.requested - a.requested);
+			const open = of('pending');
+
+			this.consent = status.consent;
+			pending.show(open);
+			force.show(of('active', 'stopped', 'terminating'));
+			searching.show(of('searching'));
+			sessions.replaceChildren(...this.sessions(words.list(status.peers)));
+			calm.hidden = open.length > 0;
+			calm.replaceChildren(el('p', { 'class': 'lead' }, _('Nothing waits for you.')),
+				el('p', { 'class': 'faint' }, _('When your provider reports an attack from your home, the request appears here.')));
+			past.hidden = !events.length;
+			dom.content(history, events.map(e => this.happened(e, mitigations)));
+
+			if (waiting !== null && open.length > waiting)
+				parts.announce(N_(open.length, '%d request waits for your decision', '%d requests wait for your decision').format(open.length));
+			waiting = open.length;
+		};
+
+		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY) ]).then(
+			([ status, list, history ]) => [ status, words.list(list.mitigations), words.list(history.events) ]);
+
+		this.page = parts.live(load, show, body);
+
+		return this.page.refresh().then(() => E([], [
+			el('h2', {}, _('DDoS Call Home')),
+			el('div', { 'class': 'cbi-map-descr' }, _('Your provider reports attacks that come from your home. Here you see which device is meant, and decide.')),
+			this.page.node
+		]));
+	},
+
+	sessions(peers) {
+		const lines = [];
+
+		if (!peers.length)
+			lines.push(parts.notice('warning', el('p', {}, _('No provider is set up yet.'), ' ', parts.settingsLink(_('Go to the settings')))));
+
+		for (const peer of peers)
+			if (peer.state != 'connected')
+				lines.push(parts.notice(peer.state == 'connecting' ? '' : 'warning', el('p', {},
+					el('strong', {}, stranger(peer.name)), ': ', words.sessionState(peer.state), '. ', words.session(peer),
+					peer.last_error ? [ ' ', stranger(peer.last_error) ] : '')));
+
+		if (bus.skew() > 120 || bus.skew() < -120)
+			lines.push(parts.notice('', el('p', {}, _('The clocks of the router and of this computer differ by %s.').format(words.span(Math.abs(bus.skew()))))));
+
+		return lines;
+	},
+
+	happened(entry, mitigations) {
+		const m = mitigations.find(m => m.id === entry.id);
+		const device = entry.mac ? words.list(m?.devices).find(d => d.mac == entry.mac) ?? { mac: entry.mac } : null;
+		const about = [ device ? words.name(device) : m ? words.names(m.devices) : '', m ? words.what(m.target) : '', entry.peer ];
+
+		return el('li', {},
+			el('time', { 'class': 'faint small', 'title': words.date(entry.time) }, words.ago(entry.time)),
+			el('div', {},
+				el('strong', {}, words.event(entry)),
+				entry.by ? [ ' – ', stranger(words.who(entry.by)) ] : '',
+				el('div', { 'class': 'small faint' }, stranger(about.filter(Boolean).join(' · '))),
+				entry.comment ? el('div', { 'class': 'small' }, stranger(entry.comment)) : ''));
+	},
+
+	handleSaveApply: null,
+	handleSave: null,
+	handleReset: null
+});
