@@ -1,7 +1,15 @@
-//! What must be in force.
+//! What must be in force, and the sets and rules that make it so.
+//!
+//! One set for each mitigation holds the devices, each with its own timeout and counter; the rules hold the scope. So
+//! scopes may overlap, a device may be in many mitigations, and a change of one leaves the counters of the others alone.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use super::target::Target;
+use crate::netlink::nftables::Family;
 use crate::scope::Scope;
 use crate::source::device::Mac;
 
@@ -37,3 +45,222 @@ pub struct Quarantined {
     /// For how long; nothing: until released.
     pub remaining: Option<Duration>,
 }
+
+/// The sets of our tables. Their elements are devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Set {
+    /// Everyone anything is in force against: all others are past our rules after one look.
+    Devices,
+    /// Everyone quarantined, for whatever reason.
+    Quarantine,
+    /// Those a mitigation quarantines.
+    QuarantineBy(u32),
+    /// Those a mitigation blocks.
+    BlockBy(u32),
+}
+
+impl Set {
+    /// The mitigation it is for.
+    pub(super) fn id(self) -> Option<u32> {
+        match self {
+            Self::QuarantineBy(id) | Self::BlockBy(id) => Some(id),
+            Self::Devices | Self::Quarantine => None,
+        }
+    }
+
+    /// Whether its elements count. Frames between devices at home are no part of what the provider sees.
+    pub(super) fn counts(self, family: Family) -> bool {
+        self != Self::Devices && family == Family::Inet
+    }
+
+    /// Whether what is found in it is dropped, rather than only counted.
+    pub(super) fn drops(self) -> bool {
+        matches!(self, Self::Quarantine | Self::BlockBy(_))
+    }
+}
+
+impl fmt::Display for Set {
+    /// The name in the kernel.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Devices => f.write_str("devices"),
+            Self::Quarantine => f.write_str("quarantine"),
+            Self::QuarantineBy(id) => write!(f, "q{id}"),
+            Self::BlockBy(id) => write!(f, "m{id}"),
+        }
+    }
+}
+
+/// When a device's membership ends; nothing: when it is taken out.
+pub(super) type Members = BTreeMap<Mac, Option<Instant>>;
+
+/// A [`Desired`] state with moments instead of durations, ready to be compared, written and checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ruleset {
+    targets: BTreeMap<u32, Rc<Target>>,
+    sets: BTreeMap<Set, Members>,
+    /// Those the administrator has quarantined himself.
+    standing: BTreeSet<Mac>,
+}
+
+/// What a mitigation does: to whom, and about which traffic if not all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Measure {
+    pub(super) target: Option<Rc<Target>>,
+    /// Sorted.
+    pub(super) devices: Vec<Mac>,
+}
+
+/// A chain and its rules.
+pub(super) struct Chain {
+    pub(super) name: String,
+    /// Where the kernel calls it, if it does.
+    pub(super) hook: Option<&'static str>,
+    pub(super) rules: Vec<String>,
+}
+
+impl Ruleset {
+    pub(super) fn new(desired: &Desired, now: Instant) -> Self {
+        let mut ruleset = Self::default();
+        for block in desired.blocks.iter().filter(|block| !block.devices.is_empty() && !block.remaining.is_zero()) {
+            let ends = now.checked_add(block.remaining);
+            for mac in &block.devices {
+                ruleset.add(Set::BlockBy(block.id), *mac, ends);
+                ruleset.add(Set::Devices, *mac, ends);
+            }
+            ruleset.targets.insert(block.id, Rc::new(Target::new(&block.scope)));
+        }
+        for quarantined in desired.quarantined.iter().filter(|q| q.remaining.is_none_or(|left| !left.is_zero())) {
+            let ends = quarantined.remaining.and_then(|remaining| now.checked_add(remaining));
+            match quarantined.id {
+                Some(id) => ruleset.add(Set::QuarantineBy(id), quarantined.mac, ends),
+                None => drop(ruleset.standing.insert(quarantined.mac)),
+            }
+            ruleset.add(Set::Quarantine, quarantined.mac, ends);
+            ruleset.add(Set::Devices, quarantined.mac, ends);
+        }
+        ruleset
+    }
+
+    /// Whoever is in for two reasons stays until the later end.
+    fn add(&mut self, set: Set, mac: Mac, ends: Option<Instant>) {
+        let members = self.sets.entry(set).or_default();
+        let later = members.get(&mac).map_or(ends, |known| known.zip(ends).map(|(known, ends)| known.max(ends)));
+        members.insert(mac, later);
+    }
+
+    /// Nothing is in force.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
+    /// All devices anything is in force against.
+    pub(super) fn devices(&self) -> impl Iterator<Item = Mac> {
+        self.sets.get(&Set::Devices).into_iter().flat_map(BTreeMap::keys).copied()
+    }
+
+    /// Whether the device is in the set.
+    pub(super) fn holds(&self, set: Set, mac: Mac) -> bool {
+        self.sets.get(&set).is_some_and(|members| members.contains_key(&mac))
+    }
+
+    /// What each mitigation does; without a number, what the administrator has ordered himself.
+    pub(super) fn measures(&self) -> impl Iterator<Item = (Option<u32>, Measure)> {
+        let keys = self.sets.keys().filter_map(|set| set.id()).map(Some).chain([None]);
+        keys.filter_map(|key| Some((key, self.measure(key)?)))
+    }
+
+    /// What one of them does.
+    pub(super) fn measure(&self, key: Option<u32>) -> Option<Measure> {
+        let Some(id) = key else {
+            let devices: Vec<Mac> = self.standing.iter().copied().collect();
+            return (!devices.is_empty()).then_some(Measure { target: None, devices });
+        };
+        let members = self.sets.get(&Set::BlockBy(id)).or_else(|| self.sets.get(&Set::QuarantineBy(id)))?;
+        Some(Measure { target: self.targets.get(&id).cloned(), devices: members.keys().copied().collect() })
+    }
+
+    /// Whether an element that has a counter is not in `later` as it is here.
+    pub(super) fn loses_counters(&self, later: &Self) -> bool {
+        self.sets(Family::Inet).filter(|(set, _)| set.counts(Family::Inet)).any(|(set, members)| {
+            let kept = later.sets.get(&set);
+            members.iter().any(|(mac, ends)| kept.and_then(|kept| kept.get(mac)) != Some(ends))
+        })
+    }
+
+    /// The sets of the family's table; none: no table is needed.
+    pub(super) fn sets(&self, family: Family) -> impl Iterator<Item = (Set, &Members)> {
+        let within = move |set: Set| family == Family::Inet || set == Set::Quarantine;
+        self.sets.iter().map(|(set, members)| (*set, members)).filter(move |(set, _)| within(*set))
+    }
+
+    /// The chains of the family's table.
+    pub(super) fn chains(&self, family: Family) -> Vec<Chain> {
+        match family {
+            Family::Inet => self.inet(),
+            Family::Bridge => vec![Chain {
+                name: "forward".to_owned(),
+                hook: Some("forward"),
+                rules: ["ether saddr @quarantine drop", "ether daddr @quarantine drop"].map(str::to_owned).into(),
+            }],
+        }
+    }
+
+    /// Blocks come before the quarantine, so that each counts its own attack; what is then left of a quarantined device
+    /// is counted for all mitigations that quarantine it.
+    fn inet(&self) -> Vec<Chain> {
+        let quarantined_by: Vec<String> = self
+            .sets
+            .keys()
+            .filter(|set| matches!(set, Set::QuarantineBy(_)))
+            .map(|set| format!("ether saddr @{set}"))
+            .collect();
+        let quarantine = self.sets.contains_key(&Set::Quarantine);
+        let drop = quarantine.then(|| "ether saddr @quarantine drop".to_owned());
+        let mut forwarded = Vec::new();
+        let mut chains = Vec::new();
+        for (id, target) in &self.targets {
+            let also: Vec<String> = self.also(*id, target).collect();
+            let verdict = if also.is_empty() { "drop".to_owned() } else { format!("jump also{id}") };
+            let set = Set::BlockBy(*id);
+            forwarded.extend(target.matches().iter().map(|traffic| format!("{traffic} ether saddr @{set} {verdict}")));
+            if !also.is_empty() {
+                let rules = also.into_iter().chain(["drop".to_owned()]).collect();
+                chains.push(Chain { name: format!("also{id}"), hook: None, rules });
+            }
+        }
+        forwarded.extend(quarantined_by.iter().chain(&drop).cloned());
+        chains.push(Chain { name: "forwarded".to_owned(), hook: None, rules: forwarded });
+        let jump = |to: &str| vec![format!("ether saddr @devices jump {to}")];
+        chains.push(Chain { name: "forward".to_owned(), hook: Some("forward"), rules: jump("forwarded") });
+        if quarantine {
+            let rules = LEFT_OPEN.iter().map(|rule| (*rule).to_owned()).chain(quarantined_by).chain(drop).collect();
+            chains.push(Chain { name: "received".to_owned(), hook: None, rules });
+            chains.push(Chain { name: "input".to_owned(), hook: Some("input"), rules: jump("received") });
+        }
+        chains
+    }
+
+    /// Rules that count for later blocks what an earlier one is about to drop: each mitigation is told of its own attack.
+    fn also(&self, id: u32, target: &Target) -> impl Iterator<Item = String> {
+        let devices = self.sets.get(&Set::BlockBy(id));
+        let later = self.targets.range(id.saturating_add(1)..).filter(move |(later, other)| {
+            let others = self.sets.get(&Set::BlockBy(**later));
+            let shared =
+                devices.zip(others).is_some_and(|(own, others)| own.keys().any(|mac| others.contains_key(mac)));
+            shared && target.meets(other)
+        });
+        later.flat_map(|(later, other)| {
+            let set = Set::BlockBy(*later);
+            other.matches().into_iter().map(move |traffic| format!("{traffic} ether saddr @{set}"))
+        })
+    }
+}
+
+/// What a quarantined device still gets from the router: addresses, names, its neighbours' link addresses and the web
+/// page. `accept` is not final here: the firewall's own chain comes later and may still refuse.
+const LEFT_OPEN: [&str; 3] = [
+    "udp dport { 53, 67, 547 } accept",
+    "tcp dport { 53, 80, 443 } accept",
+    "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept",
+];

@@ -5,6 +5,7 @@
 
 pub mod conntrack;
 pub mod neighbour;
+pub mod nftables;
 
 use netlink_bindings::utils::{nla_align_up, parse_i32, parse_u16, parse_u32};
 

@@ -1,0 +1,79 @@
+//! What the rules have dropped, as the kernel's counters tell.
+
+use std::collections::BTreeMap;
+
+use super::ruleset::{Ruleset, Set};
+use crate::source::device::Mac;
+use crate::source::flow::Traffic;
+
+/// The last reading of every element, and what has been counted by elements that are no more.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    readings: BTreeMap<(Set, Mac), Traffic>,
+    past: BTreeMap<u32, Traffic>,
+    past_of: BTreeMap<Mac, Traffic>,
+}
+
+impl Counters {
+    /// Takes a reading; tells whether anything was counted since the last.
+    pub(super) fn read(&mut self, set: Set, mac: Mac, reading: Traffic) -> bool {
+        let before = self.readings.insert((set, mac), reading).unwrap_or_default();
+        if reading.packets < before.packets || reading.bytes < before.bytes {
+            // Somebody has reset it; totals must not fall.
+            self.keep(set, mac, before);
+        }
+        reading != before
+    }
+
+    /// The last reading of an element.
+    pub(super) fn reading(&self, set: Set, mac: Mac) -> Traffic {
+        self.readings.get(&(set, mac)).copied().unwrap_or_default()
+    }
+
+    /// All that was dropped on behalf of a mitigation while it is in force.
+    pub(super) fn total(&self, id: u32) -> Traffic {
+        let own = self.readings.iter().filter(|((set, _), _)| set.id() == Some(id)).map(|(_, reading)| *reading);
+        sum(own.chain(self.past.get(&id).copied()))
+    }
+
+    /// All that a device has had dropped while anything is in force against it.
+    pub(super) fn dropped_by(&self, mac: Mac) -> Traffic {
+        let own = self.readings.iter().filter(|((set, of), _)| *of == mac && set.drops()).map(|(_, reading)| *reading);
+        sum(own.chain(self.past_of.get(&mac).copied()))
+    }
+
+    /// Brings the elements in line with what is in force from now on.
+    pub(super) fn settle(&mut self, ruleset: &Ruleset) {
+        let readings = std::mem::take(&mut self.readings);
+        for ((set, mac), reading) in readings {
+            if ruleset.holds(set, mac) {
+                self.readings.insert((set, mac), reading);
+            } else {
+                self.keep(set, mac, reading);
+            }
+        }
+        self.past.retain(|id, _| ruleset.measure(Some(*id)).is_some());
+        self.past_of.retain(|mac, _| ruleset.holds(Set::Devices, *mac));
+    }
+
+    fn keep(&mut self, set: Set, mac: Mac, reading: Traffic) {
+        if let Some(id) = set.id() {
+            add(self.past.entry(id).or_default(), reading);
+        }
+        if set.drops() {
+            add(self.past_of.entry(mac).or_default(), reading);
+        }
+    }
+}
+
+fn sum(parts: impl Iterator<Item = Traffic>) -> Traffic {
+    parts.fold(Traffic::default(), |mut total, part| {
+        add(&mut total, part);
+        total
+    })
+}
+
+fn add(total: &mut Traffic, part: Traffic) {
+    total.packets = total.packets.saturating_add(part.packets);
+    total.bytes = total.bytes.saturating_add(part.bytes);
+}

@@ -1,0 +1,366 @@
+//! Brings what should be in force into force, proves it, counts, and notices when it is no more.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::counters::Counters;
+use super::dialogue::Dialogue;
+use super::inspect::{Depth, Inspection};
+use super::render::{Held, TABLE, transaction};
+use super::ruleset::{Desired, Measure, Ruleset};
+use super::verify::{Addresses, Sweep};
+use super::watch::{Pause, Stage, Watched, told};
+use crate::netlink::nftables::{self, Family};
+use crate::source::device::Mac;
+use crate::source::flow::{Traffic, Tuple};
+use crate::source::Inventory;
+use crate::time::Now;
+
+mod look;
+
+/// Readings older than this are taken anew before elements with counters are made anew.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Most flows remembered that are to be cut as soon as the rules stand; the check that follows finds all others.
+const MOST_CUT_FIRST: usize = 4096;
+
+/// The netlink sockets it speaks on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// `NETLINK_NETFILTER`: questions and answers.
+    Netfilter,
+    /// `NETLINK_NETFILTER` with the group `NFNLGRP_NFTABLES` (7).
+    Events,
+}
+
+/// What its owner has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A mitigation is in force as desired, or why it isn't; for `Ledger::enforced`. May be told again.
+    Enforced {
+        /// The mitigation's number.
+        id: u32,
+        /// The reason in words.
+        outcome: Result<(), String>,
+    },
+    /// The same about the administrator's own quarantines.
+    Standing {
+        /// The reason in words.
+        outcome: Result<(), String>,
+    },
+    /// What has been dropped on behalf of a mitigation so far; for `Ledger::counted`.
+    Counted {
+        /// The mitigation's number.
+        id: u32,
+        /// Since it came into force.
+        total: Traffic,
+    },
+    /// Somebody else has changed our tables; they are being made anew.
+    Vanished,
+    /// The kernel can't filter between the ports of a bridge: quarantined devices still reach others at home. Told once.
+    NoBridge,
+}
+
+/// Keeps the kernel in line with what is desired.
+#[derive(Debug, Default)]
+pub struct Enforcer {
+    wanted: Ruleset,
+    /// What the kernel holds, as far as we know.
+    applied: Option<Held>,
+    /// The next transaction must not rely on that.
+    rebuild: bool,
+    /// Somebody else has changed our tables, and they have not been made anew yet.
+    gone: bool,
+    running: Option<Run>,
+    /// How many transactions there have been.
+    runs: u32,
+    bridge: Bridge,
+    told_of_bridge: bool,
+    watched: BTreeMap<Option<u32>, Watched>,
+    changes: u32,
+    addresses: Addresses,
+    cut_later: Vec<Tuple>,
+    cut_now: Vec<Tuple>,
+    dialogue: Dialogue,
+    sweep: Option<Sweep>,
+    inspection: Option<Inspection>,
+    inspect: Option<Depth>,
+    /// A transaction waits for the counters.
+    hurry: bool,
+    counters: Counters,
+    read: Option<Instant>,
+    read_at: Option<Instant>,
+    pace: Duration,
+    watch_at: Option<Instant>,
+    watch: Pause,
+    failure: Option<String>,
+    retry_at: Option<Instant>,
+    retry: Pause,
+    vanished: Option<Instant>,
+    storm: Pause,
+    events: VecDeque<Event>,
+    now: Option<Instant>,
+}
+
+/// A transaction on its way.
+#[derive(Debug)]
+struct Run {
+    held: Held,
+    /// Whether it speaks of the bridge.
+    bridge: bool,
+    cut: Vec<Tuple>,
+}
+
+/// Whether the kernel filters bridges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Bridge {
+    #[default]
+    Assumed,
+    /// A transaction that speaks of them has failed; one that does not is being tried.
+    Doubted,
+    Missing,
+}
+
+impl Enforcer {
+    /// Nothing is in force yet. The first [`Enforcer::set_desired`] does away with whatever an earlier run has left.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What must be in force from now on; called with the same again, it takes up new addresses of the devices.
+    /// `cut_first`: flows known to belong to what is to be blocked (`Ledger::known_flows`).
+    pub fn set_desired(&mut self, desired: Desired, cut_first: Vec<Tuple>, inventory: &Inventory, now: Now) {
+        let now = now.instant;
+        self.now = Some(now);
+        self.wanted = Ruleset::new(&desired, now);
+        self.take_addresses(inventory, now);
+        self.take_measures();
+        self.cut_later = cut_first;
+        self.cut_later.truncate(MOST_CUT_FIRST);
+        self.rely_on_rules();
+        self.tell_again();
+        self.proceed(now);
+    }
+
+    /// The text for one `nft -f -`; the next only after [`Enforcer::handle_nft`].
+    pub fn poll_ruleset(&mut self) -> Option<String> {
+        let now = self.now.filter(|_| self.running.is_none() && self.retry_at.is_none() && !self.is_applied())?;
+        let before = self.held();
+        // What is made anew goes on from its last reading: it had better be a late one.
+        let stale = self.read.is_none_or(|read| now.saturating_duration_since(read) > FRESH);
+        if stale && before.is_some_and(|before| before.ruleset.loses_counters(&self.wanted)) {
+            self.inspect = self.inspect.max(Some(Depth::Counters));
+            self.hurry = true;
+            self.proceed(now);
+            return None;
+        }
+        let bridge = self.speaks_of_bridge(before);
+        let families = if bridge { vec![Family::Inet, Family::Bridge] } else { vec![Family::Inet] };
+        let text = transaction(before, &self.wanted, &families, &self.counters, now);
+        self.runs = self.runs.wrapping_add(1);
+        let held = Held { ruleset: self.wanted.clone(), families };
+        self.running = Some(Run { held, bridge, cut: std::mem::take(&mut self.cut_later) });
+        Some(text)
+    }
+
+    /// How `nft` has ended: the reason in words where it failed, was missing or could not be started.
+    pub fn handle_nft(&mut self, outcome: Result<(), String>, now: Now) {
+        let now = now.instant;
+        self.now = Some(now);
+        let Some(run) = self.running.take() else { return };
+        match outcome {
+            Ok(()) => self.succeed(run, now),
+            Err(reason) => self.fail(run, reason, now),
+        }
+        self.proceed(now);
+    }
+
+    /// Takes a datagram from a netlink socket.
+    pub fn handle_datagram(&mut self, socket: Socket, datagram: &[u8], now: Now) {
+        let now = now.instant;
+        self.now = Some(now);
+        match socket {
+            Socket::Netfilter => {
+                for heard in self.dialogue.hear(datagram) {
+                    self.hear(heard);
+                }
+            }
+            // It may be our own doing: what counts is what the kernel holds.
+            Socket::Events if nftables::touches(datagram, TABLE) => self.inspect = Some(Depth::Everything),
+            Socket::Events => {}
+        }
+        self.proceed(now);
+    }
+
+    /// The socket's buffer has overflowed: what was on its way is lost.
+    pub fn handle_overrun(&mut self, socket: Socket, now: Now) {
+        match socket {
+            Socket::Netfilter => self.dialogue.handle_overrun(),
+            Socket::Events => self.inspect = Some(Depth::Everything),
+        }
+        self.now = Some(now.instant);
+        self.proceed(now.instant);
+    }
+
+    /// The next datagram for a netlink socket.
+    pub fn poll_transmit(&mut self) -> Option<(Socket, Vec<u8>)> {
+        self.dialogue.poll_transmit().map(|request| (Socket::Netfilter, request))
+    }
+
+    /// The next thing its owner has to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Enforcer::handle_timeout`] wants to be called; never while nothing is in force.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let retry = self.retry_at.filter(|_| self.running.is_none());
+        let idle = self.dialogue.is_idle();
+        let looks = [self.read_at, self.watch_at].into_iter().flatten().filter(|_| idle);
+        looks.chain(retry).chain(self.dialogue.poll_timeout()).min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let now = now.instant;
+        self.now = Some(now);
+        if self.dialogue.poll_timeout().is_some_and(|due| due <= now) {
+            self.start_over();
+        }
+        self.retry_at = self.retry_at.filter(|at| *at > now);
+        if self.read_at.is_some_and(|at| at <= now) {
+            self.read_at = None;
+            self.inspect = self.inspect.max(Some(Depth::Counters));
+        }
+        self.proceed(now);
+    }
+
+    /// All that was dropped of a device while anything is in force against it, as last read.
+    pub fn dropped_by(&self, mac: Mac) -> Traffic {
+        self.counters.dropped_by(mac)
+    }
+
+    /// What the kernel holds, if that can be relied on.
+    fn held(&self) -> Option<&Held> {
+        self.applied.as_ref().filter(|_| self.running.is_none() && !self.rebuild)
+    }
+
+    fn is_applied(&self) -> bool {
+        self.held().is_some_and(|held| held.ruleset == self.wanted)
+    }
+
+    fn take_addresses(&mut self, inventory: &Inventory, now: Instant) {
+        let known = |mac| inventory.addresses_of(mac).iter().map(move |address| (*address, mac));
+        let devices: BTreeMap<_, _> = self.wanted.devices().flat_map(known).collect();
+        let grown = devices.iter().any(|(address, mac)| self.addresses.devices.get(address) != Some(mac));
+        self.addresses.devices = devices;
+        if grown && self.watched.values().any(|watched| watched.stage == Stage::InForce) {
+            self.watch.reset();
+            self.watch_at = Some(now);
+        }
+    }
+
+    /// What has changed has to come into force anew.
+    fn take_measures(&mut self) {
+        let measures: BTreeMap<Option<u32>, Measure> = self.wanted.measures().collect();
+        self.watched.retain(|key, _| measures.contains_key(key));
+        for (key, measure) in measures {
+            if self.watched.get(&key).is_none_or(|watched| watched.measure != measure) {
+                self.changes = self.changes.wrapping_add(1);
+                let watched = Watched { measure, change: self.changes, stage: Stage::Waiting, strikes: 0, told: None };
+                self.watched.insert(key, watched);
+            }
+        }
+        if let Some(reason) = self.failure.clone() {
+            self.fail_waiting(&reason);
+        }
+    }
+
+    /// The owner may have forgotten what it was told of what has not changed.
+    fn tell_again(&mut self) {
+        for (key, watched) in &self.watched {
+            if let Some(outcome) = &watched.told {
+                self.events.push_back(told(*key, outcome.clone()));
+            }
+        }
+    }
+
+    fn succeed(&mut self, run: Run, now: Instant) {
+        self.failure = None;
+        self.retry.reset();
+        self.rebuild = false;
+        self.gone = false;
+        match self.bridge {
+            Bridge::Missing if run.bridge => self.bridge = Bridge::Assumed,
+            Bridge::Doubted => {
+                self.bridge = Bridge::Missing;
+                if !self.told_of_bridge {
+                    self.told_of_bridge = true;
+                    self.events.push_back(Event::NoBridge);
+                }
+            }
+            _ => {}
+        }
+        let ruleset = &run.held.ruleset;
+        self.counters.settle(ruleset);
+        self.cut_now.extend(run.cut);
+        self.pace = look::PACE;
+        self.read_at = (!ruleset.is_empty()).then_some(now + look::PACE);
+        if ruleset.is_empty() {
+            self.watch_at = None;
+        }
+        self.applied = Some(run.held);
+        self.rely_on_rules();
+    }
+
+    /// Flows are cut and looked for only where the rules stand: before that they would come back.
+    fn rely_on_rules(&mut self) {
+        if self.is_applied() && !self.cut_later.is_empty() {
+            self.cut_now = std::mem::take(&mut self.cut_later);
+        }
+        let held = self.applied.as_ref().filter(|_| self.running.is_none() && !self.rebuild);
+        let Some(held) = held else { return };
+        for (key, watched) in &mut self.watched {
+            if watched.stage == Stage::Waiting && held.ruleset.measure(*key).as_ref() == Some(&watched.measure) {
+                watched.stage = Stage::Checking;
+            }
+        }
+    }
+
+    fn fail(&mut self, run: Run, reason: String, now: Instant) {
+        if self.cut_later.is_empty() {
+            self.cut_later = run.cut;
+        }
+        self.rebuild = true;
+        if run.bridge {
+            // Perhaps only the bridge is to blame, and nobody has to wait for knowing that.
+            self.bridge = Bridge::Doubted;
+            return;
+        }
+        if self.bridge == Bridge::Doubted {
+            self.bridge = Bridge::Assumed;
+        }
+        self.fail_waiting(&reason);
+        self.failure = Some(reason);
+        self.retry_at = Some(self.retry.after(now));
+    }
+
+    fn fail_waiting(&mut self, reason: &str) {
+        let waiting = self.watched.iter_mut().filter(|(_, watched)| watched.stage == Stage::Waiting);
+        for (key, watched) in waiting {
+            watched.tell(*key, Err(reason.to_owned()), &mut self.events);
+        }
+    }
+
+    /// Whether the next transaction has anything to do with the bridge. Where it is missing this is tried again with
+    /// every change of who is quarantined: modules can be loaded later.
+    fn speaks_of_bridge(&self, before: Option<&Held>) -> bool {
+        let quarantined = |ruleset: &Ruleset| ruleset.sets(Family::Bridge).map(|(_, m)| m.clone()).next();
+        let (old, new) = (before.and_then(|held| quarantined(&held.ruleset)), quarantined(&self.wanted));
+        match self.bridge {
+            Bridge::Assumed => before.is_none() || old.is_some() || new.is_some(),
+            Bridge::Missing => new.is_some() && old != new,
+            Bridge::Doubted => false,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The enforcer's looks at the kernel: what is asked in which order, and what follows from the answers.
+
+use std::time::{Duration, Instant};
+
+use super::{Enforcer, Event};
+use crate::enforce::dialogue::{BATCH, Heard, Question};
+use crate::enforce::inspect::{Depth, Inspection, Verdict};
+use crate::enforce::verify::{Subject, Sweep};
+use crate::enforce::watch::{Stage, Watched};
+
+/// How often the counters are read while they rise, and at least.
+pub(super) const PACE: Duration = Duration::from_secs(2);
+const PACE_QUIET: Duration = Duration::from_secs(10);
+
+/// Somebody who removes our tables more often than this is not followed at once.
+const STORM: Duration = Duration::from_secs(10);
+
+impl Enforcer {
+    pub(super) fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Flow(flow) => self.sweep.iter_mut().for_each(|sweep| sweep.hear(&flow)),
+            Heard::Flows(outcome) => self.sweep.iter_mut().for_each(|sweep| sweep.listed(outcome)),
+            Heard::Cut => {}
+            heard => {
+                if let Some(inspection) = &mut self.inspection {
+                    inspection.hear(heard, &mut self.counters);
+                }
+            }
+        }
+    }
+
+    /// An answer does not come: whatever was being looked at is looked at again.
+    pub(super) fn start_over(&mut self) {
+        self.dialogue.give_up();
+        if self.inspection.take().is_some() {
+            self.inspect = Some(Depth::Everything);
+            // Nobody waits for counters that can't be had.
+            self.read = self.now;
+        }
+        if self.sweep.take().is_some() {
+            self.watch_at = self.now;
+        }
+    }
+
+    /// Asks the kernel what is to be asked next.
+    pub(super) fn proceed(&mut self, now: Instant) {
+        while self.dialogue.is_idle() {
+            let Some(question) = self.next_question(now) else { return };
+            self.dialogue.ask(question, now);
+        }
+    }
+
+    fn next_question(&mut self, now: Instant) -> Option<Question> {
+        if !self.cut_now.is_empty() {
+            let batch = self.cut_now.len().min(BATCH);
+            return Some(Question::Cut(self.cut_now.drain(..batch).map(|tuple| (tuple, None)).collect()));
+        }
+        let hurried = if self.hurry { self.next_of_inspection(now) } else { None };
+        hurried.or_else(|| self.next_of_sweep(now)).or_else(|| self.next_of_inspection(now))
+    }
+
+    fn next_of_sweep(&mut self, now: Instant) -> Option<Question> {
+        loop {
+            self.begin_sweep(now);
+            let question = self.sweep.as_mut()?.next();
+            if question.is_some() {
+                return question;
+            }
+            self.end_sweep(now);
+        }
+    }
+
+    fn next_of_inspection(&mut self, now: Instant) -> Option<Question> {
+        loop {
+            self.begin_inspection();
+            let question = self.inspection.as_mut()?.next();
+            if question.is_some() {
+                return question;
+            }
+            self.end_inspection(now);
+        }
+    }
+
+    /// What has just come into force is checked at once, everything from time to time.
+    fn begin_sweep(&mut self, now: Instant) {
+        if self.sweep.is_some() {
+            return;
+        }
+        let watch = self.watch_at.is_some_and(|at| at <= now);
+        let due = |watched: &Watched| match watched.stage {
+            Stage::Waiting => false,
+            Stage::Checking => true,
+            Stage::InForce | Stage::Leaking => watch,
+        };
+        let due = self.watched.iter().filter(|(_, watched)| due(watched));
+        let subjects: Vec<Subject> = due
+            .map(|(key, watched)| Subject { key: *key, change: watched.change, measure: watched.measure.clone() })
+            .collect();
+        if watch {
+            self.watch_at = None;
+        }
+        if !subjects.is_empty() {
+            self.sweep = Some(Sweep::new(subjects, &self.addresses));
+        }
+    }
+
+    fn end_sweep(&mut self, now: Instant) {
+        let Some(sweep) = self.sweep.take() else { return };
+        let mut again_soon = false;
+        for (subject, finding) in sweep.findings() {
+            let watched = self.watched.get_mut(&subject.key).filter(|watched| watched.change == subject.change);
+            let Some(watched) = watched else { continue };
+            let before = watched.stage;
+            watched.judge(subject.key, &finding, &mut self.events);
+            again_soon |= watched.stage != before || watched.strikes > 0 && watched.stage == Stage::InForce;
+            if watched.stage == Stage::Leaking {
+                self.inspect = Some(Depth::Everything);
+            }
+        }
+        if again_soon {
+            self.watch.reset();
+        }
+        if !self.watched.is_empty() {
+            self.watch_at = Some(self.watch_at.unwrap_or_else(|| self.watch.after(now)));
+        }
+    }
+
+    fn begin_inspection(&mut self) {
+        if self.inspection.is_some() || self.running.is_some() {
+            return;
+        }
+        let depth = self.inspect.take();
+        let held = self.applied.as_ref().filter(|_| !self.gone);
+        self.inspection = depth.zip(held).map(|(depth, held)| Inspection::new(held, depth, self.runs));
+        // Without anything to look at nobody waits for it either.
+        self.hurry &= self.inspection.is_some();
+    }
+
+    fn end_inspection(&mut self, now: Instant) {
+        let Some(inspection) = self.inspection.take() else { return };
+        self.hurry = false;
+        self.read = Some(now);
+        let Some(held) = &self.applied else { return };
+        if inspection.runs != self.runs {
+            self.inspect = self.inspect.max(Some(inspection.depth));
+            return;
+        }
+        match inspection.verdict(&held.ruleset, now) {
+            Verdict::Disturbed => return self.lose(now),
+            Verdict::Unknown => {}
+            Verdict::Intact => {
+                let ids = held.ruleset.measures().filter_map(|(key, _)| key);
+                self.events.extend(ids.map(|id| Event::Counted { id, total: self.counters.total(id) }));
+            }
+        }
+        if !held.ruleset.is_empty() && self.read_at.is_none() {
+            self.pace = if inspection.moved { PACE } else { (self.pace * 2).clamp(PACE, PACE_QUIET) };
+            self.read_at = Some(now + self.pace);
+        }
+    }
+
+    /// Somebody else has changed our tables: they are made anew. Once is an accident, again and again is not.
+    fn lose(&mut self, now: Instant) {
+        self.events.push_back(Event::Vanished);
+        self.rebuild = true;
+        self.gone = true;
+        for watched in self.watched.values_mut() {
+            watched.stage = Stage::Waiting;
+        }
+        if let Some(reason) = self.failure.clone() {
+            return self.fail_waiting(&reason);
+        }
+        let again = self.vanished.replace(now).is_some_and(|last| now.saturating_duration_since(last) < STORM);
+        if again {
+            self.retry_at = Some(self.storm.after(now));
+            self.fail_waiting("another program keeps changing the table");
+        } else {
+            self.storm.reset();
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a mitigation scope means for the packets of a device that is acted upon.
+//!
+//! Source prefixes and ports play no part: they describe the attack as the provider sees it, after NAT, where every new
+//! flow gets another port. Attribution has already turned them into the device; from there on all that the device sends
+//! to the attacked target is meant.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::scope::Scope;
+use crate::source::flow::{Detail, Tuple};
+
+/// The protocols that have ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
+const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// The traffic to be dropped, by family of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    v4: Side,
+    v6: Side,
+}
+
+/// One family's part; without prefixes there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Side {
+    /// Sorted and disjoint.
+    prefixes: Vec<IpNet>,
+    kinds: Vec<Kind>,
+}
+
+/// Packets told apart by protocol. Ranges are sorted, disjoint and include both ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Any,
+    Protocols(Vec<u8>),
+    Ports { protocols: Vec<u8>, ports: Vec<(u16, u16)> },
+    IcmpTypes(Vec<(u16, u16)>),
+}
+
+impl Target {
+    pub(super) fn new(scope: &Scope) -> Self {
+        let prefixes = IpNet::aggregate(&scope.target_prefixes);
+        let (mut v4, mut v6): (Vec<_>, Vec<_>) = prefixes.into_iter().partition(|p| p.addr().is_ipv4());
+        v4.sort();
+        v6.sort();
+        Self {
+            v4: Side { prefixes: v4, kinds: kinds(scope, ICMP) },
+            v6: Side { prefixes: v6, kinds: kinds(scope, ICMPV6) },
+        }
+    }
+
+    /// Whether a packet with these addresses, sent by a device, is meant.
+    pub(super) fn covers(&self, packet: &Tuple) -> bool {
+        let side = if packet.destination.is_ipv4() { &self.v4 } else { &self.v6 };
+        side.contains(packet.destination) && side.kinds.iter().any(|kind| kind.covers(packet))
+    }
+
+    /// Whether any address is a target of both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        meet(&self.v4.prefixes, &other.v4.prefixes) || meet(&self.v6.prefixes, &other.v6.prefixes)
+    }
+
+    /// Whether targets of this family are meant.
+    pub(super) fn speaks_of(&self, device: IpAddr) -> bool {
+        let side = if device.is_ipv4() { &self.v4 } else { &self.v6 };
+        !side.prefixes.is_empty()
+    }
+
+    /// The matches of the nft rules that select the traffic, one rule each.
+    pub(super) fn matches(&self) -> Vec<String> {
+        let v4 = self.v4.matches("ip daddr", "meta nfproto ipv4", "icmp type");
+        v4.into_iter().chain(self.v6.matches("ip6 daddr", "meta nfproto ipv6", "icmpv6 type")).collect()
+    }
+}
+
+impl Side {
+    fn contains(&self, address: IpAddr) -> bool {
+        let after = self.prefixes.partition_point(|prefix| prefix.network() <= address);
+        after.checked_sub(1).and_then(|last| self.prefixes.get(last)).is_some_and(|prefix| prefix.contains(&address))
+    }
+
+    fn matches(&self, to: &str, family: &str, icmp: &str) -> Vec<String> {
+        let addresses = match self.prefixes.as_slice() {
+            [] => return Vec::new(),
+            [all] if all.prefix_len() == 0 => family.to_owned(),
+            prefixes => format!("{to} {}", choice(prefixes.iter().map(brief))),
+        };
+        self.kinds.iter().map(|kind| format!("{addresses}{}", kind.matches(icmp))).collect()
+    }
+}
+
+impl Kind {
+    fn covers(&self, packet: &Tuple) -> bool {
+        let within = |ranges: &[(u16, u16)], value| ranges.iter().any(|(low, high)| (*low..=*high).contains(&value));
+        match (self, packet.detail) {
+            (Self::Any, _) => true,
+            (Self::Protocols(protocols), _) => protocols.contains(&packet.protocol),
+            (Self::Ports { protocols, ports }, Detail::Ports { destination, .. }) => {
+                protocols.contains(&packet.protocol) && within(ports, destination)
+            }
+            (Self::IcmpTypes(types), Detail::Icmp { kind, .. }) => within(types, kind.into()),
+            _ => false,
+        }
+    }
+
+    fn matches(&self, icmp: &str) -> String {
+        let ranges = |ranges: &[(u16, u16)]| {
+            choice(ranges.iter().map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") }))
+        };
+        match self {
+            Self::Any => String::new(),
+            Self::Protocols(protocols) => format!(" meta l4proto {}", choice(protocols.iter().map(u8::to_string))),
+            Self::Ports { protocols, ports } => {
+                let protocols = choice(protocols.iter().map(u8::to_string));
+                format!(" meta l4proto {protocols} th dport {}", ranges(ports))
+            }
+            Self::IcmpTypes(types) => format!(" {icmp} {}", ranges(types)),
+        }
+    }
+}
+
+/// What the scope's protocols, ports and ICMP types select in a family whose ICMP has this number. Ports and types
+/// restrict only the protocols that have them; where no protocol is named they imply theirs.
+fn kinds(scope: &Scope, icmp: u8) -> Vec<Kind> {
+    let ports = merged(scope.target_ports.iter().map(|range| (range.lower(), range.upper())));
+    let types = merged(scope.source_icmp_types.iter().map(|range| (range.lower().into(), range.upper().into())));
+    let mut named = scope.target_protocols.clone();
+    if named.is_empty() {
+        if ports.is_empty() && types.is_empty() {
+            return vec![Kind::Any];
+        }
+        if !ports.is_empty() || !scope.source_ports.is_empty() {
+            named.extend(WITH_PORTS);
+        }
+        if !types.is_empty() {
+            named.push(icmp);
+        }
+    }
+    named.sort_unstable();
+    named.dedup();
+    let mut kinds = Vec::new();
+    if !ports.is_empty() {
+        let protocols: Vec<u8> = named.extract_if(.., |protocol| WITH_PORTS.contains(protocol)).collect();
+        if !protocols.is_empty() {
+            kinds.push(Kind::Ports { protocols, ports });
+        }
+    }
+    if !types.is_empty() && named.contains(&icmp) {
+        named.retain(|protocol| *protocol != icmp);
+        kinds.push(Kind::IcmpTypes(types));
+    }
+    if !named.is_empty() {
+        kinds.push(Kind::Protocols(named));
+    }
+    kinds
+}
+
+fn merged(ranges: impl Iterator<Item = (u16, u16)>) -> Vec<(u16, u16)> {
+    let mut sorted: Vec<_> = ranges.collect();
+    sorted.sort_unstable();
+    let mut merged: Vec<(u16, u16)> = Vec::with_capacity(sorted.len());
+    for (low, high) in sorted {
+        match merged.last_mut() {
+            Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
+            _ => merged.push((low, high)),
+        }
+    }
+    merged
+}
+
+/// Whether two sorted lists of disjoint prefixes share an address.
+fn meet(one: &[IpNet], other: &[IpNet]) -> bool {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    while let (Some(a), Some(b)) = (one.peek(), other.peek()) {
+        if a.contains(*b) || b.contains(*a) {
+            return true;
+        }
+        if a.network() < b.network() {
+            one.next()
+        } else {
+            other.next()
+        };
+    }
+    false
+}
+
+fn brief(prefix: &IpNet) -> String {
+    if prefix.prefix_len() == prefix.max_prefix_len() { prefix.addr().to_string() } else { prefix.to_string() }
+}
+
+/// A single value as it is, several as an anonymous set.
+fn choice(values: impl Iterator<Item = String>) -> String {
+    let values: Vec<String> = values.collect();
+    match values.as_slice() {
+        [only] => only.clone(),
+        _ => format!("{{ {} }}", values.join(", ")),
+    }
+}

@@ -1,0 +1,219 @@
+//! Does the block bite? Flows that began before it are cut, wherever they are offloaded to, and must not come back.
+//!
+//! A dropped packet makes no conntrack entry, so an entry that fits what is blocked is traffic that passes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::dialogue::{BATCH, Question};
+use super::ruleset::Measure;
+use crate::netlink::conntrack::{By, Family, Filter};
+use crate::source::device::Mac;
+use crate::source::flow::{Detail, Flow, Tuple};
+
+/// How often is cut again what should be gone: packets on their way while the rules changed may have made it anew.
+const ROUNDS: u8 = 3;
+
+/// Most flows cut in one go; where there are more, the rest is next, but not for ever.
+const MOST_CUT: usize = 4096;
+const MOST_GOES: u8 = 32;
+
+/// More addresses than this are looked for in a list of everything, which takes as long as this many filtered ones.
+const MOST_FILTERED: usize = 3;
+
+/// Ports of the router that stay open for a quarantined device, by protocol.
+const LEFT_OPEN: [(u8, &[u16]); 2] = [(6, &[53, 80, 443]), (17, &[53, 67, 547])];
+
+/// The addresses of devices, and those of the router.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) devices: BTreeMap<IpAddr, Mac>,
+    pub(super) router: BTreeSet<IpAddr>,
+}
+
+/// One mitigation to be checked; `change` tells apart what it was and has become.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) key: Option<u32>,
+    pub(super) change: u32,
+    pub(super) measure: Measure,
+}
+
+/// What was seen of one.
+#[derive(Debug, Default)]
+pub(super) struct Finding {
+    /// Flows seen when it began.
+    pub(super) met: usize,
+    /// Flows that did not go.
+    pub(super) left: usize,
+    /// One of them.
+    pub(super) example: Option<Flow>,
+    /// The errno with which the kernel did not tell.
+    pub(super) unknown: Option<i32>,
+}
+
+impl fmt::Display for Finding {
+    /// `traffic still passes: udp 192.168.1.23:4000 -> 203.0.113.80:53 and 3 more`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(errno) = self.unknown {
+            return write!(f, "conntrack can't be read (error {errno}), so traffic may still pass");
+        }
+        f.write_str("traffic still passes")?;
+        if let Some(example) = &self.example {
+            write!(f, ": {example}")?;
+        }
+        match self.met.max(self.left) {
+            0 | 1 => Ok(()),
+            flows => write!(f, " and {} more", flows - 1),
+        }
+    }
+}
+
+/// One pass over the flows of the devices concerned.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    subjects: Vec<(Subject, Finding)>,
+    devices: BTreeMap<IpAddr, Mac>,
+    router: BTreeSet<IpAddr>,
+    questions: VecDeque<Question>,
+    found: Vec<(Tuple, Option<u32>)>,
+    rounds: u8,
+    goes: u8,
+}
+
+impl Sweep {
+    pub(super) fn new(subjects: Vec<Subject>, addresses: &Addresses) -> Self {
+        let concerned = |(address, mac): &(&IpAddr, &Mac)| {
+            subjects.iter().any(|subject| {
+                subject.measure.concerns(**mac)
+                    && subject.measure.target.as_ref().is_none_or(|target| target.speaks_of(**address))
+            })
+        };
+        let devices = addresses.devices.iter().filter(concerned).map(|(address, mac)| (*address, *mac)).collect();
+        let subjects = subjects.into_iter().map(|subject| (subject, Finding::default())).collect();
+        let router = addresses.router.clone();
+        let mut sweep =
+            Self { subjects, devices, router, questions: VecDeque::new(), found: Vec::new(), rounds: 1, goes: 1 };
+        sweep.look();
+        sweep
+    }
+
+    /// What to ask next; nothing: it is over.
+    pub(super) fn next(&mut self) -> Option<Question> {
+        let again = self.rounds < ROUNDS && self.goes < MOST_GOES;
+        if self.questions.is_empty() && !self.found.is_empty() && again {
+            self.rounds += u8::from(self.found.len() < MOST_CUT);
+            self.goes += 1;
+            let found = std::mem::take(&mut self.found);
+            self.questions.extend(found.chunks(BATCH).map(|batch| Question::Cut(batch.to_vec())));
+            for (_, finding) in &mut self.subjects {
+                finding.left = 0;
+            }
+            self.look();
+        }
+        self.questions.pop_front()
+    }
+
+    /// A flow of the answer.
+    pub(super) fn hear(&mut self, flow: &Flow) {
+        for packet in directions(flow) {
+            let Some(mac) = self.devices.get(&packet.source) else { continue };
+            let mut meant = false;
+            for (subject, finding) in &mut self.subjects {
+                if subject.measure.concerns(*mac) && subject.measure.covers(&packet, &self.router) {
+                    finding.met += usize::from(self.goes == 1);
+                    finding.left += 1;
+                    finding.example = Some(*flow);
+                    meant = true;
+                }
+            }
+            if meant && self.found.len() < MOST_CUT {
+                self.found.push((flow.original, Some(flow.id)));
+                return;
+            }
+        }
+    }
+
+    /// A list of flows is complete, or the kernel refuses to give it.
+    pub(super) fn listed(&mut self, outcome: Result<(), i32>) {
+        if let Err(errno) = outcome {
+            for (_, finding) in &mut self.subjects {
+                finding.unknown = Some(errno);
+            }
+        }
+    }
+
+    pub(super) fn findings(self) -> Vec<(Subject, Finding)> {
+        self.subjects
+    }
+
+    /// IPv4 flows by device where these are few; the kernel can't pick IPv6 flows by address.
+    fn look(&mut self) {
+        let v4: Vec<Ipv4Addr> = self
+            .devices
+            .keys()
+            .filter_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None })
+            .collect();
+        if v4.len() > MOST_FILTERED {
+            self.questions.push_back(Question::Flows(Filter::all(Family::V4)));
+        } else {
+            let both = v4.into_iter().flat_map(|address| [(By::Original, address), (By::Reply, address)]);
+            self.questions.extend(
+                both.map(|(by, address)| {
+                    Question::Flows(Filter { by, source: Some(address), ..Filter::all(Family::V4) })
+                }),
+            );
+        }
+        if self.devices.keys().any(IpAddr::is_ipv6) {
+            self.questions.push_back(Question::Flows(Filter::all(Family::V6)));
+        }
+    }
+}
+
+impl Measure {
+    fn concerns(&self, mac: Mac) -> bool {
+        self.devices.binary_search(&mac).is_ok()
+    }
+
+    /// Whether the packet of a device must not pass.
+    fn covers(&self, packet: &Tuple, router: &BTreeSet<IpAddr>) -> bool {
+        match &self.target {
+            Some(target) => target.covers(packet),
+            None => !(left_open(packet) && (router.contains(&packet.destination) || is_local(packet.destination))),
+        }
+    }
+}
+
+fn left_open(packet: &Tuple) -> bool {
+    let ports = LEFT_OPEN.iter().find(|(protocol, _)| *protocol == packet.protocol).map(|(_, ports)| ports);
+    match packet.detail {
+        Detail::Ports { destination, .. } => ports.is_some_and(|ports| ports.contains(&destination)),
+        _ => false,
+    }
+}
+
+/// The packets of a flow as our rules see them, between the two translations: what its opener sends, and what is sent
+/// back.
+fn directions(flow: &Flow) -> [Tuple; 2] {
+    let (opener, answerer) = (flow.original, flow.reply);
+    let there = Tuple { destination: answerer.source, detail: between(opener.detail, answerer.detail), ..opener };
+    let back = Tuple { destination: opener.source, detail: between(answerer.detail, opener.detail), ..answerer };
+    [there, back]
+}
+
+fn between(from: Detail, to: Detail) -> Detail {
+    match (from, to) {
+        (Detail::Ports { source, .. }, Detail::Ports { source: destination, .. }) => {
+            Detail::Ports { source, destination }
+        }
+        _ => from,
+    }
+}
+
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_broadcast() || v4.is_multicast(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_multicast(),
+    }
+}

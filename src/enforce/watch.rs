@@ -1,0 +1,88 @@
+//! One mitigation on its way into force.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::enforcer::Event;
+use super::ruleset::Measure;
+use super::verify::Finding;
+
+/// The first and the longest pause before something is tried or looked at again; each is twice the one before.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// A mitigation, or the administrator's own quarantines, on the way into force.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) measure: Measure,
+    /// Rises with every change of the measure.
+    pub(super) change: u32,
+    pub(super) stage: Stage,
+    /// How many checks in a row have found flows that should not be.
+    pub(super) strikes: u8,
+    pub(super) told: Option<Result<(), String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// For a transaction.
+    Waiting,
+    /// The rules stand; whether flows are left is being looked at.
+    Checking,
+    InForce,
+    Leaking,
+}
+
+/// Pauses that double.
+#[derive(Debug, Default)]
+pub(super) struct Pause(Option<Duration>);
+
+impl Pause {
+    pub(super) fn after(&mut self, now: Instant) -> Instant {
+        let pause = self.0.unwrap_or(PAUSE);
+        self.0 = Some((pause * 2).min(PAUSE_MAX));
+        now + pause
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Watched {
+    pub(super) fn judge(&mut self, key: Option<u32>, finding: &Finding, events: &mut VecDeque<Event>) {
+        // What was there before the rules is no strike.
+        let came_back = finding.met > 0 && self.stage != Stage::Checking;
+        self.strikes = if came_back { self.strikes.saturating_add(1) } else { 0 };
+        let unknown = finding.unknown.is_some();
+        let passes = match self.stage {
+            Stage::Waiting => return,
+            Stage::Checking => finding.left > 0 || unknown,
+            // A single flow that comes back may have been on its way; a second time it passes.
+            Stage::InForce => finding.left > 0 || self.strikes > 1,
+            Stage::Leaking => finding.met > 0 || unknown,
+        };
+        if !passes {
+            self.stage = Stage::InForce;
+            return self.tell(key, Ok(()), events);
+        }
+        if self.stage != Stage::Leaking {
+            self.stage = Stage::Leaking;
+            self.tell(key, Err(finding.to_string()), events);
+        }
+    }
+
+    pub(super) fn tell(&mut self, key: Option<u32>, outcome: Result<(), String>, events: &mut VecDeque<Event>) {
+        if self.told.as_ref() != Some(&outcome) {
+            self.told = Some(outcome.clone());
+            events.push_back(told(key, outcome));
+        }
+    }
+}
+
+pub(super) fn told(key: Option<u32>, outcome: Result<(), String>) -> Event {
+    match key {
+        Some(id) => Event::Enforced { id, outcome },
+        None => Event::Standing { outcome },
+    }
+}

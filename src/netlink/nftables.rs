@@ -1,0 +1,152 @@
+//! What nf_tables tells over netlink: the elements of a set with their counters, rules, and that something has changed.
+//! Nothing is changed this way: that is left to `nft`, which knows how to write rules.
+
+use std::ffi::CStr;
+
+use netlink_bindings::nftables::{
+    ExprOps, IterableSetelemAttrs, IterableSetelemListAttrs, Nfgenmsg, OpGetruleDump, OpGetsetelemDump,
+    SetelemListElemAttrs,
+};
+
+use super::{DONE, DUMP, ERROR, Raw, raw, request};
+use crate::source::device::Mac;
+use crate::source::flow::Traffic;
+
+/// NFNL_SUBSYS_NFTABLES in the upper byte of the type.
+const NFTABLES: u16 = 10;
+const NEW_RULE: u8 = 6;
+const GET_RULE: u8 = 7;
+const NEW_ELEMENTS: u8 = 12;
+const GET_ELEMENTS: u8 = 13;
+/// NFT_MSG_NEWGEN, the first of the messages that speak of no table of ours.
+const NEW_GENERATION: u8 = 15;
+
+/// The families we have tables in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4 and IPv6.
+    Inet,
+    /// Frames from one port of a bridge to another.
+    Bridge,
+}
+
+impl Family {
+    /// NFPROTO_INET, NFPROTO_BRIDGE
+    fn number(self) -> u8 {
+        match self {
+            Self::Inet => 1,
+            Self::Bridge => 7,
+        }
+    }
+
+    /// The word nft uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Bridge => "bridge",
+        }
+    }
+}
+
+/// An element of a set of Ethernet addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The address.
+    pub mac: Mac,
+    /// What its counter shows, if it has one.
+    pub counted: Option<Traffic>,
+}
+
+/// What one message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Elements of the set that was asked for, or that have been added to some set.
+    Elements(Vec<Element>),
+    /// A rule of the table that was asked for, or that has been added to some table.
+    Rule,
+    /// The answer is complete.
+    Done,
+    /// The request has failed with this errno, or was done (0).
+    Error(i32),
+    /// Anything else.
+    Other,
+}
+
+/// Asks for all elements of a set.
+pub fn elements(family: Family, table: &str, set: &str, sequence: u32) -> Vec<u8> {
+    let mut body = Vec::new();
+    OpGetsetelemDump::encode_request(&mut body, &header(family))
+        .push_table_bytes(table.as_bytes())
+        .push_set_bytes(set.as_bytes());
+    request(kind(GET_ELEMENTS), DUMP, sequence, &body)
+}
+
+/// Asks for all rules of a table.
+pub fn rules(family: Family, table: &str, sequence: u32) -> Vec<u8> {
+    let mut body = Vec::new();
+    OpGetruleDump::encode_request(&mut body, &header(family)).push_table_bytes(table.as_bytes());
+    request(kind(GET_RULE), DUMP, sequence, &body)
+}
+
+/// The messages of a datagram, each with the sequence number of the request it answers. What is cut off is left out.
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
+    raw(datagram).map(|message| (message.sequence, read(&message)))
+}
+
+/// Whether a datagram of events speaks of a table of this name, in whatever family.
+pub fn touches(datagram: &[u8], table: &str) -> bool {
+    raw(datagram).any(|message| table_of(&message) == Some(table.as_bytes()))
+}
+
+fn header(family: Family) -> Nfgenmsg {
+    Nfgenmsg { nfgen_family: family.number(), ..Nfgenmsg::default() }
+}
+
+fn kind(message: u8) -> u16 {
+    NFTABLES << 8 | u16::from(message)
+}
+
+/// Which message of nf_tables it is.
+fn message_of(raw: &Raw<'_>) -> Option<u8> {
+    let [message, subsystem] = raw.kind.to_le_bytes();
+    (u16::from(subsystem) == NFTABLES).then_some(message)
+}
+
+fn read(raw: &Raw<'_>) -> Message {
+    match (raw.kind, message_of(raw)) {
+        // An answer that breaks off ends with the reason.
+        (DONE, _) if raw.body.len() >= 4 && raw.errno() > 0 => Message::Error(raw.errno()),
+        (DONE, _) => Message::Done,
+        (ERROR, _) => Message::Error(raw.errno()),
+        (_, Some(NEW_RULE)) => Message::Rule,
+        (_, Some(NEW_ELEMENTS)) => {
+            let (_, list) = OpGetsetelemDump::decode_request(raw.body);
+            Message::Elements(read_elements(&list))
+        }
+        _ => Message::Other,
+    }
+}
+
+/// The table a message is about. All but the last few kinds name it in the same attribute.
+fn table_of<'a>(raw: &Raw<'a>) -> Option<&'a [u8]> {
+    message_of(raw).filter(|message| *message < NEW_GENERATION)?;
+    let (_, attributes) = OpGetsetelemDump::decode_request(raw.body);
+    attributes.get_table().ok().map(CStr::to_bytes)
+}
+
+fn read_elements(list: &IterableSetelemListAttrs<'_>) -> Vec<Element> {
+    let elements = list.get_elements().into_iter().flatten().flatten();
+    elements.filter_map(|SetelemListElemAttrs::Elem(element)| read_element(&element)).collect()
+}
+
+fn read_element(element: &IterableSetelemAttrs<'_>) -> Option<Element> {
+    let key = element.get_key().ok()?.get_value().ok()?;
+    let counter = element.get_expr().ok().and_then(|expression| expression.get_data().ok());
+    let counted = match counter {
+        Some(ExprOps::Counter(counter)) => {
+            counter.get_packets().and_then(|packets| Ok(Traffic { packets, bytes: counter.get_bytes()? })).ok()
+        }
+        _ => None,
+    };
+    Some(Element { mac: Mac(key.try_into().ok()?), counted })
+}
