@@ -1,4 +1,5 @@
 //! Bodies that are larger than a message, in both directions (RFC 7959).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

@@ -1,4 +1,5 @@
 //! Bodies as bytes: what counts as CBOR, as a key, as the type of a value.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

@@ -1,4 +1,5 @@
 //! CoAP's message layer over datagrams, as a provider sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

@@ -1,4 +1,5 @@
 //! Requests that stand in each other's way.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

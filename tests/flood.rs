@@ -1,4 +1,5 @@
 //! More than a router can or will deal with.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

@@ -1,4 +1,5 @@
 //! Heartbeats in both directions, and when a session counts as lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

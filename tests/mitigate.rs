@@ -1,4 +1,5 @@
 //! Mitigation requests: what is accepted, what is refused and with which words.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

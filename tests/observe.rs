@@ -1,4 +1,5 @@
 //! Notifications: to whom, when, in which form, and when they end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

@@ -1,4 +1,5 @@
 //! A provider that sends the router elsewhere.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

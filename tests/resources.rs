@@ -1,4 +1,5 @@
 //! Paths, methods and codes: what the router serves, and how it refuses the rest.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

@@ -1,4 +1,5 @@
 //! The session configuration: discovery, change, refusal, reset.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod signal_support;
 

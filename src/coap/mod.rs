@@ -269,11 +269,11 @@ impl Endpoint {
 
     /// Repeats or gives up what was not acknowledged.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Layer::Datagram(datagram) = &mut self.layer {
-            if let Some(token) = datagram.handle_timeout(now, self.random.as_mut(), &mut self.out) {
-                self.outstanding.retain(|(other, _)| *other != token);
-                self.events.push_back(Event::Failed { token });
-            }
+        if let Layer::Datagram(datagram) = &mut self.layer
+            && let Some(token) = datagram.handle_timeout(now, self.random.as_mut(), &mut self.out)
+        {
+            self.outstanding.retain(|(other, _)| *other != token);
+            self.events.push_back(Event::Failed { token });
         }
     }
 

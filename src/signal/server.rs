@@ -226,9 +226,8 @@ impl Session {
     ) {
         match request.observe {
             Some(0) if response.code.is_success() => {
-                if self.observers.register(exchange.token().clone(), subject, active, now) {
-                    response.observe = Some(self.observers.next_sequence());
-                }
+                let room = self.observers.register(exchange.token().clone(), subject, active, now);
+                response.observe = room.then(|| self.observers.next_sequence());
             }
             Some(1) => self.observers.cancel(exchange.token()),
             _ => {}

@@ -1,5 +1,5 @@
 //! A router's sessions with simulated time, and providers that speak to it in bytes.
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod diag;
 pub mod wire;
