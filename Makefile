@@ -18,3 +18,9 @@ lint:
 # Licences, bans and sources of all dependencies; advisories where their database can be reached.
 audit:
 	sh tests/audit.sh
+
+# Packages for a router, in dist/: `make ipk ARCH=mipsel_24kc`, in OpenWrt's names; `make apk` for 25.12 and newer.
+ARCH ?= x86_64
+.PHONY: ipk apk
+ipk apk:
+	sh openwrt/package.sh $@ $(ARCH)

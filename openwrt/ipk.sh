@@ -13,29 +13,11 @@ value() {
 	sed -n "s/^$1: //p" "$control/control"
 }
 
-# What the administrator may change. Of directories: the files in them now, and for a new firmware whatever is in them then.
-keep() {
-	package=$(value Package)
-	while read -r path; do
-		case $path in
-		"") continue ;;
-		*/)
-			mkdir -p "$stage/lib/upgrade/keep.d"
-			echo "$path" >>"$stage/lib/upgrade/keep.d/$package"
-			;;
-		esac
-		(cd "$stage" && find ".$path" -type f | sed 's/^\.//')
-	done <"$control/conffiles" | LC_ALL=C sort >"$control/conffiles.files"
-	mv "$control/conffiles.files" "$control/conffiles"
-}
-
-keep
-# Nothing in it: not in the package.
-find "$control" -type f ! -name control ! -size +1c -delete
-chmod 0755 "$control"/p*
-# The modes of what is in CONTROL and of directories must not depend on this machine's.
-chmod 0644 "$control/control" && { [ ! -f "$control/conffiles" ] || chmod 0644 "$control/conffiles"; }
-find "$stage" -type d ! -perm 0700 -exec chmod 0755 {} +
+# opkg takes files only: of directories those in them now.
+(cd "$stage" && sed -n 's/^./.&/p' CONTROL/conffiles | xargs -r -I{} find {} -type f | sed 's/^\.//' | LC_ALL=C sort) >"$control/files"
+mv "$control/files" "$control/conffiles"
+# What says nothing is not in the package.
+find "$control" -type f ! -size +1c -delete
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes the packages for one of OpenWrt's architectures without its SDK: the daemon's, and LuCI's that fits all.
-# Usage: package.sh ARCH [BINARY]; without BINARY it is built. Prints the files.
+# Usage: package.sh ipk|apk ARCH [BINARY]; without BINARY it is built. Prints the files.
 set -eu
 cd "$(dirname "$0")/.."
-arch=${1:?usage: package.sh ARCH [BINARY]}
-binary=${2:-$(sh openwrt/build.sh "$arch")}
-directory=${DIST:-dist}
+usage="usage: package.sh ipk|apk ARCH [BINARY]"
+format=${1:?$usage} arch=${2:?$usage}
+binary=${3:-$(sh openwrt/build.sh "$arch")}
 
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The time of the last change is the same for everybody who builds it.
@@ -16,16 +16,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
 
-# Lays out the package of a recipe; the rest is variables of the SDK.
-stage() {
+# Lays out the package of a recipe and packs it. The other arguments are the SDK's variables.
+package() {
 	recipe=$1
 	shift
-	make --silent --no-print-directory -C "$recipe" TOPDIR="$PWD/openwrt/sdk" ARCH="$arch" PKG_VERSION="$version" "$@" stage
+	make --silent --no-print-directory -C "$recipe" TOPDIR="$PWD/openwrt/sdk" STAGE="$work/$recipe" ARCH="$arch" \
+		PKG_VERSION="$version" SOURCE=dots-callhome "$@" stage
+	sh "openwrt/$format.sh" "$work/$recipe" "${DIST:-dist}"
 }
 
 mkdir -p "$work/bin"
 cp "$binary" "$work/bin/dots-callhome"
-stage openwrt STAGE="$work/daemon" PKG_INSTALL_DIR="$work" PKG_BUILD_DIR="$PWD" SOURCE=dots-callhome
-sh openwrt/ipk.sh "$work/daemon" "$directory"
-stage luci-app STAGE="$work/luci" PKG_RELEASE=1 SOURCE=dots-callhome
-sh openwrt/ipk.sh "$work/luci" "$directory"
+package openwrt PKG_INSTALL_DIR="$work" PKG_BUILD_DIR="$PWD"
+package luci-app PKG_RELEASE=1

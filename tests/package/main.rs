@@ -41,7 +41,7 @@ pub fn package() -> &'static Package {
 /// Makes the packages in `directory` and returns the daemon's.
 pub fn make(directory: &Path, epoch: &str) -> PathBuf {
     let printed = run(Command::new("sh")
-        .args(["openwrt/package.sh", "x86_64", env!("CARGO_BIN_EXE_dots-callhome")])
+        .args(["openwrt/package.sh", "ipk", "x86_64", env!("CARGO_BIN_EXE_dots-callhome")])
         .env("DIST", directory)
         .env("SOURCE_DATE_EPOCH", epoch));
     PathBuf::from(printed.lines().next().unwrap())

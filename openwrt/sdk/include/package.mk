@@ -37,17 +37,23 @@ define prerm
 default_prerm "$$0" "$$@"
 endef
 
+# What a new firmware keeps besides the files it knows to be configuration: those of whole directories.
+kept=$(filter %/,$(Package/$(1)/conffiles))
+
 define BuildPackage
 $(eval $(Package/$(1)))
 .PHONY: stage
 stage: $$(STAGE)/CONTROL
 	$$(call Package/$(1)/install,$$(STAGE))
+	$$(foreach path,$$(call kept,$(1)),$$(INSTALL_DIR) $$(STAGE)/lib/upgrade/keep.d && \
+	  echo $$(path) >>$$(STAGE)/lib/upgrade/keep.d/$(1) &&) true
 	$$(file >$$</control,$$(call control,$(1)))
 	$$(file >$$</conffiles,$$(Package/$(1)/conffiles))
 	$$(file >$$</postinst,$$(postinst))
 	$$(file >$$</prerm,$$(prerm))
 	$$(file >$$</postinst-pkg,$$(Package/$(1)/postinst))
 	$$(file >$$</prerm-pkg,$$(Package/$(1)/prerm))
+	chmod 0755 $$</p*
 
 $$(STAGE)/CONTROL:
 	$$(INSTALL_DIR) $$@
