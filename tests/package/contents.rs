@@ -1,6 +1,7 @@
 //! What is in the package.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use dots_callhome::config::Config;
@@ -18,6 +19,11 @@ fn listed(archive: &str) -> Vec<String> {
         format!("{} {} {}", words[0], words[1], words[5])
     };
     list.lines().map(line).collect()
+}
+
+fn luci_file() -> PathBuf {
+    let name = format!("luci-app-dots-callhome_{}-r1_all.ipk", env!("CARGO_PKG_VERSION"));
+    package().file.with_file_name(name)
 }
 
 fn json(path: &str) -> Value {
@@ -114,8 +120,38 @@ fn what_is_kept() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
-    let again = make(&scratch("again"), "0");
-    assert_eq!(fs::read(again).unwrap(), fs::read(&package().file).unwrap());
+    let again = make(&scratch("again"));
+    let first = [&package().file, &luci_file()];
+    for (again, first) in again.iter().zip(first) {
+        assert_eq!(fs::read(again).unwrap(), fs::read(first).unwrap());
+    }
+}
+
+/// LuCI's page, all of it and readable for the web server, and the menu read anew.
+#[test]
+fn the_page() {
+    let list = |archive: &str| {
+        let list = run(Command::new("tar").args(["tvzf", archive, "--numeric-owner"]).current_dir(&package().luci));
+        let files = list.lines().filter(|line| line.starts_with('-'));
+        let files = files.map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            format!("{} {} {}", words[0], words[1], words[5])
+        });
+        files.collect::<Vec<String>>()
+    };
+    let files = "(cd htdocs && find . -type f | sed 's,^.,./www,'; cd ../root && find . -type f) | LC_ALL=C sort";
+    let files = run(Command::new("sh").args(["-c", files]).current_dir("luci-app"));
+    let mut packed = list("data.tar.gz");
+    packed.sort();
+    assert_eq!(packed, files.lines().map(|file| format!("-rw-r--r-- 0/0 {file}")).collect::<Vec<_>>());
+    assert!(packed.iter().any(|file| file.ends_with("/view/dots-callhome/requests.js")));
+    let control = run(Command::new("tar").args(["xzOf", "control.tar.gz", "./control"]).current_dir(&package().luci));
+    for line in ["Package: luci-app-dots-callhome", "Depends: libc, luci-base, dots-callhome", "Architecture: all"] {
+        assert!(control.contains(&format!("{line}\n")), "{control}");
+    }
+    let script =
+        run(Command::new("tar").args(["xzOf", "control.tar.gz", "./postinst-pkg"]).current_dir(&package().luci));
+    assert!(script.contains("rm -f /tmp/luci-indexcache.*\n") && script.contains("rpcd reload\n"));
 }
 
 /// The recipe for the packages feed can't ask Cargo.toml.

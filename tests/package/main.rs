@@ -17,6 +17,8 @@ pub struct Package {
     pub file: PathBuf,
     pub data: PathBuf,
     pub control: PathBuf,
+    /// The archives of LuCI's package.
+    pub luci: PathBuf,
 }
 
 /// Made once for all tests.
@@ -24,7 +26,7 @@ pub fn package() -> &'static Package {
     static MADE: OnceLock<Package> = OnceLock::new();
     MADE.get_or_init(|| {
         let directory = scratch("made");
-        let file = make(&directory, "0");
+        let [file, luci] = make(&directory);
         let unpack = |archive: &Path, to: &str| {
             let to = directory.join(to);
             fs::create_dir(&to).unwrap();
@@ -34,17 +36,19 @@ pub fn package() -> &'static Package {
         let parts = unpack(&file, "parts");
         let data = unpack(&parts.join("data.tar.gz"), "data");
         let control = unpack(&parts.join("control.tar.gz"), "control");
-        Package { file, data, control }
+        let luci = unpack(&luci, "luci");
+        Package { file, data, control, luci }
     })
 }
 
-/// Makes the packages in `directory` and returns the daemon's.
-pub fn make(directory: &Path, epoch: &str) -> PathBuf {
+/// Makes the packages in `directory`: the daemon's, and LuCI's.
+pub fn make(directory: &Path) -> [PathBuf; 2] {
     let printed = run(Command::new("sh")
         .args(["openwrt/package.sh", "ipk", "x86_64", env!("CARGO_BIN_EXE_dots-callhome")])
         .env("DIST", directory)
-        .env("SOURCE_DATE_EPOCH", epoch));
-    PathBuf::from(printed.lines().next().unwrap())
+        .env("SOURCE_DATE_EPOCH", "0"));
+    let files: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
+    files.try_into().unwrap()
 }
 
 /// An empty directory of this test run.

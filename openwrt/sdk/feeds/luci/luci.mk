@@ -19,4 +19,14 @@ define Package/$(LUCI_NAME)/install
 	chmod -R u=rwX,go=rX $(1)
 endef
 
+# The menu is read anew, and rpcd learns what the page may do without logging anybody out.
+define Package/$(LUCI_NAME)/postinst
+#!/bin/sh
+[ -n "$${IPKG_INSTROOT}" ] || {
+	rm -f /tmp/luci-indexcache.*
+	/etc/init.d/rpcd reload
+} 2>/dev/null
+exit 0
+endef
+
 $(eval $(call BuildPackage,$(LUCI_NAME)))
