@@ -261,7 +261,7 @@ fn a_faulty_peer_is_disabled_with_the_reason() {
         ("list domain ::/0", "option domain: '::/0' is the whole internet"),
     ];
     for (more, reason) in cases {
-        let (config, problems) = Config::read(&format!("{}\nconfig peer 'other'\noption enabled 0", peer(more)));
+        let (config, problems) = Config::read(&format!("{}\nconfig peer 'other'\noption enabled off", peer(more)));
         assert!(config.peers.is_empty(), "{more}");
         let disabled: Vec<_> = config.disabled.iter().map(|d| (d.section.as_str(), d.reason.as_str())).collect();
         assert_eq!(disabled, [("isp", reason), ("other", "switched off")]);
@@ -373,6 +373,15 @@ fn a_broken_file_does_nothing() {
     }
     let (_, problem) = faulty("config globals 'globals'\noption enabled\toption consent auto");
     assert_eq!(problem.to_string(), "there is too much on the line, a value with spaces needs quotes (line 2)");
+}
+
+/// A provider still being filled in is nobody's trouble, but what is wrong already is said.
+#[test]
+fn a_peer_switched_off_may_be_incomplete() {
+    let config = good("config peer 'isp'\noption enabled 0");
+    assert_eq!(config.disabled[0].reason, "switched off");
+    let (config, problem) = faulty("config peer 'isp'\noption enabled 0\noption port 0");
+    assert_eq!((config.disabled.len(), problem.option.as_deref()), (1, Some("port")));
 }
 
 /// A file of a future release runs with what this one knows of it.

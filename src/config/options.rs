@@ -95,6 +95,13 @@ impl<'a> Options<'a> {
         self.problems.push(Problem { section: self.label.clone(), option, reason, line: Some(line) });
     }
 
+    /// What is missing does not matter: the section is not in use yet.
+    pub(super) fn forgive_missing(&mut self) {
+        let settings = self.section.settings();
+        let is_there = |option: &String| settings.iter().any(|setting| setting.name() == option);
+        self.problems.retain(|problem| problem.option.as_ref().is_none_or(is_there));
+    }
+
     /// The first that was noted.
     pub(super) fn first_fault(&self) -> Option<String> {
         let first = self.problems.first()?;

@@ -106,6 +106,9 @@ enum Kind {
 pub(super) fn read(options: &mut Options<'_>) -> Result<Peer, String> {
     let enabled = options.get("enabled", flag).unwrap_or(true);
     let peer = peer(options);
+    if !enabled {
+        options.forgive_missing();
+    }
     match (options.first_fault(), peer) {
         _ if !enabled => Err("switched off".to_owned()),
         (None, Some(peer)) => Ok(peer),
