@@ -229,14 +229,14 @@ return baseclass.extend({
 		case 'terminating': return _('Ending');
 		case 'rejected': return _('Answered as legitimate');
 		case 'withdrawn': return _('Ended here');
-		case 'expired': return _('Over');
+		case 'expired': return _('Over', 'state of a request');
 		default: return String(state);
 		}
 	},
 
 	deviceState(state) {
 		switch (state) {
-		case 'free': return _('Free');
+		case 'free': return _('Free', 'state of a device');
 		case 'blocked': return _('Traffic blocked');
 		case 'quarantined': return _('Quarantined');
 		case 'exempt': return _('Never touched');
@@ -278,7 +278,7 @@ return baseclass.extend({
 		case 'stopped': return _('Attack has stopped');
 		case 'resumed': return _('Attack goes on');
 		case 'terminating': return _('Provider no longer asks for it');
-		case 'expired': return _('Over');
+		case 'expired': return _('Over', 'state of a request');
 		case 'superseded': return _('Replaced by a newer request');
 		case 'quarantined': return _('Device quarantined');
 		case 'released': return _('Device released');

@@ -96,7 +96,7 @@ function named(m) {
 		[ _('Source as seen outside'), all(s.prefixes) ],
 		[ _('Source ports'), all(s.ports) ],
 		words.list(s.icmp_types).length ? [ _('ICMP types'), all(s.icmp_types) ] : null,
-		[ _('Number'), stranger(_('%s of %s', 'request number, client').format(m.mid, m.cuid)) ]));
+		[ _('Number', 'of a request'), stranger(_('%s of %s', 'request number, client').format(m.mid, m.cuid)) ]));
 }
 
 /* Who asks, and until when. */
@@ -214,8 +214,9 @@ return view.extend({
 			() => bus.withdraw(m.id, parts.chosen(values).comment)));
 	},
 
+	/* Once it is decided, only the devices chosen matter. */
 	acted(m) {
-		return candidates(m);
+		return candidates(m).filter(d => d.chosen !== false);
 	},
 
 	pendingCard(m) {
@@ -452,7 +453,7 @@ return view.extend({
 		return el('li', {},
 			el('time', { 'class': 'faint small', 'title': words.date(entry.time) }, words.ago(entry.time)),
 			el('div', {},
-				el('strong', {}, words.event(entry)),
+				el('strong', {}, stranger(words.event(entry))),
 				entry.by ? [ ' – ', stranger(words.who(entry.by)) ] : '',
 				el('div', { 'class': 'small faint' }, stranger(about.filter(Boolean).join(' · '))),
 				entry.comment ? el('div', { 'class': 'small' }, stranger(entry.comment)) : ''));
