@@ -63,7 +63,7 @@ impl Confidence {
 /// One reason to believe it: a flow of the device that fits the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The flow, both sides of the NAT, with what it has carried towards the target.
+    /// The flow, both sides of the NAT. What counts as sent is what went to the target, whoever opened it.
     pub flow: Flow,
     /// Its rate over the last seconds, per second.
     pub rate: Traffic,

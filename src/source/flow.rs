@@ -94,6 +94,11 @@ impl fmt::Display for Flow {
     }
 }
 
+/// Whether packets of an IANA protocol number bear ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
+pub(crate) fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
+}
+
 fn endpoint(address: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
 }

@@ -56,6 +56,8 @@ pub struct Inventory {
     devices: BTreeMap<Mac, Device>,
     holders: BTreeMap<Place, Holder>,
     names: BTreeMap<Mac, String>,
+    /// When the first address lost may be forgotten.
+    forget: Option<Instant>,
 }
 
 impl Inventory {
@@ -138,17 +140,24 @@ impl Inventory {
     pub(super) fn lose(&mut self, address: IpAddr, link: u32, now: Instant) {
         if let Some(holder) = self.holders.get_mut(&(address, link)).filter(|holder| holder.present) {
             (holder.present, holder.heard) = (false, now);
+            self.forget = Some(self.forget.unwrap_or(now + MEMORY));
         }
     }
 
-    /// The kernel begins to list all its neighbours.
-    pub(super) fn begin_listing(&mut self) {
-        self.holders.values_mut().for_each(|holder| holder.present = false);
+    /// The kernel begins to list all its neighbours: any not named again are lost.
+    pub(super) fn begin_listing(&mut self, now: Instant) {
+        let places: Vec<Place> = self.holders.keys().copied().collect();
+        for (address, link) in places {
+            self.lose(address, link, now);
+        }
     }
 
     /// Forgets addresses lost long ago, and devices without any; tells whether it did.
     pub(super) fn forget_old(&mut self, now: Instant) -> bool {
-        self.retain(|_, holder| holder.present || now.saturating_duration_since(holder.heard) < MEMORY)
+        let lost = |holder: &&Holder| !holder.present;
+        let forgotten = self.retain(|_, holder| holder.present || now < holder.heard + MEMORY);
+        self.forget = self.holders.values().filter(lost).map(|holder| holder.heard + MEMORY).min();
+        forgotten
     }
 
     /// Forgets everybody on links that do not lead into the home; tells whether it did.
@@ -158,7 +167,7 @@ impl Inventory {
 
     /// When [`Self::forget_old`] has something to do.
     pub(super) fn next_to_forget(&self) -> Option<Instant> {
-        self.holders.values().filter(|holder| !holder.present).map(|holder| holder.heard + MEMORY).min()
+        self.forget
     }
 
     fn retain(&mut self, keep: impl Fn(&Place, &Holder) -> bool) -> bool {

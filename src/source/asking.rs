@@ -1,0 +1,197 @@
+//! What conntrack is asked, one thing at a time: many searches may share one list.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::flow::Tuple;
+use super::search::{Home, Search};
+use crate::mitigation::Id;
+use crate::netlink::conntrack::{self, By, ENOENT, Filter, Message};
+use crate::time::Now;
+
+/// How long the kernel may take to answer; it answers at once.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// From so many searches on, one list of a whole family takes the place of one list for each.
+const SHARE: usize = 3;
+
+/// A request under way.
+#[derive(Clone, Debug)]
+enum Request {
+    /// Single entries for one search, perhaps not for the first time. Sequence numbers count up from the first.
+    Single { id: Id, tuples: Vec<Tuple>, first: u32, left: usize, again: bool },
+    /// A list for as many.
+    List { ids: Vec<Id>, filter: Filter, sequence: u32 },
+}
+
+/// Requests to conntrack.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    request: Option<Request>,
+    deadline: Option<Instant>,
+    sequence: u32,
+    out: VecDeque<Vec<u8>>,
+}
+
+type Searches = BTreeMap<Id, Search>;
+
+impl Asking {
+    /// The next datagram.
+    pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.out.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Gives up on an answer that does not come.
+    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: Home<'_>, now: Now) {
+        if self.deadline.is_some_and(|due| due <= now.instant) {
+            self.finish(true, searches, home, now);
+        }
+    }
+
+    /// Starts the next request, if none is under way.
+    pub(super) fn start(&mut self, searches: &mut Searches, now: Now) {
+        if self.request.is_some() {
+            return;
+        }
+        let lookups = searches.iter().find_map(|(id, search)| Some((*id, search.lookups()?.to_vec())));
+        if let Some((id, tuples)) = lookups {
+            return self.look_up(id, tuples, false, now);
+        }
+        let readings = searches.iter_mut().find_map(|(id, search)| Some((*id, search.readings(now)?)));
+        if let Some((id, tuples)) = readings {
+            return self.look_up(id, tuples, true, now);
+        }
+        let Some(filter) = searches.values().find_map(Search::list).copied() else { return };
+        let wanting = |wants: &dyn Fn(&Filter) -> bool| -> Vec<Id> {
+            searches.iter().filter(|(_, search)| search.list().is_some_and(wants)).map(|(id, _)| *id).collect()
+        };
+        let family = wanting(&|other| other.family == filter.family);
+        if family.len() >= SHARE {
+            self.list(family, Filter::all(filter.family), now);
+        } else {
+            self.list(wanting(&|other| *other == filter), filter, now);
+        }
+    }
+
+    fn look_up(&mut self, id: Id, tuples: Vec<Tuple>, again: bool, now: Now) {
+        let by = if again { By::Original } else { By::Reply };
+        let first = self.next_sequence(tuples.len());
+        for (tuple, sequence) in tuples.iter().zip(first..) {
+            self.out.push_back(conntrack::get(by, tuple, sequence));
+        }
+        self.request = Some(Request::Single { id, left: tuples.len(), tuples, first, again });
+        self.deadline = Some(now.instant + PATIENCE);
+    }
+
+    fn list(&mut self, ids: Vec<Id>, filter: Filter, now: Now) {
+        let sequence = self.next_sequence(1);
+        self.out.push_back(conntrack::dump(&filter, sequence));
+        self.request = Some(Request::List { ids, filter, sequence });
+        self.deadline = Some(now.instant + PATIENCE);
+    }
+
+    /// The first of as many sequence numbers in a row, none of them 0.
+    fn next_sequence(&mut self, count: usize) -> u32 {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let before = if self.sequence.checked_add(count).is_some() { self.sequence } else { 0 };
+        self.sequence = before.saturating_add(count);
+        before.saturating_add(1)
+    }
+
+    /// Takes in a message; what answers no request under way is left aside.
+    pub(super) fn handle(
+        &mut self,
+        sequence: u32,
+        message: &Message,
+        searches: &mut Searches,
+        home: Home<'_>,
+        now: Now,
+    ) {
+        match &self.request {
+            Some(Request::Single { first, .. }) => {
+                let index = sequence.checked_sub(*first).and_then(|index| usize::try_from(index).ok());
+                if let Some(index) = index {
+                    self.handle_single(index, message, searches, home, now);
+                }
+            }
+            Some(Request::List { ids, filter, sequence: asked }) if *asked == sequence => match message {
+                Message::Flow(flow) | Message::New(flow) => {
+                    // A list of a large table takes a while, but not as long as this without a word.
+                    self.deadline = Some(now.instant + PATIENCE);
+                    for id in ids {
+                        if let Some(search) = searches.get_mut(id) {
+                            search.consider(flow, home, now);
+                        }
+                    }
+                }
+                Message::Done => self.finish(false, searches, home, now),
+                // A kernel that does not know the filter may know the list.
+                Message::Error(_) if *filter != Filter::all(filter.family) => {
+                    let (ids, family) = (ids.clone(), filter.family);
+                    self.list(ids, Filter::all(family), now);
+                }
+                Message::Error(_) => self.finish(true, searches, home, now),
+                Message::Destroyed(_) | Message::Other => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn handle_single(&mut self, index: usize, message: &Message, searches: &mut Searches, home: Home<'_>, now: Now) {
+        let Some(Request::Single { id, tuples, left, again, .. }) = &mut self.request else { return };
+        let (Some(tuple), Some(search)) = (tuples.get(index), searches.get_mut(id)) else {
+            // The search has been ended meanwhile.
+            if !searches.contains_key(id) {
+                (self.request, self.deadline) = (None, None);
+            }
+            return;
+        };
+        match message {
+            Message::Flow(flow) | Message::New(flow) => search.consider(flow, home, now),
+            Message::Error(errno) => {
+                match *errno {
+                    0 => {}
+                    ENOENT if *again => search.gone(tuple),
+                    ENOENT => {}
+                    _ => search.fail(),
+                }
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    self.finish(false, searches, home, now);
+                }
+            }
+            Message::Done | Message::Destroyed(_) | Message::Other => {}
+        }
+    }
+
+    /// The request under way has been answered in full; or not, and will not be.
+    pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: Home<'_>, now: Now) {
+        self.deadline = None;
+        match self.request.take() {
+            Some(Request::Single { id, again, .. }) => {
+                let Some(search) = searches.get_mut(&id) else { return };
+                if again {
+                    return search.read(home, now);
+                }
+                if failed {
+                    search.fail();
+                }
+                search.looked_up(home, now);
+            }
+            Some(Request::List { ids, filter, .. }) => {
+                for id in ids {
+                    let Some(search) = searches.get_mut(&id) else { continue };
+                    if failed {
+                        search.fail();
+                    }
+                    search.listed(&filter, home, now);
+                }
+            }
+            None => {}
+        }
+    }
+}

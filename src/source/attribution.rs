@@ -1,0 +1,127 @@
+//! Whether a flow is the one a request speaks of.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::flow::{Detail, Flow, Traffic, Tuple, has_ports};
+use crate::scope::Scope;
+
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// One direction of a flow, as it leaves the home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct View {
+    /// Who sends, inside the home.
+    pub(super) device: IpAddr,
+    device_port: Option<u16>,
+    /// From which address the provider sees it.
+    source: IpAddr,
+    source_port: Option<u16>,
+    target: IpAddr,
+    target_port: Option<u16>,
+    protocol: u8,
+    icmp_type: Option<u8>,
+    /// What has gone this way.
+    pub(super) sent: Option<Traffic>,
+}
+
+/// What in a request tells a sender from all others: an address of its own, or the port of a shared one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mark {
+    source: IpAddr,
+    port: Option<u16>,
+}
+
+/// How a flow fits a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// Its ports are not among those named.
+    Partly,
+    /// In all that is named.
+    Fully,
+    /// In all that is named, and that names this sender alone.
+    Marked(Mark),
+}
+
+/// Both directions of a flow: from its opener, and from the one who answers, who may be a device that a port of the
+/// router is forwarded to.
+pub(super) fn views(flow: &Flow) -> [View; 2] {
+    let Flow { original, reply, .. } = flow;
+    let opener = view(original, reply, flow.sent);
+    [opener, view(reply, original, flow.answered)]
+}
+
+/// The packets of `inside`, seen from outside as those that `answered` answers.
+fn view(inside: &Tuple, answered: &Tuple, sent: Option<Traffic>) -> View {
+    let ports = |tuple: &Tuple| match tuple.detail {
+        Detail::Ports { source, destination } if has_ports(tuple.protocol) => (Some(source), Some(destination)),
+        _ => (None, None),
+    };
+    let (target_port, source_port) = ports(answered);
+    let icmp_type = match inside.detail {
+        Detail::Icmp { kind, .. } => Some(kind),
+        _ => None,
+    };
+    View {
+        device: inside.source,
+        device_port: ports(inside).0,
+        source: answered.destination,
+        source_port,
+        target: answered.source,
+        target_port,
+        protocol: inside.protocol,
+        icmp_type,
+        sent,
+    }
+}
+
+impl View {
+    /// How it fits what is asked; nothing: not at all.
+    pub(super) fn fit(&self, scope: &Scope) -> Option<Fit> {
+        let target = any(&scope.target_prefixes, self.target);
+        let kind = scope.source_icmp_types.is_empty()
+            || self.icmp_type.is_none_or(|kind| scope.source_icmp_types.iter().any(|range| range.contains(kind)));
+        let aimed = scope.target_ports.is_empty()
+            || self.target_port.is_none_or(|port| scope.target_ports.iter().any(|range| range.contains(port)));
+        if !(target && kind && aimed && concerns(scope, self.protocol)) {
+            return None;
+        }
+        let seen = (self.source, self.source_port, self.source != self.device);
+        // A provider that looks behind the router's NAT names the device's own address.
+        let inside = (self.device, self.device_port, false);
+        [seen, inside].into_iter().find_map(|(source, port, shared)| fit_source(scope, source, port, shared))
+    }
+}
+
+fn fit_source(scope: &Scope, source: IpAddr, port: Option<u16>, shared: bool) -> Option<Fit> {
+    let prefixes = || scope.source_prefixes.iter().filter(|prefix| prefix.contains(&source));
+    prefixes().next()?;
+    let ranges = || scope.source_ports.iter().filter(|range| port.is_some_and(|port| range.contains(port)));
+    if port.is_some() && !scope.source_ports.is_empty() && ranges().next().is_none() {
+        return Some(Fit::Partly);
+    }
+    let host = prefixes().any(|prefix| prefix.prefix_len() == prefix.max_prefix_len());
+    let single = ranges().any(|range| range.lower() == range.upper());
+    Some(match (host, shared) {
+        (true, false) => Fit::Marked(Mark { source, port: None }),
+        (true, true) if single => Fit::Marked(Mark { source, port }),
+        _ => Fit::Fully,
+    })
+}
+
+fn any(prefixes: &[IpNet], address: IpAddr) -> bool {
+    prefixes.iter().any(|prefix| prefix.contains(&address))
+}
+
+/// Whether a request can mean this protocol. Where it names none, ports mean the protocols that have them and ICMP types
+/// mean ICMP.
+pub(super) fn concerns(scope: &Scope, protocol: u8) -> bool {
+    if !scope.target_protocols.is_empty() {
+        return scope.target_protocols.contains(&protocol);
+    }
+    let (ports, types) = (scope.target_ports.len() + scope.source_ports.len(), scope.source_icmp_types.len());
+    let (has_ports, is_icmp) = (has_ports(protocol), matches!(protocol, ICMP | ICMPV6));
+    (ports == 0 && types == 0) || (ports > 0 && has_ports) || (types > 0 && is_icmp)
+}

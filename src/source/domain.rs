@@ -1,0 +1,94 @@
+//! What is ours: the addresses and prefixes under which the provider of an upstream sees this home (RFC 9066 section
+//! 5.3.1, "in the scope of the Call Home DOTS server domain").
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::network::Network;
+
+/// An interface of the router's configuration, as netifd tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name in the configuration, for example `wan6`.
+    pub name: String,
+    /// The network devices it stands on, for example `pppoe-wan`.
+    pub devices: Vec<String>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Prefixes delegated over it.
+    pub prefixes: Vec<IpNet>,
+    /// The routers of its default routes.
+    pub gateways: Vec<IpAddr>,
+}
+
+impl Interface {
+    /// Whether it leads out of the home.
+    pub(super) fn is_outward(&self) -> bool {
+        !self.gateways.is_empty() || !self.prefixes.is_empty()
+    }
+
+    fn shares_device(&self, other: &Self) -> bool {
+        self.devices.iter().any(|device| other.devices.contains(device))
+    }
+}
+
+/// The addresses and prefixes of the upstream `name`: an interface that netifd knows and those on the same device (`wan`
+/// and `wan6`), else the device of that name, else all with a default route.
+pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec<IpNet> {
+    let known = interfaces.iter().find(|interface| interface.name == name);
+    let same: Vec<&Interface> =
+        known.map_or(Vec::new(), |known| interfaces.iter().filter(|i| i.shares_device(known) || *i == known).collect());
+    let mut names: Vec<String> = same.iter().flat_map(|interface| interface.devices.clone()).collect();
+    if known.is_none() {
+        names.push(name.to_owned());
+    }
+    let mut links: BTreeSet<u32> = network.links_named(&names).collect();
+    if links.is_empty() && known.is_none() {
+        links = network.outward_links().collect();
+    }
+    let mut domain: BTreeSet<IpNet> = same.iter().flat_map(|i| &i.addresses).copied().map(IpNet::from).collect();
+    domain.extend(links.iter().flat_map(|link| network.addresses_on(*link)).map(|net| IpNet::from(net.addr())));
+    domain.extend(same.iter().flat_map(|interface| &interface.prefixes));
+    domain.extend(links.iter().flat_map(|link| network.routed_out_by(*link)));
+    let elsewhere = others(&links, &same, interfaces, network);
+    domain.extend(
+        network
+            .inward_networks()
+            .filter(|net| is_global(net) && !elsewhere.iter().any(|other| other.contains(net) || net.contains(other))),
+    );
+    domain.retain(is_visible);
+    domain.into_iter().collect()
+}
+
+/// What belongs to other upstreams.
+fn others(links: &BTreeSet<u32>, same: &[&Interface], interfaces: &[Interface], network: &Network) -> Vec<IpNet> {
+    let routed = network.outward_links().filter(|link| !links.contains(link));
+    let given = interfaces.iter().filter(|interface| !same.contains(interface));
+    routed.flat_map(|link| network.routed_out_by(link)).chain(given.flat_map(|i| i.prefixes.clone())).collect()
+}
+
+/// Whether hosts outside the home can see the addresses of a network inside it without translation.
+fn is_global(net: &IpNet) -> bool {
+    match net {
+        IpNet::V4(net) => {
+            let address = net.addr();
+            let shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
+            !address.is_private() && !shared && is_visible(&IpNet::V4(*net))
+        }
+        IpNet::V6(_) => is_visible(net),
+    }
+}
+
+/// Whether anybody beyond the link can see it. Private and shared IPv4 addresses count: the provider may be the one who
+/// translates them (RFC 9066 section 5.3.2).
+fn is_visible(net: &IpNet) -> bool {
+    match net.addr() {
+        IpAddr::V4(address) => !address.is_link_local() && !address.is_loopback() && !address.is_unspecified(),
+        IpAddr::V6(address) => {
+            let local = address.is_unicast_link_local() || address.is_unique_local() || address.is_loopback();
+            !local && !address.is_unspecified()
+        }
+    }
+}

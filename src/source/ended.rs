@@ -1,0 +1,148 @@
+//! Flows that have ended lately: a provider may ask only after the attack's flow is gone from conntrack.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use super::device::Mac;
+use super::flow::{Detail, Flow, Traffic, Tuple};
+use super::network::Located;
+use crate::time::Now;
+
+/// How long they are remembered.
+const MEMORY: Duration = Duration::from_secs(600);
+/// Most remembered of each family; together about half a megabyte when full.
+const MOST_V4: usize = 4096;
+const MOST_V6: usize = 2048;
+
+/// A flow that has ended, and whose it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    /// With its last counters.
+    pub(super) flow: Flow,
+    /// Whose, when it ended.
+    pub(super) located: Located,
+    /// Whether the address had changed hands while the flow may have lived.
+    pub(super) contested: bool,
+    /// When it ended, seconds since 1970.
+    pub(super) at: u64,
+}
+
+/// The same in less room: addresses of one family, numbers no longer than they need be.
+#[derive(Clone, Copy, Debug)]
+struct Packed<A> {
+    addresses: [A; 4],
+    numbers: [u16; 4],
+    packets: [u32; 2],
+    bytes: [u64; 2],
+    id: u32,
+    ended: Instant,
+    at: u64,
+    mac: Mac,
+    protocol: u8,
+    behind: bool,
+    contested: bool,
+    counted: bool,
+}
+
+/// The latest flows that have ended.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    v4: VecDeque<Packed<Ipv4Addr>>,
+    v6: VecDeque<Packed<Ipv6Addr>>,
+}
+
+impl Ring {
+    /// Remembers a flow; the oldest give way.
+    pub(super) fn push(&mut self, ended: &Ended, now: Now) {
+        match addresses(&ended.flow) {
+            [IpAddr::V4(a), IpAddr::V4(b), IpAddr::V4(c), IpAddr::V4(d)] => {
+                push(&mut self.v4, pack([a, b, c, d], ended, now), MOST_V4);
+            }
+            [IpAddr::V6(a), IpAddr::V6(b), IpAddr::V6(c), IpAddr::V6(d)] => {
+                push(&mut self.v6, pack([a, b, c, d], ended, now), MOST_V6);
+            }
+            _ => {}
+        }
+    }
+
+    /// Those that ended within the memory.
+    pub(super) fn iter(&self, now: Instant) -> impl Iterator<Item = Ended> {
+        let v4 = self.v4.iter().filter(move |packed| packed.fresh(now)).map(Packed::unpack);
+        v4.chain(self.v6.iter().filter(move |packed| packed.fresh(now)).map(Packed::unpack))
+    }
+}
+
+fn push<A>(ring: &mut VecDeque<Packed<A>>, packed: Packed<A>, most: usize) {
+    let now = packed.ended;
+    while ring.len() >= most || ring.front().is_some_and(|oldest| !oldest.fresh(now)) {
+        ring.pop_front();
+    }
+    ring.push_back(packed);
+}
+
+fn addresses(flow: &Flow) -> [IpAddr; 4] {
+    [flow.original.source, flow.original.destination, flow.reply.source, flow.reply.destination]
+}
+
+fn numbers(detail: Detail) -> [u16; 2] {
+    match detail {
+        Detail::Ports { source, destination } => [source, destination],
+        Detail::Icmp { kind, code, id } => [u16::from_be_bytes([kind, code]), id],
+        Detail::None => [0, 0],
+    }
+}
+
+fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
+    let Ended { flow, located, contested, at } = *ended;
+    let ([a, b], [c, d]) = (numbers(flow.original.detail), numbers(flow.reply.detail));
+    let (sent, answered) = (flow.sent.unwrap_or_default(), flow.answered.unwrap_or_default());
+    let short = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    Packed {
+        addresses,
+        numbers: [a, b, c, d],
+        packets: [short(sent.packets), short(answered.packets)],
+        bytes: [sent.bytes, answered.bytes],
+        id: flow.id,
+        ended: now.instant,
+        at,
+        mac: located.mac,
+        protocol: flow.original.protocol,
+        behind: located.behind,
+        contested,
+        counted: flow.sent.is_some(),
+    }
+}
+
+impl<A: Copy + Into<IpAddr>> Packed<A> {
+    fn unpack(&self) -> Ended {
+        let [a, b, c, d] = self.addresses.map(Into::into);
+        let [e, f, g, h] = self.numbers;
+        let tuple = |source, destination, first: u16, second| {
+            let [kind, code] = first.to_be_bytes();
+            let detail = match self.protocol {
+                1 | 58 => Detail::Icmp { kind, code, id: second },
+                protocol if super::flow::has_ports(protocol) => Detail::Ports { source: first, destination: second },
+                _ => Detail::None,
+            };
+            Tuple { source, destination, protocol: self.protocol, detail }
+        };
+        let ([sent, answered], [sent_bytes, answered_bytes]) = (self.packets, self.bytes);
+        let traffic = |packets: u32, bytes| self.counted.then_some(Traffic { packets: packets.into(), bytes });
+        let flow = Flow {
+            id: self.id,
+            original: tuple(a, b, e, f),
+            reply: tuple(c, d, g, h),
+            sent: traffic(sent, sent_bytes),
+            answered: traffic(answered, answered_bytes),
+        };
+        let located = Located { mac: self.mac, behind: self.behind };
+        Ended { flow, located, contested: self.contested, at: self.at }
+    }
+}
+
+impl<A> Packed<A> {
+    fn fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.ended) < MEMORY
+    }
+}

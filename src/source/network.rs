@@ -1,0 +1,198 @@
+//! The router's own network: which links lead into the home and which out of it, as the kernel tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::device::Mac;
+use super::inventory::Inventory;
+use crate::netlink::neighbour::{Address, Link, Message, Route, RouteKind};
+
+/// Most entries of each table; what comes beyond is not looked at.
+const MOST: usize = 4096;
+
+/// The kernel's tables.
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    links: BTreeMap<u32, Link>,
+    addresses: BTreeSet<Address>,
+    routes: BTreeSet<Route>,
+}
+
+impl Tables {
+    fn apply(&mut self, message: &Message) {
+        match message {
+            Message::Link(link) if self.links.len() < MOST || self.links.contains_key(&link.index) => {
+                self.links.insert(link.index, link.clone());
+            }
+            Message::LinkGone(index) => {
+                self.links.remove(index);
+                self.addresses.retain(|address| address.link != *index);
+                self.routes.retain(|route| route.link != Some(*index));
+            }
+            Message::Address(address) if self.addresses.len() < MOST => {
+                self.addresses.insert(*address);
+            }
+            Message::AddressGone(address) => {
+                self.addresses.remove(address);
+            }
+            Message::Route(routes) if self.routes.len() < MOST => self.routes.extend(routes),
+            Message::RouteGone(routes) => routes.iter().for_each(|route| {
+                self.routes.remove(route);
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// Where an address of the home is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Located {
+    /// Whose packets they are, as far as the router's links go.
+    pub(super) mac: Mac,
+    /// Whether that is another router with devices of its own behind it.
+    pub(super) behind: bool,
+}
+
+/// The router's network.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    tables: Tables,
+    /// What is being listed anew; it takes the place of the old tables when complete.
+    listing: Option<Tables>,
+    /// Links that netifd calls an upstream.
+    named: BTreeSet<String>,
+    local: BTreeSet<IpAddr>,
+    outward: BTreeSet<u32>,
+    /// Networks behind other routers of the home, the longest prefixes first.
+    inner: Vec<(IpNet, IpAddr, u32)>,
+}
+
+impl Network {
+    /// The kernel begins to list everything.
+    pub(super) fn begin_listing(&mut self) {
+        self.listing = Some(Tables::default());
+    }
+
+    /// Takes in an answer to a listing.
+    pub(super) fn list(&mut self, message: &Message) {
+        if let Some(listing) = &mut self.listing {
+            listing.apply(message);
+        }
+    }
+
+    /// The listing of links, addresses and routes is complete.
+    pub(super) fn end_listing(&mut self) {
+        if let Some(listing) = self.listing.take() {
+            self.tables = listing;
+        }
+    }
+
+    /// Takes in a change the kernel tells of; tells whether it is one.
+    pub(super) fn change(&mut self, message: &Message) -> bool {
+        self.list(message);
+        self.tables.apply(message);
+        !matches!(message, Message::Done | Message::Error(_) | Message::Other)
+    }
+
+    /// The links that netifd calls an upstream, by name; they lead out of the home even without a default route.
+    pub(super) fn set_outward(&mut self, names: BTreeSet<String>) {
+        self.named = names;
+    }
+
+    /// Works out what follows from the tables; to be called after any change.
+    pub(super) fn derive(&mut self) {
+        let Tables { links, addresses, routes } = &self.tables;
+        self.local = addresses.iter().map(|address| address.net.addr()).collect();
+        let named = links.values().filter(|link| self.named.contains(&link.name)).map(|link| link.index);
+        self.outward = routes.iter().filter(|route| is_default(route)).filter_map(|r| r.link).chain(named).collect();
+        let inner = |route: &Route| Some((route.destination, route.gateway?, self.inward(route.link?)?));
+        let mut inner: Vec<_> = routes.iter().filter(|route| !is_default(route)).filter_map(inner).collect();
+        inner.sort_by_key(|(net, ..)| std::cmp::Reverse(net.prefix_len()));
+        self.inner = inner;
+    }
+
+    fn inward(&self, link: u32) -> Option<u32> {
+        (!self.outward.contains(&link)).then_some(link)
+    }
+
+    /// Whether a link leads into the home.
+    pub(super) fn is_inward(&self, link: u32) -> bool {
+        self.inward(link).is_some()
+    }
+
+    /// The name of a link.
+    pub(super) fn name_of(&self, link: u32) -> Option<&str> {
+        self.tables.links.get(&link).map(|link| link.name.as_str())
+    }
+
+    /// Whether the address is the router's own.
+    pub(super) fn is_local(&self, address: IpAddr) -> bool {
+        self.local.contains(&address)
+    }
+
+    /// The router's own Ethernet addresses.
+    pub(super) fn own_macs(&self) -> BTreeSet<Mac> {
+        self.tables.links.values().filter_map(|link| link.mac).collect()
+    }
+
+    /// Whose packets those from `address` are.
+    pub(super) fn locate(&self, address: IpAddr, inventory: &Inventory) -> Option<Located> {
+        if let Some(mac) = inventory.mac_of(address) {
+            return Some(Located { mac, behind: false });
+        }
+        let (_, gateway, link) = self.inner.iter().find(|(net, ..)| net.contains(&address))?;
+        Some(Located { mac: inventory.mac_on(*gateway, *link)?, behind: true })
+    }
+
+    /// The links by these names.
+    pub(super) fn links_named<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = u32> + 'a {
+        self.tables.links.values().filter(|link| names.contains(&link.name)).map(|link| link.index)
+    }
+
+    /// The links that lead out of the home.
+    pub(super) fn outward_links(&self) -> impl Iterator<Item = u32> {
+        self.outward.iter().copied()
+    }
+
+    /// The addresses on a link.
+    pub(super) fn addresses_on(&self, link: u32) -> impl Iterator<Item = IpNet> {
+        self.tables.addresses.iter().filter(move |address| address.link == link).map(|address| address.net)
+    }
+
+    /// The networks on links that lead into the home, and those the router refuses to route out because it has been
+    /// given them to assign.
+    pub(super) fn inward_networks(&self) -> impl Iterator<Item = IpNet> {
+        let on_links = self.tables.addresses.iter().filter(|address| self.is_inward(address.link));
+        let refused = self.tables.routes.iter().filter(|route| {
+            route.kind == RouteKind::Refused
+                && route.destination.prefix_len() > 0
+                && !route.destination.addr().is_ipv4()
+        });
+        on_links.map(|address| address.net.trunc()).chain(refused.map(|route| route.destination))
+    }
+
+    /// The prefixes whose packets leave by a link, where the default route says so.
+    pub(super) fn routed_out_by(&self, link: u32) -> impl Iterator<Item = IpNet> {
+        let defaults = self.tables.routes.iter().filter(move |route| is_default(route) && route.link == Some(link));
+        defaults.filter_map(|route| route.from)
+    }
+
+    /// The routers of the default routes, main table first, lesser metrics first.
+    pub(super) fn default_routers(&self) -> Vec<IpAddr> {
+        let mut routes: Vec<&Route> = self.tables.routes.iter().filter(|route| is_default(route)).collect();
+        routes.sort_by_key(|route| (!route.main, route.metric));
+        let mut routers = Vec::new();
+        for gateway in routes.into_iter().filter_map(|route| route.gateway) {
+            if !routers.contains(&gateway) {
+                routers.push(gateway);
+            }
+        }
+        routers
+    }
+}
+
+fn is_default(route: &Route) -> bool {
+    route.destination.prefix_len() == 0 && route.kind == RouteKind::Unicast
+}

@@ -1,0 +1,96 @@
+//! How to look for what a request names with the least work for the kernel.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+
+use super::flow::{Detail, Tuple, has_ports};
+use crate::netlink::conntrack::{By, Family, Filter};
+use crate::scope::{PortRange, Scope};
+
+/// Most entries looked up one by one; beyond that a list is cheaper.
+const MOST_LOOKUPS: usize = 64;
+/// Widest range of ports looked up port by port.
+const WIDEST: u16 = 16;
+
+/// The tuples of all entries the request can mean, where it names few enough. The kernel finds an entry by either
+/// direction, so one tuple serves flows opened from inside and from outside alike.
+pub(super) fn lookups(scope: &Scope) -> Option<Vec<Tuple>> {
+    let sources = hosts(&scope.source_prefixes)?;
+    let targets = hosts(&scope.target_prefixes)?;
+    let (from, to) = (ports(&scope.source_ports)?, ports(&scope.target_ports)?);
+    let protocols = &scope.target_protocols;
+    if protocols.is_empty() || !protocols.iter().all(|protocol| has_ports(*protocol)) {
+        return None;
+    }
+    let count = [sources.len(), targets.len(), protocols.len(), from.len(), to.len()];
+    if count.iter().fold(2_usize, |all, some| all.saturating_mul(*some)) > MOST_LOOKUPS {
+        return None;
+    }
+    let mut tuples = Vec::new();
+    for (source, target) in pairs(&sources, &targets).filter(|(source, target)| source.is_ipv4() == target.is_ipv4()) {
+        for (protocol, (from, to)) in pairs(protocols, &pairs(&from, &to).collect::<Vec<_>>()) {
+            // Behind NAT only the answers bear what the provider sees; a device's own address only its own packets.
+            let ports = |source, destination| Detail::Ports { source, destination };
+            tuples.push(Tuple { source: target, destination: source, protocol, detail: ports(to, from) });
+            tuples.push(Tuple { source, destination: target, protocol, detail: ports(from, to) });
+        }
+    }
+    Some(tuples)
+}
+
+fn pairs<A: Copy, B: Copy>(some: &[A], others: &[B]) -> impl Iterator<Item = (A, B)> {
+    some.iter().flat_map(move |one| others.iter().map(move |other| (*one, *other)))
+}
+
+/// The lists that together hold every entry the request can mean, with what the kernel can leave out left out. Source
+/// ports are not asked for: a flow with another port is still worth showing.
+pub(super) fn filters(scope: &Scope, is_local: impl Fn(IpAddr) -> bool) -> Vec<Filter> {
+    let protocol = match scope.target_protocols.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    };
+    let mut filters = Vec::new();
+    for (family, wide) in [(Family::V4, 32), (Family::V6, 128)] {
+        let of_family = |prefix: &&IpNet| prefix.max_prefix_len() == wide;
+        let sources: Vec<&IpNet> = scope.source_prefixes.iter().filter(of_family).collect();
+        let targets: Vec<&IpNet> = scope.target_prefixes.iter().filter(of_family).collect();
+        if sources.is_empty() || targets.is_empty() {
+            continue;
+        }
+        let all = Filter { protocol, ..Filter::all(family) };
+        let (source, target) = (only_host(&sources), only_host(&targets));
+        match source {
+            Some(wan) if is_local(wan.into()) => {
+                // Flows opened from inside bear it as where answers go, those from outside as where they went.
+                let towards = Filter { source: target, destination: source, ..all };
+                filters.extend([Filter { by: By::Reply, ..towards }, Filter { by: By::Original, ..towards }]);
+            }
+            Some(_) => {
+                filters.extend([By::Original, By::Reply].map(|by| Filter { by, source, ..all }));
+            }
+            None => filters.push(all),
+        }
+    }
+    filters
+}
+
+fn only_host(prefixes: &[&IpNet]) -> Option<Ipv4Addr> {
+    match prefixes {
+        [IpNet::V4(net)] if net.prefix_len() == 32 => Some(net.addr()),
+        _ => None,
+    }
+}
+
+fn hosts(prefixes: &[IpNet]) -> Option<Vec<IpAddr>> {
+    let host = |net: &IpNet| (net.prefix_len() == net.max_prefix_len()).then(|| net.addr());
+    prefixes.iter().map(host).collect()
+}
+
+fn ports(ranges: &[PortRange]) -> Option<Vec<u16>> {
+    let wide = |range: &PortRange| range.upper() - range.lower() >= WIDEST;
+    if ranges.is_empty() || ranges.len() > usize::from(WIDEST) || ranges.iter().any(wide) {
+        return None;
+    }
+    Some(ranges.iter().flat_map(|range| range.lower()..=range.upper()).collect())
+}

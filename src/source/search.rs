@@ -1,0 +1,309 @@
+//! The search for whom one request speaks of, from its first look to the end of its lifetime.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::attribution::{View, views};
+use super::candidates::{Candidates, Sighting, owner};
+use super::device::{Confidence, Suspect};
+use super::ended::Ended;
+use super::flow::{Flow, Tuple};
+use super::inventory::Inventory;
+use super::network::{Located, Network};
+use super::plan;
+use crate::netlink::conntrack::Filter;
+use crate::scope::Scope;
+use crate::time::Now;
+
+/// When flows found are looked at again, counted from when they were found: first to see whether they send at all, then
+/// for their rate.
+const READINGS: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(6),
+    Duration::from_secs(10),
+];
+/// Most flows looked at again at a time.
+const MOST_READINGS: usize = 64;
+/// The pause after the first look that found nobody sure; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Reports that follow each other are this far apart.
+const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
+
+/// What a search wants from conntrack next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wants {
+    /// Single entries.
+    Lookups(Vec<Tuple>),
+    /// Lists.
+    Lists(Vec<Filter>),
+    /// Nothing for now.
+    Nothing,
+}
+
+/// What is known of the home.
+#[derive(Clone, Copy)]
+pub(super) struct Home<'a> {
+    pub(super) network: &'a Network,
+    pub(super) inventory: &'a Inventory,
+}
+
+/// One search.
+#[derive(Debug)]
+pub(super) struct Search {
+    scope: Scope,
+    candidates: Candidates,
+    wants: Wants,
+    /// Looks completed without anybody sure.
+    vain: u32,
+    /// Whether the last look has seen everything.
+    complete: bool,
+    failed: bool,
+    next_look: Option<Instant>,
+    /// When the flows to be read again were found, and how often that has been done since.
+    found: Option<(Instant, usize)>,
+    /// What was said last, and when.
+    said: Option<(Vec<Suspect>, Instant)>,
+    /// When to say what may be new.
+    news: Option<Instant>,
+}
+
+impl Search {
+    /// A search that wants to look at once.
+    pub(super) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            candidates: Candidates::default(),
+            wants: Wants::Nothing,
+            vain: 0,
+            complete: false,
+            failed: false,
+            next_look: None,
+            found: None,
+            said: None,
+            news: None,
+        }
+    }
+
+    /// What is searched for.
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Begins again: looks at once, and says what it finds even if that has been said.
+    pub(super) fn again(&mut self, now: Now) {
+        (self.vain, self.said, self.next_look) = (0, None, Some(now.instant));
+    }
+
+    /// Begins a look.
+    pub(super) fn look(&mut self, ended: impl Iterator<Item = Ended>, home: Home<'_>, now: Now) {
+        self.candidates.begin();
+        (self.next_look, self.failed) = (None, false);
+        for ended in ended {
+            self.remember(&ended, now);
+        }
+        self.wants = plan::lookups(&self.scope).map_or_else(|| self.lists(home), Wants::Lookups);
+        self.next_list(home, now);
+    }
+
+    fn lists(&self, home: Home<'_>) -> Wants {
+        Wants::Lists(plan::filters(&self.scope, |address| home.network.is_local(address)))
+    }
+
+    /// Entries to be looked up now.
+    pub(super) fn lookups(&self) -> Option<&[Tuple]> {
+        match &self.wants {
+            Wants::Lookups(tuples) => Some(tuples.as_slice()),
+            _ => None,
+        }
+    }
+
+    /// The next list to be had.
+    pub(super) fn list(&self) -> Option<&Filter> {
+        match &self.wants {
+            Wants::Lists(filters) => filters.first(),
+            _ => None,
+        }
+    }
+
+    /// All entries looked up have been seen.
+    pub(super) fn looked_up(&mut self, home: Home<'_>, now: Now) {
+        if self.lookups().is_none() {
+            return;
+        }
+        if self.candidates.any_full() {
+            self.end_look(home, now);
+        } else {
+            self.wants = self.lists(home);
+            self.next_list(home, now);
+        }
+    }
+
+    /// A list has been seen: this one, or of its whole family.
+    pub(super) fn listed(&mut self, filter: &Filter, home: Home<'_>, now: Now) {
+        if let Wants::Lists(filters) = &mut self.wants {
+            let whole = *filter == Filter::all(filter.family);
+            filters.retain(|wanted| wanted != filter && !(whole && wanted.family == filter.family));
+            self.next_list(home, now);
+        }
+    }
+
+    fn next_list(&mut self, home: Home<'_>, now: Now) {
+        if matches!(&self.wants, Wants::Lists(filters) if filters.is_empty()) {
+            self.end_look(home, now);
+        }
+    }
+
+    /// Something the look wanted to see could not be had.
+    pub(super) fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    fn end_look(&mut self, home: Home<'_>, now: Now) {
+        (self.wants, self.complete) = (Wants::Nothing, !self.failed);
+        self.found = self.candidates.living().next().map(|_| (now.instant, 0));
+        self.pause(home, now);
+        self.tell(now);
+    }
+
+    /// There may be something new to say; the first word waits for the first look to be complete.
+    fn tell(&mut self, now: Now) {
+        let due = match &self.said {
+            Some((_, at)) => now.instant.max(*at + BETWEEN_REPORTS),
+            None if self.wants == Wants::Nothing => now.instant,
+            None => return,
+        };
+        self.news = Some(self.news.map_or(due, |news| news.min(due)));
+    }
+
+    /// Decides when to look next.
+    fn pause(&mut self, home: Home<'_>, now: Now) {
+        if self.settled(home) {
+            self.next_look = None;
+        } else if self.next_look.is_none() {
+            let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.vain).unwrap_or(u32::MAX));
+            self.next_look = Some(now.instant + pause.min(LONGEST_PAUSE));
+            self.vain = self.vain.saturating_add(1).min(16);
+        }
+    }
+
+    fn settled(&self, home: Home<'_>) -> bool {
+        self.suspects(home).first().is_some_and(|suspect| suspect.confidence >= Confidence::Likely)
+    }
+
+    /// Something has been missed, or somebody unknown may be known now: looks again before long.
+    pub(super) fn hurry(&mut self, missed: bool, now: Now) {
+        let nobody = self.said.as_ref().is_some_and(|(said, _)| said.is_empty());
+        if missed || nobody || self.candidates.has_strangers() {
+            self.complete &= !missed;
+            let soon = now.instant + FIRST_PAUSE.saturating_mul(1 << self.vain.min(3));
+            if self.wants == Wants::Nothing {
+                self.next_look = Some(self.next_look.map_or(soon, |next| next.min(soon)));
+            }
+        }
+    }
+
+    /// Takes in a flow that exists.
+    pub(super) fn consider(&mut self, flow: &Flow, home: Home<'_>, now: Now) {
+        for view in views(flow) {
+            // Whoever has sent nothing is not the one.
+            if view.sent.is_none_or(|sent| sent.packets > 0) {
+                self.consider_view(flow, &view, home, now);
+            }
+        }
+    }
+
+    /// Takes in a flow that has just been opened.
+    pub(super) fn opened(&mut self, flow: &Flow, home: Home<'_>, now: Now) {
+        let [opener, _] = views(flow);
+        self.consider_view(flow, &opener, home, now);
+    }
+
+    fn consider_view(&mut self, flow: &Flow, view: &View, home: Home<'_>, now: Now) {
+        let Some(fit) = view.fit(&self.scope) else { return };
+        let located = home.network.locate(view.device, home.inventory);
+        match located.filter(|_| !home.network.is_local(view.device)) {
+            Some(Located { mac, behind }) => {
+                let contested = home.inventory.contested(view.device, now.instant);
+                let sighting = Sighting::now(*flow, view.sent, view.device, fit, now);
+                if self.candidates.see(mac, Sighting { behind, contested, ..sighting }, now.instant) {
+                    self.found = Some((now.instant, 0));
+                }
+                self.tell(now);
+            }
+            None => self.candidates.strange(fit),
+        }
+    }
+
+    /// Takes in a flow that has ended.
+    pub(super) fn remember(&mut self, ended: &Ended, now: Now) {
+        self.candidates.end(&ended.flow.original);
+        for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
+            let Some(fit) = view.fit(&self.scope) else { continue };
+            let Ended { flow, located, contested, at } = *ended;
+            let sighting = Sighting::now(flow, view.sent, view.device, fit, now);
+            let sighting = Sighting { behind: located.behind, contested, ended: true, seen: at, ..sighting };
+            self.candidates.see(located.mac, sighting, now.instant);
+            self.tell(now);
+        }
+    }
+
+    /// The flows to be read again, if it is time.
+    pub(super) fn readings(&mut self, now: Now) -> Option<Vec<Tuple>> {
+        self.next_reading().filter(|due| *due <= now.instant)?;
+        let (at, count) = self.found?;
+        self.found = Some((at, count + 1));
+        let tuples: Vec<Tuple> = self.candidates.living().take(MOST_READINGS).collect();
+        (!tuples.is_empty()).then_some(tuples)
+    }
+
+    /// A flow to be read again is gone.
+    pub(super) fn gone(&mut self, original: &Tuple) {
+        self.candidates.end(original);
+    }
+
+    /// All flows have been read again.
+    pub(super) fn read(&mut self, home: Home<'_>, now: Now) {
+        self.pause(home, now);
+        self.tell(now);
+    }
+
+    /// What there is to say now, if anything.
+    pub(super) fn report(&mut self, home: Home<'_>, now: Now) -> Option<Vec<Suspect>> {
+        self.news.take_if(|due| *due <= now.instant)?;
+        let suspects = self.suspects(home);
+        if self.said.as_ref().is_some_and(|(said, _)| *said == suspects) {
+            return None;
+        }
+        self.said = Some((suspects.clone(), now.instant));
+        Some(suspects)
+    }
+
+    fn suspects(&self, home: Home<'_>) -> Vec<Suspect> {
+        let suspects = self.candidates.suspects(home.inventory, self.complete);
+        if !suspects.is_empty() {
+            return suspects;
+        }
+        let hosts = self.scope.source_prefixes.iter().filter(|net| net.prefix_len() == net.max_prefix_len());
+        let owned = |address: IpAddr| owner(address, home.inventory).filter(|_| !home.network.is_local(address));
+        hosts.filter_map(|net| owned(net.addr())).collect()
+    }
+
+    fn next_reading(&self) -> Option<Instant> {
+        let (at, count) = self.found?;
+        Some(at + *READINGS.get(count)?)
+    }
+
+    /// Whether it is time to look again.
+    pub(super) fn look_due(&self, now: Now) -> bool {
+        self.next_look.is_some_and(|due| due <= now.instant)
+    }
+
+    /// When something is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.next_look, self.next_reading(), self.news].into_iter().flatten().min()
+    }
+}
