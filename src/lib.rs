@@ -11,4 +11,5 @@ pub mod source;
 pub mod store;
 pub mod time;
 pub mod transport;
+pub mod ubus;
 pub mod uci;

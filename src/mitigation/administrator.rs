@@ -120,6 +120,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// All devices under the administrator's own quarantine.
+    pub fn standings(&self) -> impl Iterator<Item = (Mac, &Standing)> {
+        self.standing.iter().map(|(mac, standing)| (*mac, standing))
+    }
+
     /// The administrator's own quarantine of the device, if there is one.
     pub fn standing(&self, mac: Mac) -> Option<&Standing> {
         self.standing.get(&mac)

@@ -19,6 +19,17 @@ pub enum Consent {
     Observe,
 }
 
+impl Consent {
+    /// The contract's word: `ask`, `auto` or `observe`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Auto => "auto",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 /// What is done to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
@@ -38,6 +49,11 @@ impl Action {
             Self::Block => "block",
             Self::Quarantine => "quarantine",
         }
+    }
+
+    /// The action of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Block, Self::Quarantine].into_iter().find(|action| action.as_str() == word)
     }
 }
 

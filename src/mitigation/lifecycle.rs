@@ -88,6 +88,14 @@ impl State {
         matches!(self, Self::Pending | Self::Searching | Self::Active | Self::Stopped)
     }
 
+    /// The state of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        use State::{Active, Expired, Pending, Rejected, Searching, Stopped, Terminating, Withdrawn};
+        [Pending, Searching, Active, Stopped, Terminating, Rejected, Withdrawn, Expired]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
+
     /// Whether rules must stand for a mitigation in this state.
     pub fn in_force(self) -> bool {
         matches!(self, Self::Active | Self::Stopped | Self::Terminating)

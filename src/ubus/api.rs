@@ -1,0 +1,91 @@
+//! What our object does: each request carried out on the house.
+
+use std::fmt;
+
+use ubus::BlobMsgTable;
+
+use super::device;
+use super::house::House;
+use super::object::Status;
+use super::reply;
+use super::request::Request;
+use crate::mitigation::{Denied, Id, State};
+use crate::source::device::Mac;
+use crate::time::Now;
+
+/// Carries out a request on behalf of `by`, and replies.
+///
+/// # Errors
+/// The status that tells why not; nothing has changed then.
+pub(super) fn perform(
+    request: &Request,
+    by: &str,
+    version: &str,
+    house: &mut House<'_>,
+    now: Now,
+) -> Result<BlobMsgTable, Status> {
+    match request {
+        Request::Status => Ok(reply::status(version, house, now)),
+        Request::List { state } => Ok(reply::list(*state, house, now)),
+        Request::Get { id } => mitigation(house, *id, now),
+        Request::Approve { id, action, devices, lifetime } => {
+            house.ledger.approve(*id, *action, devices, *lifetime, by, now)?;
+            mitigation(house, *id, now)
+        }
+        Request::Reject { id, comment } => {
+            house.ledger.reject(*id, comment.as_deref(), by, now)?;
+            mitigation(house, *id, now)
+        }
+        Request::Withdraw { id, comment } => {
+            let before = house.ledger.get(*id).cloned().ok_or(Status::NotFound)?;
+            house.ledger.withdraw(*id, comment.as_deref(), by, now)?;
+            // One that the provider had withdrawn itself is gone now.
+            let gone = |_| reply::last_state(&before, State::Expired, house.inventory, now);
+            Ok(mitigation(house, *id, now).unwrap_or_else(gone))
+        }
+        Request::Devices => Ok(reply::devices(&device::all(house))),
+        Request::Quarantine { mac, lifetime, comment } => {
+            device::find(house, *mac).ok_or(Status::NotFound)?;
+            house.ledger.quarantine(*mac, *lifetime, comment.as_deref(), by, now)?;
+            one_device(house, *mac)
+        }
+        Request::Release { mac } => {
+            device::find(house, *mac).ok_or(Status::NotFound)?;
+            house.ledger.release(*mac, by, now)?;
+            one_device(house, *mac)
+        }
+        Request::History { limit } => Ok(reply::history(house.ledger, *limit)),
+    }
+}
+
+fn mitigation(house: &House<'_>, id: Id, now: Now) -> Result<BlobMsgTable, Status> {
+    house.ledger.get(id).map(|m| reply::whole_mitigation(m, house.inventory, now)).ok_or(Status::NotFound)
+}
+
+fn one_device(house: &House<'_>, mac: Mac) -> Result<BlobMsgTable, Status> {
+    device::find(house, mac).map(|found| reply::device(&found)).ok_or(Status::NotFound)
+}
+
+impl From<Denied> for Status {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::NoSuchMitigation | Denied::NoSuchDevice => Self::NotFound,
+            Denied::Ambiguous => Self::InvalidArgument,
+            Denied::Exempt | Denied::NotInThisState => Self::NotSupported,
+        }
+    }
+}
+
+/// The line of the log about a decision; nothing for requests that decide nothing.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approve { id, .. } => write!(f, "mitigation {} approved", id.0),
+            Self::Reject { id, .. } => write!(f, "mitigation {} rejected", id.0),
+            Self::Withdraw { id, .. } => write!(f, "mitigation {} withdrawn", id.0),
+            Self::Quarantine { mac, .. } => write!(f, "{mac} quarantined"),
+            Self::Release { mac } => write!(f, "{mac} released"),
+            Self::Status | Self::List { .. } | Self::Get { .. } | Self::Devices | Self::History { .. } => Ok(()),
+        }
+    }
+}

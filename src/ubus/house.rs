@@ -1,0 +1,66 @@
+//! What our object shows and changes, lent for the time of one call.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::mitigation::Ledger;
+use crate::source::inventory::Inventory;
+
+/// The house as the daemon knows it.
+#[derive(Debug)]
+pub struct House<'a> {
+    /// What is asked, decided and in force.
+    pub ledger: &'a mut Ledger,
+    /// The providers, in the order of the configuration.
+    pub peers: &'a [PeerStatus],
+    /// The devices.
+    pub inventory: &'a Inventory,
+    /// Since when the daemon runs.
+    pub started: Instant,
+}
+
+/// How it stands with one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The name of its configuration section.
+    pub name: String,
+    /// Whether there is a session.
+    pub state: PeerState,
+    /// `tls` or `dtls`, once known.
+    pub transport: Option<&'static str>,
+    /// Its address, once known.
+    pub address: Option<SocketAddr>,
+    /// Since when it is in this state, seconds since 1970.
+    pub since: Option<u64>,
+    /// When the next attempt is made.
+    pub retry_in: Option<Duration>,
+    /// Why the last attempt or session ended, or why the peer is disabled.
+    pub last_error: Option<String>,
+    /// The round trip last measured.
+    pub rtt: Option<Duration>,
+}
+
+/// Whether there is a session with a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// There is.
+    Connected,
+    /// It is being set up.
+    Connecting,
+    /// The next attempt is due later.
+    Waiting,
+    /// By configuration, or because the configuration can't work.
+    Disabled,
+}
+
+impl PeerState {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Connecting => "connecting",
+            Self::Waiting => "waiting",
+            Self::Disabled => "disabled",
+        }
+    }
+}

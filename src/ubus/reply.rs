@@ -1,0 +1,244 @@
+//! What our object replies, in blobmsg.
+//!
+//! Times are seconds since 1970, spans are seconds, `pps` and `bps` are packets and bytes per second (bytes, as RFC 9132
+//! section 4.4.2 has it). Ranges of ports and ICMP types are strings: `53`, `9000-9999`. What is not known is left out.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ubus::BlobMsgTable;
+
+use super::blob::Writer;
+use super::house::{House, PeerStatus};
+use crate::mitigation::{Entry, Ledger, Mitigation, State};
+use crate::scope::Scope;
+use crate::source::device::{Mac, Suspect};
+use crate::source::flow::Traffic;
+use crate::source::inventory::Inventory;
+use crate::time::Now;
+
+/// A reply grows no larger: the bus takes 1 MiB, and silently drops what a slow reader lets pile up beyond that.
+const LARGEST: usize = 256 * 1024;
+
+/// How much is told of a mitigation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    Full,
+    /// Without evidence, and only the first of what a request names.
+    Brief,
+}
+
+impl Detail {
+    /// Items of one list.
+    fn most(self) -> usize {
+        match self {
+            Self::Full => usize::MAX,
+            Self::Brief => 8,
+        }
+    }
+}
+
+/// The reply to `status`.
+pub(super) fn status(version: &str, house: &House<'_>, now: Now) -> BlobMsgTable {
+    let count = |wanted: fn(State) -> bool| house.ledger.all().filter(|m| wanted(m.state())).count() as u64;
+    Writer::table_of(|w| {
+        w.text("version", version);
+        w.number("uptime", now.instant.saturating_duration_since(house.started).as_secs());
+        w.text("consent", house.ledger.policy().consent.as_str());
+        w.list("peers", house.peers, |w, peer| w.table(None, |w| write_peer(w, peer)));
+        w.number("pending", count(|state| state == State::Pending));
+        w.number("active", count(State::in_force));
+        w.number("devices", house.inventory.devices().count() as u64);
+    })
+}
+
+/// One provider, as in `status` and in its events.
+pub(super) fn peer(peer: &PeerStatus) -> BlobMsgTable {
+    Writer::table_of(|w| write_peer(w, peer))
+}
+
+fn write_peer(w: &mut Writer, peer: &PeerStatus) {
+    w.text("name", &peer.name);
+    w.text("state", peer.state.as_str());
+    w.optional("transport", peer.transport);
+    w.optional("address", peer.address.map(|address| address.to_string()).as_deref());
+    if let Some(since) = peer.since {
+        w.number("since", since);
+    }
+    if let Some(retry_in) = peer.retry_in {
+        w.number("retry_in", whole_seconds(retry_in));
+    }
+    w.optional("last_error", peer.last_error.as_deref());
+    if let Some(rtt) = peer.rtt {
+        w.number("rtt_ms", u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX));
+    }
+}
+
+/// The reply to `list`: in full if that is not too large, else briefly; what still does not fit is counted in `omitted`.
+pub(super) fn list(state: Option<State>, house: &House<'_>, now: Now) -> BlobMsgTable {
+    let wanted = || house.ledger.all().filter(|m| state.is_none_or(|state| m.state() == state));
+    let tables = fitting(wanted().map(|m| mitigation(m, m.state(), house.inventory, Detail::Full, now)));
+    let total = wanted().count();
+    let tables = match tables.len() {
+        all if all == total => tables,
+        _ => fitting(wanted().map(|m| mitigation(m, m.state(), house.inventory, Detail::Brief, now))),
+    };
+    Writer::table_of(|w| {
+        w.list("mitigations", &tables, |w, table| w.put(None, table));
+        if tables.len() < total {
+            w.number("omitted", (total - tables.len()) as u64);
+        }
+    })
+}
+
+/// As many of the tables as a reply holds.
+fn fitting(tables: impl Iterator<Item = BlobMsgTable>) -> Vec<BlobMsgTable> {
+    let mut size = 0_usize;
+    let within = |table: &BlobMsgTable| {
+        size = size.saturating_add(table.as_slice().len());
+        size <= LARGEST
+    };
+    tables.take_while(within).collect()
+}
+
+/// One mitigation, in full if that is not too large.
+pub(super) fn whole_mitigation(m: &Mitigation, inventory: &Inventory, now: Now) -> BlobMsgTable {
+    last_state(m, m.state(), inventory, now)
+}
+
+/// The same, in a state it has come to since.
+pub(super) fn last_state(m: &Mitigation, state: State, inventory: &Inventory, now: Now) -> BlobMsgTable {
+    let full = mitigation(m, state, inventory, Detail::Full, now);
+    if full.as_slice().len() <= LARGEST { full } else { mitigation(m, state, inventory, Detail::Brief, now) }
+}
+
+fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Detail, now: Now) -> BlobMsgTable {
+    Writer::table_of(|w| {
+        w.number("id", m.id().0);
+        w.text("peer", &m.client().peer);
+        w.text("cuid", &m.client().cuid);
+        w.number("mid", m.mid());
+        w.text("state", state.as_str());
+        w.number("requested", m.requested());
+        w.number("lifetime", m.granted().as_secs());
+        w.number("remaining", whole_seconds(m.remaining(now)));
+        w.text("action", m.action().as_str());
+        w.table(Some("target"), |w| write_target(w, m.scope(), detail));
+        w.table(Some("source"), |w| write_source(w, m.scope(), detail));
+        w.list("devices", m.suspects(), |w, suspect| w.table(None, |w| write_suspect(w, suspect, inventory, detail)));
+        if let Some(decision) = m.decision() {
+            w.table(Some("decision"), |w| {
+                w.text("by", &decision.by);
+                w.number("at", decision.at);
+                w.optional("comment", decision.comment.as_deref());
+            });
+        }
+        w.table(Some("dropped"), |w| {
+            write_traffic(w, m.dropped());
+            write_rate(w, m.rate());
+        });
+        w.boolean("verified", m.verified() && state == m.state());
+        w.optional("detail", m.detail());
+    })
+}
+
+fn write_target(w: &mut Writer, scope: &Scope, detail: Detail) {
+    w.texts("prefixes", scope.target_prefixes.iter().take(detail.most()));
+    w.texts("ports", scope.target_ports.iter().take(detail.most()));
+    w.list("protocols", &scope.target_protocols, |w, protocol| w.number_element(*protocol));
+    w.texts("fqdns", scope.target_fqdns.iter().take(detail.most()));
+    w.texts("uris", scope.target_uris.iter().take(detail.most()));
+}
+
+fn write_source(w: &mut Writer, scope: &Scope, detail: Detail) {
+    w.texts("prefixes", scope.source_prefixes.iter().take(detail.most()));
+    w.texts("ports", scope.source_ports.iter().take(detail.most()));
+    w.texts("icmp_types", scope.source_icmp_types.iter().take(detail.most()));
+}
+
+/// A suspect under the name and addresses known now, or else at the time of the search.
+fn write_suspect(w: &mut Writer, suspect: &Suspect, inventory: &Inventory, detail: Detail) {
+    let known = inventory.devices().find(|device| device.mac == suspect.mac);
+    let name = known.and_then(|device| device.name.as_deref()).or(suspect.name.as_deref());
+    let addresses = known.map(|device| &device.addresses).filter(|addresses| !addresses.is_empty());
+    let interface = known.and_then(|device| device.interface.as_deref()).or(suspect.interface.as_deref());
+    write_identity(w, suspect.mac, name, addresses.unwrap_or(&suspect.addresses), interface);
+    w.text("confidence", suspect.confidence.as_str());
+    let shown = if detail == Detail::Full { suspect.evidence.as_slice() } else { &[] };
+    w.list("evidence", shown, |w, evidence| {
+        w.table(None, |w| {
+            w.text("flow", &evidence.flow.to_string());
+            if let Some(sent) = evidence.flow.sent {
+                write_traffic(w, sent);
+            }
+            write_rate(w, evidence.rate);
+            w.number("seen", evidence.seen);
+        });
+    });
+}
+
+fn write_identity(w: &mut Writer, mac: Mac, name: Option<&str>, addresses: &[IpAddr], interface: Option<&str>) {
+    w.text("mac", &mac.to_string());
+    w.optional("name", name);
+    w.texts("addresses", addresses);
+    w.optional("interface", interface);
+}
+
+fn write_traffic(w: &mut Writer, traffic: Traffic) {
+    w.number("packets", traffic.packets);
+    w.number("bytes", traffic.bytes);
+}
+
+fn write_rate(w: &mut Writer, rate: Traffic) {
+    w.number("pps", rate.packets);
+    w.number("bps", rate.bytes);
+}
+
+/// The reply to `history`.
+pub(super) fn history(ledger: &Ledger, limit: Option<usize>) -> BlobMsgTable {
+    Writer::table_of(|w| {
+        let entries = ledger.history().take(limit.unwrap_or(usize::MAX));
+        w.list("events", entries, |w, entry| w.table(None, |w| write_entry(w, entry)));
+    })
+}
+
+fn write_entry(w: &mut Writer, entry: &Entry) {
+    w.number("time", entry.time);
+    w.text("event", entry.event.as_str());
+    if let Some(id) = entry.id {
+        w.number("id", id.0);
+    }
+    w.optional("peer", entry.peer.as_deref());
+    w.optional("mac", entry.mac.map(|mac| mac.to_string()).as_deref());
+    w.optional("by", entry.by.as_deref());
+    w.optional("comment", entry.comment.as_deref());
+}
+
+/// One line of `devices`.
+pub(super) fn device(device: &super::device::Device<'_>) -> BlobMsgTable {
+    Writer::table_of(|w| {
+        write_identity(w, device.mac, device.name, device.addresses, device.interface);
+        w.text("state", device.state.as_str());
+        w.list("mitigations", &device.mitigations, |w, id| w.number_element(id.0));
+        w.table(Some("dropped"), |w| {
+            write_traffic(w, device.dropped);
+            write_rate(w, device.rate);
+        });
+    })
+}
+
+/// The reply to `devices`.
+pub(super) fn devices(all: &[super::device::Device<'_>]) -> BlobMsgTable {
+    let tables = fitting(all.iter().map(device));
+    Writer::table_of(|w| {
+        w.list("devices", &tables, |w, table| w.put(None, table));
+        if tables.len() < all.len() {
+            w.number("omitted", (all.len() - tables.len()) as u64);
+        }
+    })
+}
+
+/// A span that has not ended yet is never shown as zero.
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0))
+}
