@@ -53,7 +53,7 @@ impl Counters {
             }
         }
         self.past.retain(|id, _| ruleset.measure(Some(*id)).is_some());
-        self.past_of.retain(|mac, _| ruleset.holds(Set::Devices, *mac));
+        self.past_of.retain(|mac, _| ruleset.holds(Set::Accused, *mac));
     }
 
     fn keep(&mut self, set: Set, mac: Mac, reading: Traffic) {

@@ -11,9 +11,9 @@ use super::ruleset::{Desired, Measure, Ruleset};
 use super::verify::{Addresses, Sweep};
 use super::watch::{Pause, Stage, Watched, told};
 use crate::netlink::nftables::{self, Family};
+use crate::source::Inventory;
 use crate::source::device::Mac;
 use crate::source::flow::{Traffic, Tuple};
-use crate::source::Inventory;
 use crate::time::Now;
 
 mod look;

@@ -50,7 +50,7 @@ pub struct Quarantined {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Set {
     /// Everyone anything is in force against: all others are past our rules after one look.
-    Devices,
+    Accused,
     /// Everyone quarantined, for whatever reason.
     Quarantine,
     /// Those a mitigation quarantines.
@@ -64,13 +64,13 @@ impl Set {
     pub(super) fn id(self) -> Option<u32> {
         match self {
             Self::QuarantineBy(id) | Self::BlockBy(id) => Some(id),
-            Self::Devices | Self::Quarantine => None,
+            Self::Accused | Self::Quarantine => None,
         }
     }
 
     /// Whether its elements count. Frames between devices at home are no part of what the provider sees.
     pub(super) fn counts(self, family: Family) -> bool {
-        self != Self::Devices && family == Family::Inet
+        self != Self::Accused && family == Family::Inet
     }
 
     /// Whether what is found in it is dropped, rather than only counted.
@@ -83,7 +83,7 @@ impl fmt::Display for Set {
     /// The name in the kernel.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Devices => f.write_str("devices"),
+            Self::Accused => f.write_str("accused"),
             Self::Quarantine => f.write_str("quarantine"),
             Self::QuarantineBy(id) => write!(f, "q{id}"),
             Self::BlockBy(id) => write!(f, "m{id}"),
@@ -126,7 +126,7 @@ impl Ruleset {
             let ends = now.checked_add(block.remaining);
             for mac in &block.devices {
                 ruleset.add(Set::BlockBy(block.id), *mac, ends);
-                ruleset.add(Set::Devices, *mac, ends);
+                ruleset.add(Set::Accused, *mac, ends);
             }
             ruleset.targets.insert(block.id, Rc::new(Target::new(&block.scope)));
         }
@@ -137,7 +137,7 @@ impl Ruleset {
                 None => drop(ruleset.standing.insert(quarantined.mac)),
             }
             ruleset.add(Set::Quarantine, quarantined.mac, ends);
-            ruleset.add(Set::Devices, quarantined.mac, ends);
+            ruleset.add(Set::Accused, quarantined.mac, ends);
         }
         ruleset
     }
@@ -156,7 +156,7 @@ impl Ruleset {
 
     /// All devices anything is in force against.
     pub(super) fn devices(&self) -> impl Iterator<Item = Mac> {
-        self.sets.get(&Set::Devices).into_iter().flat_map(BTreeMap::keys).copied()
+        self.sets.get(&Set::Accused).into_iter().flat_map(BTreeMap::keys).copied()
     }
 
     /// Whether the device is in the set.
@@ -231,7 +231,7 @@ impl Ruleset {
         }
         forwarded.extend(quarantined_by.iter().chain(&drop).cloned());
         chains.push(Chain { name: "forwarded".to_owned(), hook: None, rules: forwarded });
-        let jump = |to: &str| vec![format!("ether saddr @devices jump {to}")];
+        let jump = |to: &str| vec![format!("ether saddr @accused jump {to}")];
         chains.push(Chain { name: "forward".to_owned(), hook: Some("forward"), rules: jump("forwarded") });
         if quarantine {
             let rules = LEFT_OPEN.iter().map(|rule| (*rule).to_owned()).chain(quarantined_by).chain(drop).collect();

@@ -1,0 +1,154 @@
+//! The enforcer at work on a router of the lab: real netlink sockets, the real `nft`.
+#![allow(dead_code)]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dots_callhome::enforce::ruleset::Desired;
+use dots_callhome::enforce::{Enforcer, Event, Socket};
+use dots_callhome::source::Inventory;
+use dots_callhome::source::device::Mac;
+use dots_callhome::source::flow::Tuple;
+use dots_callhome::time::Now;
+use netlink_sys::{Socket as Netlink, SocketAddr};
+
+use crate::host::Host;
+
+/// NETLINK_NETFILTER and NFNLGRP_NFTABLES.
+const NETFILTER: isize = 12;
+const NFTABLES: u32 = 7;
+
+/// The enforcer and its kernel.
+pub struct Router<'a> {
+    host: &'a Host,
+    pub enforcer: Enforcer,
+    netfilter: Netlink,
+    events: Netlink,
+    /// Texts given to nft.
+    pub runs: Vec<String>,
+    /// What the enforcer has told.
+    pub told: Vec<Event>,
+    /// How long a turn of the loop took at most.
+    pub longest_turn: Duration,
+}
+
+pub fn now() -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    Now { instant: Instant::now(), unix }
+}
+
+impl<'a> Router<'a> {
+    pub fn new(host: &'a Host) -> Self {
+        let open = |groups: &[u32]| {
+            let groups = groups.to_vec();
+            host.enter(move || {
+                let mut socket = Netlink::new(NETFILTER).expect("netlink");
+                socket.bind_auto().expect("bind");
+                socket.connect(&SocketAddr::new(0, 0)).expect("connect");
+                socket.set_non_blocking(true).expect("non-blocking");
+                for group in groups {
+                    socket.add_membership(group).expect("group");
+                }
+                socket
+            })
+        };
+        let (netfilter, events) = (open(&[]), open(&[NFTABLES]));
+        let (runs, told) = (Vec::new(), Vec::new());
+        Self { host, enforcer: Enforcer::new(), netfilter, events, runs, told, longest_turn: Duration::ZERO }
+    }
+
+    pub fn desire(&mut self, desired: Desired, cut_first: Vec<Tuple>, inventory: &Inventory) {
+        self.enforcer.set_desired(desired, cut_first, inventory, now());
+        self.turn();
+    }
+
+    /// One turn of the loop; tells whether there was anything to do.
+    pub fn turn(&mut self) -> bool {
+        let start = Instant::now();
+        let mut busy = false;
+        while let Some((_, request)) = self.enforcer.poll_transmit() {
+            self.netfilter.send(&request, 0).expect("sent");
+            busy = true;
+        }
+        for (socket, kind) in [(&self.netfilter, Socket::Netfilter), (&self.events, Socket::Events)] {
+            let mut buffer = Vec::with_capacity(64 * 1024);
+            match socket.recv(&mut buffer, 0) {
+                Ok(_) => {
+                    self.enforcer.handle_datagram(kind, &buffer, now());
+                    busy = true;
+                }
+                Err(error) if error.raw_os_error() == Some(105) => self.enforcer.handle_overrun(kind, now()),
+                Err(_) => {}
+            }
+        }
+        if self.enforcer.poll_timeout().is_some_and(|at| at <= Instant::now()) {
+            self.enforcer.handle_timeout(now());
+            busy = true;
+        }
+        while let Some(event) = self.enforcer.poll_event() {
+            self.told.push(event);
+            busy = true;
+        }
+        self.longest_turn = self.longest_turn.max(start.elapsed());
+        if let Some(text) = self.enforcer.poll_ruleset() {
+            let outcome = self.nft(&text);
+            self.runs.push(text);
+            self.enforcer.handle_nft(outcome, now());
+            busy = true;
+        }
+        busy
+    }
+
+    /// Works until `done`, at most ten seconds, and tells how long it took.
+    pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Duration {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(start.elapsed() < Duration::from_secs(10), "never happened: {what}\n{:#?}", self.told);
+            if !self.turn() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        start.elapsed()
+    }
+
+    pub fn work(&mut self, time: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            if !self.turn() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Whether the mitigation has been told to be in force.
+    pub fn in_force(&self, id: u32) -> bool {
+        self.told.contains(&Event::Enforced { id, outcome: Ok(()) })
+    }
+
+    /// Packets counted for a mitigation as told last.
+    pub fn counted(&self, id: u32) -> u64 {
+        let last = self.told.iter().rev().find_map(|event| match event {
+            Event::Counted { id: of, total } if *of == id => Some(total.packets),
+            _ => None,
+        });
+        last.unwrap_or(0)
+    }
+
+    fn nft(&self, text: &str) -> Result<(), String> {
+        let mut child = self.host.enter(|| {
+            let mut nft = Command::new("nft");
+            nft.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nft starts")
+        });
+        child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("nft reads");
+        let output = child.wait_with_output().expect("nft ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or_default();
+        if output.status.success() { Ok(()) } else { Err(format!("nft: {said}")) }
+    }
+}
+
+/// The MAC of the lab's device of that number.
+pub fn mac(number: u8) -> Mac {
+    Mac([2, 0, 0, 0, 0, 10 + number])
+}
