@@ -1,19 +1,24 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test lint audit
+.PHONY: demo test lint audit bench
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
-	sh tests/tools.sh nft ip conntrack unshare
+	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
 	cargo build --features client
 	STAY=$(STAY) cargo test --quiet --features client --test demo
 
 test: lint
-	sh tests/tools.sh nft ip conntrack unshare openssl
+	sh tests/tools.sh nft ip conntrack unshare kill ss ping ubus-client aiocoap libcoap_peer
 	cargo test --all-features
 
 lint:
 	cargo fmt --all --check
 	cargo clippy --all-features --all-targets -- -D warnings
+
+# Figures beside their budgets, of the release build.
+bench:
+	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
+	cargo test --quiet --release --features client --test bench
 
 # Licences, bans and sources of all dependencies; advisories where their database can be reached.
 audit:

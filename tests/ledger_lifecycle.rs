@@ -422,3 +422,14 @@ fn events_do_not_pile_up() {
     assert_eq!(house.m(id).suspects().len(), 64);
     assert_eq!(house.m(id).suspects()[0].mac, CAMERA, "the most likely stay");
 }
+
+/// Every line of the history is told once, oldest first.
+#[test]
+fn news_are_the_history_in_order() {
+    let mut house = House::new(policy(Consent::Ask));
+    house.in_force(1, &attack(), CAMERA);
+    let mut told: Vec<_> = std::iter::from_fn(|| house.ledger.poll_news()).collect();
+    told.reverse();
+    assert!(told.len() >= 3 && house.ledger.history().eq(told.iter()));
+    assert_eq!(house.ledger.poll_news(), None);
+}

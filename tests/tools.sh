@@ -1,35 +1,70 @@
 #!/bin/sh
-# Makes sure that the programs named are there, from the system's own packages and from the crate registry.
-# Usage: tools.sh PROGRAM...
+# Makes sure that the programs named are there: from the system's own packages, from the registries of crates and Python
+# packages, or built from tests/lab/peers. Usage: tools.sh PROGRAM...
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
+own=target/tools
 
-package() {
+# The system's packages a program comes from or needs.
+packages() {
 	case $1 in
 	nft) echo nftables ;;
 	ip | ss) echo iproute2 ;;
 	unshare | kill) echo util-linux ;;
 	ping) echo iputils-ping ;;
+	libcoap_peer) echo gcc libc6-dev pkg-config libcoap3-dev ;;
+	aiocoap) echo python3 python3-venv ;;
 	*) echo "$1" ;;
 	esac
 }
 
+is_there() {
+	case $1 in
+	ubus-client) true ;;
+	libcoap_peer) [ -e /usr/include/coap3/coap.h ] && command -v cc pkg-config >/dev/null ;;
+	aiocoap) python3 -c 'import ensurepip' 2>/dev/null ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
+}
+
+# What lies in our own folder, made once.
+make_own() {
+	case $1 in
+	ubus-client)
+		[ -x $own/bin/ubus-client ] || cargo install --quiet --locked --root $own ubus-client@0.5.0
+		;;
+	libcoap_peer)
+		source=tests/lab/peers/libcoap_peer.c
+		mkdir -p $own/bin
+		# shellcheck disable=SC2046 # one word per flag
+		[ $own/bin/libcoap_peer -nt $source ] ||
+			cc -O1 -Wall -Wextra -o $own/bin/libcoap_peer $source $(pkg-config --cflags --libs libcoap-3-openssl)
+		;;
+	aiocoap)
+		[ -x $own/python/bin/python ] || python3 -m venv $own/python
+		$own/python/bin/python -c 'import aiocoap' 2>/dev/null || $own/python/bin/pip install --quiet aiocoap==0.4.17
+		;;
+	esac
+}
+
+install() {
+	echo "installing: $*"
+	as_root=
+	[ "$(id -u)" -eq 0 ] || as_root=sudo
+	if ! command -v apt-get >/dev/null || { [ -n "$as_root" ] && ! command -v sudo >/dev/null; }; then
+		echo "please install with your package manager, as root: $*" >&2
+		exit 1
+	fi
+	$as_root apt-get update -qq
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 missing=
 for program in "$@"; do
-	case $program in
-	ubus-client) cargo install --quiet --locked --root target/tools ubus-client@0.5.0 ;;
-	*) command -v "$program" >/dev/null || missing="$missing $(package "$program")" ;;
-	esac
+	is_there "$program" || missing="$missing $(packages "$program")"
 done
-[ -n "$missing" ] || exit 0
-
-echo "installing:$missing"
-as_root=
-[ "$(id -u)" -eq 0 ] || as_root=sudo
-if ! command -v apt-get >/dev/null || { [ -n "$as_root" ] && ! command -v sudo >/dev/null; }; then
-	echo "please install with your package manager, as root:$missing" >&2
-	exit 1
-fi
-$as_root apt-get update -qq
 # shellcheck disable=SC2086 # one word per package
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+[ -z "$missing" ] || install $missing
+for program in "$@"; do
+	make_own "$program"
+done

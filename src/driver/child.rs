@@ -100,14 +100,3 @@ impl Drop for Nft {
         let _ = self.child.wait();
     }
 }
-
-/// Runs the house's hooks for one event. OpenWrt's `hotplug-call` walks the scripts; nobody waits for them.
-pub fn hotplug(environment: &[(&str, String)]) -> io::Result<Child> {
-    Command::new("/sbin/hotplug-call")
-        .arg("dots-callhome")
-        .envs(environment.iter().map(|(key, value)| (key, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-}

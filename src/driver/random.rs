@@ -7,10 +7,15 @@ use crate::coap::Random;
 /// The cryptography library's source of unpredictable bytes.
 pub struct Rng(&'static dyn SecureRandom);
 
+/// The one there is.
+pub fn system() -> &'static dyn SecureRandom {
+    rustls::crypto::ring::default_provider().secure_random
+}
+
 impl Rng {
-    /// The one there is.
+    /// On the system's.
     pub fn new() -> Self {
-        Self(rustls::crypto::ring::default_provider().secure_random)
+        Self(system())
     }
 }
 

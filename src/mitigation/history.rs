@@ -83,15 +83,25 @@ pub struct Entry {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct History(VecDeque<Entry>);
+pub(super) struct History {
+    newest_first: VecDeque<Entry>,
+    unread: usize,
+}
 
 impl History {
     pub(super) fn push(&mut self, entry: Entry) {
-        self.0.truncate(CAPACITY - 1);
-        self.0.push_front(entry);
+        self.newest_first.truncate(CAPACITY - 1);
+        self.newest_first.push_front(entry);
+        self.unread = (self.unread + 1).min(CAPACITY);
     }
 
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter()
+        self.newest_first.iter()
+    }
+
+    /// The oldest entry not read yet.
+    pub(super) fn read(&mut self) -> Option<Entry> {
+        self.unread = self.unread.checked_sub(1)?;
+        self.newest_first.get(self.unread).cloned()
     }
 }

@@ -297,6 +297,11 @@ impl Ledger {
         self.outbox.history.newest_first()
     }
 
+    /// What has happened since this was asked last, oldest first; for the log and the house's hooks.
+    pub fn poll_news(&mut self) -> Option<Entry> {
+        self.outbox.history.read()
+    }
+
     /// Rises whenever something has been decided that must survive a restart.
     pub fn generation(&self) -> u32 {
         self.outbox.generation

@@ -54,7 +54,7 @@ pub(super) fn all<'a>(house: &'a House<'_>) -> Vec<Device<'a>> {
 
 /// The device, if it is one of [`all`].
 pub(super) fn find<'a>(house: &'a House<'_>, mac: Mac) -> Option<Device<'a>> {
-    let known = house.inventory.devices().any(|device| device.mac == mac)
+    let known = house.inventory.device(mac).is_some()
         || house.ledger.policy().devices.contains_key(&mac)
         || house.ledger.standing(mac).is_some()
         || open(house).any(|m| concerns(m, mac));
@@ -62,7 +62,7 @@ pub(super) fn find<'a>(house: &'a House<'_>, mac: Mac) -> Option<Device<'a>> {
 }
 
 fn describe<'a>(house: &'a House<'_>, mac: Mac) -> Device<'a> {
-    let seen = house.inventory.devices().find(|device| device.mac == mac);
+    let seen = house.inventory.device(mac);
     let suspect = open(house).flat_map(Mitigation::suspects).find(|suspect| suspect.mac == mac);
     let acting = || open(house).filter(|m| m.state().in_force() && m.chosen().contains(&mac));
     let quarantined = house.ledger.standing(mac).is_some() || acting().any(|m| m.action() == Action::Quarantine);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::mitigation::Ledger;
-use crate::source::inventory::Inventory;
+use crate::source::Inventory;
 
 /// The house as the daemon knows it.
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use super::blob::Writer;
 use super::house::{House, PeerStatus};
 use crate::mitigation::{Entry, Ledger, Mitigation, State};
 use crate::scope::Scope;
+use crate::source::Inventory;
 use crate::source::device::{Mac, Suspect};
 use crate::source::flow::Traffic;
-use crate::source::inventory::Inventory;
 use crate::time::Now;
 
 /// A reply grows no larger: the bus takes 1 MiB, and silently drops what a slow reader lets pile up beyond that.
@@ -158,7 +158,7 @@ fn write_source(w: &mut Writer, scope: &Scope, detail: Detail) {
 
 /// A suspect under the name and addresses known now, or else at the time of the search.
 fn write_suspect(w: &mut Writer, suspect: &Suspect, inventory: &Inventory, detail: Detail) {
-    let known = inventory.devices().find(|device| device.mac == suspect.mac);
+    let known = inventory.device(suspect.mac);
     let name = known.and_then(|device| device.name.as_deref()).or(suspect.name.as_deref());
     let addresses = known.map(|device| &device.addresses).filter(|addresses| !addresses.is_empty());
     let interface = known.and_then(|device| device.interface.as_deref()).or(suspect.interface.as_deref());

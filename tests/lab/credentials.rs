@@ -47,7 +47,7 @@ impl Authority {
 }
 
 /// Writes a file only its owner may read.
-fn secret(path: &Path, text: &str) {
+pub fn secret(path: &Path, text: &str) {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();

@@ -1,20 +1,184 @@
-//! The lab: scenarios with real packets in network namespaces.
+//! The whole life of one request, told with measured figures. `STAY=1` stops at the question and leaves it to you.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+// The scenarios use more of the lab than the demonstration does.
+#![allow(dead_code)]
 
+mod bus;
+mod credentials;
 mod home;
 mod host;
+mod stage;
 mod traffic;
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use home::{VICTIM, WAN, device_address, device_mac};
+use stage::Stage;
+use traffic::{Sender, Sink};
+
+/// The tag of the flood's packets, and of the innocent device's.
+const FLOOD: u8 = 1;
+const GOOD: u8 = 2;
+/// Packets a second of each.
+const FLOOD_PPS: u32 = 4000;
+const GOOD_PPS: u32 = 50;
 
 fn main() {
-    host::prepare().unwrap();
-    let home = home::Home::new(2);
-    let sink = traffic::Sink::udp(&home.victim, 53);
-    let _flood = traffic::Sender::udp(home.device(1), (home::VICTIM, 53).into(), 1, 4000);
-    let _good = traffic::Sender::udp(home.device(2), (home::VICTIM, 53).into(), 2, 50);
-    println!("{} {}", sink.rate(1, Duration::from_secs(1)), sink.rate(2, Duration::from_secs(1)));
-    println!("{:?} {:?}", sink.last(1), sink.last(2));
-    println!("{}", home.router.run("conntrack", &["-L"]));
-    println!("{}", home.router.run("ip", &["neigh"]));
+    if let Err(why) = host::prepare() {
+        eprintln!("{why}");
+        std::process::exit(1);
+    }
+    let scene = Scene::set();
+    let mid = scene.report();
+    let id = scene.question();
+    if std::env::var("STAY").is_ok_and(|stay| !stay.is_empty()) {
+        return scene.stay(id, mid);
+    }
+    scene.approve(id);
+    scene.provider_hears(mid);
+    scene.withdraw(id, mid);
+    scene.say("every step happened");
+}
+
+struct Scene {
+    start: Instant,
+    stage: Stage,
+    sink: Sink,
+    _flood: Sender,
+    _good: Sender,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let start = Instant::now();
+        let say = |text: &str| println!("{:7.2} s  {text}", start.elapsed().as_secs_f64());
+        say(&format!("a home behind NAT at {WAN}: a camera {} and a laptop {}", device_address(1), device_address(2)));
+        let stage = Stage::new(2, "");
+        say("the router's daemon has called home: TLS with both certificates checked, no listening socket");
+        let sink = Sink::udp(&stage.home.victim, 53);
+        let victim = SocketAddr::from((VICTIM, 53));
+        let scene = Self {
+            _flood: Sender::udp(stage.home.device(1), victim, FLOOD, FLOOD_PPS),
+            _good: Sender::udp(stage.home.device(2), victim, GOOD, GOOD_PPS),
+            start,
+            stage,
+            sink,
+        };
+        let arrives = |s: &Stage| {
+            let _ = s;
+            scene.sink.last(FLOOD).is_some() && scene.sink.last(GOOD).is_some()
+        };
+        scene.stage.until("traffic arrives", arrives);
+        scene.measure("the camera floods the victim, the laptop uses it");
+        scene
+    }
+
+    fn say(&self, text: &str) {
+        println!("{:7.2} s  {text}", self.start.elapsed().as_secs_f64());
+    }
+
+    /// Packets a second at the victim, of both.
+    fn rates(&self) -> (f64, f64) {
+        let over = Duration::from_secs(1);
+        std::thread::scope(|scope| {
+            let good = scope.spawn(|| self.sink.rate(GOOD, over));
+            (self.sink.rate(FLOOD, over), good.join().expect("measured"))
+        })
+    }
+
+    fn measure(&self, what: &str) -> (f64, f64) {
+        let (flood, good) = self.rates();
+        self.say(&format!("{what}: at the victim {flood:.0} packets/s from the camera, {good:.0} from the laptop"));
+        (flood, good)
+    }
+
+    /// The provider sees addresses and ports after NAT only.
+    fn report(&self) -> u64 {
+        let seen = self.sink.last(FLOOD).expect("arrived").1;
+        let answer = self.stage.request(seen, 3600);
+        let mid = answer["mid"].as_u64().expect("mid");
+        self.say(&format!(
+            "the provider asks: mid {mid}, source {seen} as seen after NAT, target {VICTIM} UDP port 53"
+        ));
+        mid
+    }
+
+    fn question(&self) -> u64 {
+        self.stage.until("pending", |s| s.the_mitigation()["state"] == "pending");
+        let pending = self.stage.the_mitigation();
+        let (device, evidence) = (&pending["devices"][0], &pending["devices"][0]["evidence"][0]);
+        assert_eq!(device["mac"], device_mac(1), "the wrong device");
+        self.say(&format!(
+            "pending: request {} is about device {} at {}, {}; evidence: {}, {} packets so far",
+            pending["id"],
+            device["mac"],
+            device["addresses"],
+            device["confidence"],
+            evidence["flow"],
+            evidence["packets"],
+        ));
+        pending["id"].as_u64().expect("id")
+    }
+
+    fn approve(&self, id: u64) {
+        let asked = Instant::now();
+        self.stage.ubus("approve", json!({ "id": id })).expect("approved");
+        self.stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
+        let last = self.sink.last(FLOOD).map_or(Duration::ZERO, |(at, _)| at.saturating_duration_since(asked));
+        self.say(&format!("approved over ubus; the last packet of the flood came {} ms after", last.as_millis()));
+        let (flood, good) = self.measure("blocked and verified");
+        assert_eq!(flood, 0.0, "the flood still passes");
+        assert!(good > f64::from(GOOD_PPS) * 0.7, "the laptop suffers");
+    }
+
+    fn provider_hears(&self, mid: u64) {
+        let told = |s: &Stage| {
+            let status = s.provider_status(mid);
+            status["status"] == 2 && status["dropped"]["packets"].as_u64().is_some_and(|packets| packets > 0)
+        };
+        self.stage.until("the provider hears of it", told);
+        let status = self.stage.provider_status(mid);
+        self.say(&format!("the provider is told: status 2, {} packets dropped so far", status["dropped"]["packets"]));
+    }
+
+    fn withdraw(&self, id: u64, mid: u64) {
+        let withdrawn =
+            self.stage.provider(&["withdraw", "--router", "home-1234.isp.example", "--mid", &mid.to_string()]);
+        withdrawn.expect("withdrawn");
+        self.stage.until("terminating", |s| s.mitigation(id)["state"] == "terminating");
+        let remaining = self.stage.mitigation(id)["remaining"].clone();
+        self.say(&format!(
+            "the provider withdraws: terminating, blocked for {remaining} s more (RFC 9132 section 4.4.4)"
+        ));
+        let back = |_: &Stage| self.sink.rate(FLOOD, Duration::from_millis(300)) > 0.0;
+        self.stage.until_within("traffic is back", Duration::from_secs(150), back);
+        let (flood, _) = self.measure("over, traffic is back");
+        assert!(flood > 0.0, "nothing came back");
+        self.stage.until("forgotten", |s| s.ubus("list", json!({})).is_ok_and(|l| l["mitigations"] == json!([])));
+    }
+
+    fn stay(&self, id: u64, mid: u64) {
+        let call = |method: &str, arguments: Value| {
+            println!("    {} call dots-callhome {method} '{arguments}'", self.stage.ubus_command());
+        };
+        println!("\nEverything stays up until you press Ctrl-C. Decide about the request:\n");
+        call("list", json!({}));
+        call("approve", json!({ "id": id }));
+        call("reject", json!({ "id": id, "comment": "our own backup" }));
+        call("withdraw", json!({ "id": id }));
+        call("quarantine", json!({ "mac": device_mac(1) }));
+        call("release", json!({ "mac": device_mac(1) }));
+        call("devices", json!({}));
+        call("history", json!({ "limit": 10 }));
+        println!("\nAnd as the provider:\n");
+        println!("    {} status", self.stage.provider_command());
+        println!("    {} withdraw --router home-1234.isp.example --mid {mid}\n", self.stage.provider_command());
+        loop {
+            std::thread::sleep(Duration::from_secs(4));
+            self.measure("now");
+        }
+    }
 }

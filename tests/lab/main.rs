@@ -3,6 +3,7 @@
 
 mod bus;
 mod credentials;
+mod foreign;
 mod home;
 mod host;
 mod scenarios;
@@ -16,11 +17,14 @@ fn main() {
         eprintln!("{why}");
         std::process::exit(1);
     }
-    let trials = scenarios::ALL.iter().map(|(name, scenario)| {
-        Trial::test(*name, move || {
-            scenario();
-            Ok(())
-        })
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let own = scenarios::ALL.iter().map(|(name, scenario)| trial((*name).to_owned(), scenario));
+    let foreign = foreign::ALL.iter().map(|peer| trial(format!("foreign_{}", peer.name), move || foreign::life(peer)));
+    libtest_mimic::run(&Arguments::from_args(), own.chain(foreign).collect()).exit();
+}
+
+fn trial(name: String, scenario: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        scenario();
+        Ok(())
+    })
 }

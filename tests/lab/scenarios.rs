@@ -238,7 +238,7 @@ fn lost_provider() {
     stage.until("the loss is noticed", |s| s.peer_state() != "connected");
     attack.assert_blocked();
     stage.start_client();
-    stage.until_within("the session is back", Duration::from_secs(60), |s| s.peer_state() == "connected");
+    stage.until_within("the session is back", Duration::from_secs(90), |s| s.peer_state() == "connected");
     assert_eq!(state(&stage.mitigation(id)), "active");
     stage.until("the provider knows it still", |s| s.provider_status(mid)["status"] == 2);
 }
@@ -277,7 +277,7 @@ fn wrong_certificate() {
     stage.stop_client();
     authority.issue("provider", "someone.else.example");
     stage.start_client();
-    stage.until_within("the name is told", Duration::from_secs(60), |s| error(s).contains("callhome.isp.example"));
+    stage.until_within("the name is told", Duration::from_secs(90), |s| error(s).contains("callhome.isp.example"));
     assert_ne!(stage.peer_state(), "connected");
 }
 

@@ -57,17 +57,35 @@ impl Stage {
 
     /// Writes the configuration: lines for `globals`, for the peer, and sections besides.
     pub fn configure(&self, globals: &str, peer: &str, more: &str) {
+        self.write_configuration("tls", globals, peer, more);
+    }
+
+    /// The same with another transport, and lines that replace the certificates.
+    pub fn configure_transport(&self, transport: &str, authentication: &str, globals: &str) {
+        self.write_configuration(transport, globals, authentication, "");
+    }
+
+    fn write_configuration(&self, transport: &str, globals: &str, peer: &str, more: &str) {
         let at = |name: &str| self.file(name).display().to_string();
+        let certificates = format!(
+            "\toption ca '{}'\n\toption certificate '{}'\n\toption key '{}'\n",
+            at("ca.pem"),
+            at("router.pem"),
+            at("router.key")
+        );
+        let certificates = if peer.contains("option auth ") { "" } else { &certificates };
         let text = format!(
             "config globals 'globals'\n\toption enabled '1'\n\toption log_level 'debug'\n{globals}\n\
              config peer 'isp'\n\toption name '{PROVIDER_NAME}'\n\tlist address '{PROVIDER}'\n\toption port '{PORT}'\n\
-             \toption transport 'tls'\n\toption ca '{}'\n\toption certificate '{}'\n\toption key '{}'\n\
-             \toption interface 'wan'\n{peer}\n{more}\n",
-            at("ca.pem"),
-            at("router.pem"),
-            at("router.key"),
+             \toption transport '{transport}'\n{certificates}\toption interface 'wan'\n{peer}\n{more}\n",
         );
         fs::write(self.file("config"), text).expect("configuration");
+    }
+
+    /// Writes a file only its owner may read.
+    pub fn secret(&self, name: &str, text: &str) -> PathBuf {
+        crate::credentials::secret(&self.file(name), text);
+        self.file(name)
     }
 
     /// A file of this scenario.
@@ -151,6 +169,19 @@ impl Stage {
     /// Calls the daemon's object on the bus.
     pub fn ubus(&self, method: &str, arguments: Value) -> Result<Value, i32> {
         self.bus.as_ref().expect("bus runs").call(method, &arguments)
+    }
+
+    /// What to type before a bus command.
+    #[allow(dead_code, reason = "for the demonstration")]
+    pub fn ubus_command(&self) -> String {
+        format!("{} -s {}", crate::bus::client().display(), self.file("ubus.sock").display())
+    }
+
+    /// What to type before a command to the provider's program.
+    #[allow(dead_code, reason = "for the demonstration")]
+    pub fn provider_command(&self) -> String {
+        let program = env!("CARGO_BIN_EXE_dots-callhome-client");
+        format!("{program} --control {}", self.file("control").display())
     }
 
     /// The state of the session as the bus tells it.

@@ -195,7 +195,7 @@ fn the_example_does_nothing() {
     let taken = example.replace("\nreturn 0\n", "\n").replace("#   printf", "printf").replace("#   curl", "curl");
     router.write("/etc/hotplug.d/dots-callhome/10-example", &taken);
     for program in ["curl", "msmtp"] {
-        router.write(&format!("/bin/{program}"), &format!("#!/bin/sh\nfor word; do echo \"$word\" >>/tmp/log; done\n"));
+        router.write(&format!("/bin/{program}"), "#!/bin/sh\nfor word; do echo \"$word\" >>/tmp/log; done\n");
     }
     let noted = router.run(
         "chmod 755 /bin/curl /bin/msmtp; ACTION=pending ID=3 MAC=02:00:00:00:00:11 NAME='$(reboot)' TARGET=203.0.113.80/32; \

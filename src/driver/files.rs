@@ -1,0 +1,143 @@
+//! Files: configuration, credentials, and the decisions that survive a restart.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::config::{Auth, Config, Problem};
+use crate::store::{self, Snapshot};
+
+/// More than any of these files can sensibly be.
+const MOST: u64 = 1024 * 1024;
+/// Where decisions are kept, in the directories of state.
+const DECISIONS: &str = "decisions.cbor";
+
+/// Reads the configuration; a file that can't be read configures nothing.
+pub fn configuration(path: &Path) -> (Config, Vec<Problem>) {
+    match read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Config::read(&text),
+        Ok(Err(_)) => unreadable("it is no text"),
+        Err(error) => unreadable(&error.to_string()),
+    }
+}
+
+fn unreadable(reason: &str) -> (Config, Vec<Problem>) {
+    let problem = Problem { section: String::new(), option: None, reason: reason.to_owned(), line: None };
+    (Config::default(), vec![problem])
+}
+
+/// What a peer's credentials consist of, as read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// The authorities' certificates, or the peer's own key.
+    pub trusted: Vec<u8>,
+    /// Our certificates; empty where none is used.
+    pub certificate: Vec<u8>,
+    /// Our private or shared key.
+    pub key: Vec<u8>,
+}
+
+/// Reads a peer's credentials.
+///
+/// # Errors
+/// The first file that can't be used, and why.
+pub fn secrets(auth: &Auth) -> Result<Secrets, String> {
+    let open = |path: &Path| read(path).map_err(|error| format!("{}: {error}", path.display()));
+    Ok(match auth {
+        Auth::Certificate { ca, certificate, key } => {
+            Secrets { trusted: open(ca)?, certificate: open(certificate)?, key: secret(key)? }
+        }
+        Auth::RawPublicKey { key, peer_key } => {
+            Secrets { trusted: open(peer_key)?, certificate: Vec::new(), key: secret(key)? }
+        }
+        Auth::Psk { file, .. } => Secrets { trusted: Vec::new(), certificate: Vec::new(), key: secret(file)? },
+    })
+}
+
+/// Reads a file that only its owner, who is root or ourselves, may change and nobody else may read.
+fn secret(path: &Path) -> Result<Vec<u8>, String> {
+    let fault = |why: &str| format!("{}: {why}", path.display());
+    let about = fs::metadata(path).map_err(|error| fault(&error.to_string()))?;
+    if about.mode() & 0o007 != 0 {
+        return Err(fault("others may read it: chmod 600"));
+    }
+    let ours = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    if about.uid() != 0 && about.uid() != ours {
+        return Err(fault("it belongs to another user"));
+    }
+    read(path).map_err(|error| fault(&error.to_string()))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    if about.len() > MOST {
+        return Err(io::Error::other("it is too large"));
+    }
+    fs::read(path)
+}
+
+/// The files of decisions: one on flash, written whenever something was decided, and one in memory with the counters
+/// too, written when we end.
+pub struct Decisions {
+    flash: PathBuf,
+    memory: PathBuf,
+}
+
+impl Decisions {
+    /// In these directories, which are made if need be.
+    pub fn new(state: &Path, run: &Path) -> Self {
+        for directory in [state, run] {
+            if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory) {
+                log::warn!("{}: {error}", directory.display());
+            }
+        }
+        Self { flash: state.join(DECISIONS), memory: run.join(DECISIONS) }
+    }
+
+    /// What was kept last; what can't be read is reported and forgotten.
+    pub fn load(&self) -> Option<Snapshot> {
+        let all = [&self.flash, &self.memory].into_iter().filter_map(|path| load(path));
+        // Of two of the same second the one in memory knows more.
+        all.max_by_key(|snapshot| snapshot.saved)
+    }
+
+    /// Keeps the decisions: all of them or, where that fails, still those from before.
+    ///
+    /// # Errors
+    /// The flash is full, read-only or broken.
+    pub fn save(&self, snapshot: &Snapshot) -> Result<(), String> {
+        replace(&self.flash, &store::encode(snapshot)).map_err(|error| format!("{}: {error}", self.flash.display()))
+    }
+
+    /// Leaves what the next start should know, without wearing the flash.
+    pub fn leave(&self, snapshot: &Snapshot) {
+        if let Err(error) = replace(&self.memory, &store::encode(snapshot)) {
+            log::warn!("{}: {error}; counters start anew", self.memory.display());
+        }
+    }
+}
+
+fn load(path: &Path) -> Option<Snapshot> {
+    let outcome = match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(error.to_string()),
+        Ok(content) => store::decode(&content).map_err(|why| why.to_string()),
+    };
+    outcome.inspect_err(|why| log::error!("{}: {why}; what it kept is lost", path.display())).ok()
+}
+
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,204 @@
+//! All configured peers: those that can be called, and those that can't with the reason.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::Token;
+
+use super::clock;
+use super::files::{self, Secrets};
+use super::provider::{Proof, Provider, Surroundings};
+use super::random;
+use crate::config::{Auth, Config, Disabled, Peer};
+use crate::mitigation::{self, Ledger};
+use crate::source::Finder;
+use crate::time::Now;
+use crate::transport::credentials::{Anchors, Clock, EXPIRY_WARNING, Identity, Psk, client_config};
+use crate::transport::dtls;
+use crate::ubus::{PeerState, PeerStatus};
+
+/// The peers of the configuration in force.
+pub struct Peers {
+    clock: Arc<Clock>,
+    providers: Vec<Provider>,
+    disabled: Vec<Disabled>,
+}
+
+impl Peers {
+    /// Nobody yet; `clock` is what certificates are judged by.
+    pub fn new(clock: Arc<Clock>) -> Self {
+        Self { clock, providers: Vec::new(), disabled: Vec::new() }
+    }
+
+    /// Takes up a configuration. A peer whose settings and credentials are the same keeps its session.
+    pub fn configure(&mut self, config: Config, s: &mut Surroundings<'_>) {
+        self.clock.set(s.now.unix);
+        let mut former = std::mem::take(&mut self.providers);
+        self.disabled = config.disabled;
+        for peer in config.peers {
+            let section = peer.section.clone();
+            let outcome = if config.enabled {
+                self.provider(peer, &mut former, s.now)
+            } else {
+                Err("disabled by option enabled of globals".to_owned())
+            };
+            match outcome {
+                Ok(mut provider) => {
+                    provider.set_internal_sources(config.internal_sources);
+                    self.providers.push(provider);
+                }
+                Err(reason) => {
+                    log::error!("peer {section} is disabled: {reason}");
+                    self.disabled.push(Disabled { section, reason });
+                }
+            }
+        }
+        for mut gone in former {
+            gone.stop(s);
+        }
+    }
+
+    fn provider(&self, peer: Peer, former: &mut Vec<Provider>, now: Now) -> Result<Provider, String> {
+        let secrets = files::secrets(&peer.auth)?;
+        if let Some(same) = former.iter().position(|other| other.is_made_of(&peer, &secrets)) {
+            return Ok(former.swap_remove(same));
+        }
+        let (proof, warning) = prove(&peer, &secrets, &self.clock, now)?;
+        if let Some(warning) = warning {
+            log::warn!("peer {}: {warning}", peer.section);
+        }
+        Ok(Provider::new(peer, secrets, proof, now))
+    }
+
+    /// Certificates are judged by this time, seconds since 1970.
+    pub fn set_clock(&self, unix: u64) {
+        self.clock.set(unix);
+    }
+
+    /// A socket can be read or written.
+    pub fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) {
+        for provider in &mut self.providers {
+            if provider.ready(token, writable, s) {
+                return;
+            }
+        }
+    }
+
+    /// Reads on where the last turn left something.
+    pub fn read_on(&mut self, s: &mut Surroundings<'_>) {
+        self.providers.iter_mut().for_each(|provider| provider.read_on(s));
+    }
+
+    /// Whether something is left to read.
+    pub fn is_unread(&self) -> bool {
+        self.providers.iter().any(Provider::is_unread)
+    }
+
+    /// The resolver's answer.
+    pub fn resolved(&mut self, name: &str, answer: &Result<Vec<IpAddr>, String>, now: Now) {
+        self.providers.iter_mut().for_each(|provider| provider.resolved(name, answer, now));
+    }
+
+    /// The ledger has news.
+    pub fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
+        self.providers.iter_mut().for_each(|provider| provider.handle_mitigation(event, ledger, now));
+    }
+
+    /// The home's networks have changed.
+    pub fn refresh_domains(&mut self, finder: &Finder) {
+        self.providers.iter_mut().for_each(|provider| provider.refresh_domain(finder));
+    }
+
+    /// The network or the clock is not what it was.
+    pub fn handle_network_changed(&mut self, now: Now) {
+        self.providers.iter_mut().for_each(|provider| provider.handle_network_changed(now));
+    }
+
+    /// Does what is due, sends what is to be sent.
+    pub fn proceed(&mut self, s: &mut Surroundings<'_>) {
+        self.providers.iter_mut().for_each(|provider| provider.proceed(s));
+    }
+
+    /// Ends all sessions in good order.
+    pub fn stop(&mut self, s: &mut Surroundings<'_>) {
+        self.providers.iter_mut().for_each(|provider| provider.stop(s));
+    }
+
+    /// When [`Peers::proceed`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.providers.iter().filter_map(Provider::poll_timeout).min()
+    }
+
+    /// A peer that has become connected, or is so no more.
+    pub fn poll_status(&mut self, now: Now) -> Option<PeerStatus> {
+        self.providers.iter_mut().find_map(|provider| provider.poll_status(now))
+    }
+
+    /// How it stands with each.
+    pub fn statuses(&self, now: Now) -> Vec<PeerStatus> {
+        let disabled = self.disabled.iter().map(|disabled| PeerStatus {
+            name: disabled.section.clone(),
+            state: PeerState::Disabled,
+            transport: None,
+            address: None,
+            since: None,
+            retry_in: None,
+            last_error: Some(disabled.reason.clone()),
+            rtt: None,
+        });
+        self.providers.iter().map(|provider| provider.status(now)).chain(disabled).collect()
+    }
+}
+
+/// What a peer's credentials amount to, and what is doubtful about them.
+fn prove(peer: &Peer, secrets: &Secrets, clock: &Arc<Clock>, now: Now) -> Result<(Proof, Option<String>), String> {
+    match &peer.auth {
+        Auth::Certificate { ca, certificate, key } => {
+            let anchors = Anchors::read(&secrets.trusted).map_err(|fault| format!("{}: {fault}", ca.display()))?;
+            let both = || format!("{} or {}", certificate.display(), key.display());
+            let identity =
+                Identity::read(&secrets.certificate, &secrets.key).map_err(|fault| format!("{}: {fault}", both()))?;
+            let warning = doubt(&identity, now).map(|doubt| format!("{}: {doubt}", certificate.display()));
+            let dtls = dtls::ClientConfig::certificate(&identity, &anchors, random::system());
+            let dtls = dtls.map_err(|fault| format!("{}: {fault}", both()))?;
+            let tls = client_config(identity, &anchors, Arc::clone(clock));
+            let tls = tls.map_err(|fault| format!("{}: {fault}", both()))?;
+            Ok((Proof { tls: Some(tls), dtls: Some(dtls) }, warning))
+        }
+        Auth::Psk { identity, file } => {
+            let fault = |fault| format!("{}: {fault}", file.display());
+            let psk = Psk::read(identity, &secrets.key).map_err(fault)?;
+            let dtls = dtls::ClientConfig::psk(psk, random::system()).map_err(fault)?;
+            Ok((Proof { tls: None, dtls: Some(dtls) }, None))
+        }
+        Auth::RawPublicKey { .. } => Err("raw public keys are not supported".to_owned()),
+    }
+}
+
+fn doubt(identity: &Identity, now: Now) -> Option<String> {
+    match identity.valid_until(now.unix) {
+        Ok(until) if until.saturating_sub(now.unix) < EXPIRY_WARNING.as_secs() => {
+            Some(format!("expires in {} days", until.saturating_sub(now.unix) / 86_400))
+        }
+        Ok(_) => None,
+        // The clock may be wrong; the provider will tell.
+        Err(fault) => Some(fault.to_string()),
+    }
+}
+
+/// Everything that is wrong with a configuration and the files it names, a line each.
+pub fn check(path: &Path) -> Vec<String> {
+    let (config, problems) = files::configuration(path);
+    let mut all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for peer in &config.peers {
+        let outcome =
+            files::secrets(&peer.auth).and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));
+        match outcome {
+            Ok((_, None)) => {}
+            Ok((_, Some(why))) | Err(why) => all.push(format!("peer {}: {why}", peer.section)),
+        }
+    }
+    all
+}

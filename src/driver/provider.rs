@@ -1,0 +1,443 @@
+//! One provider: the calls to it, and the session once one is answered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ipnet::IpNet;
+use mio::{Registry, Token};
+
+use super::files::Secrets;
+use super::line::{Heard, Line};
+use super::random::Rng;
+use super::resolver::Resolver;
+use crate::coap::Endpoint;
+use crate::config;
+use crate::mitigation::{self, Ledger};
+use crate::signal::redirect::Redirect;
+use crate::signal::session::{self, Session};
+use crate::source::Finder;
+use crate::time::Now;
+use crate::transport::dtls;
+use crate::transport::reconnect::{Action, Caller, Phase, Target, Transport};
+use crate::ubus::{PeerState, PeerStatus};
+
+/// What a provider's connections need of the loop.
+pub struct Surroundings<'a> {
+    /// Where sockets are registered.
+    pub registry: &'a Registry,
+    /// The token used last.
+    pub token: &'a mut usize,
+    /// Answers come back to [`Provider::resolved`].
+    pub resolver: &'a Resolver,
+    /// What requests are about.
+    pub ledger: &'a mut Ledger,
+    /// What the home's networks are.
+    pub finder: &'a Finder,
+    /// The moment.
+    pub now: Now,
+}
+
+/// A connection on its way.
+struct Attempt {
+    number: u32,
+    token: Token,
+    transport: Transport,
+    address: SocketAddr,
+    line: Line,
+}
+
+/// A connection in use.
+struct Call {
+    token: Token,
+    transport: Transport,
+    address: SocketAddr,
+    line: Line,
+    session: Session,
+    since: u64,
+    unread: bool,
+}
+
+/// What we prove and believe, in the form each transport wants it.
+pub struct Proof {
+    /// For TLS.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// For DTLS.
+    pub dtls: Option<dtls::ClientConfig>,
+}
+
+/// A configured peer that can be called.
+pub struct Provider {
+    settings: config::Peer,
+    secrets: Secrets,
+    proof: Proof,
+    /// What a DTLS connection resumes from.
+    resumable: Option<dtls::Session>,
+    internal_sources: bool,
+    caller: Caller,
+    attempts: Vec<Attempt>,
+    call: Option<Call>,
+    told: Option<PeerState>,
+    /// Why it can't be reached, as told last.
+    complaint: Option<String>,
+}
+
+impl Provider {
+    /// Calls as soon as the loop lets it.
+    pub fn new(settings: config::Peer, secrets: Secrets, proof: Proof, now: Now) -> Self {
+        let target = Target {
+            name: settings.name.clone(),
+            addresses: settings.addresses.clone(),
+            port: settings.port,
+            transport: settings.transport,
+        };
+        let caller = Caller::new(target, now.instant);
+        Self {
+            settings,
+            secrets,
+            proof,
+            resumable: None,
+            internal_sources: false,
+            caller,
+            attempts: Vec::new(),
+            call: None,
+            told: None,
+            complaint: None,
+        }
+    }
+
+    /// Whether it was made of just these.
+    pub fn is_made_of(&self, settings: &config::Peer, secrets: &Secrets) -> bool {
+        self.settings == *settings && self.secrets == *secrets
+    }
+
+    /// Whether requests may speak of addresses that are not visible outside the home.
+    pub fn set_internal_sources(&mut self, accepted: bool) {
+        self.internal_sources = accepted;
+        if let Some(call) = &mut self.call {
+            call.session.set_internal_sources(accepted);
+        }
+    }
+
+    /// Whether the socket is one of ours; if so it has been seen to.
+    pub fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) -> bool {
+        if let Some(position) = self.attempts.iter().position(|attempt| attempt.token == token) {
+            self.attempt_ready(position, writable, s);
+        } else if self.call.as_ref().is_some_and(|call| call.token == token) {
+            self.call_ready(writable, s);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn attempt_ready(&mut self, position: usize, writable: bool, s: &mut Surroundings<'_>) {
+        let Some(attempt) = self.attempts.get_mut(position) else { return };
+        let mut heard = Heard::default();
+        let outcome = attempt.line.ready(writable, &mut heard, s.now);
+        let (number, established) = (attempt.number, attempt.line.is_established());
+        match outcome {
+            Err(why) => {
+                self.attempts.swap_remove(position).line.close(s.registry);
+                self.caller.handle_failed(number, why, s.now.instant);
+            }
+            Ok(()) if established => {
+                let attempt = self.attempts.swap_remove(position);
+                self.answered(attempt, s);
+                self.hear(heard, s);
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Both sides have proven who they are.
+    fn answered(&mut self, attempt: Attempt, s: &mut Surroundings<'_>) {
+        let Attempt { number, token, transport, address, line } = attempt;
+        if !self.caller.handle_established(number, s.now.instant) {
+            return line.close(s.registry);
+        }
+        self.hang_up(s);
+        self.resumable = line.session().cloned().or(self.resumable.take());
+        let endpoint = match transport {
+            Transport::Tls => Endpoint::stream(Box::new(Rng::new())),
+            Transport::Dtls => Endpoint::datagram(Box::new(Rng::new())),
+        };
+        let name = self.settings.section.clone();
+        let mut session = Session::new(name, endpoint, self.settings.heartbeat_interval, s.now);
+        session.set_domain(self.domain(s.finder));
+        session.set_internal_sources(self.internal_sources);
+        self.call = Some(Call { token, transport, address, line, session, since: s.now.unix, unread: false });
+    }
+
+    fn call_ready(&mut self, writable: bool, s: &mut Surroundings<'_>) {
+        let Some(call) = &mut self.call else { return };
+        let mut heard = Heard::default();
+        let outcome = call.line.ready(writable, &mut heard, s.now);
+        call.unread = heard.more;
+        self.hear(heard, s);
+        if let Err(why) = outcome {
+            self.lost(&why, s);
+        }
+    }
+
+    fn hear(&mut self, heard: Heard, s: &mut Surroundings<'_>) {
+        for plaintext in heard.plaintext {
+            let Some(call) = &mut self.call else { return };
+            if let Err(broken) = call.session.handle_input(&plaintext, s.ledger, s.now) {
+                self.transmit(s);
+                self.lost(&broken.to_string(), s);
+            }
+        }
+    }
+
+    /// Reads on where the last turn left something.
+    pub fn read_on(&mut self, s: &mut Surroundings<'_>) {
+        if self.is_unread() {
+            self.call_ready(false, s);
+        }
+    }
+
+    /// Whether something is left to read.
+    pub fn is_unread(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.unread)
+    }
+
+    /// The resolver's answer.
+    pub fn resolved(&mut self, name: &str, answer: &Result<Vec<std::net::IpAddr>, String>, now: Now) {
+        self.caller.handle_resolved(name, answer.clone(), now.instant);
+    }
+
+    /// The ledger has news.
+    pub fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
+        if let Some(call) = &mut self.call {
+            call.session.handle_mitigation(event, ledger, now);
+        }
+    }
+
+    /// The home's networks have changed.
+    pub fn refresh_domain(&mut self, finder: &Finder) {
+        let domain = self.domain(finder);
+        if let Some(call) = &mut self.call {
+            call.session.set_domain(domain);
+        }
+    }
+
+    fn domain(&self, finder: &Finder) -> Vec<IpNet> {
+        match self.settings.domain.as_slice() {
+            [] => finder.domain(&self.settings.interface),
+            fixed => fixed.to_vec(),
+        }
+    }
+
+    /// The network or the clock is not what it was: calls that failed may succeed now.
+    pub fn handle_network_changed(&mut self, now: Now) {
+        self.caller.handle_network_changed(now.instant);
+    }
+
+    /// Does what is due, sends what is to be sent.
+    pub fn proceed(&mut self, s: &mut Surroundings<'_>) {
+        self.lines_due(s);
+        self.session_due(s);
+        self.session_events(s);
+        self.transmit(s);
+        let attacked = s.ledger.all().any(|m| m.client().peer == self.settings.section && m.state().in_force());
+        self.caller.set_attack(attacked);
+        if self.caller.poll_timeout().is_some_and(|due| due <= s.now.instant) {
+            self.caller.handle_timeout(s.now.instant);
+        }
+        while let Some(action) = self.caller.poll_action() {
+            self.act(action, s);
+        }
+    }
+
+    fn lines_due(&mut self, s: &mut Surroundings<'_>) {
+        let failed = self.attempts.iter_mut().enumerate().find_map(|(position, attempt)| {
+            let why = attempt.line.handle_timeout(s.now).err()?;
+            Some((position, attempt.number, why))
+        });
+        if let Some((position, number, why)) = failed {
+            self.attempts.swap_remove(position).line.close(s.registry);
+            self.caller.handle_failed(number, why, s.now.instant);
+        }
+        if let Some(Err(why)) = self.call.as_mut().map(|call| call.line.handle_timeout(s.now)) {
+            self.lost(&why, s);
+        }
+    }
+
+    fn session_due(&mut self, s: &mut Surroundings<'_>) {
+        let Some(call) = &mut self.call else { return };
+        if call.session.poll_timeout().is_some_and(|due| due <= s.now.instant) {
+            call.session.handle_timeout(s.ledger, s.now);
+        }
+    }
+
+    fn session_events(&mut self, s: &mut Surroundings<'_>) {
+        while let Some(event) = self.call.as_mut().and_then(|call| call.session.poll_event()) {
+            match event {
+                session::Event::Ready => {}
+                session::Event::Lost(why) => {
+                    self.transmit(s);
+                    self.lost(why, s);
+                }
+                session::Event::Redirected(redirect) => {
+                    self.transmit(s);
+                    self.redirected(redirect, s);
+                }
+            }
+        }
+    }
+
+    fn redirected(&mut self, redirect: Redirect, s: &mut Surroundings<'_>) {
+        let (peer, name) = (&self.settings.section, redirect.name.clone());
+        match self.caller.redirect(redirect, s.now.instant) {
+            Ok(()) => {
+                log::info!("peer {peer}: sent on to {name}");
+                self.hang_up(s);
+            }
+            Err(why) => log::warn!("peer {peer}: {why}"),
+        }
+    }
+
+    fn transmit(&mut self, s: &mut Surroundings<'_>) {
+        let Some(call) = &mut self.call else { return };
+        let mut outcome = Ok(());
+        while let Some(message) = call.session.poll_transmit() {
+            outcome = outcome.and_then(|()| call.line.send(&message));
+        }
+        if let Err(why) = outcome {
+            self.lost(&why, s);
+        }
+    }
+
+    fn lost(&mut self, why: &str, s: &mut Surroundings<'_>) {
+        if let Some(call) = self.call.take() {
+            call.line.close(s.registry);
+            self.caller.handle_lost(why.to_owned(), s.now.instant);
+        }
+    }
+
+    fn act(&mut self, action: Action, s: &mut Surroundings<'_>) {
+        match action {
+            Action::Resolve(name) => {
+                if let Err(error) = s.resolver.ask(name.clone()) {
+                    self.caller.handle_resolved(&name, Err(error.to_string()), s.now.instant);
+                }
+            }
+            Action::DefaultRouters => {
+                let routers = s.finder.default_routers().into_iter().map(|address| (address, 0).into()).collect();
+                self.caller.handle_default_routers(routers, s.now.instant);
+            }
+            Action::Connect { attempt, transport, address, name } => {
+                match self.connect(attempt, transport, &name, address, s) {
+                    Ok(attempt) => self.attempts.push(attempt),
+                    Err(why) => self.caller.handle_failed(attempt, why, s.now.instant),
+                }
+            }
+            Action::HangUp => self.hang_up(s),
+            Action::Abandon { attempt } => {
+                if let Some(position) = self.attempts.iter().position(|other| other.number == attempt) {
+                    self.attempts.swap_remove(position).line.close(s.registry);
+                }
+            }
+        }
+    }
+
+    fn connect(
+        &self,
+        number: u32,
+        transport: Transport,
+        name: &str,
+        address: SocketAddr,
+        s: &mut Surroundings<'_>,
+    ) -> Result<Attempt, String> {
+        *s.token += 1;
+        let token = Token(*s.token);
+        let line = match transport {
+            Transport::Tls => {
+                let config = self.proof.tls.as_ref().ok_or("these credentials are not for TLS")?;
+                Line::tls(Arc::clone(config), name, address, s.registry, token)?
+            }
+            Transport::Dtls => {
+                let config = self.proof.dtls.as_ref().ok_or("these credentials are not for DTLS")?;
+                Line::dtls(config, name, self.resumable.as_ref(), address, s.registry, token, s.now)?
+            }
+        };
+        Ok(Attempt { number, token, transport, address, line })
+    }
+
+    /// Ends the session in good order and abandons all attempts.
+    pub fn stop(&mut self, s: &mut Surroundings<'_>) {
+        self.hang_up(s);
+        for attempt in self.attempts.drain(..) {
+            attempt.line.close(s.registry);
+        }
+    }
+
+    fn hang_up(&mut self, s: &mut Surroundings<'_>) {
+        if let Some(call) = &mut self.call {
+            call.session.release();
+            self.transmit(s);
+        }
+        if let Some(call) = self.call.take() {
+            call.line.close(s.registry);
+        }
+    }
+
+    /// When [`Provider::proceed`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.call.as_ref().and_then(|call| call.session.poll_timeout());
+        let lines = self.call.iter().map(|call| &call.line).chain(self.attempts.iter().map(|attempt| &attempt.line));
+        let lines = lines.filter_map(Line::poll_timeout).min();
+        [session, lines, self.caller.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// How it stands with this provider.
+    pub fn status(&self, now: Now) -> PeerStatus {
+        let caller = self.caller.state(now.instant);
+        let call = self.call.as_ref();
+        PeerStatus {
+            name: self.settings.section.clone(),
+            state: match caller.phase {
+                Phase::Connected => PeerState::Connected,
+                Phase::Connecting => PeerState::Connecting,
+                Phase::Waiting => PeerState::Waiting,
+            },
+            transport: call.map(|call| call.transport.as_str()),
+            address: call.map(|call| call.address),
+            since: call.map(|call| call.since),
+            retry_in: caller.retry_in,
+            last_error: caller.last_error,
+            rtt: call.and_then(|call| call.session.rtt()),
+        }
+    }
+
+    /// The status, if it has become another kind of status since last asked; then the log has a line for it too.
+    pub fn poll_status(&mut self, now: Now) -> Option<PeerStatus> {
+        let status = self.status(now);
+        if self.told == Some(status.state) {
+            return None;
+        }
+        self.told = Some(status.state);
+        self.log(&status, now);
+        Some(status)
+    }
+
+    /// A provider that stays out of reach for the same reason is not mentioned again and again.
+    fn log(&mut self, status: &PeerStatus, now: Now) {
+        let peer = &status.name;
+        match (status.state, &status.address, &status.last_error) {
+            (PeerState::Connected, Some(address), _) => {
+                log::info!("peer {peer}: connected to {address} over {}", status.transport.unwrap_or_default());
+                self.complaint = None;
+            }
+            (PeerState::Waiting, _, Some(why)) if self.complaint.as_ref() != Some(why) => {
+                let retry = status.retry_in.unwrap_or_default().as_secs();
+                let alarm =
+                    if self.caller.state(now.instant).is_alarming { ", it can't be reached for long" } else { "" };
+                log::warn!("peer {peer}: {why}{alarm}; calling again in {retry} s");
+                self.complaint = Some(why.clone());
+            }
+            _ => log::debug!("peer {peer}: {}", status.state.as_str()),
+        }
+    }
+}

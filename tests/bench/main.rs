@@ -1,0 +1,184 @@
+//! Figures: how fast, how small, how quiet. Nothing here passes or fails; the budgets stand beside the figures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+// The scenarios use more of the lab than the measurements do.
+#![allow(dead_code)]
+
+#[path = "../lab/bus.rs"]
+mod bus;
+#[path = "../lab/credentials.rs"]
+mod credentials;
+#[path = "../lab/home.rs"]
+mod home;
+#[path = "../lab/host.rs"]
+mod host;
+#[path = "../lab/stage.rs"]
+mod stage;
+#[path = "../lab/traffic.rs"]
+mod traffic;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use home::{VICTIM, WAN};
+use stage::Stage;
+use traffic::{Sender, Sink};
+
+const ENTRIES: usize = 60_000;
+const FLOOD: u8 = 1;
+const ROUNDS: u16 = 20;
+const BURST: u16 = 128;
+
+fn main() {
+    if let Err(why) = host::prepare() {
+        eprintln!("{why}");
+        std::process::exit(1);
+    }
+    let stage = Stage::new(1, "\toption consent 'auto'\n\toption log_level 'debug'");
+    settle();
+    println!("one session, idle: {} KiB resident (budget 4096)", resident(&stage));
+    idle(&stage);
+    fill(&stage);
+    blocks(&stage);
+    println!("{ROUNDS} mitigations, {ENTRIES} entries: {} KiB resident (budget 6144)", resident(&stage));
+    drop(stage);
+    burst();
+}
+
+fn settle() {
+    std::thread::sleep(Duration::from_secs(2));
+}
+
+/// From asking the provider's program to the last packet of the flood at the victim.
+fn blocks(stage: &Stage) {
+    let mut delays = Vec::new();
+    for round in 0..ROUNDS {
+        let port = 1001 + round;
+        let sink = Sink::udp(&stage.home.victim, port);
+        let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, port)), FLOOD, 4000);
+        stage.until("it arrives", |_| sink.last(FLOOD).is_some());
+        let seen = sink.last(FLOOD).expect("arrived").1;
+        let asked = Instant::now();
+        ask(stage, &request(seen.port(), port));
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(sink.rate(FLOOD, Duration::from_millis(200)), 0.0, "the flood still passes");
+        let last = sink.last(FLOOD).expect("arrived").0;
+        delays.push(last.saturating_duration_since(asked));
+    }
+    delays.sort_unstable();
+    let millis = |delay: Duration| delay.as_secs_f64() * 1000.0;
+    println!(
+        "request to last packet of the flood, {ROUNDS} times with {ENTRIES} conntrack entries: median {:.1} ms, worst {:.1} ms \
+         (budget 10 and 25)",
+        millis(delays[delays.len() / 2]),
+        millis(delays[delays.len() - 1]),
+    );
+}
+
+/// Many requests at once, all about live flows.
+fn burst() {
+    let stage = Stage::new(1, "\toption consent 'auto'\n\toption log_level 'debug'");
+    fill(&stage);
+    let ports: Vec<u16> = (0..BURST).map(|n| 2001 + n).collect();
+    let sinks: Vec<Sink> = ports.iter().map(|port| Sink::udp(&stage.home.victim, *port)).collect();
+    let to = |port: u16| SocketAddr::from((VICTIM, port));
+    let floods: Vec<Sender> =
+        ports.iter().map(|port| Sender::udp(stage.home.device(1), to(*port), FLOOD, 20)).collect();
+    stage.until("all arrive", |_| sinks.iter().all(|sink| sink.last(FLOOD).is_some()));
+    let questions: Vec<Value> = ports
+        .iter()
+        .zip(&sinks)
+        .map(|(port, sink)| request(sink.last(FLOOD).expect("arrived").1.port(), *port))
+        .collect();
+    let before = nft_runs(&stage);
+    let asked = Instant::now();
+    let mut waiting: Vec<UnixStream> = questions.iter().map(|question| send(&stage, question)).collect();
+    stage.until("all verified", |s| {
+        let list = s.ubus("list", json!({})).unwrap_or_default();
+        list["mitigations"]
+            .as_array()
+            .is_some_and(|all| all.len() == ports.len() && all.iter().all(|m| m["verified"] == true))
+    });
+    let passed = asked.elapsed();
+    waiting.clear();
+    println!(
+        "{BURST} requests in one burst: all verified within {} ms, as far as a poll by a new process each tells (budget 250 in \
+         force); {} nft runs (budget 8)",
+        passed.as_millis(),
+        nft_runs(&stage) - before,
+    );
+    println!("{BURST} mitigations, {ENTRIES} entries: {} KiB resident (budget 6144)", resident(&stage));
+    drop(floods);
+}
+
+/// Fills the router's connection table with flows of the device.
+fn fill(stage: &Stage) {
+    stage.home.router.sysctl("netfilter/nf_conntrack_udp_timeout", "900");
+    let socket = stage.home.device(1).enter(|| UdpSocket::bind("0.0.0.0:0")).expect("socket");
+    for port in (5000..=u16::MAX).take(ENTRIES) {
+        let _ = socket.send_to(b"x", (VICTIM, port));
+        if port % 64 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let count = stage.home.router.run("conntrack", &["-C"]);
+    println!("the router tracks {} connections", count.trim());
+    settle();
+}
+
+fn request(source_port: u16, target_port: u16) -> Value {
+    json!({ "ask": "request", "router": credentials::ROUTER_NAME, "lifetime": 600, "scope": {
+        "source": [format!("{WAN}/32")], "source_port": [[source_port, source_port]], "source_icmp_type": [],
+        "target": [format!("{VICTIM}/32")], "target_port": [[target_port, target_port]], "protocol": [17],
+    } })
+}
+
+fn send(stage: &Stage, question: &Value) -> UnixStream {
+    let mut control = UnixStream::connect(stage.file("control")).expect("control");
+    control.write_all(format!("{question}\n").as_bytes()).expect("asked");
+    control
+}
+
+fn ask(stage: &Stage, question: &Value) {
+    let mut answer = String::new();
+    send(stage, question).read_to_string(&mut answer).expect("answered");
+    assert!(!answer.contains("error"), "{answer}");
+}
+
+/// Wake-ups and processor time over ten seconds, with nothing to do but heartbeats.
+fn idle(stage: &Stage) {
+    let (switches, ticks) = usage(stage);
+    std::thread::sleep(Duration::from_secs(10));
+    let (switches_after, ticks_after) = usage(stage);
+    println!(
+        "idle for 10 s: {} wake-ups, {} ms of processor time",
+        switches_after - switches,
+        (ticks_after - ticks) * 10
+    );
+}
+
+fn usage(stage: &Stage) -> (u64, u64) {
+    let process = format!("/proc/{}", stage.daemon_pid());
+    let status = fs::read_to_string(format!("{process}/status")).expect("status");
+    let stat = fs::read_to_string(format!("{process}/stat")).expect("stat");
+    let ticks = stat.split_whitespace().skip(13).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+    (field(&status, "voluntary_ctxt_switches:"), ticks)
+}
+
+fn resident(stage: &Stage) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", stage.daemon_pid())).expect("status");
+    field(&status, "VmRSS:")
+}
+
+fn field(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("field");
+    line.split_whitespace().next().expect("value").parse().expect("number")
+}
+
+fn nft_runs(stage: &Stage) -> usize {
+    stage.log().matches("nft run").count()
+}
