@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
 /// The name the provider proves.
 pub const PROVIDER_NAME: &str = "callhome.isp.example";
@@ -19,6 +19,8 @@ impl Authority {
     /// A new authority; its certificate is `ca.pem`.
     pub fn new(directory: &Path) -> Self {
         let mut params = CertificateParams::new([]).expect("no names");
+        // OpenSSL takes a certificate whose issuer and subject have the same name for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "Authority of the lab");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("certificate");
         secret(&directory.join("ca.pem"), &issuer.pem());
@@ -27,12 +29,12 @@ impl Authority {
 
     /// Writes `NAME.pem` and `NAME.key` for `host`.
     pub fn issue(&self, name: &str, host: &str) {
-        self.write(name, CertificateParams::new([host.to_owned()]).expect("a name"));
+        self.write(name, named(host));
     }
 
     /// The same, but it expired long ago.
     pub fn issue_expired(&self, name: &str, host: &str) {
-        let mut params = CertificateParams::new([host.to_owned()]).expect("a name");
+        let mut params = named(host);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
         self.write(name, params);
@@ -44,6 +46,12 @@ impl Authority {
         secret(&self.directory.join(format!("{name}.pem")), &certificate.pem());
         secret(&self.directory.join(format!("{name}.key")), &key.serialize_pem());
     }
+}
+
+fn named(host: &str) -> CertificateParams {
+    let mut params = CertificateParams::new([host.to_owned()]).expect("a name");
+    params.distinguished_name.push(DnType::CommonName, host);
+    params
 }
 
 /// Writes a file only its owner may read.

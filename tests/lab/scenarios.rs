@@ -118,7 +118,7 @@ fn whole_life() {
         status["status"] == 2 && status["dropped"]["packets"].as_u64().is_some_and(|packets| packets > 500)
     });
     assert!(stage.mitigation(id)["dropped"]["packets"].as_u64().is_some_and(|packets| packets > 500));
-    assert_eq!(stage.mitigation(id)["decision"]["by"], "ubus");
+    assert_eq!(stage.mitigation(id)["decision"]["by"], "root");
     assert_eq!(stage.ubus("devices", json!({})).expect("devices")["devices"][0]["state"], "blocked");
 
     stage.provider(&["withdraw", "--router", "home-1234.isp.example", "--mid", &mid.to_string()]).expect("withdrawn");

@@ -54,8 +54,9 @@ async def ask(context, connection, method, path, body=""):
 async def main(address, port, ca, certificate, key):
     site = resource.Site()
     site.add_resource([".well-known", "dots", "hb"], Heartbeat())
+    # The library counts from the port of CoAP without TLS, one lower.
     context = await aiocoap.Context.create_server_context(
-        site, bind=(address, int(port)), transports=["tlsserver"], _ssl_context=tls(ca, certificate, key)
+        site, bind=(address, int(port) - 1), transports=["tlsserver"], _ssl_context=tls(ca, certificate, key)
     )
     print("listening", flush=True)
     connection = await session(context)

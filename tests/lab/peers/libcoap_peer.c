@@ -109,6 +109,7 @@ int main(int count, char **words)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	coap_startup();
+	coap_set_log_level(LOG_EMERG);
 	context = coap_new_context(NULL);
 	coap_context_set_block_mode(context, COAP_BLOCK_USE_LIBCOAP);
 	credentials(context, words + 4);
