@@ -43,7 +43,7 @@ pub(super) fn perform(
             let gone = |_| reply::last_state(&before, State::Expired, house.inventory, now);
             Ok(mitigation(house, *id, now).unwrap_or_else(gone))
         }
-        Request::Devices => Ok(reply::devices(&device::all(house))),
+        Request::Devices => Ok(reply::devices(house)),
         Request::Quarantine { mac, lifetime, comment } => {
             device::find(house, *mac).ok_or(Status::NotFound)?;
             house.ledger.quarantine(*mac, *lifetime, comment.as_deref(), by, now)?;

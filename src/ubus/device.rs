@@ -1,6 +1,6 @@
 //! A device as the administrator sees it: what is known of it, joined with what is decided about it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::house::House;
@@ -8,13 +8,13 @@ use crate::mitigation::{Action, DevicePolicy, Id, Mitigation, State};
 use crate::source::device::Mac;
 use crate::source::flow::Traffic;
 
-/// What is in force against a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is in force against a device; what goes further comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DeviceState {
     Free,
+    Exempt,
     Blocked,
     Quarantined,
-    Exempt,
 }
 
 impl DeviceState {
@@ -40,62 +40,93 @@ pub(super) struct Device<'a> {
     pub(super) mitigations: Vec<Id>,
     /// What the mitigations that act on it have dropped; of all their devices, where they act on several.
     pub(super) dropped: Traffic,
+    /// The same, per second.
     pub(super) rate: Traffic,
 }
 
+impl<'a> Device<'a> {
+    fn new(mac: Mac) -> Self {
+        Self {
+            mac,
+            name: None,
+            addresses: &[],
+            interface: None,
+            state: DeviceState::Free,
+            mitigations: Vec::new(),
+            dropped: Traffic::default(),
+            rate: Traffic::default(),
+        }
+    }
+
+    /// Fills in what nobody better has told.
+    fn is_known_as(&mut self, name: Option<&'a str>, addresses: &'a [IpAddr], interface: Option<&'a str>) {
+        self.name = self.name.or(name);
+        self.interface = self.interface.or(interface);
+        if self.addresses.is_empty() {
+            self.addresses = addresses;
+        }
+    }
+
+    fn is_acted_on(&mut self, m: &Mitigation) {
+        let state = if m.action() == Action::Quarantine { DeviceState::Quarantined } else { DeviceState::Blocked };
+        self.state = self.state.max(state);
+        self.dropped = sum(self.dropped, m.dropped());
+        self.rate = sum(self.rate, m.rate());
+    }
+}
+
 /// All devices seen, suspected, acted upon or named by the policy.
-pub(super) fn all<'a>(house: &'a House<'_>) -> Vec<Device<'a>> {
-    let mut macs: BTreeSet<Mac> = house.inventory.devices().map(|device| device.mac).collect();
-    macs.extend(house.ledger.policy().devices.keys());
-    macs.extend(house.ledger.standings().map(|(mac, _)| mac));
-    macs.extend(open(house).flat_map(|m| m.suspects().iter().map(|s| s.mac).chain(m.chosen().iter().copied())));
-    macs.into_iter().map(|mac| describe(house, mac)).collect()
+pub(super) fn all<'a>(house: &'a House<'_>) -> BTreeMap<Mac, Device<'a>> {
+    collect(house, |_| true)
 }
 
 /// The device, if it is one of [`all`].
 pub(super) fn find<'a>(house: &'a House<'_>, mac: Mac) -> Option<Device<'a>> {
-    let known = house.inventory.device(mac).is_some()
-        || house.ledger.policy().devices.contains_key(&mac)
-        || house.ledger.standing(mac).is_some()
-        || open(house).any(|m| concerns(m, mac));
-    known.then(|| describe(house, mac))
+    collect(house, |other| other == mac).remove(&mac)
 }
 
-fn describe<'a>(house: &'a House<'_>, mac: Mac) -> Device<'a> {
-    let seen = house.inventory.device(mac);
-    let suspect = open(house).flat_map(Mitigation::suspects).find(|suspect| suspect.mac == mac);
-    let acting = || open(house).filter(|m| m.state().in_force() && m.chosen().contains(&mac));
-    let quarantined = house.ledger.standing(mac).is_some() || acting().any(|m| m.action() == Action::Quarantine);
-    let state = match house.ledger.policy().devices.get(&mac) {
-        _ if quarantined => DeviceState::Quarantined,
-        _ if acting().next().is_some() => DeviceState::Blocked,
-        Some(DevicePolicy::Exempt) => DeviceState::Exempt,
-        _ => DeviceState::Free,
-    };
-    Device {
-        mac,
-        name: seen.and_then(|device| device.name.as_deref()).or(suspect.and_then(|s| s.name.as_deref())),
-        addresses: seen.map(|device| &device.addresses).or(suspect.map(|s| &s.addresses)).map_or(&[], Vec::as_slice),
-        interface: seen.and_then(|device| device.interface.as_deref()).or(suspect.and_then(|s| s.interface.as_deref())),
-        state,
-        mitigations: open(house).filter(|m| concerns(m, mac)).map(Mitigation::id).collect(),
-        dropped: sum(acting().map(Mitigation::dropped)),
-        rate: sum(acting().map(Mitigation::rate)),
+fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> BTreeMap<Mac, Device<'a>> {
+    let mut devices = BTreeMap::new();
+    for seen in house.inventory.devices().filter(|seen| wanted(seen.mac)) {
+        entry(&mut devices, seen.mac).is_known_as(seen.name.as_deref(), &seen.addresses, seen.interface.as_deref());
     }
+    for (mac, policy) in house.ledger.policy().devices.iter().filter(|(mac, _)| wanted(**mac)) {
+        let device = entry(&mut devices, *mac);
+        if *policy == DevicePolicy::Exempt {
+            device.state = DeviceState::Exempt;
+        }
+    }
+    for (mac, _) in house.ledger.standings().filter(|(mac, _)| wanted(*mac)) {
+        entry(&mut devices, mac).state = DeviceState::Quarantined;
+    }
+    for m in house.ledger.all().filter(|m| is_open(m.state())) {
+        for suspect in m.suspects().iter().filter(|suspect| wanted(suspect.mac)) {
+            let device = entry(&mut devices, suspect.mac);
+            device.is_known_as(suspect.name.as_deref(), &suspect.addresses, suspect.interface.as_deref());
+            device.mitigations.push(m.id());
+        }
+        for mac in m.chosen().iter().filter(|mac| wanted(**mac)) {
+            let device = entry(&mut devices, *mac);
+            if device.mitigations.last() != Some(&m.id()) {
+                device.mitigations.push(m.id());
+            }
+            if m.state().in_force() {
+                device.is_acted_on(m);
+            }
+        }
+    }
+    devices
 }
 
-/// Those the administrator has not answered with no.
-fn open<'a>(house: &'a House<'_>) -> impl Iterator<Item = &'a Mitigation> {
-    house.ledger.all().filter(|m| !matches!(m.state(), State::Rejected | State::Withdrawn | State::Expired))
+fn entry<'m, 'a>(devices: &'m mut BTreeMap<Mac, Device<'a>>, mac: Mac) -> &'m mut Device<'a> {
+    devices.entry(mac).or_insert_with(|| Device::new(mac))
 }
 
-fn concerns(m: &Mitigation, mac: Mac) -> bool {
-    m.chosen().contains(&mac) || m.suspects().iter().any(|suspect| suspect.mac == mac)
+/// Whether the administrator has not answered with no.
+fn is_open(state: State) -> bool {
+    !matches!(state, State::Rejected | State::Withdrawn | State::Expired)
 }
 
-fn sum(all: impl Iterator<Item = Traffic>) -> Traffic {
-    all.fold(Traffic::default(), |sum, one| Traffic {
-        packets: sum.packets.saturating_add(one.packets),
-        bytes: sum.bytes.saturating_add(one.bytes),
-    })
+fn sum(one: Traffic, other: Traffic) -> Traffic {
+    Traffic { packets: one.packets.saturating_add(other.packets), bytes: one.bytes.saturating_add(other.bytes) }
 }

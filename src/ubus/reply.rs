@@ -9,6 +9,7 @@ use std::time::Duration;
 use ubus::BlobMsgTable;
 
 use super::blob::Writer;
+use super::device::{self, Device};
 use super::house::{House, PeerStatus};
 use crate::mitigation::{Entry, Ledger, Mitigation, State};
 use crate::scope::Scope;
@@ -24,7 +25,7 @@ const LARGEST: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {
     Full,
-    /// Without evidence, and only the first of what a request names.
+    /// Without evidence, and only the first of each list.
     Brief,
 }
 
@@ -48,7 +49,7 @@ pub(super) fn status(version: &str, house: &House<'_>, now: Now) -> BlobMsgTable
         w.list("peers", house.peers, |w, peer| w.table(None, |w| write_peer(w, peer)));
         w.number("pending", count(|state| state == State::Pending));
         w.number("active", count(State::in_force));
-        w.number("devices", house.inventory.devices().count() as u64);
+        w.number("devices", device::all(house).len() as u64);
     })
 }
 
@@ -125,7 +126,9 @@ fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Detai
         w.text("action", m.action().as_str());
         w.table(Some("target"), |w| write_target(w, m.scope(), detail));
         w.table(Some("source"), |w| write_source(w, m.scope(), detail));
-        w.list("devices", m.suspects(), |w, suspect| w.table(None, |w| write_suspect(w, suspect, inventory, detail)));
+        w.list("devices", m.suspects().iter().take(detail.most()), |w, suspect| {
+            w.table(None, |w| write_suspect(w, m, suspect, inventory, detail))
+        });
         if let Some(decision) = m.decision() {
             w.table(Some("decision"), |w| {
                 w.text("by", &decision.by);
@@ -157,12 +160,13 @@ fn write_source(w: &mut Writer, scope: &Scope, detail: Detail) {
 }
 
 /// A suspect under the name and addresses known now, or else at the time of the search.
-fn write_suspect(w: &mut Writer, suspect: &Suspect, inventory: &Inventory, detail: Detail) {
+fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &Inventory, detail: Detail) {
     let known = inventory.device(suspect.mac);
     let name = known.and_then(|device| device.name.as_deref()).or(suspect.name.as_deref());
     let addresses = known.map(|device| &device.addresses).filter(|addresses| !addresses.is_empty());
     let interface = known.and_then(|device| device.interface.as_deref()).or(suspect.interface.as_deref());
     write_identity(w, suspect.mac, name, addresses.unwrap_or(&suspect.addresses), interface);
+    w.boolean("chosen", m.chosen().contains(&suspect.mac));
     w.text("confidence", suspect.confidence.as_str());
     let shown = if detail == Detail::Full { suspect.evidence.as_slice() } else { &[] };
     w.list("evidence", shown, |w, evidence| {
@@ -215,7 +219,7 @@ fn write_entry(w: &mut Writer, entry: &Entry) {
 }
 
 /// One line of `devices`.
-pub(super) fn device(device: &super::device::Device<'_>) -> BlobMsgTable {
+pub(super) fn device(device: &Device<'_>) -> BlobMsgTable {
     Writer::table_of(|w| {
         write_identity(w, device.mac, device.name, device.addresses, device.interface);
         w.text("state", device.state.as_str());
@@ -228,8 +232,9 @@ pub(super) fn device(device: &super::device::Device<'_>) -> BlobMsgTable {
 }
 
 /// The reply to `devices`.
-pub(super) fn devices(all: &[super::device::Device<'_>]) -> BlobMsgTable {
-    let tables = fitting(all.iter().map(device));
+pub(super) fn devices(house: &House<'_>) -> BlobMsgTable {
+    let all = device::all(house);
+    let tables = fitting(all.values().map(device));
     Writer::table_of(|w| {
         w.list("devices", &tables, |w, table| w.put(None, table));
         if tables.len() < all.len() {
