@@ -12,7 +12,7 @@ use dots_callhome::ubus::{Event, PeerState, PeerStatus};
 use ledger_support::{CAMERA, LAPTOP, TV, attack, exact, other_attack, packets, policy, possible, with_device};
 use serde_json::{Value, json};
 use ubus::BlobMsgTable;
-use ubus_support::{Desk, table};
+use ubus_support::Desk;
 
 fn ask() -> Desk {
     Desk::new(policy(Consent::Ask))
@@ -108,8 +108,7 @@ fn a_mitigation_is_told_in_full() {
     desk.home.ledger.counted(id, packets(5_000_000_000), desk.home.now);
     expected["remaining"] = json!(3580);
     expected["verified"] = json!(true);
-    expected["dropped"] =
-        json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64 });
+    expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64 });
     expected.as_object_mut().unwrap().remove("detail");
     assert_eq!(desk.get(id), expected);
 }
@@ -140,7 +139,9 @@ fn a_list_that_is_too_large_is_cut_and_says_so() {
     let reply = desk.call("list", json!({})).unwrap();
     let all = reply["mitigations"].as_array().unwrap();
     assert_eq!((all.len(), reply.get("omitted")), (20, None));
-    assert!(all.iter().all(|m| m["devices"][0]["evidence"] == json!([]) && m["devices"].as_array().unwrap().len() == 8));
+    assert!(
+        all.iter().all(|m| m["devices"][0]["evidence"] == json!([]) && m["devices"].as_array().unwrap().len() == 8)
+    );
     assert_eq!(desk.get(Id(1))["devices"].as_array().unwrap().len(), 60, "one alone is told in full");
 
     let wordy = Scope { target_uris: (0..8).map(|n| format!("{n}{}", "u".repeat(1000))).collect(), ..attack() };
@@ -159,7 +160,10 @@ fn an_approval_acts_on_the_devices_named() {
     let mut desk = ask();
     let id = desk.home.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
     let after = desk
-        .call("approve", json!({ "id": id.0, "action": "quarantine", "devices": [TV.to_string().to_uppercase()], "lifetime": 600 }))
+        .call(
+            "approve",
+            json!({ "id": id.0, "action": "quarantine", "devices": [TV.to_string().to_uppercase()], "lifetime": 600 }),
+        )
         .unwrap();
     assert_eq!((after["state"].as_str(), after["action"].as_str()), (Some("active"), Some("quarantine")));
     assert_eq!(after["remaining"], 600);
@@ -269,7 +273,8 @@ fn a_device_is_quarantined_and_released() {
     assert_eq!(desk.home.ledger.standing(TV).unwrap().decision.comment.as_deref(), Some("odd"));
     assert_eq!(desk.call("release", json!({ "mac": mac })).unwrap()["state"], "free");
     assert_eq!(desk.home.quarantined(), []);
-    let lines = [Event::Decided(format!("{mac} quarantined by root")), Event::Decided(format!("{mac} released by root"))];
+    let lines =
+        [Event::Decided(format!("{mac} quarantined by root")), Event::Decided(format!("{mac} released by root"))];
     assert_eq!(desk.events(), lines);
 
     desk.home.ledger.set_router([CAMERA].into(), desk.home.now);
@@ -348,22 +353,15 @@ fn integers_of_any_width_are_understood() {
     let mut desk = ask();
     let id = desk.pending(1);
     assert_eq!(id.0, 1);
-    let in_16_bits = [0x86, 0, 0, 0x0a, 0, 2, b'i', b'd', 0, 0, 0, 0];
-    let sixteen = |value: u8| {
-        // id 6, ten bytes of header and name, two of value, two of padding.
-        let mut bytes = in_16_bits.to_vec();
-        bytes[3] = 14;
-        bytes.truncate(9);
-        bytes.extend([0, 0, 0, 0, value, 0, 0]);
-        bytes
-    };
-    let _ = sixteen;
+    // An attribute of type 6 and 14 bytes: name, value, each padded to four.
+    let sixteen = [0x86, 0, 0, 14, 0, 2, b'i', b'd', 0, 0, 0, 0, 0, 1, 0, 0];
+    assert_eq!(desk.call_bytes("get", &sixteen).unwrap()["mid"], 1);
     for build in [
         BlobMsgTable::build(|b| b.put_bool(Some("id"), true)),
         BlobMsgTable::build(|b| b.put_i32(Some("id"), 1)),
         BlobMsgTable::build(|b| b.put_i64(Some("id"), 1)),
     ] {
-        assert_eq!(desk.call_raw("get", &build).unwrap()["mid"], 1);
+        assert_eq!(desk.call_bytes("get", build.contents()).unwrap()["mid"], 1);
     }
     for build in [
         BlobMsgTable::build(|b| b.put_double(Some("id"), 1.0)),
@@ -374,7 +372,6 @@ fn integers_of_any_width_are_understood() {
         }),
         BlobMsgTable::build(|b| b.put_i32(None, 1)),
     ] {
-        assert_eq!(desk.call_raw("get", &build), Err(2));
+        assert_eq!(desk.call_bytes("get", build.contents()), Err(2));
     }
-    assert_eq!(desk.call_raw("get", &table(&json!({ "id": 1 }))).unwrap()["mid"], 1);
 }

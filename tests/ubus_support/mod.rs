@@ -36,13 +36,13 @@ pub fn status(sequence: u16, peer: u32, status: i32) -> Vec<u8> {
 }
 
 /// A call of an object of ours; without arguments the attribute is there but empty, as from every client.
-pub fn invoke(object: u32, peer: u32, sequence: u16, method: &str, arguments: &BlobMsgTable) -> Vec<u8> {
+pub fn invoke(object: u32, peer: u32, sequence: u16, method: &str, arguments: &[u8]) -> Vec<u8> {
     message(MsgType::Invoke, sequence, peer, |e| {
         e.push_u32(UbusAttr::ObjId, object);
         e.push_str(UbusAttr::Method, method);
         e.push_str(UbusAttr::User, "root");
         e.push_str(UbusAttr::Group, "root");
-        e.push_data(arguments.contents());
+        e.push_data(arguments);
     })
 }
 
@@ -189,17 +189,18 @@ impl Desk {
 
     /// Calls a method as `ubus call` does; the reply or the status.
     pub fn call(&mut self, method: &str, arguments: Value) -> Result<Value, i32> {
-        self.call_raw(method, &table(&arguments))
+        self.call_bytes(method, table(&arguments).contents())
     }
 
-    pub fn call_raw(&mut self, method: &str, arguments: &BlobMsgTable) -> Result<Value, i32> {
+    /// The same with the arguments as they stand on the wire.
+    pub fn call_bytes(&mut self, method: &str, arguments: &[u8]) -> Result<Value, i32> {
         let sequence = self.begin(method, arguments);
         let sent = self.sent();
         answer(&sent, sequence).unwrap_or_else(|| panic!("no answer among {sent:?}"))
     }
 
     /// Sends a call; its sequence number.
-    pub fn begin(&mut self, method: &str, arguments: &BlobMsgTable) -> u16 {
+    pub fn begin(&mut self, method: &str, arguments: &[u8]) -> u16 {
         self.sequence += 1;
         self.feed(&invoke(OBJECT, CALLER, self.sequence, method, arguments));
         self.sequence
@@ -207,9 +208,11 @@ impl Desk {
 
     /// A request the search has laid at the camera's door.
     pub fn pending(&mut self, mid: u32) -> Id {
-        let id = self.home.request(mid, &ledger_support::other_attack(u16::try_from(mid).unwrap()), &[
-            ledger_support::exact(ledger_support::CAMERA),
-        ]);
+        let id = self.home.request(
+            mid,
+            &ledger_support::other_attack(u16::try_from(mid).unwrap()),
+            &[ledger_support::exact(ledger_support::CAMERA)],
+        );
         self.pump_ledger();
         self.settle();
         id
