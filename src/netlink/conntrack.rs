@@ -138,7 +138,7 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
 
 fn read(message: &Raw<'_>) -> Message {
     match message.kind {
-        DONE => Message::Done,
+        DONE => message.broken_off().map_or(Message::Done, Message::Error),
         ERROR => Message::Error(message.errno()),
         NEW => match flow(message.body) {
             Some(flow) if message.flags & CREATED != 0 => Message::New(flow),

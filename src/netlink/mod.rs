@@ -43,6 +43,11 @@ impl Raw<'_> {
         const EBADMSG: i32 = 74;
         parse_i32(self.body).map_or(EBADMSG, |errno| errno.checked_neg().unwrap_or(EBADMSG))
     }
+
+    /// Why a dump ended early, by its `NLMSG_DONE`; nothing: it is complete.
+    pub(crate) fn broken_off(&self) -> Option<i32> {
+        Some(self.errno()).filter(|errno| !self.body.is_empty() && *errno > 0)
+    }
 }
 
 /// The messages of a datagram, as far as their lengths make sense.

@@ -17,11 +17,14 @@ const NAME: usize = 15;
 /// Next hops taken from one route.
 const HOPS: usize = 32;
 
+/// `NLM_F_REPLACE`
+const REPLACE: u16 = 0x100;
+
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
 
 /// The main routing table.
-const MAIN: u32 = 254;
+pub const MAIN: u32 = 254;
 /// The table of the router's own addresses.
 const LOCAL: u32 = 255;
 
@@ -107,8 +110,8 @@ pub struct Route {
     pub metric: u32,
     /// What it does.
     pub kind: RouteKind,
-    /// Whether it stands in the main table.
-    pub main: bool,
+    /// The routing table it stands in.
+    pub table: u32,
 }
 
 /// What the kernel says.
@@ -122,8 +125,13 @@ pub enum Message {
     Address(Address),
     /// The address is gone.
     AddressGone(Address),
-    /// There is this route, with as many next hops.
-    Route(Vec<Route>),
+    /// There is this route.
+    Route {
+        /// Its next hops.
+        hops: Vec<Route>,
+        /// Whether it has taken the place of another to the same destination.
+        replaces: bool,
+    },
     /// The route is gone, with all its next hops.
     RouteGone(Vec<Route>),
     /// There is this neighbour, or it has changed.
@@ -161,13 +169,13 @@ fn read(message: &Raw<'_>) -> Option<Message> {
     const DEL_NEIGHBOUR: u16 = Subject::Neighbours.numbers().1;
     let body = message.body;
     Some(match message.kind {
-        DONE => Message::Done,
+        DONE => message.broken_off().map_or(Message::Done, Message::Error),
         ERROR => Message::Error(message.errno()),
         NEW_LINK => Message::Link(link(body)?),
         DEL_LINK => Message::LinkGone(link(body)?.index),
         NEW_ADDRESS => Message::Address(address(body)?),
         DEL_ADDRESS => Message::AddressGone(address(body)?),
-        NEW_ROUTE => Message::Route(routes(body)?),
+        NEW_ROUTE => Message::Route { hops: routes(body)?, replaces: message.flags & REPLACE != 0 },
         DEL_ROUTE => Message::RouteGone(routes(body)?),
         NEW_NEIGHBOUR => Message::Neighbour(neighbour(body)?),
         DEL_NEIGHBOUR => Message::NeighbourGone(neighbour(body)?),
@@ -302,7 +310,7 @@ fn routes(body: &[u8]) -> Option<Vec<Route>> {
     }
     let destination = IpNet::new(destination, to).ok()?.trunc();
     let from = source.and_then(|address| IpNet::new(address, from).ok()).map(|net| net.trunc());
-    let route = |Hop { gateway, link }| Route { destination, from, gateway, link, metric, kind, main: table == MAIN };
+    let route = |Hop { gateway, link }| Route { destination, from, gateway, link, metric, kind, table };
     Some(hops.into_iter().map(route).collect())
 }
 

@@ -45,6 +45,11 @@ impl Asking {
         self.deadline
     }
 
+    /// Whether an answer is awaited.
+    pub(super) fn is_busy(&self) -> bool {
+        self.request.is_some()
+    }
+
     /// Gives up on an answer that does not come.
     pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: Home<'_>, now: Now) {
         if self.deadline.is_some_and(|due| due <= now.instant) {

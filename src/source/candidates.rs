@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::attribution::{Fit, Mark};
+use super::attribution::{Fit, Mark, View};
 use super::device::{Confidence, Evidence, Mac, Suspect};
 use super::flow::{Flow, Traffic, Tuple};
 use super::inventory::Inventory;
@@ -14,6 +14,8 @@ use crate::time::Now;
 const MOST: usize = 64;
 /// Most flows kept of one device: the strongest.
 const MOST_FLOWS: usize = 8;
+/// About as many flows are kept of all devices together.
+const MOST_FLOWS_OF_ALL: usize = 128;
 /// Most marks kept of one device.
 const MOST_MARKS: usize = 64;
 
@@ -29,10 +31,23 @@ pub(super) struct Sighting {
     pub(super) behind: bool,
     /// Whether the address may have been another device's when the flow was made.
     pub(super) contested: bool,
+    /// Whether it is known because it has just been opened.
+    pub(super) opened: bool,
     /// Whether it is gone from conntrack.
     pub(super) ended: bool,
     /// When it was seen last, seconds since 1970.
     pub(super) seen: u64,
+}
+
+impl Sighting {
+    /// A flow seen now, as one direction of it looks from outside.
+    pub(super) fn of(flow: &Flow, view: &View, fit: Fit, now: Now) -> Self {
+        let [to_target, back] =
+            if view.device == flow.original.source { [flow.sent, flow.answered] } else { [flow.answered, flow.sent] };
+        let flow = Flow { sent: to_target, answered: back, ..*flow };
+        let (behind, contested, opened, ended) = (false, false, false, false);
+        Self { flow, address: view.device, fit, behind, contested, opened, ended, seen: now.unix }
+    }
 }
 
 /// A sighting over time.
@@ -47,14 +62,15 @@ struct Watched {
 
 impl Watched {
     fn new(sighting: Sighting, now: Instant) -> Self {
-        Self { sighting, read: now, rate: Traffic::default(), sending: false }
+        // Whoever opens a flow sends.
+        Self { sighting, read: now, rate: Traffic::default(), sending: sighting.opened }
     }
 
     /// Takes in what a later look at the same flow tells.
     fn update(&mut self, later: Sighting, now: Instant) {
         let passed = now.saturating_duration_since(self.read);
         let before = self.sighting.flow.sent;
-        // An event tells less than a look: it bears no counters, and the fit may have been seen more fully before.
+        // The event of a flow that opens bears no counters.
         let sent = later.flow.sent.or(before);
         if let (Some(before), Some(sent)) = (before, sent)
             && later.flow.sent.is_some()
@@ -81,8 +97,9 @@ impl Watched {
 
     /// What goes first in the evidence.
     fn weight(&self) -> impl Ord + use<> {
-        let total = self.sighting.flow.sent.unwrap_or_default();
-        (self.mark().is_some(), self.sighting.fit != Fit::Partly, self.rate.bytes, total.bytes, total.packets)
+        let Sighting { fit, ended, flow, .. } = self.sighting;
+        let total = flow.sent.unwrap_or_default();
+        (self.mark().is_some(), fit != Fit::Partly, !ended, self.rate.bytes, total.bytes, total.packets)
     }
 }
 
@@ -113,6 +130,7 @@ impl Candidates {
             self.strange(sighting.fit);
             return false;
         }
+        let most = (MOST_FLOWS_OF_ALL / self.devices.len().max(1)).clamp(1, MOST_FLOWS);
         let candidate = self.devices.entry(mac).or_default();
         if let Fit::Marked(mark) = sighting.fit
             && candidate.marks.len() < MOST_MARKS
@@ -132,7 +150,7 @@ impl Candidates {
         }
         candidate.flows.push(Watched::new(sighting, now));
         candidate.flows.sort_by_key(|watched| std::cmp::Reverse(watched.weight()));
-        candidate.flows.truncate(MOST_FLOWS);
+        candidate.flows.truncate(most);
         true
     }
 
@@ -272,12 +290,4 @@ pub(super) fn owner(address: IpAddr, inventory: &Inventory) -> Option<Suspect> {
         confidence: Confidence::Possible,
         evidence: Vec::new(),
     })
-}
-
-impl Sighting {
-    /// A flow seen now.
-    pub(super) fn now(flow: Flow, sent: Option<Traffic>, address: IpAddr, fit: Fit, now: Now) -> Self {
-        let flow = Flow { sent, answered: if sent == flow.sent { flow.answered } else { flow.sent }, ..flow };
-        Self { flow, address, fit, behind: false, contested: false, ended: false, seen: now.unix }
-    }
 }

@@ -53,7 +53,7 @@ pub enum Event {
 }
 
 /// All searches, and what is known of the home.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Finder {
     network: Network,
     inventory: Inventory,
@@ -68,10 +68,28 @@ pub struct Finder {
     overruns: u32,
 }
 
+impl Default for Finder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Finder {
     /// A finder that wants to know the router's network first.
     pub fn new() -> Self {
-        let mut finder = Self::default();
+        let mut finder = Self {
+            network: Network::default(),
+            inventory: Inventory::new(),
+            interfaces: Vec::new(),
+            ended: Ring::default(),
+            searches: BTreeMap::new(),
+            asking: Asking::default(),
+            surveyor: Surveyor::default(),
+            events: VecDeque::new(),
+            own: BTreeSet::new(),
+            domains: Vec::new(),
+            overruns: 0,
+        };
         finder.surveyor.begin(&mut finder.network);
         finder
     }
@@ -131,7 +149,8 @@ impl Finder {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let searches = self.searches.values().filter_map(Search::poll_timeout);
+        let busy = self.asking.is_busy();
+        let searches = self.searches.values().filter_map(|search| search.poll_timeout(busy));
         let others = [self.asking.poll_timeout(), self.surveyor.poll_timeout(), self.inventory.next_to_forget()];
         searches.filter(|_| self.surveyor.is_ready()).chain(others.into_iter().flatten()).min()
     }

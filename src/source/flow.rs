@@ -64,7 +64,8 @@ pub struct Flow {
 }
 
 impl fmt::Display for Flow {
-    /// `udp 192.168.1.23:4000 -> 203.0.113.80:53 as 198.51.100.7:40000`, the last part only where translated.
+    /// `udp 192.168.1.23:4000 -> 203.0.113.80:53 as 198.51.100.7:40000`, the last part only where translated; and `to
+    /// 192.168.1.30:80` where the receiver is another than addressed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = match self.original.protocol {
             1 => "icmp".to_owned(),
@@ -84,12 +85,18 @@ impl fmt::Display for Flow {
             _ => (self.original.source.to_string(), self.original.destination.to_string(), None),
         };
         write!(f, "{protocol} {from} -> {to}")?;
-        if self.reply.destination == self.original.source {
+        if self.reply.destination != self.original.source {
+            match seen {
+                Some(port) => write!(f, " as {}", endpoint(self.reply.destination, port))?,
+                None => write!(f, " as {}", self.reply.destination)?,
+            }
+        }
+        if self.reply.source == self.original.destination {
             return Ok(());
         }
-        match seen {
-            Some(port) => write!(f, " as {}", endpoint(self.reply.destination, port)),
-            None => write!(f, " as {}", self.reply.destination),
+        match self.reply.detail {
+            Detail::Ports { source, .. } => write!(f, " to {}", endpoint(self.reply.source, source)),
+            _ => write!(f, " to {}", self.reply.source),
         }
     }
 }

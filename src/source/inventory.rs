@@ -171,9 +171,14 @@ impl Inventory {
     }
 
     fn retain(&mut self, keep: impl Fn(&Place, &Holder) -> bool) -> bool {
-        let leaving: BTreeSet<Mac> =
-            self.holders.iter().filter(|(place, holder)| !keep(place, holder)).map(|(_, holder)| holder.mac).collect();
-        self.holders.retain(|place, holder| keep(place, holder));
+        let mut leaving = BTreeSet::new();
+        self.holders.retain(|place, holder| {
+            let stays = keep(place, holder);
+            if !stays {
+                leaving.insert(holder.mac);
+            }
+            stays
+        });
         leaving.iter().for_each(|mac| self.rebuild(*mac));
         !leaving.is_empty()
     }

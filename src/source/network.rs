@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::device::Mac;
 use super::inventory::Inventory;
-use crate::netlink::neighbour::{Address, Link, Message, Route, RouteKind};
+use crate::netlink::neighbour::{Address, Link, MAIN, Message, Route, RouteKind};
 
 /// Most entries of each table; what comes beyond is not looked at.
 const MOST: usize = 4096;
@@ -37,7 +37,14 @@ impl Tables {
             Message::AddressGone(address) => {
                 self.addresses.remove(address);
             }
-            Message::Route(routes) if self.routes.len() < MOST => self.routes.extend(routes),
+            Message::Route { hops, replaces } => {
+                if let (Some(new), true) = (hops.first(), *replaces) {
+                    self.routes.retain(|old| key(old) != key(new));
+                }
+                if self.routes.len() < MOST {
+                    self.routes.extend(hops);
+                }
+            }
             Message::RouteGone(routes) => routes.iter().for_each(|route| {
                 self.routes.remove(route);
             }),
@@ -182,7 +189,7 @@ impl Network {
     /// The routers of the default routes, main table first, lesser metrics first.
     pub(super) fn default_routers(&self) -> Vec<IpAddr> {
         let mut routes: Vec<&Route> = self.tables.routes.iter().filter(|route| is_default(route)).collect();
-        routes.sort_by_key(|route| (!route.main, route.metric));
+        routes.sort_by_key(|route| (route.table != MAIN, route.metric));
         let mut routers = Vec::new();
         for gateway in routes.into_iter().filter_map(|route| route.gateway) {
             if !routers.contains(&gateway) {
@@ -191,6 +198,11 @@ impl Network {
         }
         routers
     }
+}
+
+/// What one route may have in common with no other, but for next hops.
+fn key(route: &Route) -> (IpNet, Option<IpNet>, u32, u32) {
+    (route.destination, route.from, route.table, route.metric)
 }
 
 fn is_default(route: &Route) -> bool {

@@ -211,7 +211,7 @@ impl Search {
         for view in views(flow) {
             // Whoever has sent nothing is not the one.
             if view.sent.is_none_or(|sent| sent.packets > 0) {
-                self.consider_view(flow, &view, home, now);
+                self.consider_view(flow, &view, false, home, now);
             }
         }
     }
@@ -219,17 +219,17 @@ impl Search {
     /// Takes in a flow that has just been opened.
     pub(super) fn opened(&mut self, flow: &Flow, home: Home<'_>, now: Now) {
         let [opener, _] = views(flow);
-        self.consider_view(flow, &opener, home, now);
+        self.consider_view(flow, &opener, true, home, now);
     }
 
-    fn consider_view(&mut self, flow: &Flow, view: &View, home: Home<'_>, now: Now) {
+    fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
         let Some(fit) = view.fit(&self.scope) else { return };
         let located = home.network.locate(view.device, home.inventory);
         match located.filter(|_| !home.network.is_local(view.device)) {
             Some(Located { mac, behind }) => {
                 let contested = home.inventory.contested(view.device, now.instant);
-                let sighting = Sighting::now(*flow, view.sent, view.device, fit, now);
-                if self.candidates.see(mac, Sighting { behind, contested, ..sighting }, now.instant) {
+                let sighting = Sighting { behind, contested, opened, ..Sighting::of(flow, view, fit, now) };
+                if self.candidates.see(mac, sighting, now.instant) && self.next_reading().is_none() {
                     self.found = Some((now.instant, 0));
                 }
                 self.tell(now);
@@ -244,7 +244,7 @@ impl Search {
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
             let Some(fit) = view.fit(&self.scope) else { continue };
             let Ended { flow, located, contested, at } = *ended;
-            let sighting = Sighting::now(flow, view.sent, view.device, fit, now);
+            let sighting = Sighting::of(&flow, view, fit, now);
             let sighting = Sighting { behind: located.behind, contested, ended: true, seen: at, ..sighting };
             self.candidates.see(located.mac, sighting, now.instant);
             self.tell(now);
@@ -302,8 +302,9 @@ impl Search {
         self.next_look.is_some_and(|due| due <= now.instant)
     }
 
-    /// When something is due.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.next_look, self.next_reading(), self.news].into_iter().flatten().min()
+    /// When something is due; flows can only be read while conntrack is not `busy` with another question.
+    pub(super) fn poll_timeout(&self, busy: bool) -> Option<Instant> {
+        let reading = self.next_reading().filter(|_| !busy);
+        [self.next_look, reading, self.news].into_iter().flatten().min()
     }
 }

@@ -73,7 +73,8 @@ impl Surveyor {
         match message {
             Message::Done => self.next(listing.step + 1, network, inventory, now),
             Message::Error(_) => {
-                self.listing = None;
+                // Searches must not wait for ever; until this works they find nobody.
+                (self.listing, self.ready) = (None, true);
                 self.retry = Some(now.instant + PATIENCE);
                 false
             }
