@@ -1,0 +1,35 @@
+#![no_main]
+//! Whatever the sockets of the finder bring, in whatever order, it answers, and stops asking by itself.
+
+use std::time::{Duration, Instant};
+
+use dots_callhome::mitigation::Id;
+use dots_callhome::scope::Scope;
+use dots_callhome::source::{Finder, Socket};
+use dots_callhome::time::Now;
+use libfuzzer_sys::fuzz_target;
+
+const SOCKETS: [Socket; 4] = [Socket::Conntrack, Socket::ConntrackEvents, Socket::Route, Socket::RouteEvents];
+
+fuzz_target!(|steps: Vec<(u8, Vec<u8>)>| {
+    let mut now = Now { instant: Instant::now(), unix: 0 };
+    let mut finder = Finder::new();
+    let prefixes = |text: &str| text.parse().map(|net| vec![net]).unwrap_or_default();
+    let scope =
+        Scope { source_prefixes: prefixes("0.0.0.0/0"), target_prefixes: prefixes("0.0.0.0/0"), ..Scope::default() };
+    finder.search(Id(1), &scope, now);
+    for (kind, datagram) in steps {
+        match SOCKETS.get(usize::from(kind)) {
+            Some(socket) => finder.handle_datagram(*socket, &datagram, now),
+            None if kind < 8 => finder.handle_overrun(SOCKETS[usize::from(kind - 4)], now),
+            None => {
+                now = now.after(Duration::from_millis(u64::from(kind) * 10));
+                finder.handle_timeout(now);
+            }
+        }
+        let asked = std::iter::from_fn(|| finder.poll_transmit()).take(1000).count();
+        assert!(asked < 1000);
+        while finder.poll_event().is_some() {}
+        let _ = finder.poll_timeout();
+    }
+});

@@ -1,0 +1,177 @@
+//! The devices of the home, as the neighbour tables tell.
+#![allow(missing_docs)]
+
+mod kernel_support;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use dots_callhome::source::device::Mac;
+use dots_callhome::source::{Inventory, Socket};
+use kernel_support::*;
+
+fn devices(house: &House) -> Vec<Mac> {
+    house.finder.inventory().devices().map(|device| device.mac).collect()
+}
+
+fn numbered(n: u16) -> Mac {
+    let [high, low] = n.to_be_bytes();
+    Mac([2, 1, 0, 0, high, low])
+}
+
+#[test]
+fn devices_have_addresses_and_an_interface() {
+    let mut house = House::new(1);
+    house.neighbour("fe80::11", LAN, Some(mac(11)));
+    house.neighbour("192.168.2.44", GUEST, Some(mac(44)));
+    let inventory = house.finder.inventory();
+    let device = inventory.device(mac(11)).unwrap();
+    assert_eq!(device.addresses, [ip(&v4(11)), ip(&v6(11)), ip("fe80::11")]);
+    assert_eq!(device.interface.as_deref(), Some("br-lan"));
+    assert_eq!(inventory.device(mac(44)).unwrap().interface.as_deref(), Some("br-guest"));
+    assert_eq!(inventory.addresses_of(mac(44)), [ip("192.168.2.44")]);
+    assert_eq!(inventory.mac_of(ip(&v6(11))), Some(mac(11)));
+    assert_eq!(inventory.mac_of(ip("192.0.2.1")), None);
+    assert_eq!(inventory.addresses_of(mac(99)), [] as [std::net::IpAddr; 0]);
+}
+
+#[test]
+fn nobody_outside_is_a_device() {
+    let mut house = House::new(1);
+    house.neighbour("198.51.100.1", WAN, Some(Mac([2, 0xee, 0, 0, 0, 1])));
+    house.neighbour("fe80::1", WAN, Some(Mac([2, 0xee, 0, 0, 0, 1])));
+    assert_eq!(devices(&house), [mac(11)]);
+}
+
+#[test]
+fn the_router_itself_is_no_device_and_says_its_addresses() {
+    let mut house = House::new(1);
+    let own: BTreeSet<Mac> =
+        (1..=3).map(|last| Mac([2, 0xff, 0, 0, 0, last])).chain([Mac([2, 0xff, 0, 0, 0, 0])]).collect();
+    assert_eq!(house.router, own);
+    // Another bridge of the router, seen over the cable between the two.
+    house.neighbour("192.168.1.2", LAN, Some(Mac([2, 0xff, 0, 0, 0, 3])));
+    assert_eq!(devices(&house), [mac(11)]);
+    let added = messages::link(16, 0, 9, "wlan0", [2, 0xff, 0, 0, 0, 9]);
+    house.event(Socket::RouteEvents, &added);
+    assert!(house.router.contains(&Mac([2, 0xff, 0, 0, 0, 9])));
+}
+
+#[test]
+fn a_link_that_becomes_an_upstream_leads_to_no_devices() {
+    let mut house = House::new(1);
+    house.neighbour("192.168.2.44", GUEST, Some(mac(44)));
+    let route = Route { metric: 99, ..Route::new("0.0.0.0/0", Some("192.168.2.1"), GUEST) };
+    house.event(Socket::RouteEvents, &messages::route(24, 0, 0, &route));
+    assert_eq!(devices(&house), [mac(11)]);
+    house.neighbour("192.168.2.45", GUEST, Some(mac(45)));
+    assert_eq!(devices(&house), [mac(11)]);
+}
+
+/// Proves CH-A-01 as far as the finder goes: the identity stays, whatever the addresses do.
+#[test]
+fn addresses_come_and_go_and_the_device_stays() {
+    let mut house = House::new(1);
+    for suffix in 1..=40 {
+        house.neighbour(&format!("2001:db8:123::ffff:{suffix:x}"), LAN, Some(mac(11)));
+        house.pass(Duration::from_secs(60));
+    }
+    assert_eq!(devices(&house), [mac(11)]);
+    let addresses = house.finder.inventory().addresses_of(mac(11));
+    assert_eq!(addresses.len(), 16);
+    assert!(addresses.contains(&ip("2001:db8:123::ffff:28")), "the latest is there");
+    assert!(!addresses.contains(&ip("2001:db8:123::ffff:1")), "the oldest is not");
+}
+
+#[test]
+fn an_address_belongs_to_whom_it_was_taken_by() {
+    let mut house = House::new(2);
+    house.neighbour(&v4(11), LAN, Some(mac(12)));
+    assert_eq!(house.finder.inventory().mac_of(ip(&v4(11))), Some(mac(12)));
+    assert_eq!(house.finder.inventory().addresses_of(mac(11)), [ip(&v6(11))]);
+    assert_eq!(house.finder.inventory().addresses_of(mac(12)), [ip(&v4(11)), ip(&v4(12)), ip(&v6(12))]);
+    // Without any address left it is no device any more.
+    house.neighbour(&v6(11), LAN, Some(mac(12)));
+    assert_eq!(devices(&house), [mac(12)]);
+}
+
+#[test]
+fn lost_addresses_are_remembered_for_an_hour() {
+    let mut house = House::new(2);
+    house.pass(Duration::from_secs(7200));
+    assert_eq!(devices(&house), [mac(11), mac(12)], "nobody is forgotten while the kernel knows him");
+    house.neighbour(&v4(11), LAN, None);
+    house.neighbour(&v6(11), LAN, None);
+    house.pass(Duration::from_secs(3500));
+    assert_eq!(devices(&house), [mac(11), mac(12)]);
+    house.pass(Duration::from_secs(200));
+    assert_eq!(devices(&house), [mac(12)]);
+    assert_eq!(house.finder.poll_timeout(), None, "nothing more to forget");
+}
+
+/// The kernel's table is read again after a loss; what is not in it any more ages like what was lost.
+#[test]
+fn what_a_new_listing_lacks_is_lost() {
+    let mut house = House::new(2);
+    house.kernel.neighbours.retain(|_, owner| *owner != mac(11));
+    house.overrun(Socket::RouteEvents);
+    assert_eq!(devices(&house), [mac(11), mac(12)]);
+    house.pass(Duration::from_secs(3700));
+    assert_eq!(devices(&house), [mac(12)]);
+}
+
+#[test]
+fn link_local_addresses_may_exist_on_several_links() {
+    let mut house = House::new(0);
+    house.neighbour("fe80::5", LAN, Some(mac(11)));
+    house.neighbour("fe80::5", GUEST, Some(mac(44)));
+    assert_eq!(devices(&house), [mac(11), mac(44)]);
+    assert_eq!(house.finder.inventory().mac_on(ip("fe80::5"), GUEST), Some(mac(44)));
+}
+
+#[test]
+fn names_come_from_outside_and_are_cleaned() {
+    let mut house = House::new(2);
+    let names = [(mac(11), "Garage\u{7} camera\n"), (mac(12), " \u{1b} "), (mac(13), "later")];
+    house.finder.set_names(names.map(|(mac, name)| (mac, name.to_owned())).into());
+    house.neighbour(&v4(13), LAN, Some(mac(13)));
+    let name = |n| house.finder.inventory().device(mac(n)).unwrap().name.clone();
+    assert_eq!(name(11).as_deref(), Some("Garage camera"));
+    assert_eq!(name(12), None);
+    assert_eq!(name(13).as_deref(), Some("later"));
+    house.finder.set_names([(mac(11), "x".repeat(1000))].into());
+    let name = |n| house.finder.inventory().device(mac(n)).unwrap().name.clone();
+    assert_eq!(name(11).unwrap().len(), 64);
+    assert_eq!(name(13), None);
+}
+
+#[test]
+fn changes_are_told_and_nothing_else() {
+    let mut house = House::new(1);
+    let told = house.inventory_changes;
+    house.neighbour(&v4(11), LAN, Some(mac(11)));
+    house.neighbour("198.51.100.1", WAN, Some(mac(99)));
+    assert_eq!(house.inventory_changes, told);
+    house.neighbour(&v4(12), LAN, Some(mac(12)));
+    assert_eq!(house.inventory_changes, told + 1);
+}
+
+/// A device that makes up Ethernet addresses pushes out its own inventions and those long silent, and memory is bounded.
+#[test]
+fn inventions_are_bounded() {
+    let start = Instant::now();
+    let mut inventory = Inventory::new();
+    let at = |n: u16| start + Duration::from_secs(u64::from(n));
+    for n in 0..3000_u16 {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + u32::from(n)).into();
+        assert!(inventory.learn(address, LAN, Some("br-lan"), numbered(n), at(n)));
+    }
+    assert_eq!(inventory.devices().count(), 1024);
+    assert!(inventory.device(numbered(2999)).is_some());
+    assert!(inventory.device(numbered(0)).is_none());
+    for n in 0..3000_u16 {
+        inventory.learn(std::net::Ipv4Addr::from(0x0b00_0000 + u32::from(n)).into(), LAN, None, mac(1), at(3000));
+    }
+    assert_eq!(inventory.addresses_of(mac(1)).len(), 16);
+    assert_eq!(inventory.devices().count(), 1024);
+}
