@@ -253,7 +253,7 @@ impl Enforcer {
         let known = |mac| inventory.addresses_of(mac).iter().map(move |address| (*address, mac));
         let devices: BTreeMap<_, _> = self.wanted.devices().flat_map(known).collect();
         let grown = devices.iter().any(|(address, mac)| self.addresses.devices.get(address) != Some(mac));
-        self.addresses.devices = devices;
+        self.addresses = Addresses { devices, router: inventory.own().clone() };
         if grown && self.watched.values().any(|watched| watched.stage == Stage::InForce) {
             self.watch.reset();
             self.watch_at = Some(now);

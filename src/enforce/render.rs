@@ -160,11 +160,10 @@ fn declare_set(text: &mut String, set: Set, counts: bool) -> std::fmt::Result {
     writeln!(text, "\t}}")
 }
 
-/// Before the firewall's own chains, which stand at `filter`.
 fn declare_chain(text: &mut String, chain: &Chain) -> std::fmt::Result {
     writeln!(text, "\tchain {} {{", chain.name)?;
     if let Some(hook) = chain.hook {
-        writeln!(text, "\t\ttype filter hook {hook} priority filter - 5; policy accept;")?;
+        writeln!(text, "\t\ttype filter hook {hook}; policy accept;")?;
     }
     writeln!(text, "\t}}")
 }

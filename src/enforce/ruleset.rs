@@ -49,7 +49,7 @@ pub struct Quarantined {
 /// The sets of our tables. Their elements are devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Set {
-    /// Everyone anything is in force against: all others are past our rules after one look.
+    /// Everyone anything is in force against: packets of all others are past our rules after one look.
     Accused,
     /// Everyone quarantined, for whatever reason.
     Quarantine,
@@ -117,6 +117,12 @@ pub(super) struct Chain {
     /// Where the kernel calls it, if it does.
     pub(super) hook: Option<&'static str>,
     pub(super) rules: Vec<String>,
+}
+
+impl Chain {
+    fn new(name: &str, rules: impl IntoIterator<Item = String>) -> Self {
+        Self { name: name.to_owned(), hook: None, rules: rules.into_iter().collect() }
+    }
 }
 
 impl Ruleset {
@@ -198,46 +204,44 @@ impl Ruleset {
     pub(super) fn chains(&self, family: Family) -> Vec<Chain> {
         match family {
             Family::Inet => self.inet(),
-            Family::Bridge => vec![Chain {
-                name: "forward".to_owned(),
-                hook: Some("forward"),
-                rules: ["ether saddr @quarantine drop", "ether daddr @quarantine drop"].map(str::to_owned).into(),
-            }],
+            Family::Bridge => {
+                let rules = ["ether saddr @quarantine drop", "ether daddr @quarantine drop"].map(str::to_owned);
+                vec![Chain { hook: Some("forward priority filter"), ..Chain::new("forward", rules) }]
+            }
         }
     }
 
+    /// Everything is dropped before conntrack sees it. A device's answers on a connection opened from outside must not
+    /// make that an established one: it would be offloaded, and then no rule is asked any more. It also spares the
+    /// table of connections, which a flood would fill.
+    ///
     /// Blocks come before the quarantine, so that each counts its own attack; what is then left of a quarantined device
     /// is counted for all mitigations that quarantine it.
     fn inet(&self) -> Vec<Chain> {
-        let quarantined_by: Vec<String> = self
-            .sets
-            .keys()
-            .filter(|set| matches!(set, Set::QuarantineBy(_)))
-            .map(|set| format!("ether saddr @{set}"))
-            .collect();
-        let quarantine = self.sets.contains_key(&Set::Quarantine);
-        let drop = quarantine.then(|| "ether saddr @quarantine drop".to_owned());
-        let mut forwarded = Vec::new();
         let mut chains = Vec::new();
+        let mut accused = vec!["fib daddr type != unicast goto received".to_owned()];
         for (id, target) in &self.targets {
             let also: Vec<String> = self.also(*id, target).collect();
             let verdict = if also.is_empty() { "drop".to_owned() } else { format!("jump also{id}") };
             let set = Set::BlockBy(*id);
-            forwarded.extend(target.matches().iter().map(|traffic| format!("{traffic} ether saddr @{set} {verdict}")));
+            accused.extend(target.matches().iter().map(|traffic| format!("{traffic} ether saddr @{set} {verdict}")));
             if !also.is_empty() {
-                let rules = also.into_iter().chain(["drop".to_owned()]).collect();
-                chains.push(Chain { name: format!("also{id}"), hook: None, rules });
+                chains.push(Chain::new(&format!("also{id}"), also.into_iter().chain(["drop".to_owned()])));
             }
         }
-        forwarded.extend(quarantined_by.iter().chain(&drop).cloned());
-        chains.push(Chain { name: "forwarded".to_owned(), hook: None, rules: forwarded });
-        let jump = |to: &str| vec![format!("ether saddr @accused jump {to}")];
-        chains.push(Chain { name: "forward".to_owned(), hook: Some("forward"), rules: jump("forwarded") });
-        if quarantine {
-            let rules = LEFT_OPEN.iter().map(|rule| (*rule).to_owned()).chain(quarantined_by).chain(drop).collect();
-            chains.push(Chain { name: "received".to_owned(), hook: None, rules });
-            chains.push(Chain { name: "input".to_owned(), hook: Some("input"), rules: jump("received") });
+        let by = self.sets.keys().filter(|set| matches!(set, Set::QuarantineBy(_)));
+        let mut quarantine: Vec<String> = by.map(|set| format!("ether saddr @{set}")).collect();
+        let mut received = Vec::new();
+        if self.sets.contains_key(&Set::Quarantine) {
+            quarantine.push("ether saddr @quarantine drop".to_owned());
+            received.extend(LEFT_OPEN.iter().map(|rule| (*rule).to_owned()));
         }
+        received.extend(quarantine.iter().cloned());
+        accused.extend(quarantine);
+        chains.push(Chain::new("received", received));
+        chains.push(Chain::new("accused", accused));
+        let all = ["ether saddr @accused jump accused".to_owned()];
+        chains.push(Chain { hook: Some("prerouting priority raw"), ..Chain::new("prerouting", all) });
         chains
     }
 
@@ -258,7 +262,7 @@ impl Ruleset {
 }
 
 /// What a quarantined device still gets from the router: addresses, names, its neighbours' link addresses and the web
-/// page. `accept` is not final here: the firewall's own chain comes later and may still refuse.
+/// page. `accept` is not final: the firewall's own chains come later and may still refuse.
 const LEFT_OPEN: [&str; 3] = [
     "udp dport { 53, 67, 547 } accept",
     "tcp dport { 53, 80, 443 } accept",

@@ -1,6 +1,7 @@
 //! Does the block bite? Flows that began before it are cut, wherever they are offloaded to, and must not come back.
 //!
-//! A dropped packet makes no conntrack entry, so an entry that fits what is blocked is traffic that passes.
+//! What is dropped never gets as far as conntrack. So an entry opened by a device's packet that should be dropped is
+//! traffic that passes. One opened from outside may well be there, but must not show answers of the device.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -74,7 +75,8 @@ impl fmt::Display for Finding {
 #[derive(Debug)]
 pub(super) struct Sweep {
     subjects: Vec<(Subject, Finding)>,
-    devices: BTreeMap<IpAddr, Mac>,
+    /// Which of them an address is of interest to.
+    concerned: BTreeMap<IpAddr, Vec<usize>>,
     router: BTreeSet<IpAddr>,
     questions: VecDeque<Question>,
     found: Vec<(Tuple, Option<u32>)>,
@@ -84,17 +86,29 @@ pub(super) struct Sweep {
 
 impl Sweep {
     pub(super) fn new(subjects: Vec<Subject>, addresses: &Addresses) -> Self {
-        let concerned = |(address, mac): &(&IpAddr, &Mac)| {
-            subjects.iter().any(|subject| {
-                subject.measure.concerns(**mac)
-                    && subject.measure.target.as_ref().is_none_or(|target| target.speaks_of(**address))
-            })
+        let mut by_device: BTreeMap<Mac, Vec<usize>> = BTreeMap::new();
+        for (number, subject) in subjects.iter().enumerate() {
+            for mac in &subject.measure.devices {
+                by_device.entry(*mac).or_default().push(number);
+            }
+        }
+        let mut concerned = BTreeMap::new();
+        for (address, mac) in &addresses.devices {
+            let mut numbers = by_device.get(mac).cloned().unwrap_or_default();
+            numbers.retain(|number| subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*address)));
+            if !numbers.is_empty() {
+                concerned.insert(*address, numbers);
+            }
+        }
+        let mut sweep = Self {
+            subjects: subjects.into_iter().map(|subject| (subject, Finding::default())).collect(),
+            concerned,
+            router: addresses.router.clone(),
+            questions: VecDeque::new(),
+            found: Vec::new(),
+            rounds: 1,
+            goes: 1,
         };
-        let devices = addresses.devices.iter().filter(concerned).map(|(address, mac)| (*address, *mac)).collect();
-        let subjects = subjects.into_iter().map(|subject| (subject, Finding::default())).collect();
-        let router = addresses.router.clone();
-        let mut sweep =
-            Self { subjects, devices, router, questions: VecDeque::new(), found: Vec::new(), rounds: 1, goes: 1 };
         sweep.look();
         sweep
     }
@@ -117,21 +131,23 @@ impl Sweep {
 
     /// A flow of the answer.
     pub(super) fn hear(&mut self, flow: &Flow) {
-        for packet in directions(flow) {
-            let Some(mac) = self.devices.get(&packet.source) else { continue };
-            let mut meant = false;
-            for (subject, finding) in &mut self.subjects {
-                if subject.measure.concerns(*mac) && subject.measure.covers(&packet, &self.router) {
+        let mut meant = false;
+        for (packet, passes) in directions(flow) {
+            for number in self.concerned.get(&packet.source).into_iter().flatten() {
+                let Some((subject, finding)) = self.subjects.get_mut(*number) else { continue };
+                if !subject.measure.covers(&packet, &self.router) {
+                    continue;
+                }
+                meant = true;
+                if passes {
                     finding.met += usize::from(self.goes == 1);
                     finding.left += 1;
                     finding.example = Some(*flow);
-                    meant = true;
                 }
             }
-            if meant && self.found.len() < MOST_CUT {
-                self.found.push((flow.original, Some(flow.id)));
-                return;
-            }
+        }
+        if meant && self.found.len() < MOST_CUT {
+            self.found.push((flow.original, Some(flow.id)));
         }
     }
 
@@ -151,7 +167,7 @@ impl Sweep {
     /// IPv4 flows by device where these are few; the kernel can't pick IPv6 flows by address.
     fn look(&mut self) {
         let v4: Vec<Ipv4Addr> = self
-            .devices
+            .concerned
             .keys()
             .filter_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None })
             .collect();
@@ -165,24 +181,31 @@ impl Sweep {
                 }),
             );
         }
-        if self.devices.keys().any(IpAddr::is_ipv6) {
+        if self.concerned.keys().any(IpAddr::is_ipv6) {
             self.questions.push_back(Question::Flows(Filter::all(Family::V6)));
         }
     }
 }
 
 impl Measure {
-    fn concerns(&self, mac: Mac) -> bool {
-        self.devices.binary_search(&mac).is_ok()
+    /// Whether it may be about packets of this address.
+    fn speaks_of(&self, address: IpAddr) -> bool {
+        self.target.as_ref().is_none_or(|target| target.speaks_of(address))
     }
 
     /// Whether the packet of a device must not pass.
     fn covers(&self, packet: &Tuple, router: &BTreeSet<IpAddr>) -> bool {
         match &self.target {
-            Some(target) => target.covers(packet),
-            None => !(left_open(packet) && (router.contains(&packet.destination) || is_local(packet.destination))),
+            Some(target) => target.covers(packet) && !router.contains(&packet.destination),
+            None => !(left_open(packet) && is_received(packet.destination, router)),
         }
     }
+}
+
+/// Whether the router takes it in rather than forwarding it.
+fn is_received(destination: IpAddr, router: &BTreeSet<IpAddr>) -> bool {
+    let broadcast = matches!(destination, IpAddr::V4(v4) if v4.is_broadcast());
+    broadcast || destination.is_multicast() || router.contains(&destination)
 }
 
 fn left_open(packet: &Tuple) -> bool {
@@ -193,13 +216,13 @@ fn left_open(packet: &Tuple) -> bool {
     }
 }
 
-/// The packets of a flow as our rules see them, between the two translations: what its opener sends, and what is sent
-/// back.
-fn directions(flow: &Flow) -> [Tuple; 2] {
+/// The packets of a flow as the router forwards them, between its two translations, each with whether they have passed:
+/// what its opener sends, and what is sent back.
+fn directions(flow: &Flow) -> [(Tuple, bool); 2] {
     let (opener, answerer) = (flow.original, flow.reply);
     let there = Tuple { destination: answerer.source, detail: between(opener.detail, answerer.detail), ..opener };
     let back = Tuple { destination: opener.source, detail: between(answerer.detail, opener.detail), ..answerer };
-    [there, back]
+    [(there, true), (back, flow.answered.is_some_and(|answered| answered.packets > 0))]
 }
 
 fn between(from: Detail, to: Detail) -> Detail {
@@ -208,12 +231,5 @@ fn between(from: Detail, to: Detail) -> Detail {
             Detail::Ports { source, destination }
         }
         _ => from,
-    }
-}
-
-fn is_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_broadcast() || v4.is_multicast(),
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_multicast(),
     }
 }

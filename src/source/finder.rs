@@ -292,6 +292,7 @@ impl Finder {
         self.network.derive();
         let network = &self.network;
         let lost = self.inventory.retain_links(|link| network.is_inward(link));
+        self.inventory.set_own(network.own_addresses().clone());
         let own = network.own_macs();
         let domains = self.all_domains();
         if lost {

@@ -58,6 +58,7 @@ pub struct Inventory {
     names: BTreeMap<Mac, String>,
     /// When the first address lost may be forgotten.
     forget: Option<Instant>,
+    own: BTreeSet<IpAddr>,
 }
 
 impl Inventory {
@@ -96,6 +97,16 @@ impl Inventory {
         let taken =
             |(_, holder): (_, &Holder)| holder.taken.is_some_and(|at| now.saturating_duration_since(at) < CONTESTED);
         self.holders.range((address, 0)..=(address, u32::MAX)).any(taken)
+    }
+
+    /// The addresses of the router itself, which are no device's.
+    pub fn own(&self) -> &BTreeSet<IpAddr> {
+        &self.own
+    }
+
+    /// Takes over the addresses of the router itself.
+    pub fn set_own(&mut self, own: BTreeSet<IpAddr>) {
+        self.own = own;
     }
 
     /// The names the house has given to devices; replaces those before. Control characters are dropped.

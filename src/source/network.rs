@@ -139,6 +139,11 @@ impl Network {
         self.local.contains(&address)
     }
 
+    /// The router's own addresses.
+    pub(super) fn own_addresses(&self) -> &BTreeSet<IpAddr> {
+        &self.local
+    }
+
     /// The router's own Ethernet addresses.
     pub(super) fn own_macs(&self) -> BTreeSet<Mac> {
         self.tables.links.values().filter_map(|link| link.mac).collect()
