@@ -18,9 +18,6 @@ use crate::time::Now;
 
 mod look;
 
-/// Readings older than this are taken anew before elements with counters are made anew.
-const FRESH: Duration = Duration::from_millis(100);
-
 /// Most flows remembered that are to be cut as soon as the rules stand; the check that follows finds all others.
 const MOST_CUT_FIRST: usize = 4096;
 
@@ -87,8 +84,9 @@ pub struct Enforcer {
     inspect: Option<Depth>,
     /// A transaction waits for the counters.
     hurry: bool,
+    /// They have been read for it, or can't be.
+    prepared: bool,
     counters: Counters,
-    read: Option<Instant>,
     read_at: Option<Instant>,
     pace: Duration,
     watch_at: Option<Instant>,
@@ -139,6 +137,9 @@ impl Enforcer {
         self.cut_later.truncate(MOST_CUT_FIRST);
         self.rely_on_rules();
         self.tell_again();
+        if let Some(reason) = self.failure.clone() {
+            self.fail_waiting(&reason);
+        }
         self.proceed(now);
     }
 
@@ -146,9 +147,8 @@ impl Enforcer {
     pub fn poll_ruleset(&mut self) -> Option<String> {
         let now = self.now.filter(|_| self.running.is_none() && self.retry_at.is_none() && !self.is_applied())?;
         let before = self.held();
-        // What is made anew goes on from its last reading: it had better be a late one.
-        let stale = self.read.is_none_or(|read| now.saturating_duration_since(read) > FRESH);
-        if stale && before.is_some_and(|before| before.ruleset.loses_counters(&self.wanted)) {
+        // What is made anew goes on from its last reading: that had better be of this moment.
+        if !self.prepared && before.is_some_and(|before| before.ruleset.loses_counters(&self.wanted)) {
             self.inspect = self.inspect.max(Some(Depth::Counters));
             self.hurry = true;
             self.proceed(now);
@@ -157,6 +157,7 @@ impl Enforcer {
         let bridge = self.speaks_of_bridge(before);
         let families = if bridge { vec![Family::Inet, Family::Bridge] } else { vec![Family::Inet] };
         let text = transaction(before, &self.wanted, &families, &self.counters, now);
+        self.prepared = false;
         self.runs = self.runs.wrapping_add(1);
         let held = Held { ruleset: self.wanted.clone(), families };
         self.running = Some(Run { held, bridge, cut: std::mem::take(&mut self.cut_later) });
@@ -270,9 +271,6 @@ impl Enforcer {
                 let watched = Watched { measure, change: self.changes, stage: Stage::Waiting, strikes: 0, told: None };
                 self.watched.insert(key, watched);
             }
-        }
-        if let Some(reason) = self.failure.clone() {
-            self.fail_waiting(&reason);
         }
     }
 

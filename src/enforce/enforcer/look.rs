@@ -34,9 +34,9 @@ impl Enforcer {
         self.dialogue.give_up();
         if self.inspection.take().is_some() {
             self.inspect = Some(Depth::Everything);
-            // Nobody waits for counters that can't be had.
-            self.read = self.now;
         }
+        // No transaction waits for counters that can't be had.
+        self.prepared |= std::mem::take(&mut self.hurry);
         if self.sweep.take().is_some() {
             self.watch_at = self.now;
         }
@@ -138,8 +138,7 @@ impl Enforcer {
 
     fn end_inspection(&mut self, now: Instant) {
         let Some(inspection) = self.inspection.take() else { return };
-        self.hurry = false;
-        self.read = Some(now);
+        self.prepared = std::mem::take(&mut self.hurry);
         let Some(held) = &self.applied else { return };
         if inspection.runs != self.runs {
             self.inspect = self.inspect.max(Some(inspection.depth));

@@ -1,0 +1,4 @@
+//! What tests of enforcement share.
+
+pub mod house;
+pub mod kernel;
