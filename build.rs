@@ -20,7 +20,7 @@ fn main() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed=MBEDTLS_DIR");
     println!("cargo::rustc-check-cfg=cfg(mbedtls_source)");
     let mut build = cc::Build::new();
-    build.std("c99").file(format!("{SHIM}/shim.c"));
+    build.std("c99");
     if env::var_os("CARGO_FEATURE_CLIENT").is_some() {
         build.define("DOTS_SERVER", None);
     }
@@ -28,7 +28,7 @@ fn main() -> Result<(), String> {
         Some(prefix) => system(&mut build, &prefix),
         None => bundled(&mut build)?,
     }
-    build.try_compile("dots_mbedtls").map_err(|error| error.to_string())
+    compile(build.file(format!("{SHIM}/shim.c")), "dots_shim")
 }
 
 fn system(build: &mut cc::Build, prefix: &Path) {
@@ -43,13 +43,19 @@ fn bundled(build: &mut cc::Build) -> Result<(), String> {
     let source = source()?.join("mbedtls");
     let config = env::current_dir().map_err(|error| error.to_string())?.join(SHIM).join("config.h");
     build.define("MBEDTLS_CONFIG_FILE", format!("\"{}\"", config.display()).as_str());
-    build.include(source.join("include")).include(source.join("library"));
-    build.files(FILES.split_whitespace().map(|name| source.join("library").join(name).with_extension("c")));
+    build.include(source.join("include"));
     // Unoptimized, a handshake with RSA takes seconds.
     if env::var("OPT_LEVEL").is_ok_and(|level| level == "0") {
         build.opt_level(1);
     }
-    Ok(())
+    let mut library = build.clone();
+    library.include(source.join("library")).warnings(false).cargo_warnings(false);
+    library.files(FILES.split_whitespace().map(|name| source.join("library").join(name).with_extension("c")));
+    compile(&library, "dots_mbedtls")
+}
+
+fn compile(build: &cc::Build, name: &str) -> Result<(), String> {
+    build.try_compile(name).map_err(|error| error.to_string())
 }
 
 /// Where Cargo has put the source. Cargo tells, and fetches it if need be, when asked for a target that has this cfg.

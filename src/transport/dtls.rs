@@ -163,7 +163,7 @@ impl Channel {
             self.proceed(&[], now)?;
         }
         let records = whole_records(datagram);
-        if records.is_empty() { Ok(()) } else { self.proceed(records, now) }
+        if records.is_empty() { self.failure.clone().map_or(Ok(()), Err) } else { self.proceed(records, now) }
     }
 
     /// When [`Channel::handle_timeout`] is due.

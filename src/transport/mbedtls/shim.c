@@ -382,6 +382,11 @@ int dots_channel_handle(struct dots_channel *channel, uint64_t now, const uint8_
 		if (ret > 0)
 			channel->hooks->deliver(channel->owner, message, (size_t)ret);
 	channel->input_length = 0;
+#if defined(MBEDTLS_SSL_DTLS_CLIENT_PORT_REUSE)
+	/* Without cookies the library does not let a hello that anybody has repeated take the place of the session. */
+	if (dots_channel_is_established(channel))
+		mbedtls_ssl_conf_dtls_cookies(&channel->config, NULL, NULL, NULL);
+#endif
 	return ret == MBEDTLS_ERR_SSL_WANT_READ ? 0 : ret;
 }
 
