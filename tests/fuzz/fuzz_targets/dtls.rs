@@ -2,7 +2,6 @@
 //! Whatever datagrams arrive before, in and after a handshake: no crash, and nothing is delivered that nobody wrote.
 
 use std::net::SocketAddr;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use dots_callhome::time::Now;
@@ -12,28 +11,39 @@ use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
 use libfuzzer_sys::fuzz_target;
 use rcgen::{CertificateParams, KeyPair};
 
-/// A certificate that trusts itself, and its key.
-static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
-    let key = KeyPair::generate().expect("key");
-    let params = CertificateParams::new(["callhome.isp.example".to_owned()]).expect("a name");
-    (params.self_signed(&key).expect("certificate").pem(), key.serialize_pem())
+/// The provider, and the router with a certificate and with a key.
+type Ends = (ServerConfig, ClientConfig, ClientConfig);
+
+thread_local! {
+    static ENDS: Ends = {
+        let key = KeyPair::generate().expect("key");
+        let params = CertificateParams::new(["callhome.isp.example".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("certificate").pem();
+        let identity = Identity::read(certificate.as_bytes(), key.serialize_pem().as_bytes()).expect("identity");
+        let anchors = Anchors::read(certificate.as_bytes()).expect("anchors");
+        let random = rustls::crypto::ring::default_provider().secure_random;
+        let psk = Psk::read("home", b"00112233445566778899aabbccddeeff").expect("key");
+        (
+            ServerConfig::new(&identity, &anchors, [psk.clone()], &[1; 32], random).expect("server"),
+            ClientConfig::certificate(&identity, &anchors, random).expect("client"),
+            ClientConfig::psk(psk, random).expect("client"),
+        )
+    };
+}
+
+// The first byte chooses certificate or key, and the step from which on datagrams are slipped in; the others are these
+// datagrams, each after its length.
+fuzz_target!(|data: &[u8]| {
+    if let Some((&first, data)) = data.split_first() {
+        ENDS.with(|ends| run(ends, first, data));
+    }
 });
 
-// The first byte chooses keys or certificates and the step from which on datagrams are replaced; the others are datagrams,
-// each after its length.
-fuzz_target!(|data: &[u8]| {
-    let Some((&first, mut data)) = data.split_first() else { return };
-    let identity = Identity::read(PAIR.0.as_bytes(), PAIR.1.as_bytes()).expect("identity");
-    let anchors = Anchors::read(PAIR.0.as_bytes()).expect("anchors");
-    let random = rustls::crypto::ring::default_provider().secure_random;
-    let psk = Psk::read("home", b"00112233445566778899aabbccddeeff").expect("key");
-    let server = ServerConfig::new(&identity, &anchors, [psk.clone()], &[1; 32], random).expect("server");
-    let client = match first & 1 {
-        0 => ClientConfig::certificate(&identity, &anchors, random),
-        _ => ClientConfig::psk(psk, random),
-    };
+fn run((server, by_certificate, by_key): &Ends, first: u8, mut data: &[u8]) {
+    let client = if first & 1 == 0 { by_certificate } else { by_key };
+    let undisturbed = data.is_empty();
     let mut now = Now { instant: Instant::now(), unix: 1_781_481_600 };
-    let mut router = Channel::client(&client.expect("client"), "callhome.isp.example", None, now).expect("channel");
+    let mut router = Channel::client(client, "callhome.isp.example", None, now).expect("channel");
     let mut provider: Option<Channel> = None;
     let from = SocketAddr::from(([192, 0, 2, 1], 4000));
     for step in 0..64_u8 {
@@ -64,4 +74,5 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(router.poll_message(), None);
         assert_eq!(provider.as_mut().and_then(Channel::poll_message), None);
     }
-});
+    assert!(!undisturbed || router.is_established());
+}
