@@ -4,17 +4,20 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use super::resumption::{Sessions, Witness};
 use super::x509;
 
 /// The application protocol of CoAP over TLS (RFC 8323 section 8.2).
-const ALPN: &[u8] = b"coap";
+pub(super) const ALPN: &[u8] = b"coap";
 /// A certificate that ends within this time is worth a warning.
 pub const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -30,6 +33,8 @@ pub enum Fault {
     BadCertificate,
     /// No PEM private key in it that we can use.
     NoKey,
+    /// No PEM public key in it, or more than that.
+    NoPublicKey,
     /// No pre-shared key in it: 16 to 64 bytes as hexadecimal digits.
     NoPreSharedKey,
     /// The key is not the certificate's.
@@ -48,6 +53,7 @@ impl fmt::Display for Fault {
             Self::NoCertificate => write!(f, "no PEM certificate in it"),
             Self::BadCertificate => write!(f, "a certificate in it cannot be read"),
             Self::NoKey => write!(f, "no usable PEM private key in it"),
+            Self::NoPublicKey => write!(f, "no usable PEM public key in it"),
             Self::NoPreSharedKey => write!(f, "no pre-shared key of 32 to 128 hexadecimal digits in it"),
             Self::KeyMismatch => write!(f, "the key does not belong to the certificate"),
             Self::Expired(at) => write!(f, "the certificate expired on {}", x509::date(*at)),
@@ -193,22 +199,30 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
     if all.is_empty() { Err(Fault::NoCertificate) } else { Ok(all) }
 }
 
-/// The router's side of TLS 1.2 and 1.3, with mutual authentication and without early data.
+/// The router's side of TLS 1.2 and 1.3, with mutual authentication and without early data. It holds what later
+/// connections resume from.
 ///
 /// # Errors
 /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
 pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ClientConfig>, Fault> {
+    let sessions = Arc::new(Sessions::new(Arc::clone(&clock)));
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&anchors.store), provider())
+        .build()
+        .map_err(|error| Fault::Unusable(error.to_string()))?;
     let mut config = ClientConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
-        .with_root_certificates(Arc::clone(&anchors.store))
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Witness::new(verifier, Arc::clone(&sessions))))
         .with_client_auth_cert(identity.chain, identity.key)
         .map_err(fault)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::store(sessions);
     Ok(Arc::new(config))
 }
 
-/// The provider's side: routers without a certificate of these authorities are refused.
+/// The provider's side: routers without a certificate of these authorities are refused. Tickets hold the state of
+/// sessions, the provider holds none.
 ///
 /// # Errors
 /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
@@ -223,14 +237,20 @@ pub fn server_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -
         .with_single_cert(identity.chain, identity.key)
         .map_err(fault)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    config.ticketer = ticketer()?;
     Ok(Arc::new(config))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// Makes tickets with a key of its own that changes every few hours.
+pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, Fault> {
+    Ticketer::new().map_err(fault)
+}
+
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn fault(error: rustls::Error) -> Fault {
+pub(super) fn fault(error: rustls::Error) -> Fault {
     match error {
         rustls::Error::InconsistentKeys(_) => Fault::KeyMismatch,
         other => Fault::Unusable(other.to_string()),

@@ -1,25 +1,31 @@
 //! What the provider makes of a certificate: the router's name, and its own `cuid`.
 
 use ring::digest::{SHA256, digest};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use webpki::EndEntityCert;
 
-/// The name a router authenticates with: its first DNS name, else the fingerprint of its key in hexadecimal.
-pub fn name(certificate: &CertificateDer<'_>) -> Option<String> {
-    let parsed = EndEntityCert::try_from(certificate).ok()?;
-    let dns = parsed.valid_dns_names().next().map(str::to_owned);
-    dns.or_else(|| Some(fingerprint(&parsed)?.iter().map(|byte| format!("{byte:02x}")).collect()))
+use super::x509;
+
+/// The name a router authenticates with: the first DNS name of its certificate, else the fingerprint of its key in
+/// hexadecimal; a raw public key has nothing but that.
+pub fn name(shown: &CertificateDer<'_>) -> Option<String> {
+    let certificate = EndEntityCert::try_from(shown).ok();
+    let dns = certificate.as_ref().and_then(|certificate| certificate.valid_dns_names().next().map(str::to_owned));
+    dns.or_else(|| Some(fingerprint(shown)?.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
-/// The client's unique identifier made of its own certificate (RFC 9132 section 4.4.1).
-pub fn cuid(certificate: &CertificateDer<'_>) -> Option<String> {
-    let parsed = EndEntityCert::try_from(certificate).ok()?;
-    Some(base64url(fingerprint(&parsed)?.get(..16)?))
+/// The client's unique identifier made of its own certificate or raw public key (RFC 9132 section 4.4.1).
+pub fn cuid(own: &CertificateDer<'_>) -> Option<String> {
+    Some(base64url(fingerprint(own)?.get(..16)?))
 }
 
 /// SHA-256 of the public key as it stands in the certificate.
-fn fingerprint(certificate: &EndEntityCert<'_>) -> Option<[u8; 32]> {
-    digest(&SHA256, &certificate.subject_public_key_info()).as_ref().try_into().ok()
+fn fingerprint(shown: &CertificateDer<'_>) -> Option<[u8; 32]> {
+    let key = match EndEntityCert::try_from(shown) {
+        Ok(certificate) => certificate.subject_public_key_info(),
+        Err(_) => SubjectPublicKeyInfoDer::from(shown.as_ref()),
+    };
+    x509::is_public_key(&key).then(|| digest(&SHA256, &key).as_ref().try_into().ok())?
 }
 
 /// RFC 4648 section 5, without padding.

@@ -9,6 +9,8 @@ mod happy_eyeballs;
 #[cfg(feature = "client")]
 pub mod identity;
 mod mbedtls;
+pub mod raw_public_key;
 pub mod reconnect;
+mod resumption;
 pub mod tls;
 mod x509;

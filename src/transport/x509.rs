@@ -2,6 +2,7 @@
 
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
+const BIT_STRING: u8 = 0x03;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -20,6 +21,17 @@ pub(super) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
     let (tag, from, rest) = any(validity)?;
     let (until_tag, until, _) = any(rest)?;
     Some((time(tag, from)?, time(until_tag, until)?))
+}
+
+/// Whether it is a public key and nothing else: an algorithm and bits.
+pub(super) fn is_public_key(der: &[u8]) -> bool {
+    let inner = || {
+        let (body, after) = element(der, SEQUENCE)?;
+        let (_, rest) = element(body, SEQUENCE)?;
+        let (_, rest) = element(rest, BIT_STRING)?;
+        Some(after.is_empty() && rest.is_empty())
+    };
+    inner().unwrap_or(false)
 }
 
 /// The first element's tag and content, and what follows it.

@@ -1,0 +1,196 @@
+//! Authentication by keys known beforehand instead of certificates (RFC 7250), over TLS 1.3.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
+use rustls::crypto::verify_tls13_signature_with_raw_key;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::AlwaysResolvesServerRawPublicKeys;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, ServerConfig,
+    SignatureScheme,
+};
+
+use super::credentials::{ALPN, Clock, Fault, fault, provider, ticketer};
+use super::resumption::SESSIONS;
+use super::x509;
+
+/// Our own key, shown without a certificate. Cheap to clone.
+#[derive(Clone)]
+pub struct OwnKey(Arc<CertifiedKey>);
+
+impl OwnKey {
+    /// Reads the content of the private key's file.
+    ///
+    /// # Errors
+    /// [`Fault::NoKey`]
+    pub fn read(pem: &[u8]) -> Result<Self, Fault> {
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| Fault::NoKey)?;
+        let key = provider().key_provider.load_private_key(key).map_err(|_| Fault::NoKey)?;
+        let public = key.public_key().ok_or(Fault::NoKey)?.to_vec();
+        Ok(Self(Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], key))))
+    }
+
+    /// Its public half, as the peer sees it.
+    pub fn public(&self) -> Option<&CertificateDer<'static>> {
+        self.0.cert.first()
+    }
+}
+
+/// The public keys of the peer, or of all peers: one of them has to be proven.
+#[derive(Clone, Debug)]
+pub struct PeerKeys(Vec<SubjectPublicKeyInfoDer<'static>>);
+
+impl PeerKeys {
+    /// Reads the file's content, one key after the other.
+    ///
+    /// # Errors
+    /// [`Fault::NoPublicKey`]
+    pub fn read(pem: &[u8]) -> Result<Self, Fault> {
+        let keys: Result<Vec<SubjectPublicKeyInfoDer<'_>>, _> = SubjectPublicKeyInfoDer::pem_slice_iter(pem).collect();
+        let keys = keys.map_err(|_| Fault::NoPublicKey)?;
+        let are_keys = !keys.is_empty() && keys.iter().all(|key| x509::is_public_key(key));
+        if are_keys { Ok(Self(keys)) } else { Err(Fault::NoPublicKey) }
+    }
+
+    fn check(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
+        let is_known = self.0.iter().any(|key| key.as_ref() == shown.as_ref());
+        if is_known { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
+    }
+}
+
+/// The router's side.
+///
+/// # Errors
+/// [`Fault::Unusable`]
+pub fn client_config(own: OwnKey, peer: PeerKeys, clock: Arc<Clock>) -> Result<Arc<ClientConfig>, Fault> {
+    let mut config = ClientConfig::builder_with_details(provider(), clock)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(fault)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier(peer)))
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(own.0)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Ok(Arc::new(config))
+}
+
+/// The provider's side: routers with other keys are refused.
+///
+/// # Errors
+/// [`Fault::Unusable`]
+pub fn server_config(own: OwnKey, peers: PeerKeys, clock: Arc<Clock>) -> Result<Arc<ServerConfig>, Fault> {
+    let mut config = ServerConfig::builder_with_details(provider(), clock)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(fault)?
+        .with_client_cert_verifier(Arc::new(Verifier(peers)))
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(own.0)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.ticketer = ticketer()?;
+    Ok(Arc::new(config))
+}
+
+/// Takes known keys only. Dates and names say nothing here: who holds the key is the peer.
+#[derive(Debug)]
+struct Verifier(PeerKeys);
+
+impl Verifier {
+    fn signed(
+        &self,
+        message: &[u8],
+        key: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let key = SubjectPublicKeyInfoDer::from(key.as_ref());
+        verify_tls13_signature_with_raw_key(message, &key, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.0.check(end_entity).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.0.check(end_entity).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signed(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
