@@ -1,5 +1,5 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test lint audit bench
+.PHONY: demo test conformance lint audit bench
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
@@ -10,6 +10,10 @@ demo:
 test: lint
 	sh tests/tools.sh nft ip conntrack unshare kill ss ping ubus-client aiocoap libcoap_peer
 	cargo test --all-features
+
+# Runs the tests that prove requirements, and prints which requirement is proven by what.
+conformance:
+	cargo test --quiet --all-features --test conformance
 
 lint:
 	cargo fmt --all --check
