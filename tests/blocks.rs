@@ -67,7 +67,7 @@ fn a_long_list_goes_in_blocks() {
     }
 }
 
-/// Proves SC-4.4.2-16, BW-2.4-01.
+/// Proves BW-2.4-01.
 #[test]
 fn the_client_may_wish_for_smaller_blocks() {
     for house in House::both() {

@@ -10,7 +10,7 @@ fn house() -> House {
     House::new(policy(Consent::Auto))
 }
 
-/// Proves SC-4.4.1.3-13, SC-4.4.1.3-22, SC-4.4.1.3-23, SC-4.4.1.3-25.
+/// Proves SC-4.4.1.3-13, SC-4.4.1.3-23.
 #[test]
 fn the_same_request_again_restarts_the_lifetime() {
     let mut house = house();

@@ -34,7 +34,7 @@ fn a_new_request_is_created_and_acted_upon_at_once() {
     }
 }
 
-/// Proves CH-5.3.1-24, CH-5.3.1-25, CH-5.3.1-26: examples 3 and 4.
+/// Proves CH-5.3.1-24, CH-5.3.1-25, CH-5.3.1-26, CH-8-05, DR-3.2.1-09: examples 3 and 4.
 #[test]
 fn where_consent_is_needed_the_answer_says_that_it_is_in_progress() {
     let body = "{1:{2:[{6:[\"203.0.113.80/32\"],7:[{8:80},{8:443}],10:[6],32768:[\"198.51.100.7/32\"],\

@@ -21,7 +21,7 @@ fn statuses(house: &mut House) -> Vec<String> {
     house.notified(b"obs").iter().map(status).collect()
 }
 
-/// Proves SC-4.4.2.1-06, SC-4.4.2.1-09, CH-5.3.1-26, OB-4.2-01: example 4.
+/// Proves SC-4.4.2.1-06, SC-4.4.2.1-09, CH-5.3.1-26, DR-3.2.1-10, OB-4.2-01: example 4.
 #[test]
 fn every_change_of_status_is_told() {
     for mut house in House::both() {

@@ -10,7 +10,7 @@ use signal_support::*;
 const EXAMPLE: &str =
     "{46:{32773:\"alt-call-home-client.example\",32774:[\"2001:db8:6401::1\",\"2001:db8:6401::2\"],32775:600}}";
 
-/// Proves CH-5.2.2-08, CH-5.2.2-03, CH-6.2-01: example 18; with cuid and mid and without; the answer before the event.
+/// Proves CH-5.2.2-08, CH-6.2-01: example 18; with cuid and mid and without; the answer before the event.
 #[test]
 fn a_redirect_is_answered_and_told() {
     let bytes = hex(

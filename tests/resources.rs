@@ -209,13 +209,17 @@ fn config_and_heartbeats_take_no_names_of_clients() {
     }
 }
 
-/// Proves SC-4.2-02, CH-5.2.1-04: all that the router itself ever asks of the provider.
+/// Proves SC-4.2-02, CH-5.2.1-04, SC-7.2-03: all that the router itself ever asks of the provider.
 #[test]
 fn the_router_asks_for_nothing_but_heartbeats() {
     for mut house in House::both() {
         house.want(1, &wanted("14:100"));
         house.pass(seconds(449));
-        let asked: Vec<Message> = house.heard().into_iter().filter(|message| (1..32).contains(&message.code)).collect();
+        let said = house.heard();
+        let is_ping = |message: &Message| message.code == 0xe2 || (message.code == 0 && message.kind == CON);
+        assert!(!house.is_stream() || !said.iter().any(|message| message.code == 0));
+        assert!(!said.iter().any(is_ping), "no Ping, so none in early data either");
+        let asked: Vec<Message> = said.into_iter().filter(|message| (1..32).contains(&message.code)).collect();
         assert_eq!(asked.len(), 14);
         for message in asked {
             let path: Vec<&[u8]> =

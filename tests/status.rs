@@ -118,6 +118,13 @@ fn what_the_administrator_withdraws() {
     assert!(answer.contains("16:7") && !answer.contains("17:"), "{answer}");
 }
 
+/// The keys of all maps in a body.
+fn keys(said: &str) -> Vec<u32> {
+    // What stands in quotes holds colons of its own.
+    let unquoted: String = said.split('"').step_by(2).collect();
+    unquoted.split(['{', ',', '[']).filter_map(|entry| entry.split_once(':')?.0.parse().ok()).collect()
+}
+
 /// Proves SC-5.3-03, SC-4.4.2-12, SC-3.1-02, SC-4.4.1.3-05: through a whole life, no key that is not a server's to send
 /// and no status Call Home has no use for.
 #[test]
@@ -131,10 +138,9 @@ fn a_whole_life_holds_no_surprises() {
     house.pass_alive(seconds(200));
     all.extend(house.heard().iter().filter(|message| message.code >= 0x40).map(Message::to_string));
     assert!(all.len() > 10);
+    let allowed = [1, 2, 5, 6, 11, 14, 15, 16, 25, 26, 27, 28, 32768];
     for said in &all {
-        for key in [",3:", "{3:", ",4:", "{4:", ",29:", ",45:", ",13:", ",16:0", ",16:4", ",16:8"] {
-            assert!(!said.contains(key), "{key} in {said}");
-        }
+        assert!(keys(said).iter().all(|key| allowed.contains(key)), "{said}");
     }
     let statuses: Vec<bool> =
         [1, 2, 5, 6].iter().map(|n| all.iter().any(|said| said.contains(&format!(",16:{n}")))).collect();
