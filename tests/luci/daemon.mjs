@@ -69,12 +69,13 @@ export class Daemon {
 			status: () => ({ version: '0.1.0', uptime: 7200, consent: this.consent, peers: this.peers,
 				pending: this.mitigations.filter(m => m.state == 'pending').length,
 				active: this.mitigations.filter(m => m.state == 'active').length, devices: this.known.length }),
-			list: () => ({ mitigations: this.mitigations }),
+			list: () => this.listed ?? { mitigations: this.mitigations },
 			get: args => this.#find(args.id),
 			approve: args => this.#decide(args, [ 'pending', 'active', 'stopped' ], m => {
 				m.state = 'active';
 				m.action = args.action ?? m.action;
-				m.devices = m.devices.filter(d => !args.devices || args.devices.includes(d.mac));
+				for (const d of m.devices)
+					d.chosen = !args.devices || args.devices.includes(d.mac);
 				m.verified = true;
 			}),
 			reject: args => this.#decide(args, [ 'pending', 'searching', 'active', 'stopped' ], m => { m.state = 'rejected'; }),

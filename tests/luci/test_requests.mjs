@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { device, inForce, mitigation, suspect } from './daemon.mjs';
-import { card, closed, dialog, eventually, press, says } from './world.mjs';
+import { CONFIG, card, closed, dialog, eventually, press, says } from './world.mjs';
 
 export async function a_request_is_told_in_plain_words(world) {
 	world.daemon.mitigations = [ mitigation(1) ];
@@ -199,4 +199,32 @@ export async function a_device_that_has_stopped_sending_is_not_said_to_send(worl
 	const page = await world.open('requests');
 
 	await says(page, 'Has sent 756,000 packets to every address, all traffic; last seen 10 minutes ago.', 'Has had connections to 203.0.113.80, UDP port 53.');
+}
+
+export async function a_device_that_is_exempt_can_not_be_chosen(world) {
+	world.configure(`${CONFIG}\nconfig device\n\toption mac '02:00:00:00:00:13'\n\toption policy 'exempt'\n`);
+	world.daemon.mitigations = [ mitigation(1, { devices: [ suspect(18), suspect(19) ] }) ];
+	const page = await world.open('requests');
+
+	await says(page, 'A standing rule says: never touch this device.');
+	assert.ok(await page.getByRole('checkbox', { name: 'device-19' }).isDisabled());
+	await press(page, 'Block this traffic');
+	await press(dialog(page), 'Block this traffic');
+	await closed(page);
+	assert.deepEqual(world.calls('approve')[0].devices, [ '02:00:00:00:00:12' ]);
+	await says(page, 'In force');
+	assert.doesNotMatch(await card(page, 'May not send').innerText(), /device-19/);
+}
+
+export async function a_list_too_long_for_its_evidence_is_filled_up(world) {
+	const full = mitigation(1), brief = structuredClone(full);
+	brief.devices[0].evidence = [];
+	world.daemon.mitigations = [ full ];
+	world.daemon.listed = { mitigations: [ brief ], omitted: 7 };
+	const page = await world.open('requests');
+
+	await says(page, 'Sends about 4,200 packets a second', 'Evidence: 1 connection', '7 more requests are not listed here.');
+	const before = world.calls('list').length;
+	await eventually(() => assert.ok(world.calls('list').length > before + 1));
+	await says(page, 'Sends about 4,200 packets a second');
 }

@@ -22,6 +22,7 @@ const STYLE = [
 	'.dots { --line: var(--border-color-medium, rgba(128,128,128,.35)); --good: var(--success-color-high, #1a8a50);',
 	' --bad: var(--error-color-high, #c8321f); --wait: var(--warn-color-high, #b8860b); overflow-wrap: anywhere }',
 	'.dots h3 { display: flex; flex-wrap: wrap; gap: .5em; align-items: baseline }',
+	'.dots li { color: inherit }',
 	'.dots .plain { list-style: none; margin: 0; padding: 0 }',
 	'.dots .card { border: 1px solid var(--line); border-radius: 6px; padding: 1em; margin: 0 0 1em }',
 	'.dots .card.wait { border-color: var(--wait); border-width: 2px }',

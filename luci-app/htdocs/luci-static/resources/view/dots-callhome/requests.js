@@ -22,6 +22,15 @@ function candidates(m) {
 	return words.list(m.devices);
 }
 
+/* Once it is decided, only the devices chosen matter. */
+function acted(m) {
+	return candidates(m).filter(d => d.chosen !== false);
+}
+
+function isExempt(device) {
+	return uci.sections('dots-callhome', 'device').some(s => s.policy == 'exempt' && String(s.mac).toLowerCase() == device.mac);
+}
+
 function evidence(device) {
 	const flows = words.list(device.evidence);
 
@@ -40,11 +49,17 @@ function identity(device) {
 /* One device that may be meant: what it does, how sure that is, and why. `update` takes fresher figures. */
 function suspect(m, device) {
 	const lead = el('p', { 'class': 'lead' });
-	const flows = el('div', {});
-	const n = words.list(device.evidence).length;
+	const flows = el('div', {}), count = el('summary', {}), folder = el('details', { 'hidden': '' }, count, flows);
 
+	/* A list that would grow too large comes without evidence: what is known already stays. */
 	const update = (m, device) => {
+		const n = words.list(device.evidence).length;
+
+		if (!n && !folder.hidden)
+			return;
 		lead.textContent = words.doing(m, device);
+		count.textContent = N_(n, 'Evidence: %d connection', 'Evidence: %d connections').format(n);
+		folder.hidden = !n;
 		flows.replaceChildren(evidence(device));
 	};
 
@@ -56,8 +71,8 @@ function suspect(m, device) {
 			lead,
 			el('p', { 'class': 'small' },
 				el('strong', {}, words.confidence(device.confidence)), ' – ', words.why(device.confidence)),
-			n ? el('details', {},
-				el('summary', {}, N_(n, 'Evidence: %d connection', 'Evidence: %d connections').format(n)), flows) : ''
+			isExempt(device) ? el('p', { 'class': 'small' }, _('A standing rule says: never touch this device.')) : '',
+			folder
 		]
 	};
 }
@@ -66,7 +81,8 @@ function suspect(m, device) {
 function choice(m, device, picked, changed) {
 	const part = suspect(m, device);
 	const id = 'dots-pick-' + m.id + '-' + device.mac;
-	const box = el('input', { 'type': 'checkbox', 'id': id, 'value': device.mac, 'disabled': readonly() ? '' : null });
+	const box = el('input', { 'type': 'checkbox', 'id': id, 'value': device.mac,
+		'disabled': readonly() || isExempt(device) ? '' : null });
 
 	box.checked = picked.has(device.mac);
 	box.addEventListener('change', () => {
@@ -203,7 +219,7 @@ return view.extend({
 
 	askEnd(m) {
 		parts.confirm(_('End this now?'), [
-			subject(this.acted(m), m.action == 'quarantine' ? _('Will no longer be cut off.')
+			subject(acted(m), m.action == 'quarantine' ? _('Will no longer be cut off.')
 				: _('May send to %s again.').format(words.what(m.target))),
 			parts.afterwards(
 				_('The traffic passes again at once, even if the attack goes on.'),
@@ -214,14 +230,9 @@ return view.extend({
 			() => bus.withdraw(m.id, parts.chosen(values).comment)));
 	},
 
-	/* Once it is decided, only the devices chosen matter. */
-	acted(m) {
-		return candidates(m).filter(d => d.chosen !== false);
-	},
-
 	pendingCard(m) {
 		const devices = candidates(m), single = devices.length == 1;
-		const picked = new Set(devices.filter(d => single || d.confidence != 'possible').map(d => d.mac));
+		const picked = new Set(devices.filter(d => !isExempt(d) && (single || d.confidence != 'possible')).map(d => d.mac));
 		const some = () => devices.filter(d => picked.has(d.mac));
 		const dead = readonly();
 		const head = asking(m, !single);
@@ -233,7 +244,14 @@ return view.extend({
 		const shown = single ? [ suspect(m, devices[0]) ] : devices.map(d => choice(m, d, picked, follow));
 		const observed = this.consent == 'observe';
 
+		const update = fresh => {
+			head.update(fresh);
+			candidates(fresh).forEach((d, i) => shown[i]?.update(fresh, d));
+		};
+
 		follow();
+		if (!devices.some(d => words.list(d.evidence).length))
+			bus.get(m.id).then(update).catch(() => {});
 
 		return {
 			node: el('li', { 'class': 'card wait' },
@@ -249,10 +267,7 @@ return view.extend({
 					parts.settingsLink(_('Change this in the settings'))) : '',
 				el('div', { 'class': 'deeds' }, observed ? '' : [ block, quarantine ],
 					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), dead))),
-			update(fresh) {
-				head.update(fresh);
-				candidates(fresh).forEach((d, i) => shown[i]?.update(fresh, d));
-			}
+			update: update
 		};
 	},
 
@@ -283,7 +298,7 @@ return view.extend({
 	},
 
 	forceCard(m) {
-		const devices = this.acted(m), dead = readonly();
+		const devices = acted(m), dead = readonly();
 		const chart = parts.chart();
 		const dropped = el('span', {}), left = el('span', {});
 		const quarantined = m.action == 'quarantine';
@@ -308,7 +323,7 @@ return view.extend({
 				el('p', { 'class': 'lead' }, quarantined
 					? _('Cut off from the Internet and from other devices.')
 					: _('May not send to %s.').format(words.what(m.target))),
-				m.detail && !m.verified ? parts.notice('error', el('p', {}, stranger(m.detail))) : '',
+				m.detail && !m.verified ? parts.notice('warning', el('p', {}, stranger(m.detail))) : '',
 				facts(m.state == 'active' ? null : [ _('State'), words.state(m.state) ],
 					[ _('Dropped'), dropped ],
 					[ _('Time left'), left ],
@@ -385,7 +400,7 @@ return view.extend({
 
 	render() {
 		const shape = m => [ m.state, m.action, m.verified, m.detail, m.target, m.peer, m.decision, this.consent,
-			candidates(m).map(d => [ d.mac, d.name, d.addresses, d.confidence, words.list(d.evidence).length ]) ];
+			candidates(m).map(d => [ d.mac, d.name, d.addresses, d.confidence, d.chosen ]) ];
 		const pending = this.section(_('Waiting for your decision'), this.cards(m => this.pendingCard(m), shape));
 		const force = this.section(_('In force'), this.cards(m => this.forceCard(m), shape));
 		const searching = this.section(_('Device not found yet'), this.cards(m => this.searchingCard(m), shape));
@@ -395,7 +410,7 @@ return view.extend({
 		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, force.node, searching.node, past);
 		let waiting = null;
 
-		const show = ([ status, mitigations, events ]) => {
+		const show = ([ status, mitigations, events, omitted ]) => {
 			const of = (...states) => mitigations.filter(m => states.includes(m.state)).sort((a, b) => b.requested - a.requested);
 			const open = of('pending');
 
@@ -404,6 +419,9 @@ return view.extend({
 			force.show(of('active', 'stopped', 'terminating'));
 			searching.show(of('searching'));
 			sessions.replaceChildren(...this.sessions(words.list(status.peers)));
+			if (omitted)
+				sessions.append(parts.notice('warning', el('p', {},
+					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
 			calm.hidden = open.length > 0;
 			calm.replaceChildren(el('p', { 'class': 'lead' }, _('Nothing waits for you.')),
 				el('p', { 'class': 'faint' }, _('When your provider reports an attack from your home, the request appears here.')));
@@ -416,7 +434,7 @@ return view.extend({
 		};
 
 		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY) ]).then(
-			([ status, list, history ]) => [ status, words.list(list.mitigations), words.list(history.events) ]);
+			([ status, list, history ]) => [ status, words.list(list.mitigations), words.list(history.events), words.count(list.omitted) ]);
 
 		this.page = parts.live(load, show, body);
 
@@ -448,7 +466,7 @@ return view.extend({
 	happened(entry, mitigations) {
 		const m = mitigations.find(m => m.id === entry.id);
 		const device = entry.mac ? words.list(m?.devices).find(d => d.mac == entry.mac) ?? { mac: entry.mac } : null;
-		const about = [ device ? words.name(device) : m ? words.names(m.devices) : '', m ? words.what(m.target) : '', entry.peer ];
+		const about = [ device ? words.name(device) : m ? words.names(acted(m).length ? acted(m) : m.devices) : '', m ? words.what(m.target) : '', entry.peer ];
 
 		return el('li', {},
 			el('time', { 'class': 'faint small', 'title': words.date(entry.time) }, words.ago(entry.time)),
