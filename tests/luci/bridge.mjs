@@ -2,7 +2,6 @@
 // pages LuCI would build. Only for tests and the demo, only on the loopback address.
 
 import crypto from 'node:crypto';
-import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -262,10 +261,11 @@ export class Bridge {
 const LOGIN = `<!DOCTYPE html><title>Login</title><form method="post"><input name="luci_username" value="root">
 <input name="luci_password" type="password"><button class="btn cbi-button-positive">Log in</button></form>`;
 
+/* `node bridge.mjs BUS ROOT PORT PID` serves the page for a daemon that runs already, such as the demo's. */
 if (process.argv[1] == fileURLToPath(import.meta.url)) {
-	const [ bus, root, port ] = process.argv.slice(2);
-	const script = process.env.DOTS_INIT;
+	const [ bus, root, port, pid ] = process.argv.slice(2);
 	const bridge = await new Bridge({ bus, root, users: [ { name: 'root', password: '', writes: true } ],
-		init: action => script && new Promise(done => execFile(script, [ action ], done)) }).start(+port);
-	console.log(`the page: ${bridge.url} (user root, no password)`);
+		init: () => process.kill(+pid, 'SIGHUP') }).start(+port);
+
+	console.log(`${bridge.url} (user root, no password)`);
 }

@@ -18,29 +18,28 @@ export const files = () => fs.readdirSync(APP, { recursive: true }).filter(f => 
 
 const plain = text => text?.replace(/\\(.)/g, '$1');
 
-/** Each text with the places it stands in: context, singular, plural. */
+/** Each text with the files it stands in: context, singular, plural. Lines would make every edit change the template. */
 export function texts() {
 	const found = new Map();
-	const add = (file, line, msgid, plural, context) => {
+	const add = (file, msgid, plural, context) => {
 		const key = `${context ?? ''}\u0001${msgid}`;
-		const entry = found.get(key) ?? { msgid, plural, context, places: [] };
+		const entry = found.get(key) ?? { msgid, plural, context, places: new Set() };
 
 		entry.plural ??= plural;
-		entry.places.push(`luci-app/${file}:${line}`);
+		entry.places.add(`luci-app/${file}`);
 		found.set(key, entry);
 	};
 
 	for (const file of files()) {
 		const source = fs.readFileSync(path.join(APP, file), 'utf8');
-		const line = index => source.slice(0, index).split('\n').length;
 
 		if (file.endsWith('.json'))
 			for (const m of source.matchAll(/"(?:title|description)": "([^"]*)"/g))
-				add(file, line(m.index), m[1]);
+				add(file, m[1]);
 		for (const m of source.matchAll(ONE))
-			add(file, line(m.index), plain(m[1]), undefined, plain(m[2]));
+			add(file, plain(m[1]), undefined, plain(m[2]));
 		for (const m of source.matchAll(MANY))
-			add(file, line(m.index), plain(m[1]), plain(m[2]), plain(m[3]));
+			add(file, plain(m[1]), plain(m[2]), plain(m[3]));
 		if ((source.match(ANY)?.length ?? 0) != [ ...source.matchAll(ONE), ...source.matchAll(MANY) ].length)
 			throw new Error(`${file} marks a text that can't be found: it is no plain string`);
 	}
@@ -52,7 +51,7 @@ export function template() {
 	const quote = text => JSON.stringify(text);
 
 	return `msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8"\n\n${texts().map(t => [
-		...t.places.map(p => `#: ${p}`),
+		...[ ...t.places ].map(p => `#: ${p}`),
 		...t.context ? [ `msgctxt ${quote(t.context)}` ] : [],
 		`msgid ${quote(t.msgid)}`,
 		...t.plural ? [ `msgid_plural ${quote(t.plural)}`, 'msgstr[0] ""', 'msgstr[1] ""' ] : [ 'msgstr ""' ]

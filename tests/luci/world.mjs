@@ -56,24 +56,37 @@ export class World {
 	/** Whether the web server is our own, and can be told to misbehave. */
 	get own() { return !process.env.LUCI_URL; }
 
+	inits = []; errors = [];
+
+	/** A world with a bus of its own, for a daemon of ours. */
 	static async create() {
 		const world = new World();
 
 		world.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dots-luci-'));
 		world.root = world.own ? path.join(world.folder, 'root') : process.env.LUCI_ROOT ?? '/';
 		world.socket = world.own ? path.join(world.folder, 'ubus.sock') : process.env.LUCI_BUS;
-		fs.mkdirSync(path.join(world.root, 'etc/config'), { recursive: true });
-		fs.mkdirSync(path.join(world.root, 'etc/dots-callhome'), { recursive: true });
-		if (world.own) {
-			fs.writeFileSync(path.join(world.root, 'etc/config/network'), 'config interface \'wan\'\n\toption proto \'dhcp\'\n');
+		if (world.own)
 			await world.startBroker();
-			world.bridge = new Bridge({ bus: world.socket, root: world.root, users: USERS, init: action => world.init(action) });
-			world.bridge.speed = 10;
-			await world.bridge.start();
+		return world.furnish();
+	}
+
+	/** A world around a daemon that runs already. `init` is what its service script does. */
+	static around({ socket, root, init }) {
+		return Object.assign(new World(), { socket, root, init }).furnish();
+	}
+
+	async furnish() {
+		fs.mkdirSync(path.join(this.root, 'etc/config'), { recursive: true });
+		fs.mkdirSync(path.join(this.root, 'etc/dots-callhome'), { recursive: true });
+		if (this.own) {
+			fs.writeFileSync(path.join(this.root, 'etc/config/network'), 'config interface \'wan\'\n\toption proto \'dhcp\'\n');
+			this.bridge = new Bridge({ bus: this.socket, root: this.root, users: USERS, init: action => this.init(action) });
+			this.bridge.speed = 10;
+			await this.bridge.start();
 		}
-		world.url = process.env.LUCI_URL ?? world.bridge.url;
-		world.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
-		return world;
+		this.url = process.env.LUCI_URL ?? this.bridge.url;
+		this.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+		return this;
 	}
 
 	async startBroker() {
@@ -141,7 +154,8 @@ export class World {
 		await this.daemon?.stop();
 		this.bridge?.stop();
 		this.broker?.kill();
-		fs.rmSync(this.folder, { recursive: true });
+		if (this.folder)
+			fs.rmSync(this.folder, { recursive: true });
 	}
 }
 

@@ -1,0 +1,53 @@
+//! The LuCI page against the real daemon, in a browser. The clicks are in `tests/luci/life.mjs`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(dead_code, reason = "the stage serves the scenarios too")]
+
+mod bus;
+mod credentials;
+mod home;
+mod host;
+mod stage;
+mod traffic;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use credentials::ROUTER_NAME;
+use home::{VICTIM, device_mac};
+use stage::Stage;
+use traffic::{Sender, Sink};
+
+/// The tag of the flood's packets.
+const FLOOD: u8 = 1;
+
+fn main() -> ExitCode {
+    if let Err(why) = host::prepare() {
+        eprintln!("{why}");
+        return ExitCode::FAILURE;
+    }
+    let stage = Stage::new(2, "");
+    let sink = Sink::udp(&stage.home.victim, 53);
+    let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, 53)), FLOOD, 2000);
+    stage.until("the flood arrives", |_| sink.last(FLOOD).is_some());
+
+    let root = stage.file("root");
+    fs::create_dir_all(root.join("etc/config")).expect("directory");
+    symlink(stage.file("config"), root.join("etc/config/dots-callhome")).expect("link");
+    let status = Command::new("node")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/luci/life.mjs"))
+        .env("DOTS_BUS", stage.file("ubus.sock"))
+        .env("DOTS_ROOT", root)
+        .env("DOTS_PID", stage.daemon_pid().to_string())
+        .env("DOTS_CLIENT", env!("CARGO_BIN_EXE_dots-callhome-client"))
+        .env("DOTS_CONTROL", stage.file("control"))
+        .env("DOTS_ROUTER", ROUTER_NAME)
+        .env("DOTS_SEEN", sink.last(FLOOD).expect("arrived").1.to_string())
+        .env("DOTS_TARGET", VICTIM.to_string())
+        .env("DOTS_MAC", device_mac(1))
+        .status()
+        .expect("node runs");
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
