@@ -1,15 +1,9 @@
 #!/bin/sh
 # Packs a staged package as apk wants it, the package manager of OpenWrt 25.12 and newer: the same tree gives the same bytes.
 # Usage: apk.sh STAGE DIRECTORY; prints the file. SOURCE_DATE_EPOCH is the time of everything in it.
-#
-# Only apk-tools 3 write this format, and neither Debian nor the registries of crates and Python packages have them.
 set -eu
 stage=${1:?usage: apk.sh STAGE DIRECTORY} directory=${2:?usage: apk.sh STAGE DIRECTORY}
-if ! apk --version 2>/dev/null | grep -q '^apk-tools 3'; then
-	echo "An .apk takes apk-tools 3 in PATH, as in staging_dir/host/bin of OpenWrt's SDK or on Alpine Linux." >&2
-	echo "Without them build with the SDK: see openwrt/Makefile." >&2
-	exit 1
-fi
+sh tests/tools.sh python3 >&2
 
 value() {
 	sed -n "s/^$1: //p" "$control/control"
@@ -22,7 +16,7 @@ control=$work/CONTROL
 package=$(value Package)
 info=$stage/lib/apk/packages/$package
 
-# The scripts of all packages, with the package's own part behind. $1 is what they call, $2 the part, $3 what they begin with.
+# What every package runs, with its own part behind. $1 is what it calls, $2 the part, $3 what it begins with.
 script() {
 	cat <<-END
 		#!/bin/sh
@@ -37,33 +31,29 @@ script() {
 	sed '/^#!/d' "$control/$2"
 }
 
-script "add_group_and_user; default_postinst" postinst-pkg "" >"$work/post-install"
-script "default_postinst" postinst-pkg "export PKG_UPGRADE=1" >"$work/post-upgrade"
-script "default_prerm" prerm-pkg "" >"$work/pre-deinstall"
+mkdir "$work/scripts"
+script "add_group_and_user; default_postinst" postinst-pkg "" >"$work/scripts/post-install"
+script "add_group_and_user; default_postinst" postinst-pkg "export PKG_UPGRADE=1" >"$work/scripts/post-upgrade"
+script "default_prerm" prerm-pkg "" >"$work/scripts/pre-deinstall"
 
-# What the postinst of other packages and sysupgrade read.
+# What OpenWrt's scripts and sysupgrade read.
 mkdir -p "${info%/*}"
 [ -z "$(value Require-User)" ] || value Require-User >"$info.rusers"
 (cd "$stage" && find . -type f | sed 's/^\.//' | LC_ALL=C sort) >"$work/list"
 mv "$work/list" "$info.list"
-if [ -s "$control/conffiles" ] && grep -q . "$control/conffiles"; then
+if grep -qs . "$control/conffiles"; then
 	cp "$control/conffiles" "$info.conffiles"
 	while read -r path; do
 		[ ! -f "$stage$path" ] || echo "$path $(sha256sum <"$stage$path" | cut -d' ' -f1)"
 	done <"$control/conffiles" >"$info.conffiles_static"
 fi
-find "$stage" -exec touch -h -d "@${SOURCE_DATE_EPOCH:?}" {} +
 
 arch=$(value Architecture)
 mkdir -p "$directory"
+# OpenWrt's own names say no architecture; here lie several.
 file=$directory/$package-$(value Version).$arch.apk
-# apk notes the owners it finds.
-as_root=
-[ "$(id -u)" -eq 0 ] || as_root="unshare --map-root-user"
-$as_root apk mkpkg --info "name:$package" --info "version:$(value Version)" --info "description:$(value Description)" \
-	--info "arch:$([ "$arch" = all ] && echo noarch || echo "$arch")" --info "license:$(value License)" \
-	--info "origin:$(value Source)" --info "maintainer:$(value Maintainer)" \
-	--info "depends:$(value Depends | sed 's/,//g')" \
-	--script "post-install:$work/post-install" --script "post-upgrade:$work/post-upgrade" \
-	--script "pre-deinstall:$work/pre-deinstall" --files "$stage" --output "$file"
+[ "$arch" != all ] || arch=noarch
+python3 openwrt/apk.py "$stage" "$file" "$work/scripts" name="$package" version="$(value Version)" arch="$arch" \
+	description="$(value Description)" license="$(value License)" origin="$(value Source)" \
+	maintainer="$(value Maintainer)" depends="$(value Depends | sed 's/,//g')"
 echo "$file"

@@ -120,7 +120,7 @@ fn what_is_kept() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
-    let again = make(&scratch("again"));
+    let again = make("ipk", &scratch("again"));
     let first = [&package().file, &luci_file()];
     for (again, first) in again.iter().zip(first) {
         assert_eq!(fs::read(again).unwrap(), fs::read(first).unwrap());

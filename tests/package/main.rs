@@ -3,6 +3,7 @@
 //! The router is a directory with busybox, as there, and stand-ins for OpenWrt's shell functions that note what is asked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod apk;
 mod contents;
 mod life;
 mod router;
@@ -26,7 +27,7 @@ pub fn package() -> &'static Package {
     static MADE: OnceLock<Package> = OnceLock::new();
     MADE.get_or_init(|| {
         let directory = scratch("made");
-        let [file, luci] = make(&directory);
+        let [file, luci] = make("ipk", &directory);
         let unpack = |archive: &Path, to: &str| {
             let to = directory.join(to);
             fs::create_dir(&to).unwrap();
@@ -42,9 +43,9 @@ pub fn package() -> &'static Package {
 }
 
 /// Makes the packages in `directory`: the daemon's, and LuCI's.
-pub fn make(directory: &Path) -> [PathBuf; 2] {
+pub fn make(format: &str, directory: &Path) -> [PathBuf; 2] {
     let printed = run(Command::new("sh")
-        .args(["openwrt/package.sh", "ipk", "x86_64", env!("CARGO_BIN_EXE_dots-callhome")])
+        .args(["openwrt/package.sh", format, "x86_64", env!("CARGO_BIN_EXE_dots-callhome")])
         .env("DIST", directory)
         .env("SOURCE_DATE_EPOCH", "0"));
     let files: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
