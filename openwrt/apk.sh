@@ -3,7 +3,6 @@
 # Usage: apk.sh STAGE DIRECTORY; prints the file. SOURCE_DATE_EPOCH is the time of everything in it.
 set -eu
 stage=${1:?usage: apk.sh STAGE DIRECTORY} directory=${2:?usage: apk.sh STAGE DIRECTORY}
-sh tests/tools.sh python3 >&2
 
 value() {
 	sed -n "s/^$1: //p" "$control/control"

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes the packages for one of OpenWrt's architectures without its SDK: the daemon's, and LuCI's that fits all.
+# Makes the packages for one of OpenWrt's architectures without its SDK: the daemon's, and LuCI's that fit all.
 # Usage: package.sh ipk|apk ARCH [BINARY]; without BINARY it is built. Prints the files.
 set -eu
 cd "$(dirname "$0")/.."
 usage="usage: package.sh ipk|apk ARCH [BINARY]"
 format=${1:?$usage} arch=${2:?$usage}
+sh tests/tools.sh make python3 >&2
 binary=${3:-$(sh openwrt/build.sh "$arch")}
 
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
@@ -16,16 +17,19 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
 
-# Lays out the package of a recipe and packs it. The other arguments are the SDK's variables.
-package() {
+# Lays out the packages of a recipe and packs them. The other arguments are the SDK's variables.
+packages() {
 	recipe=$1
 	shift
-	make --silent --no-print-directory -C "$recipe" TOPDIR="$PWD/openwrt/sdk" STAGE="$work/$recipe" ARCH="$arch" \
-		PKG_VERSION="$version" SOURCE=dots-callhome "$@" stage
-	sh "openwrt/$format.sh" "$work/$recipe" "${DIST:-dist}"
+	sdk="make --silent --no-print-directory -C $recipe TOPDIR=$PWD/openwrt/sdk ARCH=$arch PKG_VERSION=$version"
+	for package in $($sdk list); do
+		stage=$work/stage/$package
+		$sdk PACKAGE="$package" STAGE="$stage" SOURCE=dots-callhome "$@" stage
+		sh "openwrt/$format.sh" "$stage" "${DIST:-dist}"
+	done
 }
 
 mkdir -p "$work/bin"
 cp "$binary" "$work/bin/dots-callhome"
-package openwrt PKG_INSTALL_DIR="$work" PKG_BUILD_DIR="$PWD"
-package luci-app PKG_RELEASE=1
+packages openwrt PKG_INSTALL_DIR="$work" PKG_BUILD_DIR="$PWD"
+packages luci-app PKG_RELEASE=1

@@ -105,8 +105,8 @@ fn read(file: &Path) -> (Value, Vec<(usize, usize, Vec<u8>)>) {
 
 #[test]
 fn an_apk_says_and_holds_the_same() {
-    let [file, luci] = make("apk", &scratch("apk"));
-    let (tree, contents) = read(&file);
+    let files = make("apk", &scratch("apk"));
+    let (tree, contents) = read(&files[0]);
     let info = tree.slot(1);
     assert_eq!(info.slot(1).text(), "dots-callhome");
     assert_eq!(info.slot(2).text(), concat!(env!("CARGO_PKG_VERSION"), "-r1"));
@@ -139,14 +139,14 @@ fn an_apk_says_and_holds_the_same() {
     for line in ["600 /etc/config/dots-callhome", "700 /etc/dots-callhome", "755 /etc/init.d/dots-callhome"] {
         assert!(found.contains(&line.to_owned()), "{found:?}");
     }
-    assert_eq!(read(&luci).0.slot(1).slot(5).text(), "noarch");
+    assert_eq!(read(&files[1]).0.slot(1).slot(5).text(), "noarch");
 }
 
 /// What apk's scripts run, and the lists OpenWrt's own scripts read.
 #[test]
 fn an_apk_brings_its_scripts_and_lists() {
-    let [file, _] = make("apk", &scratch("apk-scripts"));
-    let (tree, contents) = read(&file);
+    let files = make("apk", &scratch("apk-scripts"));
+    let (tree, contents) = read(&files[0]);
     let scripts = tree.slot(3);
     let (install, deinstall, upgrade) = (scripts.slot(3).text(), scripts.slot(4).text(), scripts.slot(7).text());
     assert!(install.starts_with("#!/bin/sh\n") && install.contains("\nadd_group_and_user; default_postinst\n"));

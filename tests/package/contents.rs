@@ -1,7 +1,6 @@
 //! What is in the package.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use dots_callhome::config::Config;
@@ -19,11 +18,6 @@ fn listed(archive: &str) -> Vec<String> {
         format!("{} {} {}", words[0], words[1], words[5])
     };
     list.lines().map(line).collect()
-}
-
-fn luci_file() -> PathBuf {
-    let name = format!("luci-app-dots-callhome_{}-r1_all.ipk", env!("CARGO_PKG_VERSION"));
-    package().file.with_file_name(name)
 }
 
 fn json(path: &str) -> Value {
@@ -121,8 +115,8 @@ fn what_is_kept() {
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let again = make("ipk", &scratch("again"));
-    let first = [&package().file, &luci_file()];
-    for (again, first) in again.iter().zip(first) {
+    assert_eq!(again.len(), package().all.len());
+    for (again, first) in again.iter().zip(&package().all) {
         assert_eq!(fs::read(again).unwrap(), fs::read(first).unwrap());
     }
 }
@@ -152,6 +146,35 @@ fn the_page() {
     let script =
         run(Command::new("tar").args(["xzOf", "control.tar.gz", "./postinst-pkg"]).current_dir(&package().luci));
     assert!(script.contains("rm -f /tmp/luci-indexcache.*\n") && script.contains("rpcd reload\n"));
+}
+
+/// Translations are read by LuCI as texts with an index by the hash of the original.
+#[test]
+fn translations() {
+    let names: Vec<&str> = package().all[2..].iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+    for language in ["de", "fr"] {
+        let name = format!("luci-i18n-dots-callhome-{language}_{}-r1_all.ipk", env!("CARGO_PKG_VERSION"));
+        assert!(names.contains(&name.as_str()), "{names:?}");
+    }
+    let german = package().all.iter().find(|file| file.to_str().unwrap().contains("-de_")).unwrap();
+    let part = |archive: &str, file: &str| {
+        let line = format!("tar xzOf '{}' ./{archive}.tar.gz | tar xzO {file}", german.display());
+        Command::new("sh").args(["-c", &line]).output().unwrap().stdout
+    };
+    let control = String::from_utf8(part("control", "./control")).unwrap();
+    assert!(control.contains("Depends: libc, luci-app-dots-callhome\n"), "{control}");
+    let catalogue = part("data", "./usr/lib/lua/luci/i18n/dots-callhome.de.lmo");
+    let word = |at: usize| u32::from_be_bytes(catalogue[at..at + 4].try_into().unwrap());
+    let place = |at: usize| usize::try_from(word(at)).unwrap();
+    let start = place(catalogue.len() - 4);
+    let index: Vec<usize> = (start..catalogue.len() - 4).step_by(16).collect();
+    assert!(index.is_sorted_by_key(|at| word(*at)));
+    let text = |hash: u32| {
+        let at = *index.iter().find(|at| word(**at) == hash).unwrap();
+        std::str::from_utf8(&catalogue[place(at + 8)..place(at + 8) + place(at + 12)]).unwrap()
+    };
+    assert_eq!(text(0xae5d_eb3a), "Abbrechen", "Cancel");
+    assert!(text(0).starts_with("nplurals=2;"));
 }
 
 /// The recipe for the packages feed can't ask Cargo.toml.

@@ -20,6 +20,7 @@ pub struct Package {
     pub control: PathBuf,
     /// The archives of LuCI's package.
     pub luci: PathBuf,
+    pub all: Vec<PathBuf>,
 }
 
 /// Made once for all tests.
@@ -27,7 +28,8 @@ pub fn package() -> &'static Package {
     static MADE: OnceLock<Package> = OnceLock::new();
     MADE.get_or_init(|| {
         let directory = scratch("made");
-        let [file, luci] = make("ipk", &directory);
+        let files = make("ipk", &directory);
+        let file = files[0].clone();
         let unpack = |archive: &Path, to: &str| {
             let to = directory.join(to);
             fs::create_dir(&to).unwrap();
@@ -37,19 +39,18 @@ pub fn package() -> &'static Package {
         let parts = unpack(&file, "parts");
         let data = unpack(&parts.join("data.tar.gz"), "data");
         let control = unpack(&parts.join("control.tar.gz"), "control");
-        let luci = unpack(&luci, "luci");
-        Package { file, data, control, luci }
+        let luci = unpack(&files[1], "luci");
+        Package { file, data, control, luci, all: files }
     })
 }
 
-/// Makes the packages in `directory`: the daemon's, and LuCI's.
-pub fn make(format: &str, directory: &Path) -> [PathBuf; 2] {
+/// Makes the packages in `directory`: the daemon's, LuCI's, and its translations.
+pub fn make(format: &str, directory: &Path) -> Vec<PathBuf> {
     let printed = run(Command::new("sh")
         .args(["openwrt/package.sh", format, "x86_64", env!("CARGO_BIN_EXE_dots-callhome")])
         .env("DIST", directory)
         .env("SOURCE_DATE_EPOCH", "0"));
-    let files: Vec<PathBuf> = printed.lines().map(PathBuf::from).collect();
-    files.try_into().unwrap()
+    printed.lines().map(PathBuf::from).collect()
 }
 
 /// An empty directory of this test run.

@@ -1,4 +1,8 @@
-# One target: `stage` lays out in STAGE what will be installed, and in STAGE/CONTROL what the package says of itself.
+# `list` names the packages of a recipe; `stage` lays out one of them, PACKAGE: in STAGE what will be installed, and in
+# STAGE/CONTROL what the package says of itself.
+.PHONY: list stage
+list:
+	@echo $(PACKAGES)
 
 # Name, or nothing where the value is empty.
 field=$(if $(strip $(2)),$(1): $(strip $(2))$(newline))
@@ -41,8 +45,9 @@ endef
 kept=$(filter %/,$(Package/$(1)/conffiles))
 
 define BuildPackage
-$(eval $(Package/$(1)))
-.PHONY: stage
+PACKAGES+=$(1)
+ifeq ($$(PACKAGE),$(1))
+$$(eval $$(Package/$(1)))
 stage: $$(STAGE)/CONTROL
 	$$(call Package/$(1)/install,$$(STAGE))
 	$$(foreach path,$$(call kept,$(1)),$$(INSTALL_DIR) $$(STAGE)/lib/upgrade/keep.d && \
@@ -57,4 +62,5 @@ stage: $$(STAGE)/CONTROL
 
 $$(STAGE)/CONTROL:
 	$$(INSTALL_DIR) $$@
+endif
 endef

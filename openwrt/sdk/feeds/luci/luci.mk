@@ -1,5 +1,4 @@
-# As LuCI's own: htdocs is the web server's root, root the router's. Translations are packages of their own there, made of
-# po/ by a compiler of LuCI's; that is left to the SDK.
+# As LuCI's own: htdocs is the web server's root, root the router's, and each translation in po/ a package of its own.
 PKG_NAME:=$(LUCI_NAME)
 
 include $(INCLUDE_DIR)/package.mk
@@ -29,4 +28,29 @@ define Package/$(LUCI_NAME)/postinst
 exit 0
 endef
 
+# LuCI lists the languages by their own names.
+LANGUAGE.de:=Deutsch (German)
+LANGUAGE.fr:=Français (French)
+BASE:=$(patsubst luci-app-%,%,$(LUCI_NAME))
+
+define Translation
+define Package/luci-i18n-$(BASE)-$(1)
+  SECTION:=luci
+  DEPENDS:=$(LUCI_NAME)
+  PKGARCH:=all
+endef
+
+Package/luci-i18n-$(BASE)-$(1)/description:=Translation for $(LUCI_NAME): $(LANGUAGE.$(1))
+
+define Package/luci-i18n-$(BASE)-$(1)/install
+	$$(INSTALL_DIR) $$(1)/etc/uci-defaults $$(1)/usr/lib/lua/luci/i18n
+	echo "uci set luci.languages.$(1)='$(LANGUAGE.$(1))'; uci commit luci" >$$(1)/etc/uci-defaults/luci-i18n-$(BASE)-$(1)
+	chmod 0755 $$(1)/etc/uci-defaults/luci-i18n-$(BASE)-$(1)
+	python3 $$(TOPDIR)/../po2lmo.py po/$(1)/$(BASE).po $$(1)/usr/lib/lua/luci/i18n/$(BASE).$(1).lmo
+endef
+
+$$(eval $$(call BuildPackage,luci-i18n-$(BASE)-$(1)))
+endef
+
 $(eval $(call BuildPackage,$(LUCI_NAME)))
+$(foreach language,$(filter-out templates,$(notdir $(wildcard po/*))),$(eval $(call Translation,$(language))))
