@@ -1,16 +1,17 @@
 //! What is in the package.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use dots_callhome::config::Config;
 use serde_json::Value;
 
-use crate::{make, package, run, scratch};
+use crate::{BINARY, make, package, run, scratch};
 
 /// The archive's files as tar lists them: modes, owners, names.
 fn listed(archive: &str) -> Vec<String> {
-    let parts = package().data.with_file_name("parts");
+    let parts = package().parts();
     let list = run(Command::new("tar").args(["tvzf", archive, "--numeric-owner"]).current_dir(parts).env("TZ", "UTC"));
     let line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -97,8 +98,9 @@ fn what_it_says_of_itself() {
     assert_eq!(value("License"), "Apache-2.0");
     assert_eq!(value("Require-User"), "dots-callhome:dots-callhome");
     assert_eq!(value("Architecture"), "x86_64");
-    let binary = fs::metadata(package().data.join("usr/sbin/dots-callhome")).unwrap().len();
-    assert!(value("Installed-Size").parse::<u64>().unwrap() > binary);
+    let data = run(Command::new("sh").args(["-c", "gzip -dc data.tar.gz | wc -c"]).current_dir(package().parts()));
+    assert_eq!(value("Installed-Size"), data.trim());
+    assert_eq!(fs::read_to_string(package().data.join("usr/sbin/dots-callhome")).unwrap(), BINARY);
     let name = format!("dots-callhome_{}-r1_x86_64.ipk", env!("CARGO_PKG_VERSION"));
     assert_eq!(package().file.file_name().unwrap().to_str().unwrap(), name);
 }
@@ -225,7 +227,8 @@ fn the_bus_lets_it_do_its_work_only() {
 /// As the packages feed's CI does.
 #[test]
 fn the_feeds_test_passes() {
-    let path = format!("{}:{}", package().data.join("usr/sbin").display(), std::env::var("PATH").unwrap());
+    let daemon = Path::new(env!("CARGO_BIN_EXE_dots-callhome")).parent().unwrap();
+    let path = format!("{}:{}", daemon.display(), std::env::var("PATH").unwrap());
     let mut test = Command::new("sh");
     test.args(["openwrt/test.sh", "dots-callhome", env!("CARGO_PKG_VERSION")]).env("PATH", path);
     run(&mut test);
