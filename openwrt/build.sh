@@ -41,7 +41,7 @@ export CARGO_TARGET_DIR=target/package PYTHONPATH="$PWD/$tools"
 if command -v rustup >/dev/null && rustup target list --installed | grep -qx $target; then
 	RUSTFLAGS="$flags" $tools/bin/cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome >&2
 else
-	sh tests/tools.sh rustc-web >&2
+	[ -d /usr/lib/rustlib/src/rust/library ] || sh tests/tools.sh rustc-web cargo-web rust-web-src >&2
 	# build-std is not stable yet; what it takes here belongs to the very compiler.
 	RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo RUSTC_BOOTSTRAP=1 \
 		RUSTFLAGS="$flags -C link-self-contained=no --remap-path-prefix=/usr/src/=" \
