@@ -8,7 +8,7 @@ demo:
 	STAY=$(STAY) cargo test --quiet --features client --test demo
 
 test: lint
-	sh tests/tools.sh nft ip conntrack unshare kill ss ping ubus-client aiocoap libcoap_peer
+	sh tests/tools.sh nft ip conntrack unshare kill ss ping ubus-client aiocoap libcoap_peer busybox make python3
 	cargo test --all-features
 
 # Runs the tests that prove requirements, and prints which requirement is proven by what.
@@ -30,6 +30,10 @@ audit:
 
 # Packages for a router, in dist/: `make ipk ARCH=mipsel_24kc`, in OpenWrt's names; `make apk` for 25.12 and newer.
 ARCH ?= x86_64
-.PHONY: ipk apk
+.PHONY: ipk apk package-test
 ipk apk:
 	sh openwrt/package.sh $@ $(ARCH)
+
+# The daemon for every architecture, run under qemu and held against its budgets of size. Takes an hour.
+package-test:
+	sh tests/package/matrix.sh $(ARCHS)

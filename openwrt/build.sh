@@ -26,26 +26,23 @@ case $target in
 mips*) flags="-C relocation-model=static" ;;
 esac
 
-tools=target/tools/python
-sh tests/tools.sh python3 pip >&2
-[ -x $tools/bin/cargo-zigbuild ] ||
-	python3 -m pip install --quiet --target $tools --upgrade ziglang==0.17.* cargo-zigbuild==0.24.* >&2
+sh tests/tools.sh zig >&2
 
 # No path of the building machine belongs into a binary.
 for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
 	flags="$flags --remap-path-prefix=$sources="
 done
 flags="$flags --remap-path-prefix=$PWD/="
-export CARGO_TARGET_DIR=target/package PYTHONPATH="$PWD/$tools"
+export CARGO_TARGET_DIR=target/package PATH="$PWD/target/tools/python/bin:$PATH"
 
 if command -v rustup >/dev/null && rustup target list --installed | grep -qx $target; then
-	RUSTFLAGS="$flags" $tools/bin/cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome >&2
+	RUSTFLAGS="$flags" cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome >&2
 else
-	[ -d /usr/lib/rustlib/src/rust/library ] || sh tests/tools.sh rustc-web cargo-web rust-web-src >&2
+	sh tests/tools.sh rustc-web >&2
 	# build-std is not stable yet; what it takes here belongs to the very compiler.
 	RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo RUSTC_BOOTSTRAP=1 \
 		RUSTFLAGS="$flags -C link-self-contained=no --remap-path-prefix=/usr/src/=" \
-		$tools/bin/cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome \
+		cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome \
 		-Z build-std=std,panic_abort >&2
 fi
 echo $CARGO_TARGET_DIR/$target/release/dots-callhome

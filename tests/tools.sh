@@ -13,7 +13,10 @@ packages() {
 	unshare | kill) echo util-linux ;;
 	ping) echo iputils-ping ;;
 	libcoap_peer) echo gcc libc6-dev pkg-config libcoap3-dev ;;
-	aiocoap) echo python3 python3-venv ;;
+	aiocoap | zig) echo python3 python3-venv ;;
+	busybox) echo busybox-static ;;
+	qemu-*-static) echo qemu-user-static ;;
+	rustc-web) echo rustc-web cargo-web rust-web-src ;;
 	*) echo "$1" ;;
 	esac
 }
@@ -22,7 +25,8 @@ is_there() {
 	case $1 in
 	ubus-client) true ;;
 	libcoap_peer) [ -e /usr/include/coap3/coap.h ] && command -v cc pkg-config >/dev/null ;;
-	aiocoap) python3 -c 'import ensurepip' 2>/dev/null ;;
+	aiocoap | zig) python3 -c 'import ensurepip' 2>/dev/null ;;
+	rustc-web) [ -d /usr/lib/rustlib/src/rust/library ] ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }
@@ -43,6 +47,11 @@ make_own() {
 	aiocoap)
 		[ -x $own/python/bin/python ] || python3 -m venv $own/python
 		$own/python/bin/python -c 'import aiocoap' 2>/dev/null || $own/python/bin/pip install --quiet aiocoap==0.4.17
+		;;
+	zig)
+		[ -x $own/python/bin/python ] || python3 -m venv $own/python
+		[ -x $own/python/bin/cargo-zigbuild ] ||
+			$own/python/bin/pip install --quiet ziglang==0.17.1 cargo-zigbuild==0.24.1
 		;;
 	esac
 }
