@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use dots_callhome::transport::credentials::{Fault, Identity, Psk};
 use dots_callhome::transport::dtls::{Channel, ClientConfig};
+use dots_callhome::transport::dtls_server::ServerConfig;
 use dots_callhome::transport::tls::Failure;
 use dtls_support::*;
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType};
@@ -264,6 +265,17 @@ fn unusable_keys_are_told() {
 fn keyed(known: Vec<Psk>) -> Box<Make> {
     let root = Authority::new("Root");
     serving(root.issue(PROVIDER), root.anchors(), known)
+}
+
+/// A provider that has nothing but keys.
+#[test]
+fn a_provider_needs_no_certificate() {
+    let known = psk("home-1234", 5);
+    let client = ClientConfig::psk(known.clone(), random(1)).unwrap();
+    let server = move || ServerConfig::new(None, [known.clone()], &TICKETS, random(2)).unwrap();
+    let mut world = World::between(&(Box::new(server) as Box<Make>), &client, None);
+    world.connect();
+    world.talk();
 }
 
 /// Proves SC-7.1-12, SC-8-04.

@@ -206,7 +206,8 @@ fn a_session_is_not_resumed_when_it_should_not_be() {
     // Too old, or the provider's secret is another.
     assert!(!resumed(TODAY + 3 * 86_400, &server, &config, &first).client.is_resumed());
     let (identity, anchors) = (root.issue(PROVIDER), root.anchors());
-    let other: Box<Make> = Box::new(move || ServerConfig::new(&identity, &anchors, [], &[8; 32], random(2)).unwrap());
+    let other: Box<Make> =
+        Box::new(move || ServerConfig::new(Some((&identity, &anchors)), [], &[8; 32], random(2)).unwrap());
     let world = resumed(TODAY, &other, &config, &first);
     assert!(!world.client.is_resumed());
     // Another authority is trusted now, by either side: no way in with what was proven before.

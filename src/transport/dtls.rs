@@ -90,7 +90,7 @@ pub(super) fn credentials(identity: &Identity, anchors: &Anchors, random: Random
     Ok(credentials)
 }
 
-fn fault(error: Error) -> Fault {
+pub(super) fn fault(error: Error) -> Fault {
     match error {
         KEY_MISMATCH => Fault::KeyMismatch,
         Error(code) => Fault::Unusable(format!("not usable for DTLS: error -0x{:04x}", -code)),

@@ -10,7 +10,7 @@ use ring::hmac::{self, HMAC_SHA256};
 use rustls::pki_types::CertificateDer;
 
 use super::credentials::{Anchors, Fault, Identity, Psk};
-use super::dtls::{Channel, MAX_DATAGRAM, Random, Side, credentials};
+use super::dtls::{Channel, MAX_DATAGRAM, Random, Side, credentials, fault};
 use super::mbedtls::{self, Credentials};
 use super::{identity, x509};
 use crate::time::Now;
@@ -37,24 +37,28 @@ struct Keys {
 }
 
 impl ServerConfig {
-    /// Routers prove themselves by a certificate of these authorities or by one of these keys. `ticket_secret` has to be the
-    /// same after a restart for routers to resume.
+    /// Routers prove themselves by a certificate of these authorities, if we have one too, or by one of these keys.
+    /// `ticket_secret` has to be the same after a restart for routers to resume.
     ///
     /// # Errors
     /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
     pub fn new(
-        identity: &Identity,
-        anchors: &Anchors,
+        certificates: Option<(&Identity, &Anchors)>,
         psk: impl IntoIterator<Item = Psk>,
         ticket_secret: &[u8; 32],
         random: Random,
     ) -> Result<Self, Fault> {
-        let credentials = Rc::new(credentials(identity, anchors, random)?);
+        let credentials = match certificates {
+            Some((identity, anchors)) => credentials(identity, anchors, random),
+            None => Credentials::new().map_err(fault),
+        };
+        let credentials = Rc::new(credentials?);
         let mut secret = [0; 32];
         random.fill(&mut secret).map_err(|_| Fault::Unusable("there is no randomness".into()))?;
         // Who is no longer trusted can't resume either.
         let mut trust = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, ticket_secret));
-        anchors.certificates().iter().for_each(|certificate| trust.update(certificate));
+        let trusted = certificates.map(|(_, anchors)| anchors.certificates()).unwrap_or_default();
+        trusted.iter().for_each(|certificate| trust.update(certificate));
         let keys = Keys {
             psk: psk.into_iter().map(|psk| (psk.identity().to_owned(), psk)).collect(),
             cookies: hmac::Key::new(HMAC_SHA256, &secret),

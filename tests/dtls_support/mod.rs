@@ -281,7 +281,7 @@ pub fn server(authority: &Authority, name: &str) -> Box<Make> {
 
 /// A server with all of this.
 pub fn serving(identity: Identity, anchors: Anchors, psk: Vec<Psk>) -> Box<Make> {
-    Box::new(move || ServerConfig::new(&identity, &anchors, psk.clone(), &TICKETS, random(2)).unwrap())
+    Box::new(move || ServerConfig::new(Some((&identity, &anchors)), psk.clone(), &TICKETS, random(2)).unwrap())
 }
 
 /// A client with this name's certificate.

@@ -24,7 +24,7 @@ thread_local! {
         let random = rustls::crypto::ring::default_provider().secure_random;
         let psk = Psk::read("home", b"00112233445566778899aabbccddeeff").expect("key");
         (
-            ServerConfig::new(&identity, &anchors, [psk.clone()], &[1; 32], random).expect("server"),
+            ServerConfig::new(Some((&identity, &anchors)), [psk.clone()], &[1; 32], random).expect("server"),
             ClientConfig::certificate(&identity, &anchors, random).expect("client"),
             ClientConfig::psk(psk, random).expect("client"),
         )
