@@ -1,5 +1,5 @@
 //! The devices of the home, as the neighbour tables tell.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod kernel_support;
 

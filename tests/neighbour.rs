@@ -1,5 +1,5 @@
 //! What the kernel tells of the router's network.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 #[path = "kernel_support/messages.rs"]
 #[allow(dead_code)]

@@ -168,7 +168,8 @@ fn a_decision_waits_for_the_name_behind_the_session() {
 fn an_unknown_session_is_no_ones_name() {
     let reply = |frame: &Frame, value: &Value| data_message(frame, value);
     let silent = |_: &Frame| Vec::new();
-    let answers: [(&str, &dyn Fn(&Frame) -> Vec<u8>); 5] = [
+    type Say<'a> = &'a dyn Fn(&Frame) -> Vec<u8>;
+    let answers: [(&str, Say<'_>); 5] = [
         ("no such session", &|frame| status(frame.hdr.seq, frame.hdr.peer, 4)),
         ("no user in it", &|frame| reply(frame, &json!({ "values": {} }))),
         ("an empty name", &|frame| reply(frame, &json!({ "values": { "username": " \u{7}" } }))),
