@@ -224,6 +224,21 @@ fn the_bus_lets_it_do_its_work_only() {
     assert_eq!(access, ["hotplug.dots-callhome", "luci-rpc", "network.interface", "session"]);
 }
 
+/// What the SDK copies is a crate that cargo takes, with all its files.
+#[test]
+fn the_sdk_gets_all_sources() {
+    let copy = scratch("sources");
+    let sdk = fs::canonicalize("openwrt/sdk").unwrap();
+    let mut make = Command::new("make");
+    make.args(["--silent", "-C", "openwrt", "prepare"]).arg(format!("TOPDIR={}", sdk.display()));
+    run(make.arg(format!("PKG_BUILD_DIR={}", copy.display())));
+    let metadata = ["metadata", "--no-deps", "--offline", "--locked", "--format-version=1"];
+    run(Command::new(env!("CARGO")).args(metadata).current_dir(&copy));
+    for part in ["build.rs", "files/etc/init.d/dots-callhome", "LICENSE", "src/transport/mbedtls/shim.c"] {
+        assert!(copy.join(part).exists(), "{part}");
+    }
+}
+
 /// As the packages feed's CI does.
 #[test]
 fn the_feeds_test_passes() {

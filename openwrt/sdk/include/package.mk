@@ -1,8 +1,11 @@
 # `list` names the packages of a recipe; `stage` lays out one of them, PACKAGE: in STAGE what will be installed, and in
-# STAGE/CONTROL what the package says of itself.
-.PHONY: list stage
+# STAGE/CONTROL what the package says of itself. `prepare` copies what the SDK would build.
+.PHONY: list stage prepare
 list:
 	@echo $(PACKAGES)
+
+prepare:
+	$(Build/Prepare)
 
 # Name, or nothing where the value is empty.
 field=$(if $(strip $(2)),$(1): $(strip $(2))$(newline))
