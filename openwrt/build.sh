@@ -39,10 +39,11 @@ if command -v rustup >/dev/null && rustup target list --installed | grep -qx $ta
 	RUSTFLAGS="$flags" cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome >&2
 else
 	sh tests/tools.sh rustc-web >&2
-	# build-std is not stable yet; what it takes here belongs to the very compiler.
+	# build-std is not stable yet; what it takes here belongs to the very compiler. Without the features left out, backtraces
+	# among them, the binary is smaller: stripped it could tell none anyway.
 	RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo RUSTC_BOOTSTRAP=1 \
 		RUSTFLAGS="$flags -C link-self-contained=no --remap-path-prefix=/usr/src/=" \
 		cargo-zigbuild zigbuild --locked --release --target $target --bin dots-callhome \
-		-Z build-std=std,panic_abort >&2
+		-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size >&2
 fi
 echo $CARGO_TARGET_DIR/$target/release/dots-callhome
