@@ -1,5 +1,6 @@
 //! The `nft` child process: one at a time, fed a ruleset, watched by its pipes.
 
+use std::env;
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
 
@@ -8,6 +9,9 @@ use mio::{Interest, Registry, Token};
 
 /// More than this of what nft says is of no use to anyone.
 const MOST_ERRORS: usize = 4096;
+
+/// Where the program is looked for when nobody says: OpenWrt's jails start us without an environment.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A running `nft -f -`.
 pub struct Nft {
@@ -25,12 +29,12 @@ impl Nft {
     /// # Errors
     /// When the program is missing or can't be started.
     pub fn start(ruleset: String, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut child = Command::new("nft")
-            .args(["-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new("nft");
+        command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if env::var_os("PATH").is_none() {
+            command.env("PATH", PATH);
+        }
+        let mut child = command.spawn()?;
         let (Some(input), Some(errors)) = (child.stdin.take(), child.stderr.take()) else {
             return Err(ErrorKind::BrokenPipe.into());
         };

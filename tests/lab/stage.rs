@@ -134,9 +134,11 @@ impl Stage {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome"));
         command.arg("--config").arg(self.file("config")).arg("--ubus").arg(self.file("ubus.sock"));
         command.arg("--state").arg(self.file("state")).arg("--run").arg(self.file("run"));
-        if let Some(path) = &self.path {
-            command.env("PATH", path);
-        }
+        match &self.path {
+            Some(path) => command.env("PATH", path),
+            // As OpenWrt's jail starts it.
+            None => command.env_remove("PATH"),
+        };
         self.daemon = Some(self.start(&self.home.router, command, "daemon.log"));
     }
 
