@@ -323,8 +323,6 @@ impl Daemon {
                 ubus::Event::Interfaces(interfaces) => self.finder.set_interfaces(known(interfaces), self.now),
                 ubus::Event::ConfigChanged => self.configure(),
                 ubus::Event::Joined => log::debug!("bus: joined"),
-                // The history has it too.
-                ubus::Event::Decided(_) => {}
                 ubus::Event::Trouble(line) => log::warn!("bus: {line}"),
             }
         }

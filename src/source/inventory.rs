@@ -109,6 +109,11 @@ impl Inventory {
         self.own = own;
     }
 
+    /// The name the house has given to a device, seen or not.
+    pub fn name_of(&self, mac: Mac) -> Option<&str> {
+        self.names.get(&mac).map(String::as_str)
+    }
+
     /// The names the house has given to devices; replaces those before. Control characters are dropped.
     pub fn set_names(&mut self, names: BTreeMap<Mac, String>) {
         let clean = |(mac, name): (Mac, String)| {

@@ -1,7 +1,5 @@
 //! What our object does: each request carried out on the house.
 
-use std::fmt;
-
 use ubus::BlobMsgTable;
 
 use super::device;
@@ -72,20 +70,6 @@ impl From<Denied> for Status {
             Denied::NoSuchMitigation | Denied::NoSuchDevice => Self::NotFound,
             Denied::Ambiguous => Self::InvalidArgument,
             Denied::Exempt | Denied::NotInThisState => Self::NotSupported,
-        }
-    }
-}
-
-/// The line of the log about a decision; nothing for requests that decide nothing.
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Approve { id, .. } => write!(f, "mitigation {} approved", id.0),
-            Self::Reject { id, .. } => write!(f, "mitigation {} rejected", id.0),
-            Self::Withdraw { id, .. } => write!(f, "mitigation {} withdrawn", id.0),
-            Self::Quarantine { mac, .. } => write!(f, "{mac} quarantined"),
-            Self::Release { mac } => write!(f, "{mac} released"),
-            Self::Status | Self::List { .. } | Self::Get { .. } | Self::Devices | Self::History { .. } => Ok(()),
         }
     }
 }

@@ -10,8 +10,8 @@ use super::blob::Writer;
 use super::connection::{Broken, Call, Caller, Connection, Message, Reply};
 use super::house::{House, PeerStatus};
 use super::inquiry::Inquiry;
-use super::neighbours::{self, Interface};
 use super::object::{self, Status};
+use super::others::{self, Interface};
 use super::reply;
 use super::request::{METHODS, Request};
 use crate::mitigation;
@@ -48,6 +48,8 @@ const INTERFACES_SPACING: Duration = Duration::from_secs(1);
 const MOST_OUTSTANDING: usize = 64;
 /// Bytes that may wait to be sent before calls are refused: a caller can't make us hold more.
 const MOST_WAITING: usize = 512 * 1024;
+/// Script runs that wait for the bus: as many as the history has entries.
+const MOST_HOOKS: usize = 256;
 /// Longest name of a user.
 const LONGEST_USER: usize = 64;
 
@@ -62,8 +64,6 @@ pub enum Event {
     Interfaces(BTreeMap<String, Interface>),
     /// Somebody has changed our configuration.
     ConfigChanged,
-    /// A decision was made through the bus: a line for the log.
-    Decided(String),
     /// Something on the bus is not as it should be: a line for the log.
     Trouble(String),
 }
@@ -73,6 +73,8 @@ enum Link {
     /// To be dialled at the time given, or at once.
     Down(Option<Instant>),
     Dialling,
+    /// The broker has not greeted yet.
+    Connected,
     Up,
 }
 
@@ -85,7 +87,7 @@ enum Purpose {
     Names,
     Interfaces,
     Decider(Box<Waiting>),
-    Hotplug,
+    Hook,
 }
 
 /// A decision that waits for the name of who made it.
@@ -107,11 +109,16 @@ pub struct Bus {
     receiver: Option<u32>,
     /// When to register our object again after a refusal.
     again: Option<Instant>,
+    /// Whether that has been told.
+    refused: bool,
     subscribed: bool,
     hints: Inquiry,
     interfaces: Inquiry,
     /// Mitigations to tell of, each as it was last.
     changed: BTreeMap<mitigation::Id, BlobMsgTable>,
+    /// Variables of scripts to run.
+    hooks: VecDeque<BlobMsgTable>,
+    hook_runs: bool,
     events: VecDeque<Event>,
 }
 
@@ -126,10 +133,13 @@ impl Bus {
             object: None,
             receiver: None,
             again: None,
+            refused: false,
             subscribed: false,
             hints: Inquiry::new(HINTS_SPACING),
             interfaces: Inquiry::new(INTERFACES_SPACING),
             changed: BTreeMap::new(),
+            hooks: VecDeque::new(),
+            hook_runs: false,
             events: VecDeque::new(),
         }
     }
@@ -138,7 +148,7 @@ impl Bus {
     pub fn poll_connect(&mut self, now: Now) -> bool {
         let due = match self.link {
             Link::Down(due) => due.is_none_or(|due| due <= now.instant),
-            Link::Dialling | Link::Up => false,
+            Link::Dialling | Link::Connected | Link::Up => false,
         };
         if due {
             self.link = Link::Dialling;
@@ -148,7 +158,7 @@ impl Bus {
 
     /// The socket is connected.
     pub fn handle_connected(&mut self) {
-        self.link = Link::Up;
+        self.link = Link::Connected;
     }
 
     /// The connection can't be made, or is lost. All that was open on it is void: who waited for an answer knows.
@@ -156,7 +166,8 @@ impl Bus {
         self.link = Link::Down(now.instant.checked_add(self.pause));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.connection = Connection::default();
-        (self.object, self.receiver, self.again, self.subscribed) = (None, None, None, false);
+        (self.object, self.receiver, self.again) = (None, None, None);
+        (self.subscribed, self.hook_runs) = (false, false);
         self.hints.forget();
         self.interfaces.forget();
         self.changed.clear();
@@ -189,7 +200,7 @@ impl Bus {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.link {
             Link::Down(due) => due,
-            Link::Dialling => None,
+            Link::Dialling | Link::Connected => None,
             Link::Up => {
                 let inquiries = [self.hints.due(), self.interfaces.due()];
                 let dues = inquiries.into_iter().chain([self.again, self.connection.poll_timeout()]);
@@ -227,19 +238,39 @@ impl Bus {
         self.tell(PEER_EVENT, &reply::peer(status));
     }
 
-    /// Runs the user's scripts in `/etc/hotplug.d/dots-callhome/` with these variables. Nothing happens, and nobody is
-    /// told, where the bus can't be reached or has nobody to run them.
+    /// Runs the user's scripts in `/etc/hotplug.d/dots-callhome/` with these variables, one call after the other. What
+    /// the bus can't take yet waits, within bounds; where nobody runs scripts nothing happens.
     pub fn hotplug(&mut self, variables: &[(&str, &str)], now: Now) {
-        let Some(due) = self.patience(now).filter(|_| self.connection.outstanding() < MOST_OUTSTANDING) else { return };
         let assignment = |(name, value): &(&str, &str)| format!("{name}={}", value.replace(char::is_control, " "));
         let arguments = Writer::table_of(|w| w.texts("env", variables.iter().map(assignment)));
-        self.connection.call(HOTPLUG, "call", arguments, due, Purpose::Hotplug);
+        if self.hooks.len() < MOST_HOOKS {
+            self.hooks.push_back(arguments);
+        }
+        self.run_hook(now);
+    }
+
+    fn run_hook(&mut self, now: Now) {
+        let Some(due) = self.patience(now).filter(|_| !self.hook_runs) else { return };
+        if let Some(arguments) = self.hooks.pop_front() {
+            self.hook_runs = true;
+            self.connection.call(HOTPLUG, "call", arguments, due, Purpose::Hook);
+        }
+    }
+
+    fn handle_hook(&mut self, outcome: Result<Reply, i32>, now: Now) {
+        self.hook_runs = false;
+        if outcome.is_err() {
+            // Nobody is there to run the others either.
+            self.hooks.clear();
+        }
+        self.run_hook(now);
     }
 
     fn handle_messages(&mut self, house: &mut House<'_>, now: Now) {
         while let Some(message) = self.connection.poll_message() {
             match message {
-                Message::Hello => self.join(),
+                Message::Hello if matches!(self.link, Link::Connected) => self.join(now),
+                Message::Hello => {}
                 Message::Call(call) if self.object == Some(call.object) => self.handle_call(&call, house, now),
                 Message::Call(call) if self.receiver == Some(call.object) => self.handle_bus_event(&call, now),
                 Message::Call(_) => {}
@@ -251,10 +282,13 @@ impl Bus {
         self.inquire(now);
     }
 
-    fn join(&mut self) {
+    fn join(&mut self, now: Now) {
+        self.link = Link::Up;
         self.pause = FIRST_PAUSE;
+        self.refused = false;
         self.add_object();
         self.connection.add_receiver(Purpose::Receiver);
+        self.run_hook(now);
     }
 
     fn add_object(&mut self) {
@@ -272,25 +306,28 @@ impl Bus {
             (Purpose::Pattern(pattern), Err(status)) => self.trouble(format!("no events {pattern}: status {status}")),
             (Purpose::Names, outcome) => {
                 self.hints.answered();
-                self.events.extend(outcome.ok().map(|reply| Event::Names(neighbours::names(&reply.data))));
+                self.events.extend(outcome.ok().map(|reply| Event::Names(others::names(&reply.data))));
             }
             (Purpose::Interfaces, outcome) => {
                 self.interfaces.answered();
-                self.events.extend(outcome.ok().map(|reply| Event::Interfaces(neighbours::interfaces(&reply.data))));
+                self.events.extend(outcome.ok().map(|reply| Event::Interfaces(others::interfaces(&reply.data))));
             }
             (Purpose::Decider(waiting), outcome) => {
                 let Waiting { caller, request, user } = *waiting;
-                let name = outcome.ok().and_then(|reply| neighbours::username(&reply.data));
+                let name = outcome.ok().and_then(|reply| others::username(&reply.data));
                 let by = name.unwrap_or_else(|| stranger(&user));
                 self.carry_out(caller, &request, &by, house, now);
             }
-            (Purpose::Pattern(_) | Purpose::Hotplug, _) => {}
+            (Purpose::Hook, outcome) => self.handle_hook(outcome, now),
+            (Purpose::Pattern(_), Ok(_)) => {}
         }
     }
 
     fn handle_refusal(&mut self, status: i32, now: Now) {
         self.again = now.instant.checked_add(REFUSED_PAUSE);
-        self.trouble(format!("no object {NAME}: status {status} (the name is taken, or we may not publish it)"));
+        if !std::mem::replace(&mut self.refused, true) {
+            self.trouble(format!("no object {NAME}: status {status} (the name is taken, or we may not publish it)"));
+        }
     }
 
     fn start_listening(&mut self, receiver: Option<u32>, now: Now) {
@@ -313,8 +350,8 @@ impl Bus {
             return;
         }
         let data = call.data.as_deref().unwrap_or_default();
-        let added = neighbours::added_path(data).filter(|_| call.method == "ubus.object.add");
-        if call.method == "config.change" && neighbours::changed_package(data) == Some(NAME) {
+        let added = others::added_path(data).filter(|_| call.method == "ubus.object.add");
+        if call.method == "config.change" && others::changed_package(data) == Some(NAME) {
             self.events.push_back(Event::ConfigChanged);
         }
         if call.method == INTERFACES || added == Some(INTERFACES) {
@@ -372,13 +409,10 @@ impl Bus {
 
     fn carry_out(&mut self, caller: Caller, request: &Request, by: &str, house: &mut House<'_>, now: Now) {
         let outcome = perform(request, by, self.version, house, now);
-        if outcome.is_ok() && request.decides() {
-            self.events.push_back(Event::Decided(format!("{request} by {by}")));
-        }
         self.connection.answer(caller, outcome.as_ref().map_err(|status| *status as i32));
     }
 
-    /// Sends an event, and a notification of the same name to subscribers.
+    /// Sends an event, and a notification of the same name to subscribers; not while the broker does not read.
     fn tell(&mut self, name: &str, table: &BlobMsgTable) {
         let Some(object) = self.object.filter(|_| self.connection.waiting() <= MOST_WAITING) else { return };
         self.connection.send_event(name, table);

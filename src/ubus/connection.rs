@@ -131,14 +131,15 @@ impl<P> Connection<P> {
     /// Takes bytes, cut anywhere.
     pub(super) fn handle_input(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         self.input.extend_from_slice(bytes);
-        let input = std::mem::take(&mut self.input);
+        let mut input = std::mem::take(&mut self.input);
         let mut rest = input.as_slice();
         while let Some(length) = message_length(rest)?.filter(|length| *length <= rest.len()) {
             let (message, following) = rest.split_at(length);
             self.handle_message(message)?;
             rest = following;
         }
-        self.input = rest.to_vec();
+        input.drain(..input.len() - rest.len());
+        self.input = input;
         Ok(())
     }
 

@@ -88,7 +88,7 @@ pub(super) fn find<'a>(house: &'a House<'_>, mac: Mac) -> Option<Device<'a>> {
 fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> BTreeMap<Mac, Device<'a>> {
     let mut devices = BTreeMap::new();
     for seen in house.inventory.devices().filter(|seen| wanted(seen.mac)) {
-        entry(&mut devices, seen.mac).is_known_as(seen.name.as_deref(), &seen.addresses, seen.interface.as_deref());
+        entry(&mut devices, seen.mac).is_known_as(None, &seen.addresses, seen.interface.as_deref());
     }
     for (mac, policy) in house.ledger.policy().devices.iter().filter(|(mac, _)| wanted(**mac)) {
         let device = entry(&mut devices, *mac);
@@ -114,6 +114,9 @@ fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> BTreeMap<M
                 device.is_acted_on(m);
             }
         }
+    }
+    for device in devices.values_mut() {
+        device.name = house.inventory.name_of(device.mac).or(device.name);
     }
     devices
 }

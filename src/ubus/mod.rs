@@ -14,13 +14,13 @@ mod connection;
 mod device;
 mod house;
 mod inquiry;
-mod neighbours;
 mod object;
+mod others;
 mod reply;
 mod request;
 
 pub use bus::{Bus, Event};
 pub use connection::Broken;
 pub use house::{House, PeerState, PeerStatus};
-pub use neighbours::Interface;
 pub use object::Status;
+pub use others::Interface;

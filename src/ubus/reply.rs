@@ -162,7 +162,7 @@ fn write_source(w: &mut Writer, scope: &Scope, detail: Detail) {
 /// A suspect under the name and addresses known now, or else at the time of the search.
 fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &Inventory, detail: Detail) {
     let known = inventory.device(suspect.mac);
-    let name = known.and_then(|device| device.name.as_deref()).or(suspect.name.as_deref());
+    let name = inventory.name_of(suspect.mac).or(suspect.name.as_deref());
     let addresses = known.map(|device| &device.addresses).filter(|addresses| !addresses.is_empty());
     let interface = known.and_then(|device| device.interface.as_deref()).or(suspect.interface.as_deref());
     write_identity(w, suspect.mac, name, addresses.unwrap_or(&suspect.addresses), interface);

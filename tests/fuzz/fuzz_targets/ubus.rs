@@ -1,0 +1,38 @@
+#![no_main]
+//! Whatever the broker sends, our end of the bus survives it, and what it sends itself is well-formed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dots_callhome::mitigation::{Action, Consent, Ledger, Policy, TimeoutAction};
+use dots_callhome::source::Inventory;
+use dots_callhome::time::Now;
+use dots_callhome::ubus::{Bus, House};
+use libfuzzer_sys::fuzz_target;
+use ubus::wire::Codec;
+
+fuzz_target!(|data: &[u8]| {
+    let now = Now { instant: Instant::now(), unix: 1_767_225_600 };
+    let policy = Policy {
+        consent: Consent::Ask,
+        action: Action::Block,
+        consent_timeout: None,
+        timeout_action: TimeoutAction::Ignore,
+        max_lifetime: Duration::from_secs(86_400),
+        max_mitigations: 128,
+        devices: BTreeMap::new(),
+    };
+    let (mut ledger, inventory) = (Ledger::new(policy), Inventory::new());
+    let mut house = House { ledger: &mut ledger, peers: &[], inventory: &inventory, started: now.instant };
+    let mut bus = Bus::new("0");
+    assert!(bus.poll_connect(now));
+    bus.handle_connected();
+    let _ = bus.handle_input(data, &mut house, now);
+    bus.handle_timeout(&mut house, now.after(Duration::from_secs(5)));
+    let sent = bus.poll_transmit().unwrap_or_default();
+    let mut rest = sent.as_slice();
+    while !rest.is_empty() {
+        let (_, length) = Codec::read_frame(rest).expect("well-formed");
+        rest = &rest[length..];
+    }
+});
