@@ -80,12 +80,13 @@ impl Router {
         let mut bytes = [0; 4096];
         let Some(stream) = &mut self.stream else { return std::thread::sleep(Duration::from_millis(5)) };
         match stream.read(&mut bytes) {
-            Ok(0) => {
+            Ok(length) if length > 0 => self.desk.feed(&bytes[..length]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            // Its end, orderly or not.
+            _ => {
                 self.stream = None;
                 self.desk.bus.handle_lost(self.desk.home.now);
             }
-            Ok(length) => self.desk.feed(&bytes[..length]),
-            Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}"),
         }
     }
 
