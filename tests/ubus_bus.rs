@@ -148,6 +148,25 @@ fn a_pattern_refused_is_told() {
     assert!(matches!(&events[0], Event::Trouble(line) if line.contains("config.change") && line.contains('6')));
 }
 
+/// Without a receiver there are no events, but all else works, and nobody waits for what can't come.
+#[test]
+fn a_refused_receiver_stops_nothing_else() {
+    let mut desk = Desk::apart(policy(Consent::Ask));
+    assert!(desk.bus.poll_connect(desk.home.now));
+    desk.bus.handle_connected();
+    desk.feed(&hello());
+    let sent = desk.sent();
+    let [object, receiver] = sent.as_slice() else { panic!("{sent:?}") };
+    desk.feed(&ubus_support::default_answer(object));
+    desk.home.request(1, &attack(), &[ledger_support::exact(CAMERA)]);
+    desk.pump_ledger();
+    desk.feed(&status(receiver.hdr.seq, 0, 2));
+    let asked: Vec<_> = desk.sent().iter().filter_map(|frame| text(frame, UbusAttr::ObjPath)).collect();
+    assert_eq!(asked, ["luci-rpc", "network.interface"]);
+    desk.pass(10);
+    assert!(desk.call("status", json!({})).is_ok());
+}
+
 /// LuCI calls as root for everybody: the session tells who decides, and meanwhile others are served.
 #[test]
 fn a_decision_waits_for_the_name_behind_the_session() {

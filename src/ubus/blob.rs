@@ -1,6 +1,6 @@
 //! Values of blobmsg, the bus's data format, as we write and read them.
 //!
-//! Nothing here or above descends by recursion, so nesting needs no bound: whoever reads a table inside a table says so.
+//! Nothing here or above descends by recursion, so nesting needs no bound: who reads a table inside a table says so.
 
 use ubus::{BlobBuilder, BlobIter, BlobMsgTable, BlobValue};
 

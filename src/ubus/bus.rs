@@ -144,7 +144,7 @@ impl Bus {
         }
     }
 
-    /// Whether the broker's socket is to be connected now; then [`Bus::handle_connected`] or [`Bus::handle_lost`] follows.
+    /// Whether the broker's socket is to be connected now; [`Bus::handle_connected`] or [`Bus::handle_lost`] follows.
     pub fn poll_connect(&mut self, now: Now) -> bool {
         let due = match self.link {
             Link::Down(due) => due.is_none_or(|due| due <= now.instant),
@@ -364,7 +364,7 @@ impl Bus {
 
     /// Asks others what is due to be asked.
     fn inquire(&mut self, now: Now) {
-        let Some(due) = self.patience(now).filter(|_| self.receiver.is_some()) else { return };
+        let Some(due) = self.patience(now) else { return };
         if self.hints.ask(now.instant) {
             self.connection.call(HINTS, "getHostHints", BlobMsgTable::empty(), due, Purpose::Names);
         }

@@ -1,7 +1,4 @@
 //! What our object replies, in blobmsg.
-//!
-//! Times are seconds since 1970, spans are seconds, `pps` and `bps` are packets and bytes per second (bytes, as RFC 9132
-//! section 4.4.2 has it). Ranges of ports and ICMP types are strings: `53`, `9000-9999`. What is not known is left out.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -75,7 +72,7 @@ fn write_peer(w: &mut Writer, peer: &PeerStatus) {
     }
 }
 
-/// The reply to `list`: in full if that is not too large, else briefly; what still does not fit is counted in `omitted`.
+/// The reply to `list`: in full if that is not too large, else briefly; what does not fit either is counted.
 pub(super) fn list(state: Option<State>, house: &House<'_>, now: Now) -> BlobMsgTable {
     let wanted = || house.ledger.all().filter(|m| state.is_none_or(|state| m.state() == state));
     let tables = fitting(wanted().map(|m| mitigation(m, m.state(), house.inventory, Detail::Full, now)));

@@ -163,6 +163,8 @@ impl Desk {
             started: self.started,
         };
         self.bus.handle_timeout(&mut house, self.home.now);
+        let next = self.bus.poll_timeout();
+        assert!(next.is_none_or(|due| due > self.home.now.instant), "a timeout that was handled is done");
     }
 
     /// What the ledger has to tell goes to the bus.
