@@ -182,10 +182,11 @@ impl Candidates {
         flows.filter(|watched| !watched.sighting.ended).map(|watched| watched.sighting.flow.original)
     }
 
-    /// The flow is gone from conntrack.
-    pub(super) fn end(&mut self, original: &Tuple) {
+    /// The flow is gone from conntrack: any with this tuple, or the one of this number.
+    pub(super) fn end(&mut self, original: &Tuple, id: Option<u32>) {
+        let meant = |flow: &Flow| flow.original == *original && id.is_none_or(|id| id == flow.id);
         let flows = self.devices.values_mut().flat_map(|candidate| &mut candidate.flows);
-        for watched in flows.filter(|watched| watched.sighting.flow.original == *original) {
+        for watched in flows.filter(|watched| meant(&watched.sighting.flow)) {
             watched.sighting.ended = true;
             watched.rate = Traffic::default();
         }

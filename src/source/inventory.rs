@@ -1,26 +1,24 @@
 //! The devices of the home: who answers to which address, as the kernel's neighbour tables tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::device::Mac;
 
-/// Most devices remembered; the one not heard of for longest gives way.
+/// Most devices remembered; those that are gone give way.
 const MOST_DEVICES: usize = 1024;
-/// Most addresses of one device, likewise.
+/// Most addresses of one device; the one heard of last longest ago gives way.
 const MOST_ADDRESSES: usize = 16;
 /// Most names taken over.
 const MOST_NAMES: usize = 4096;
 /// Longest name, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// How long an address counts as the device's after the kernel has forgotten it. Blocks go by Ethernet address, so this
-/// only bounds how far back a flow can be put down to a device that has left.
-const MEMORY: Duration = Duration::from_secs(3600);
-/// How long after an address has changed hands it is doubtful whose an older flow is: the longest idle time of a tracked
-/// connection on OpenWrt.
-const CONTESTED: Duration = Duration::from_secs(7440);
+/// The longest idle time of a tracked connection on OpenWrt (TCP, established): so long a flow may be left of whoever had
+/// an address before. Lost addresses are remembered for as long, and for as long after an address has changed hands it is
+/// doubtful whose an older flow is.
+const MEMORY: Duration = Duration::from_secs(7440);
 
 /// A device of the home.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +48,17 @@ struct Holder {
     taken: Option<Instant>,
 }
 
+/// A device, and where it is.
+#[derive(Debug)]
+struct Known {
+    device: Device,
+    places: Vec<Place>,
+}
+
 /// Everybody seen on the links that lead into the home.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    devices: BTreeMap<Mac, Device>,
+    devices: BTreeMap<Mac, Known>,
     holders: BTreeMap<Place, Holder>,
     names: BTreeMap<Mac, String>,
     /// When the first address lost may be forgotten.
@@ -69,17 +74,17 @@ impl Inventory {
 
     /// All devices, by Ethernet address.
     pub fn devices(&self) -> impl Iterator<Item = &Device> {
-        self.devices.values()
+        self.devices.values().map(|known| &known.device)
     }
 
     /// The device with this Ethernet address.
     pub fn device(&self, mac: Mac) -> Option<&Device> {
-        self.devices.get(&mac)
+        self.devices.get(&mac).map(|known| &known.device)
     }
 
     /// The addresses of a device as far as known.
     pub fn addresses_of(&self, mac: Mac) -> &[IpAddr] {
-        self.devices.get(&mac).map_or(&[], |device| &device.addresses)
+        self.device(mac).map_or(&[], |device| &device.addresses)
     }
 
     /// Who has this address. For a link-local address that several have on different links: one of them.
@@ -95,7 +100,7 @@ impl Inventory {
     /// Whether an older flow from this address may be another device's, because the address has changed hands.
     pub(super) fn contested(&self, address: IpAddr, now: Instant) -> bool {
         let taken =
-            |(_, holder): (_, &Holder)| holder.taken.is_some_and(|at| now.saturating_duration_since(at) < CONTESTED);
+            |(_, holder): (_, &Holder)| holder.taken.is_some_and(|at| now.saturating_duration_since(at) < MEMORY);
         self.holders.range((address, 0)..=(address, u32::MAX)).any(taken)
     }
 
@@ -121,34 +126,48 @@ impl Inventory {
             (!name.trim().is_empty()).then_some((mac, name))
         };
         self.names = names.into_iter().filter_map(clean).take(MOST_NAMES).collect();
-        for device in self.devices.values_mut() {
+        for Known { device, .. } in self.devices.values_mut() {
             device.name = self.names.get(&device.mac).cloned();
         }
     }
 
     /// Takes in a neighbour on a link that leads into the home; tells whether what is shown of the home has changed.
     pub fn learn(&mut self, address: IpAddr, link: u32, interface: Option<&str>, mac: Mac, now: Instant) -> bool {
-        let before = self.holders.get(&(address, link)).copied();
+        let place = (address, link);
+        let before = self.holders.get(&place).copied();
         let moved = before.is_some_and(|before| before.mac != mac);
-        let taken = if moved { Some(now) } else { before.and_then(|before| before.taken) };
-        self.holders.insert((address, link), Holder { mac, present: true, heard: now, taken });
-        let known = self.device(mac).is_some_and(|device| device.interface.as_deref() == interface);
-        if known && before.is_some() && !moved {
-            return false;
-        }
         if let Some(before) = before.filter(|_| moved) {
-            self.rebuild(before.mac);
+            self.leave(place, before.mac);
         }
-        let name = self.names.get(&mac).cloned();
-        let device = Device { mac, name, addresses: Vec::new(), interface: interface.map(str::to_owned) };
-        self.devices.insert(mac, device);
-        self.drop_oldest_addresses(mac);
-        self.rebuild(mac);
-        while self.devices.len() > MOST_DEVICES {
-            let Some(oldest) = self.oldest_device() else { break };
-            self.holders.retain(|_, holder| holder.mac != oldest);
-            self.rebuild(oldest);
+        if !self.devices.contains_key(&mac) && !self.make_room() {
+            return self.holders.remove(&place).is_some();
         }
+        let taken = if moved { Some(now) } else { before.and_then(|before| before.taken) };
+        self.holders.insert(place, Holder { mac, present: true, heard: now, taken });
+        let same_link = self.device(mac).is_some_and(|device| device.interface.as_deref() == interface);
+        let known = same_link && before.is_some() && !moved;
+        if !known {
+            self.arrive(place, interface, mac);
+        }
+        !known
+    }
+
+    /// Makes room for one more device, if there is anybody to forget. Those who are there stay: whoever makes up Ethernet
+    /// addresses must not push them out.
+    fn make_room(&mut self) -> bool {
+        if self.devices.len() < MOST_DEVICES {
+            return true;
+        }
+        let heard = |known: &Known| {
+            let holders = known.places.iter().filter_map(|place| self.holders.get(place));
+            holders.map(|holder| (holder.present, holder.heard)).max()
+        };
+        let absent = self.devices.iter().filter_map(|(mac, known)| Some((heard(known)?, *mac)));
+        let longest = absent.filter(|((present, _), _)| !present).min_by_key(|(heard, _)| *heard);
+        let Some(known) = longest.and_then(|(_, mac)| self.devices.remove(&mac)) else { return false };
+        known.places.iter().for_each(|place| {
+            self.holders.remove(place);
+        });
         true
     }
 
@@ -187,50 +206,54 @@ impl Inventory {
     }
 
     fn retain(&mut self, keep: impl Fn(&Place, &Holder) -> bool) -> bool {
-        let mut leaving = BTreeSet::new();
-        self.holders.retain(|place, holder| {
-            let stays = keep(place, holder);
-            if !stays {
-                leaving.insert(holder.mac);
-            }
-            stays
-        });
-        leaving.iter().for_each(|mac| self.rebuild(*mac));
+        let leaving = |(place, holder): (&Place, &Holder)| (!keep(place, holder)).then_some((*place, holder.mac));
+        let leaving: Vec<(Place, Mac)> = self.holders.iter().filter_map(leaving).collect();
+        for (place, mac) in &leaving {
+            self.holders.remove(place);
+            self.leave(*place, *mac);
+        }
         !leaving.is_empty()
     }
 
-    fn places_of(&self, mac: Mac) -> impl Iterator<Item = (&Place, &Holder)> {
-        self.holders.iter().filter(move |(_, holder)| holder.mac == mac)
+    /// Notes that a device is at a place; at too many, the one it was at least lately is forgotten.
+    fn arrive(&mut self, place: Place, interface: Option<&str>, mac: Mac) {
+        let name = self.names.get(&mac).cloned();
+        let known = self.devices.entry(mac).or_insert_with(|| Known {
+            device: Device { mac, name, addresses: Vec::new(), interface: None },
+            places: Vec::new(),
+        });
+        known.device.interface = interface.map(str::to_owned);
+        if !known.places.contains(&place) {
+            known.places.push(place);
+        }
+        if known.places.len() > MOST_ADDRESSES {
+            let age = |place: &Place| self.holders.get(place).map(|holder| (holder.present, holder.heard));
+            if let Some(oldest) = known.places.iter().min_by_key(|place| age(place)).copied() {
+                self.holders.remove(&oldest);
+                known.places.retain(|place| *place != oldest);
+            }
+        }
+        known.list();
     }
 
-    /// Lists a device's addresses anew; without any it is gone.
-    fn rebuild(&mut self, mac: Mac) {
-        let mut addresses: Vec<IpAddr> = self.places_of(mac).map(|((address, _), _)| *address).collect();
+    /// Notes that a device is no longer at a place; one that is nowhere is gone.
+    fn leave(&mut self, place: Place, mac: Mac) {
+        let Some(known) = self.devices.get_mut(&mac) else { return };
+        known.places.retain(|other| *other != place);
+        known.list();
+        if known.places.is_empty() {
+            self.devices.remove(&mac);
+        }
+    }
+}
+
+impl Known {
+    /// Lists the addresses anew.
+    fn list(&mut self) {
+        let mut addresses: Vec<IpAddr> = self.places.iter().map(|(address, _)| *address).collect();
         addresses.sort_by_key(|address| (is_link_local(*address), *address));
         addresses.dedup();
-        if addresses.is_empty() {
-            self.devices.remove(&mac);
-        } else if let Some(device) = self.devices.get_mut(&mac) {
-            device.addresses = addresses;
-        }
-    }
-
-    fn drop_oldest_addresses(&mut self, mac: Mac) {
-        while self.places_of(mac).count() > MOST_ADDRESSES {
-            let oldest =
-                self.places_of(mac).min_by_key(|(_, holder)| (holder.present, holder.heard)).map(|(place, _)| *place);
-            let Some(place) = oldest else { break };
-            self.holders.remove(&place);
-        }
-    }
-
-    fn oldest_device(&self) -> Option<Mac> {
-        let mut heard: BTreeMap<Mac, (bool, Instant)> = BTreeMap::new();
-        for holder in self.holders.values() {
-            let latest = heard.entry(holder.mac).or_insert((holder.present, holder.heard));
-            *latest = (holder.present, holder.heard).max(*latest);
-        }
-        heard.into_iter().min_by_key(|(_, heard)| *heard).map(|(mac, _)| mac)
+        self.device.addresses = addresses;
     }
 }
 

@@ -65,9 +65,11 @@ pub(super) struct Search {
     next_look: Option<Instant>,
     /// When the flows to be read again were found, and how often that has been done since.
     found: Option<(Instant, usize)>,
-    /// What was said last, and when.
-    said: Option<(Vec<Suspect>, Instant)>,
-    /// When to say what may be new.
+    /// What was said last.
+    said: Option<Vec<Suspect>>,
+    /// When it was last seen whether there is something new to say.
+    weighed: Option<Instant>,
+    /// When to see so again.
     news: Option<Instant>,
 }
 
@@ -84,6 +86,7 @@ impl Search {
             next_look: None,
             found: None,
             said: None,
+            weighed: None,
             news: None,
         }
     }
@@ -171,11 +174,11 @@ impl Search {
 
     /// There may be something new to say; the first word waits for the first look to be complete.
     fn tell(&mut self, now: Now) {
-        let due = match &self.said {
-            Some((_, at)) => now.instant.max(*at + BETWEEN_REPORTS),
-            None if self.wants == Wants::Nothing => now.instant,
-            None => return,
-        };
+        if self.said.is_none() && self.wants != Wants::Nothing {
+            return;
+        }
+        let due = self.weighed.filter(|_| self.said.is_some()).map_or(now.instant, |at| at + BETWEEN_REPORTS);
+        let due = due.max(now.instant);
         self.news = Some(self.news.map_or(due, |news| news.min(due)));
     }
 
@@ -196,7 +199,7 @@ impl Search {
 
     /// Something has been missed, or somebody unknown may be known now: looks again before long.
     pub(super) fn hurry(&mut self, missed: bool, now: Now) {
-        let nobody = self.said.as_ref().is_some_and(|(said, _)| said.is_empty());
+        let nobody = self.said.as_ref().is_some_and(Vec::is_empty);
         if missed || nobody || self.candidates.has_strangers() {
             self.complete &= !missed;
             let soon = now.instant + FIRST_PAUSE.saturating_mul(1 << self.vain.min(3));
@@ -240,7 +243,7 @@ impl Search {
 
     /// Takes in a flow that has ended.
     pub(super) fn remember(&mut self, ended: &Ended, now: Now) {
-        self.candidates.end(&ended.flow.original);
+        self.candidates.end(&ended.flow.original, Some(ended.flow.id));
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
             let Some(fit) = view.fit(&self.scope) else { continue };
             let Ended { flow, located, contested, at } = *ended;
@@ -262,7 +265,7 @@ impl Search {
 
     /// A flow to be read again is gone.
     pub(super) fn gone(&mut self, original: &Tuple) {
-        self.candidates.end(original);
+        self.candidates.end(original, None);
     }
 
     /// All flows have been read again.
@@ -274,11 +277,12 @@ impl Search {
     /// What there is to say now, if anything.
     pub(super) fn report(&mut self, home: Home<'_>, now: Now) -> Option<Vec<Suspect>> {
         self.news.take_if(|due| *due <= now.instant)?;
+        self.weighed = Some(now.instant);
         let suspects = self.suspects(home);
-        if self.said.as_ref().is_some_and(|(said, _)| *said == suspects) {
+        if self.said.as_ref() == Some(&suspects) {
             return None;
         }
-        self.said = Some((suspects.clone(), now.instant));
+        self.said = Some(suspects.clone());
         Some(suspects)
     }
 
