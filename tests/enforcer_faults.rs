@@ -275,3 +275,48 @@ fn an_overrun_is_survived() {
     assert!(house.kernel.flows.is_empty());
     assert_eq!(house.outcomes(7), [Ok(())]);
 }
+
+/// Answers cut short or damaged in any way: no panic, no endless work, and in the end it stands.
+#[test]
+fn damaged_answers_are_survived() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut below = move |most: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(most).unwrap()).unwrap()
+    };
+    for _ in 0..300 {
+        let mut house = House::new();
+        house.kernel.flows = vec![outgoing(1, CAMERA_V4, 4000, (VICTIM, 53))];
+        house.enforcer.set_desired(blocks(&[block(7, &[CAMERA])]), Vec::new(), &house.inventory, house.now);
+        let text = house.enforcer.poll_ruleset().unwrap();
+        house.kernel.run(&text).unwrap();
+        house.enforcer.handle_nft(Ok(()), house.now);
+        for _ in 0..20 {
+            while let Some((socket, request)) = house.enforcer.poll_transmit() {
+                for mut datagram in house.kernel.answer(&request) {
+                    let place = below(datagram.len() * 8);
+                    if below(2) == 0 {
+                        datagram.truncate(place / 8);
+                    } else {
+                        datagram[place / 8] ^= 1 << (place % 8);
+                    }
+                    house.enforcer.handle_datagram(socket, &datagram, house.now);
+                    house.enforcer.handle_datagram(Socket::Events, &datagram, house.now);
+                }
+            }
+            house.now = house.now.after(seconds(10));
+            house.enforcer.handle_timeout(house.now);
+            if let Some(text) = house.enforcer.poll_ruleset() {
+                house.kernel.run(&text).unwrap();
+                house.enforcer.handle_nft(Ok(()), house.now);
+            }
+        }
+        house.settle();
+        house.pass(seconds(200));
+        assert_eq!(house.outcomes(7).last(), Some(&Ok(())));
+        assert!(house.kernel.flows.is_empty());
+        assert_eq!(house.members("m7"), [CAMERA]);
+    }
+}

@@ -83,12 +83,8 @@ impl Change<'_> {
             declare_chain(text, chain)?;
         }
         writeln!(text, "}}")?;
-        let old = self.before.map(|before| before.chains(self.family)).unwrap_or_default();
-        for chain in &old {
+        for chain in self.before.iter().flat_map(|before| before.chains(self.family)) {
             writeln!(text, "flush chain {family} {TABLE} {}", chain.name)?;
-        }
-        for gone in old.iter().filter(|old| !chains.iter().any(|chain| chain.name == old.name)) {
-            writeln!(text, "delete chain {family} {TABLE} {}", gone.name)?;
         }
         self.forget_sets(text)?;
         writeln!(text, "table {family} {TABLE} {{")?;

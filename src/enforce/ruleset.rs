@@ -218,16 +218,18 @@ impl Ruleset {
     /// Blocks come before the quarantine, so that each counts its own attack; what is then left of a quarantined device
     /// is counted for all mitigations that quarantine it.
     fn inet(&self) -> Vec<Chain> {
-        let mut chains = Vec::new();
         let mut accused = vec!["fib daddr type != unicast goto received".to_owned()];
+        let mut marks = false;
         for (id, target) in &self.targets {
-            let also: Vec<String> = self.also(*id, target).collect();
-            let verdict = if also.is_empty() { "drop".to_owned() } else { format!("jump also{id}") };
+            // What a later block is about as well must get there, to be counted for that, too.
+            let shared = self.shares_traffic(*id, target);
+            marks |= shared;
+            let verdict = if shared { format!("meta mark set {DROP}") } else { "drop".to_owned() };
             let set = Set::BlockBy(*id);
             accused.extend(target.matches().iter().map(|traffic| format!("{traffic} ether saddr @{set} {verdict}")));
-            if !also.is_empty() {
-                chains.push(Chain::new(&format!("also{id}"), also.into_iter().chain(["drop".to_owned()])));
-            }
+        }
+        if marks {
+            accused.push(format!("meta mark {DROP} drop"));
         }
         let by = self.sets.keys().filter(|set| matches!(set, Set::QuarantineBy(_)));
         let mut quarantine: Vec<String> = by.map(|set| format!("ether saddr @{set}")).collect();
@@ -238,28 +240,27 @@ impl Ruleset {
         }
         received.extend(quarantine.iter().cloned());
         accused.extend(quarantine);
-        chains.push(Chain::new("received", received));
-        chains.push(Chain::new("accused", accused));
         let all = ["ether saddr @accused jump accused".to_owned()];
-        chains.push(Chain { hook: Some("prerouting priority raw"), ..Chain::new("prerouting", all) });
-        chains
+        vec![
+            Chain::new("received", received),
+            Chain::new("accused", accused),
+            Chain { hook: Some("prerouting priority raw"), ..Chain::new("prerouting", all) },
+        ]
     }
 
-    /// Rules that count for later blocks what an earlier one is about to drop: each mitigation is told of its own attack.
-    fn also(&self, id: u32, target: &Target) -> impl Iterator<Item = String> {
+    /// Whether a later block of one of the same devices is about any of the same targets.
+    fn shares_traffic(&self, id: u32, target: &Target) -> bool {
         let devices = self.sets.get(&Set::BlockBy(id));
-        let later = self.targets.range(id.saturating_add(1)..).filter(move |(later, other)| {
-            let others = self.sets.get(&Set::BlockBy(**later));
-            let shared =
-                devices.zip(others).is_some_and(|(own, others)| own.keys().any(|mac| others.contains_key(mac)));
-            shared && target.meets(other)
-        });
-        later.flat_map(|(later, other)| {
-            let set = Set::BlockBy(*later);
-            other.matches().into_iter().map(move |traffic| format!("{traffic} ether saddr @{set}"))
+        self.targets.range(id.saturating_add(1)..).any(|(later, other)| {
+            let both = devices.zip(self.sets.get(&Set::BlockBy(*later)));
+            both.is_some_and(|(own, others)| own.keys().any(|mac| others.contains_key(mac))) && target.meets(other)
         })
     }
 }
+
+/// The mark of a packet on its way to the end of our rules, where it is dropped. Nobody else ever sees it: ours is the
+/// first hook, and marks for routing are set later.
+const DROP: &str = "0x646f7473";
 
 /// What a quarantined device still gets from the router: addresses, names, its neighbours' link addresses and the web
 /// page. `accept` is not final: the firewall's own chains come later and may still refuse.

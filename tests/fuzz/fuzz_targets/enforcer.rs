@@ -1,0 +1,39 @@
+#![no_main]
+//! Whatever the kernel answers, the enforcer goes on, and asks no more for it than a bounded number of questions.
+
+use std::time::{Duration, Instant};
+
+use dots_callhome::enforce::ruleset::{Block, Desired};
+use dots_callhome::enforce::{Enforcer, Socket};
+use dots_callhome::scope::Scope;
+use dots_callhome::source::Inventory;
+use dots_callhome::source::device::Mac;
+use dots_callhome::time::Now;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|datagrams: Vec<(bool, Vec<u8>)>| {
+    let mac = Mac([2, 0, 0, 0, 0, 1]);
+    let mut now = Now { instant: Instant::now(), unix: 0 };
+    let mut inventory = Inventory::new();
+    inventory.learn([192, 0, 2, 1].into(), 1, None, mac, now.instant);
+    let scope = Scope { target_prefixes: vec!["0.0.0.0/0".parse().unwrap()], ..Scope::default() };
+    let block = Block { id: 1, scope, devices: vec![mac], remaining: Duration::from_secs(3600) };
+    let mut enforcer = Enforcer::new();
+    enforcer.set_desired(Desired { blocks: vec![block], quarantined: Vec::new() }, Vec::new(), &inventory, now);
+    for (events, datagram) in datagrams {
+        let mut questions = 0;
+        while enforcer.poll_transmit().is_some() {
+            questions += 1;
+        }
+        assert!(questions <= 32);
+        if enforcer.poll_ruleset().is_some() {
+            enforcer.handle_nft(Ok(()), now);
+        }
+        enforcer.handle_datagram(if events { Socket::Events } else { Socket::Netfilter }, &datagram, now);
+        while enforcer.poll_event().is_some() {}
+        now = now.after(Duration::from_secs(1));
+        if enforcer.poll_timeout().is_some_and(|due| due <= now.instant) {
+            enforcer.handle_timeout(now);
+        }
+    }
+});
