@@ -17,6 +17,7 @@ use crate::source::Finder;
 use crate::time::Now;
 use crate::transport::credentials::{Anchors, Clock, EXPIRY_WARNING, Identity, Psk, client_config};
 use crate::transport::dtls;
+use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};
 use crate::ubus::{PeerState, PeerStatus};
 
 /// The peers of the configuration in force.
@@ -173,7 +174,13 @@ fn prove(peer: &Peer, secrets: &Secrets, clock: &Arc<Clock>, now: Now) -> Result
             let dtls = dtls::ClientConfig::psk(psk, random::system()).map_err(fault)?;
             Ok((Proof { tls: None, dtls: Some(dtls) }, None))
         }
-        Auth::RawPublicKey { .. } => Err("raw public keys are not supported".to_owned()),
+        Auth::RawPublicKey { key, peer_key } => {
+            let own = OwnKey::read(&secrets.key).map_err(|fault| format!("{}: {fault}", key.display()))?;
+            let theirs =
+                PeerKeys::read(&secrets.trusted).map_err(|fault| format!("{}: {fault}", peer_key.display()))?;
+            let tls = raw_public_key::client_config(own, theirs, Arc::clone(clock));
+            Ok((Proof { tls: Some(tls.map_err(|fault| fault.to_string())?), dtls: None }, None))
+        }
     }
 }
 

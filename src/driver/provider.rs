@@ -143,15 +143,14 @@ impl Provider {
             }
             Ok(()) if established => {
                 let attempt = self.attempts.swap_remove(position);
-                self.answered(attempt, s);
-                self.hear(heard, s);
+                self.answered(attempt, heard, s);
             }
             Ok(()) => {}
         }
     }
 
-    /// Both sides have proven who they are.
-    fn answered(&mut self, attempt: Attempt, s: &mut Surroundings<'_>) {
+    /// Both sides have proven who they are; what the provider has said with it is the session's beginning.
+    fn answered(&mut self, attempt: Attempt, heard: Heard, s: &mut Surroundings<'_>) {
         let Attempt { number, token, transport, address, line } = attempt;
         if !self.caller.handle_established(number, s.now.instant) {
             return line.close(s.registry);
@@ -166,7 +165,8 @@ impl Provider {
         let mut session = Session::new(name, endpoint, self.settings.heartbeat_interval, s.now);
         session.set_domain(self.domain(s.finder));
         session.set_internal_sources(self.internal_sources);
-        self.call = Some(Call { token, transport, address, line, session, since: s.now.unix, unread: false });
+        self.call = Some(Call { token, transport, address, line, session, since: s.now.unix, unread: heard.more });
+        self.hear(heard, s);
     }
 
     fn call_ready(&mut self, writable: bool, s: &mut Surroundings<'_>) {

@@ -2,6 +2,8 @@
 
 pub mod credentials;
 mod detour;
+#[cfg(feature = "client")]
+pub mod drop_list;
 pub mod dtls;
 #[cfg(feature = "client")]
 pub mod dtls_server;

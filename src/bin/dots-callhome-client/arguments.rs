@@ -44,14 +44,17 @@ pub struct Serve {
     #[arg(long, required = true, value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,
     /// Certificates of the authority that signs the routers' certificates.
-    #[arg(long, value_name = "FILE")]
-    pub ca: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "peer_keys", conflicts_with = "peer_keys")]
+    pub ca: Option<PathBuf>,
     /// Our certificate chain.
-    #[arg(long, value_name = "FILE")]
-    pub certificate: PathBuf,
-    /// Its private key.
+    #[arg(long, value_name = "FILE", required_unless_present = "peer_keys", conflicts_with = "peer_keys")]
+    pub certificate: Option<PathBuf>,
+    /// Our private key.
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
+    /// Public keys of the routers, instead of certificates; they are then named by the fingerprints of their keys.
+    #[arg(long, value_name = "FILE")]
+    pub peer_keys: Option<PathBuf>,
     /// Names of the routers that may call, one a line; without it any that the authority vouches for.
     #[arg(long, value_name = "FILE")]
     pub routers: Option<PathBuf>,

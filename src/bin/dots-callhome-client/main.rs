@@ -2,6 +2,7 @@
 
 mod arguments;
 mod control;
+mod credentials;
 mod roster;
 mod router;
 mod serve;

@@ -12,15 +12,17 @@ use dots_callhome::driver::link::{self, Link};
 use dots_callhome::driver::random::Rng;
 use dots_callhome::signal::body::Lifetime;
 use dots_callhome::signal::redirect::Redirect;
-use dots_callhome::transport::credentials::{Anchors, Clock, Identity, server_config};
+use dots_callhome::transport::credentials::Clock;
+use dots_callhome::transport::drop_list::DropList;
 use dots_callhome::transport::identity;
-use dots_callhome::transport::tls::Channel;
+use dots_callhome::transport::tls::{Channel, Failure};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
 use crate::arguments::Serve;
 use crate::control::Ask;
+use crate::credentials;
 use crate::roster::{Numbers, Roster};
 use crate::router::{Asker, Event, Router};
 use crate::show;
@@ -44,6 +46,14 @@ struct Call {
     since: Instant,
 }
 
+/// Why a connection is over.
+enum Lost {
+    /// It ended, or the router's session did.
+    Gone(String),
+    /// Whoever called is none of our routers.
+    Unproven(String),
+}
+
 /// A connection of a command.
 struct Command {
     link: Link<UnixStream>,
@@ -58,6 +68,7 @@ struct Server {
     cuid: String,
     roster: Roster,
     numbers: Numbers,
+    drop_list: DropList,
     calls: BTreeMap<usize, Call>,
     commands: BTreeMap<usize, Command>,
     next: usize,
@@ -101,14 +112,8 @@ pub fn serve(arguments: &Serve, control: &std::path::Path) -> Result<(), String>
 
 impl Server {
     fn new(arguments: &Serve) -> Result<Self, String> {
-        let read = |file: &std::path::Path| fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
-        let identity = Identity::read(&read(&arguments.certificate)?, &read(&arguments.key)?)
-            .map_err(|fault| format!("{} or {}: {fault}", arguments.certificate.display(), arguments.key.display()))?;
-        let anchors =
-            Anchors::read(&read(&arguments.ca)?).map_err(|fault| format!("{}: {fault}", arguments.ca.display()))?;
-        let cuid = identity.leaf().and_then(identity::cuid).ok_or("our certificate cannot be read")?;
         let clock = Arc::new(Clock::default());
-        let config = server_config(identity, &anchors, Arc::clone(&clock)).map_err(words)?;
+        let (config, cuid) = credentials::read(arguments, Arc::clone(&clock))?;
         let roster = arguments.routers.as_deref().map(Roster::read).transpose()?.unwrap_or_default();
         let numbers = Numbers::read(&arguments.state).map_err(|e| format!("{}: {e}", arguments.state.display()))?;
         Ok(Self {
@@ -118,6 +123,7 @@ impl Server {
             cuid,
             roster,
             numbers,
+            drop_list: DropList::default(),
             calls: BTreeMap::new(),
             commands: BTreeMap::new(),
             next: FIRST,
@@ -131,6 +137,9 @@ impl Server {
 
     fn accept_calls(&mut self, listener: &TcpListener) {
         while let Ok((stream, from)) = listener.accept() {
+            if self.drop_list.is_dropped(from.ip(), Instant::now()) {
+                continue;
+            }
             let token = self.take_token();
             let Ok(channel) = Channel::server(Arc::clone(&self.config)) else { continue };
             if self.calls.len() < MOST
@@ -166,20 +175,25 @@ impl Server {
         }
     }
 
-    fn read_call(&mut self, call: &mut Call, writable: bool) -> Result<(), String> {
+    fn read_call(&mut self, call: &mut Call, writable: bool) -> Result<(), Lost> {
         if writable {
-            call.link.flush().map_err(words)?;
+            call.link.flush().map_err(gone)?;
         }
         let mut buffer = link::buffer();
-        while let Some(bytes) = call.link.receive(&mut buffer).map_err(words)? {
+        while let Some(bytes) = call.link.receive(&mut buffer).map_err(gone)? {
             let mut plaintext = Vec::new();
-            call.channel.handle_input(bytes, &mut plaintext).map_err(words)?;
+            let outcome = call.channel.handle_input(bytes, &mut plaintext);
             if call.router.is_none() && call.channel.is_established() {
-                self.admit(call)?;
+                self.admit(call).map_err(Lost::Unproven)?;
             }
             if let Some(router) = &mut call.router {
-                router.handle_input(&plaintext, Instant::now()).map_err(words)?;
+                router.handle_input(&plaintext, Instant::now()).map_err(gone)?;
             }
+            outcome.map_err(|failure| match (&call.router, failure) {
+                // A router that has reached us over another path hangs up before it has proven anything.
+                (Some(_), failure) | (None, failure @ Failure::Closed) => gone(failure),
+                (None, failure) => Lost::Unproven(failure.to_string()),
+            })?;
         }
         Ok(())
     }
@@ -202,7 +216,7 @@ impl Server {
     }
 
     /// Sends what is to be sent and deals with what happened.
-    fn after_call(&mut self, token: usize, mut call: Call, outcome: Result<(), String>) {
+    fn after_call(&mut self, token: usize, mut call: Call, outcome: Result<(), Lost>) {
         let mut lost = outcome.err();
         let mut events = Vec::new();
         if let Some(router) = &mut call.router {
@@ -213,15 +227,15 @@ impl Server {
         }
         while let Some(bytes) = call.channel.poll_transmit() {
             if let Err(error) = call.link.send(&bytes) {
-                lost.get_or_insert_with(|| error.to_string());
+                lost.get_or_insert_with(|| gone(error));
             }
         }
         let name = call.name.clone().unwrap_or_else(|| call.from.to_string());
         if events.iter().any(|event| matches!(event, Event::Lost)) {
-            lost.get_or_insert_with(|| "it said goodbye or went silent".into());
+            lost.get_or_insert_with(|| gone("it said goodbye or went silent"));
         }
-        if let Some(why) = lost {
-            println!("{name} is gone: {why}");
+        if let Some(lost) = lost {
+            self.tell_lost(&name, call.from, &lost);
             call.link.leave(self.poll.registry());
         } else {
             self.calls.insert(token, call);
@@ -231,6 +245,18 @@ impl Server {
                 Event::Answered(asker, outcome) => self.answered(asker, &name, outcome),
                 Event::Reported(mid) => self.reported(&name, mid),
                 Event::Ready | Event::Lost => {}
+            }
+        }
+    }
+
+    fn tell_lost(&mut self, name: &str, from: SocketAddr, lost: &Lost) {
+        match lost {
+            Lost::Gone(why) => println!("{name} is gone: {why}"),
+            Lost::Unproven(why) => {
+                println!("{name} is refused: {why}");
+                if self.drop_list.failed(from.ip(), Instant::now()) {
+                    println!("{} has failed too often: dropped for a while", from.ip());
+                }
             }
         }
     }
@@ -361,7 +387,9 @@ impl Server {
                     }
                     Ok(())
                 }
-                None if call.since + HANDSHAKE <= now => Err("it did not prove in time who it is".to_owned()),
+                None if call.since + HANDSHAKE <= now => {
+                    Err(Lost::Unproven("it did not prove in time who it is".to_owned()))
+                }
                 None => Ok(()),
             };
             self.after_call(token, call, outcome);
@@ -399,6 +427,10 @@ fn router_json(call: &Call) -> Option<Value> {
 
 fn asker(token: usize) -> Asker {
     token as Asker
+}
+
+fn gone(why: impl std::fmt::Display) -> Lost {
+    Lost::Gone(why.to_string())
 }
 
 fn words(error: impl std::fmt::Display) -> String {
