@@ -25,6 +25,9 @@ const BASE_ACL = {
 	write: { ubus: { uci: [ 'add', 'apply', 'confirm', 'delete', 'order', 'set' ] } }
 };
 
+/* Pages that are not ours. */
+const OTHERS = { 'admin/status/overview': 'overview', 'admin/status/processes': 'processes' };
+
 const readJson = file => JSON.parse(fs.readFileSync(file, 'utf8'));
 const MENU = readJson(path.join(APP, 'root/usr/share/luci/menu.d/luci-app-dots-callhome.json'));
 const [ [ APP_ACL, APP_RIGHTS ] ] = Object.entries(readJson(path.join(APP, 'root/usr/share/rpcd/acl.d/luci-app-dots-callhome.json')));
@@ -231,7 +234,7 @@ export class Bridge {
 		if (MENU[node]?.action.type == 'firstchild')
 			node = Object.keys(MENU).find(n => n.startsWith(`${node}/`));
 
-		const view = node == 'admin/status/overview' ? 'overview' : MENU[node]?.action.path;
+		const view = OTHERS[node] ?? MENU[node]?.action.path;
 		const readonly = !this.sessions.may(cookie, 'uci', 'dots-callhome', 'write');
 		const granted = session.user.granted !== false;
 

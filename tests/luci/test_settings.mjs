@@ -8,7 +8,11 @@ import { dialog, eventually, press, says } from './world.mjs';
 
 const PEM = label => `-----BEGIN ${label}-----\nTWFkZSB1cA==\n-----END ${label}-----\n`;
 
-const input = (page, section, option) => page.locator(`[id="widget.cbid.dots-callhome.${section}.${option}"]`);
+const input = (page, section, option) => {
+	const id = `widget.cbid.dots-callhome.${section}.${option}`;
+
+	return page.locator(`[id="${id}"], [data-widget-id="${id}"]`);
+};
 const tab = (page, name) => page.locator(`.cbi-tabmenu li[data-tab="${name}"] a`).first().click();
 
 async function saved(world, page, pattern) {
@@ -121,7 +125,7 @@ export async function a_provider_can_be_added(world) {
 	const page = await world.open('settings');
 
 	await says(page, 'No provider is set up yet: add one below.');
-	await page.locator('.cbi-section-create-name').first().fill('home');
+	await page.locator('.cbi-section-create-name').first().pressSequentially('home');
 	await press(page, 'Add a provider');
 	await eventually(() => input(page, 'home', 'name').waitFor());
 	await input(page, 'home', 'name').fill('callhome.isp.example');

@@ -61,7 +61,7 @@ async function speaks(world, language, expected) {
 	const page = await world.open('requests');
 
 	await says(page, ...expected);
-	await eventually(async () => assert.match(await page.locator('#indicators').innerText(), /2/));
+	await eventually(async () => assert.match(await page.locator('#indicators').textContent(), /2/));
 	return page;
 }
 

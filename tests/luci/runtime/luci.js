@@ -240,10 +240,15 @@ const ui = {
 		}
 	},
 
-	instantiateView: path => L.require(path == 'overview' ? 'overview' : `view.${path.replaceAll('/', '.')}`)
+	instantiateView: path => L.require(path.includes('/') ? `view.${path.replaceAll('/', '.')}` : path)
 };
 
-const loaded = { baseclass: Base, view: View, dom, poll, request, rpc, fs, ui };
+const session = {
+	getLocalData: key => JSON.parse(sessionStorage.getItem(key)),
+	setLocalData: (key, value) => sessionStorage.setItem(key, JSON.stringify(value))
+};
+
+const loaded = { baseclass: Base, view: View, dom, poll, request, rpc, fs, session, ui };
 
 class LuCI {
 	constructor(env) {
@@ -254,11 +259,17 @@ class LuCI {
 			if (event.key == 'Escape')
 				overlay.querySelector('.right > button')?.click();
 		});
-		fs.list('/www/luci-static/resources/preload').then(files => {
-			for (const file of files)
-				this.require(`preload.${file.name.replace('.js', '')}`);
-		});
+		this.preload();
 		poll.start();
+	}
+
+	/* LuCI inside of uhttpd does not find its preload folder (it asks for it relative to a root it is not told), but keeps
+	   what it has found for the login. */
+	preload() {
+		if (!session.getLocalData('preload'))
+			session.setLocalData('preload', []);
+		for (const name of session.getLocalData('preload'))
+			this.require(name);
 	}
 
 	/* Modules name what they need in their first lines. */

@@ -5,6 +5,7 @@
 'require uci';
 'require dots-callhome.bus as bus';
 'require dots-callhome.words as words';
+/* global bus, words */
 
 /* How often the daemon is asked, in seconds. */
 const INTERVAL = 5;

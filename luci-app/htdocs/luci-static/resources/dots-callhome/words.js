@@ -1,6 +1,7 @@
 'use strict';
 'require baseclass';
 'require dots-callhome.bus as bus';
+/* global bus */
 
 /* Everything here turns the daemon's answers into plain words. The results are text, never markup. */
 
@@ -15,7 +16,7 @@ function language() {
 	try {
 		return Intl.getCanonicalLocales(tag.replace('_', '-'))[0];
 	}
-	catch (e) {
+	catch {
 		return 'en';
 	}
 }

@@ -1,9 +1,11 @@
 'use strict';
 'require baseclass';
 'require poll';
+'require session';
 'require ui';
 'require dots-callhome.bus as bus';
 'require dots-callhome.words as words';
+/* global bus, words */
 
 /* Seconds between two looks. */
 const INTERVAL = 15;
@@ -12,8 +14,9 @@ const INTERVAL = 15;
 const LONG = 900;
 
 const ID = 'dots-callhome';
+const NAME = 'preload.dots-callhome';
 
-/* A login without the right to ask is not asked about again, and neither is a daemon that is not there soon. */
+/* A login without the right to ask does not ask again. */
 let denied = false;
 
 function text(status) {
@@ -28,7 +31,19 @@ function text(status) {
 	return lost ? _('DDoS Call Home: provider unreachable') : null;
 }
 
+/* LuCI finds out once per login which files here to load on every page. It looks for them under the web server's root,
+   which uhttpd does not tell it where LuCI runs inside of it, and then finds none. So this one adds itself: it comes in
+   with the overview, which is where a login begins. */
+function stay() {
+	const known = session.getLocalData('preload');
+
+	if (Array.isArray(known) && !known.includes(NAME))
+		session.setLocalData('preload', known.concat(NAME));
+}
+
 function look() {
+	stay();
+
 	if (denied)
 		return Promise.resolve();
 

@@ -2,9 +2,11 @@
 'require view';
 'require uci';
 'require ui';
+'require preload.dots-callhome';
 'require dots-callhome.bus as bus';
 'require dots-callhome.words as words';
 'require dots-callhome.parts as parts';
+/* global bus, words, parts */
 
 const CONFIG = 'dots-callhome';
 

@@ -3,9 +3,11 @@
 'require dom';
 'require uci';
 'require ui';
+'require preload.dots-callhome';
 'require dots-callhome.bus as bus';
 'require dots-callhome.words as words';
 'require dots-callhome.parts as parts';
+/* global bus, words, parts */
 
 /* Cards shown of each list at first, and with each press of "show more". */
 const STEP = 20;

@@ -1,8 +1,10 @@
 'use strict';
 'require baseclass';
+'require preload.dots-callhome';
 'require dots-callhome.bus as bus';
 'require dots-callhome.words as words';
 'require dots-callhome.parts as parts';
+/* global bus, words, parts */
 
 /* A session lost for so many seconds is worth a word here. */
 const LONG = 900;
