@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure that the programs named are there: from the system's own packages, from the registries of crates and Python
-# packages, or built from tests/lab/peers. Usage: tools.sh PROGRAM...
+# Makes sure that the programs named are there: from the system's own packages, from the registries of crates, Python and
+# Node packages, or built from tests/lab/peers. Usage: tools.sh PROGRAM...
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 own=target/tools
@@ -15,6 +15,8 @@ packages() {
 	libcoap_peer) echo gcc libc6-dev pkg-config libcoap3-dev ;;
 	aiocoap | zig) echo python3 python3-venv ;;
 	busybox) echo busybox-static ;;
+	eslint | playwright-core) echo nodejs npm ;;
+	node) echo nodejs ;;
 	qemu-*-static) echo qemu-user-static ;;
 	rustc-web) echo rustc-web cargo-web rust-web-src ;;
 	*) echo "$1" ;;
@@ -23,7 +25,8 @@ packages() {
 
 is_there() {
 	case $1 in
-	ubus-client) true ;;
+	ubus-client | ubusd) true ;;
+	eslint | playwright-core) command -v node npm >/dev/null ;;
 	libcoap_peer) [ -e /usr/include/coap3/coap.h ] && command -v cc pkg-config >/dev/null ;;
 	aiocoap | zig) python3 -c 'import ensurepip' 2>/dev/null ;;
 	rustc-web) [ -d /usr/lib/rustlib/src/rust/library ] ;;
@@ -34,8 +37,12 @@ is_there() {
 # What lies in our own folder, made once.
 make_own() {
 	case $1 in
-	ubus-client)
-		[ -x $own/bin/ubus-client ] || cargo install --quiet --locked --root $own ubus-client@0.5.0
+	ubus-client | ubusd)
+		[ -x "$own/bin/$1" ] || cargo install --quiet --locked --root $own "$1@0.5.0"
+		;;
+	eslint | playwright-core)
+		[ -d "$own/node/node_modules/$1" ] ||
+			npm install --silent --no-audit --no-fund --no-package-lock --prefix $own/node eslint@9.39.1 playwright-core@1.56.1
 		;;
 	libcoap_peer)
 		source=tests/lab/peers/libcoap_peer.c

@@ -30,7 +30,7 @@ pub struct PeerStatus {
     pub transport: Option<&'static str>,
     /// Its address, once known.
     pub address: Option<SocketAddr>,
-    /// Since when it is in this state, seconds since 1970.
+    /// Since when there is a session, or since when there is none; seconds since 1970.
     pub since: Option<u64>,
     /// When the next attempt is made.
     pub retry_in: Option<Duration>,

@@ -76,7 +76,7 @@ const STYLE = [
 	' .dots .facts { grid-template-columns: 1fr; gap: 0 }',
 	' .dots .facts dd { margin: 0 0 .4em }',
 	' .dots .log li { grid-template-columns: 1fr }',
-	' .dots .deeds .btn, .dots .deeds .cbi-button { flex: 1 1 100% }',
+	' .dots .card:not(.row) .deeds .cbi-button { flex: 1 1 100% }',
 	'}'
 ].join('\n');
 

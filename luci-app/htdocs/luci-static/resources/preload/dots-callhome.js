@@ -31,9 +31,9 @@ function text(status) {
 	return lost ? _('DDoS Call Home: provider unreachable') : null;
 }
 
-/* LuCI finds out once per login which files here to load on every page. It looks for them under the web server's root,
-   which uhttpd does not tell it where LuCI runs inside of it, and then finds none. So this one adds itself: it comes in
-   with the overview, which is where a login begins. */
+/* LuCI finds out once per login which files here to load on every page. It looks below the root of the web server, */
+/* but uhttpd does not name that to a LuCI that runs inside of it: then it finds none. So this one adds itself. It */
+/* comes in with the overview, which is where a login begins. */
 function stay() {
 	const known = session.getLocalData('preload');
 
