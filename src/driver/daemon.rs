@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use mio::net::UnixStream;
-use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use mio::{Events, Poll, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::child::Nft;
@@ -21,6 +20,7 @@ use super::news::News;
 use super::peers::Peers;
 use super::provider::Surroundings;
 use super::resolver::Resolver;
+use super::signals::signals;
 use super::{clock, logger};
 use crate::config::Config;
 use crate::enforce::{self, Enforcer};
@@ -468,19 +468,6 @@ fn known(interfaces: BTreeMap<String, ubus::Interface>) -> Vec<source::Interface
         gateways: interface.gateways,
     };
     up.map(translate).collect()
-}
-
-/// A stream that becomes readable with each of the signals.
-fn signals(signals: &[i32], registry: &Registry, token: Token) -> io::Result<UnixStream> {
-    let (ours, theirs) = StdUnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    theirs.set_nonblocking(true)?;
-    let mut stream = UnixStream::from_std(ours);
-    registry.register(&mut stream, token, Interest::READABLE)?;
-    for signal in signals {
-        signal_hook::low_level::pipe::register(*signal, theirs.try_clone()?)?;
-    }
-    Ok(stream)
 }
 
 fn drain(signals: &mut UnixStream) {

@@ -15,6 +15,7 @@ mod peers;
 mod provider;
 pub mod random;
 mod resolver;
+pub mod signals;
 
 pub use daemon::{Daemon, Options};
 pub use peers::check;

@@ -3,6 +3,7 @@
 
 mod bus;
 mod credentials;
+mod datagrams;
 mod foreign;
 mod home;
 mod host;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::datagrams;
 use crate::home::{VICTIM, WAN, device_address, device_mac};
 use crate::stage::Stage;
 use crate::traffic::{Sender, Sink};
@@ -20,6 +21,8 @@ pub const ALL: &[(&str, fn())] = &[
     ("a_killed_daemon_leaves_the_block_and_takes_it_up_again", killed),
     ("a_lost_bus_is_joined_again", lost_bus),
     ("a_lost_provider_is_called_again", lost_provider),
+    ("certificates_carry_a_session_over_udp", datagrams::certificates),
+    ("a_pre_shared_key_carries_a_session_over_udp", datagrams::pre_shared_keys),
     ("without_nft_the_provider_is_not_told_lies", without_nft),
     ("a_wrong_certificate_is_refused_with_its_reason", wrong_certificate),
     ("broken_configuration_is_told_and_the_rest_runs", broken_configuration),

@@ -108,13 +108,16 @@ impl Stage {
         self.bus = None;
     }
 
-    /// Starts the provider's program.
+    /// Starts the provider's program, with the pre-shared keys in `keys` if there is such a file.
     pub fn start_client(&mut self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
         command.arg("serve").arg("--listen").arg(format!("{PROVIDER}:{PORT}"));
         command.arg("--ca").arg(self.file("ca.pem"));
         command.arg("--certificate").arg(self.file("provider.pem")).arg("--key").arg(self.file("provider.key"));
         command.arg("--control").arg(self.file("control")).arg("--state").arg(self.file("provider"));
+        if self.file("keys").exists() {
+            command.arg("--psk-file").arg(self.file("keys"));
+        }
         self.client = Some(self.start(&self.home.provider, command, "client.log"));
         self.until("the provider listens", |s| s.provider(&["routers"]).is_ok());
     }

@@ -40,7 +40,7 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Serve {
-    /// Where to listen, TLS over TCP; may be repeated.
+    /// Where to listen, TLS over TCP and DTLS over UDP; may be repeated.
     #[arg(long, required = true, value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,
     /// Certificates of the authority that signs the routers' certificates.
@@ -55,6 +55,9 @@ pub struct Serve {
     /// Public keys of the routers, instead of certificates; they are then named by the fingerprints of their keys.
     #[arg(long, value_name = "FILE")]
     pub peer_keys: Option<PathBuf>,
+    /// Pre-shared keys of routers, a line IDENTITY:KEY each, the key in hexadecimal; over UDP, besides certificates.
+    #[arg(long, value_name = "FILE")]
+    pub psk_file: Option<PathBuf>,
     /// Names of the routers that may call, one a line; without it any that the authority vouches for.
     #[arg(long, value_name = "FILE")]
     pub routers: Option<PathBuf>,

@@ -1,12 +1,16 @@
 //! The provider's side: the Call Home DOTS client.
 
 mod arguments;
+mod calls;
+mod commands;
 mod control;
 mod credentials;
+mod doors;
 mod roster;
 mod router;
 mod serve;
 mod show;
+mod wire;
 
 use std::process::ExitCode;
 

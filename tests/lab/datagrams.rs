@@ -1,0 +1,72 @@
+//! Sessions over UDP.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::credentials::ROUTER_NAME;
+use crate::home::VICTIM;
+use crate::stage::Stage;
+use crate::traffic::{Sender, Sink};
+
+const FLOOD: u8 = 1;
+
+/// The session as the router tells it.
+fn transport(stage: &Stage) -> String {
+    stage.ubus("status", json!({})).unwrap_or_default()["peers"][0]["transport"].to_string()
+}
+
+fn start(stage: &mut Stage) {
+    stage.start_bus();
+    stage.start_client();
+    stage.start_daemon();
+    stage.until("the session is up", |s| s.peer_state() == "connected");
+    assert_eq!(transport(stage), "\"dtls\"");
+}
+
+/// A flood that is reported and blocked; the request's number.
+fn block(stage: &Stage) -> u64 {
+    let sink = Sink::udp(&stage.home.victim, 53);
+    let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, 53)), FLOOD, 500);
+    stage.until("the flood arrives", |_| sink.last(FLOOD).is_some());
+    let seen = sink.last(FLOOD).expect("arrived").1;
+    let mid = stage.request(seen, 3600)["mid"].as_u64().expect("mid");
+    stage.until("in force and verified", |s| s.the_mitigation()["verified"] == true);
+    stage.until("the flood ends", |_| sink.rate(FLOOD, Duration::from_millis(200)) == 0.0);
+    stage.until("the provider knows", |s| s.provider_status(mid)["status"] == 2);
+    mid
+}
+
+/// Proves SC-3-01 with packets: certificates, and a provider that leaves.
+pub fn certificates() {
+    let mut stage = Stage::prepare(1, "");
+    stage.configure_transport("dtls", "", "\toption consent 'auto'");
+    start(&mut stage);
+    let mid = block(&stage);
+    stage.provider(&["withdraw", "--router", ROUTER_NAME, "--mid", &mid.to_string()]).expect("withdrawn");
+    stage.until("terminating", |s| s.the_mitigation()["state"] == "terminating");
+    stage.stop_client();
+    stage.until("its goodbye is heard", |s| s.peer_state() != "connected");
+    assert!(stage.log().contains("the peer has closed the session"), "{}", stage.log());
+}
+
+/// Proves SC-7.1-12 with packets: a pre-shared key, and a daemon that restarts.
+pub fn pre_shared_keys() {
+    let mut stage = Stage::prepare(1, "");
+    let key = "00112233445566778899aabbccddeeff";
+    let file = stage.secret("isp.psk", key);
+    stage.secret("keys", &format!("# our routers\nsomebody:{}\n{ROUTER_NAME}:{key}\n", "ab".repeat(16)));
+    let authentication =
+        format!("\toption auth 'psk'\n\toption psk_identity '{ROUTER_NAME}'\n\toption psk_file '{}'", file.display());
+    stage.configure_transport("dtls", &authentication, "\toption consent 'auto'");
+    start(&mut stage);
+    let mid = block(&stage);
+    stage.stop_daemon("KILL");
+    stage.start_daemon();
+    stage.until("the session is up again", |s| s.peer_state() == "connected");
+    stage.until("the provider knows it still", |s| s.provider_status(mid)["status"] == 2);
+    let routers = stage.provider(&["routers"]).expect("routers");
+    assert_eq!(routers["routers"].as_array().map(Vec::len), Some(1), "{routers}");
+    assert_eq!(routers["routers"][0]["transport"], "dtls");
+}
