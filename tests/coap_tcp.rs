@@ -192,7 +192,7 @@ fn messages_are_no_larger_than_the_peer_takes() {
     let first = house.ask(&get("mitigate/K").token(&[1; 8]));
     assert!(first.frame().len() <= 1152);
     assert_eq!(first.block(23), Some((0, true, 6)));
-    for (size, szx) in [(500_u32, 4), (128, 2), (1, 2)] {
+    for (size, szx) in [(1087_u32, 5), (1050, 5), (500, 4), (290, 3), (128, 2), (1, 2)] {
         house.feed(0, &signal(0xe1).number(2, size).frame());
         let block = house.ask(&get("mitigate/K").token(&[1; 8]));
         assert!(block.frame().len() <= size.max(128) as usize, "{size}: {}", block.frame().len());

@@ -287,6 +287,17 @@ fn no_datagram_is_larger_than_a_small_path_takes() {
     assert!((1024..=1152).contains(&largest), "{largest}");
 }
 
+/// Proves SC-11-07: options are counted before they are kept.
+#[test]
+fn more_options_than_anybody_needs() {
+    let with = |count: usize| (0..count).fold(get("config").con().id(0x1234), |message, _| message.query("x"));
+    let mut house = House::udp();
+    assert_eq!(says(&mut house, &with(61).datagram())[0].code(), "2.05");
+    house.pass(seconds(300));
+    house.heard();
+    assert!(is_reset(&says(&mut house, &with(62).datagram())));
+}
+
 /// Proves CO-9.1.1-01, CT-3.4-02.
 #[test]
 fn answers_of_another_session_are_ignored() {

@@ -197,6 +197,16 @@ fn silence_that_was_agreed_upon() {
     assert_eq!(loss(&mut house), Some(450));
 }
 
+/// Proves SC-4.5-04, CH-5.2.1-09: silence agreed upon for the attack counts from the attack's end only.
+#[test]
+fn silence_that_was_agreed_upon_until_now() {
+    let mut house = House::udp();
+    house.ask(&put("config/sid=1", "{30:{32:{33:{36:0}}}}"));
+    house.want(1, &wanted("14:3000"));
+    assert_eq!(loss(&mut house), None, "in 2000 seconds");
+    assert_eq!(loss(&mut house), Some(1000 + 450));
+}
+
 /// Proves SC-4.7-16, SC-4.7-17, CH-1-05: the session goes, what was decided stays.
 #[test]
 fn mitigations_outlive_the_session() {

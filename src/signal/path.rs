@@ -89,9 +89,6 @@ fn identifiers(parameters: &[String]) -> Result<(Option<String>, Option<u32>), B
     }
     let mut mid = None;
     if let Some(("mid", value)) = next(rest)? {
-        if cuid.is_none() {
-            return Err(BadPath::Invalid("mid without cuid before it"));
-        }
         mid = Some(number(value).ok_or(BadPath::Invalid("mid is no number from 0 to 4294967295"))?);
         rest = rest.get(1..).unwrap_or_default();
     }
