@@ -285,4 +285,30 @@ fn observations_are_bounded() {
         house.pass(Duration::from_millis(60));
     }
     assert_eq!(promised, 256);
+    let mut house = House::tcp();
+    house.want(1, &wanted(""));
+    let all = |n: u8| get("mitigate/K").token(&[n]).number(6, 0);
+    let promised = (0..20).filter(|n| house.ask(&all(*n)).value(6).is_some()).count();
+    assert_eq!(promised, 8, "of all at once");
+    assert!(house.ask(&all(0)).value(6).is_some(), "again for the same token");
+}
+
+/// Proves SC-11-07: what takes long to put together is told less often, and costs more to ask for.
+#[test]
+fn large_contents_are_told_with_measure() {
+    let mut house = House::tcp();
+    let fqdns = (0..25).map(|_| format!("\"{}\"", "a".repeat(1000))).collect::<Vec<_>>().join(",");
+    for mid in 0..128 {
+        house.want(mid, &wanted(&format!("6:[\"2001:db8:d000::{mid:x}/128\"],11:[{fqdns}]")));
+    }
+    assert!(house.ask(&get("mitigate/K").token(b"obs").number(6, 0)).uint(28).unwrap() > 3_000_000);
+    let refused = house.ask(&get("mitigate/K"));
+    assert!(refused.code() == "5.03" && refused.uint(14).unwrap() > 20, "{refused}");
+    for round in 0..600 {
+        let id = house.id(5);
+        house.ledger.enforced(id, Err(format!("reason {round}")), house.now);
+        house.settle();
+        house.pass(Duration::from_millis(500));
+    }
+    assert!((2..=10).contains(&house.notified(b"obs").len()), "in five minutes");
 }

@@ -7,6 +7,9 @@ const BURST: u32 = 256;
 /// Then one in this time.
 const SPACING: Duration = Duration::from_millis(50);
 
+/// Bytes of an answer that cost as much as a request.
+const BYTES: usize = 4096;
+
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -37,6 +40,11 @@ impl Allowance {
             Err(wait) if take(&mut self.refused, now).is_ok() => Verdict::Refuse(wait),
             Err(_) => Verdict::Ignore,
         }
+    }
+
+    /// Takes off what a large answer costs beyond its request.
+    pub(super) fn charge(&mut self, bytes: usize, now: Instant) {
+        self.served = now.max(self.served) + SPACING * u32::try_from(bytes / BYTES).unwrap_or(u32::MAX);
     }
 }
 

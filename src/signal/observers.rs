@@ -14,6 +14,10 @@ const CLOSEST: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_secs(15);
 /// Observations of one session; far more than a client needs.
 const MOST: usize = 256;
+/// Of them on all mitigations at once, whose content may be large.
+const MOST_OF_ALL: usize = 8;
+/// Bytes of content that are put together in a millisecond, at most.
+const BYTES: usize = 64;
 /// Ended mitigations one observer still has to hear of.
 const MOST_GONE: usize = 16;
 /// Bytes of a notification beside its payload.
@@ -29,6 +33,10 @@ pub(super) enum Subject {
 }
 
 impl Subject {
+    fn is_all(&self) -> bool {
+        matches!(self, Self::Mitigations { mid: None, .. })
+    }
+
     /// Whether a mitigation is part of it.
     pub(super) fn covers(&self, of_cuid: &str, of_mid: u32) -> bool {
         matches!(self, Self::Mitigations { cuid, mid, .. } if cuid == of_cuid && mid.is_none_or(|mid| mid == of_mid))
@@ -55,6 +63,8 @@ struct Observer {
     gone: Vec<Report>,
     ending: bool,
     last: Instant,
+    /// How long after that the size of its content demands to wait.
+    rest: Duration,
 }
 
 /// The observations of one session.
@@ -78,17 +88,11 @@ impl Observers {
     /// Adds an observation, or replaces the one with this token. Whether there is room for it.
     pub(super) fn register(&mut self, token: Token, subject: Subject, active: bool, now: Instant) -> bool {
         self.cancel(&token);
-        let room = self.all.len() < MOST;
+        let of_all = self.all.iter().filter(|observer| observer.subject.is_all()).count();
+        let room = self.all.len() < MOST && !(subject.is_all() && of_all >= MOST_OF_ALL);
         if room {
-            self.all.push(Observer {
-                token,
-                subject,
-                changed: false,
-                active,
-                gone: Vec::new(),
-                ending: false,
-                last: now,
-            });
+            let (changed, ending, gone, rest) = (false, false, Vec::new(), Duration::ZERO);
+            self.all.push(Observer { token, subject, changed, active, gone, ending, last: now, rest });
         }
         room
     }
@@ -143,10 +147,11 @@ impl Observers {
         Some(Due { token: observer.token.clone(), subject: observer.subject.clone(), gone, ending })
     }
 
-    /// Notes whether what this one observes goes on by itself.
-    pub(super) fn set_active(&mut self, token: &Token, active: bool) {
+    /// Notes whether what this one observes goes on by itself, and the size of the whole content.
+    pub(super) fn looked_at(&mut self, token: &Token, active: bool, size: usize) {
         for observer in self.all.iter_mut().filter(|observer| observer.token == *token) {
             observer.active = active;
+            observer.rest = Duration::from_millis(u64::try_from(size / BYTES).unwrap_or(u64::MAX));
         }
     }
 
@@ -175,6 +180,7 @@ impl Observers {
 
 impl Observer {
     fn due(&self, gap: Duration) -> Option<Instant> {
+        let gap = gap.max(self.rest);
         match (self.changed, self.active) {
             (true, _) => Some(self.last + gap),
             (false, true) => Some(self.last + PERIOD.max(gap)),

@@ -183,6 +183,7 @@ impl Session {
             return block::cut(kept, Some(next), limit);
         }
         let (response, active) = mitigate::get(ledger, &client, mid, content, Vec::new(), now);
+        self.allowance.charge(response.payload.len(), now.instant);
         let mut response = self.in_blocks(&subject, response, request.block2, now.instant);
         self.observe(exchange, request, subject, active, &mut response, now.instant);
         response

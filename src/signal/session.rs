@@ -218,7 +218,7 @@ impl Session {
                 }
                 Subject::Configuration => (self.config_content(), false),
             };
-            self.observers.set_active(&token, active);
+            self.observers.looked_at(&token, active, content.payload.len());
             let mut content = self.in_blocks(&subject, content, None, now.instant);
             if content.code.is_success() {
                 content.observe = Some(self.observers.next_sequence());
