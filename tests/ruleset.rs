@@ -1,5 +1,5 @@
 //! The rules as text: what nft is given for what should be in force, word for word, and that nft and kernel take it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod enforcer_support;
 #[path = "lab/host.rs"]

@@ -1,6 +1,6 @@
 //! The devices of the home: who answers to which address, as the kernel's neighbour tables tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
