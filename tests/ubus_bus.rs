@@ -391,10 +391,10 @@ fn a_burst_of_interface_events_is_one_question() {
     assert_eq!(text(&only(&mut desk), UbusAttr::ObjPath).as_deref(), Some("network.interface"));
 }
 
+/// At once: rpcd and netifd start after us, or anew.
 #[test]
 fn objects_that_come_back_are_asked_again() {
     let mut desk = desk();
-    desk.pass(20);
     for path in ["luci-rpc", "network.interface"] {
         event(&mut desk, "ubus.object.add", &json!({ "id": 1234, "path": path }));
         let lookup = only(&mut desk);

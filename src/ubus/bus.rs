@@ -354,11 +354,13 @@ impl Bus {
         if call.method == "config.change" && others::changed_package(data) == Some(NAME) {
             self.events.push_back(Event::ConfigChanged);
         }
-        if call.method == INTERFACES || added == Some(INTERFACES) {
+        if call.method == INTERFACES {
             self.interfaces.want(now.instant);
         }
-        if added == Some(HINTS) {
-            self.hints.want(now.instant);
+        match added {
+            Some(INTERFACES) => self.interfaces.want_at_once(now.instant),
+            Some(HINTS) => self.hints.want_at_once(now.instant),
+            _ => {}
         }
     }
 

@@ -23,6 +23,11 @@ impl Inquiry {
         self.wanted.get_or_insert(allowed.max(now));
     }
 
+    /// Whom to ask has only just come: the answer before, if any, was somebody else's.
+    pub(super) fn want_at_once(&mut self, now: Instant) {
+        self.wanted = Some(now);
+    }
+
     /// When the next question may be asked.
     pub(super) fn due(&self) -> Option<Instant> {
         self.wanted.filter(|_| !self.open)
