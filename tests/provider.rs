@@ -2,69 +2,29 @@
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 
+mod provider_support;
 mod tls_support;
 
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dots_callhome::transport::identity;
 use dots_callhome::transport::raw_public_key::{OwnKey, PeerKeys, client_config};
 use dots_callhome::transport::tls::Channel;
+use provider_support::Program;
 use rcgen::KeyPair;
 use rustls::ClientConfig;
 use tls_support::*;
 
 /// The program, serving routers that prove this key.
-struct Program {
-    child: Child,
-    directory: PathBuf,
-    v4: SocketAddr,
-    v6: SocketAddr,
-}
-
-impl Program {
-    fn start(own: &KeyPair, router: &KeyPair) -> Self {
-        let directory = std::env::temp_dir().join(format!("dots-callhome-provider-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("own.key"), own.serialize_pem()).unwrap();
-        fs::write(directory.join("routers.pub"), router.public_key_pem()).unwrap();
-        let (v4, v6) = (free("127.0.0.1:0"), free("[::1]:0"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
-        command.arg("serve").arg("--listen").arg(v4.to_string()).arg("--listen").arg(v6.to_string());
-        command.arg("--key").arg(directory.join("own.key")).arg("--peer-keys").arg(directory.join("routers.pub"));
-        command.arg("--control").arg(directory.join("control")).arg("--state").arg(directory.join("state"));
-        let child = command.stdout(Stdio::null()).spawn().unwrap();
-        let program = Self { child, directory, v4, v6 };
-        let start = Instant::now();
-        while !program.routers().contains("routers") {
-            assert!(start.elapsed() < Duration::from_secs(10), "it does not serve");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        program
-    }
-
-    fn routers(&self) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
-        command.arg("--json").arg("--control").arg(self.directory.join("control")).arg("routers");
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(Path::new(&self.directory));
-    }
-}
-
-fn free(address: &str) -> SocketAddr {
-    TcpListener::bind(address).unwrap().local_addr().unwrap()
+fn serving(own: &KeyPair, router: &KeyPair) -> Program {
+    let mut program = Program::new("keys");
+    let key = program.file("own.key", &own.serialize_pem());
+    let routers = program.file("routers.pub", &router.public_key_pem());
+    program.start(&["--key", &key, "--peer-keys", &routers]);
+    program
 }
 
 fn router(own: &KeyPair, provider: &KeyPair) -> Arc<ClientConfig> {
@@ -104,7 +64,7 @@ fn call(config: &Arc<ClientConfig>, to: SocketAddr) -> (Option<(TcpStream, Chann
 #[test]
 fn routers_with_known_keys_are_admitted_and_others_dropped_in_the_end() {
     let (provider, known, unknown) = (Kind::P256.key(), Kind::P256.key(), Kind::P256.key());
-    let program = Program::start(&provider, &known);
+    let program = serving(&provider, &known);
     let (good, bad) = (router(&known, &provider), router(&unknown, &provider));
 
     let (admitted, _) = call(&good, program.v4);

@@ -1,0 +1,73 @@
+//! The provider's program, run over the loopback interface.
+#![allow(clippy::unwrap_used, dead_code)]
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program and its files.
+pub struct Program {
+    child: Option<Child>,
+    directory: PathBuf,
+    /// Where it listens.
+    pub v4: SocketAddr,
+    /// Likewise.
+    pub v6: SocketAddr,
+}
+
+impl Program {
+    /// A directory for a test of that name, and addresses; nothing runs yet.
+    pub fn new(test: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("dots-callhome-{test}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let free = |address| TcpListener::bind(address).unwrap().local_addr().unwrap();
+        Self { child: None, directory, v4: free("127.0.0.1:0"), v6: free("[::1]:0") }
+    }
+
+    /// Writes a file and tells its name.
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let file = self.directory.join(name);
+        fs::write(&file, content).unwrap();
+        file.display().to_string()
+    }
+
+    /// Starts it, again after [`Program::end`].
+    pub fn start(&mut self, arguments: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
+        command.arg("serve").arg("--listen").arg(self.v4.to_string()).arg("--listen").arg(self.v6.to_string());
+        command.arg("--control").arg(self.directory.join("control")).arg("--state").arg(self.directory.join("state"));
+        self.child = Some(command.args(arguments).stdout(Stdio::null()).spawn().unwrap());
+        let start = Instant::now();
+        while !self.routers().contains("routers") {
+            assert!(start.elapsed() < Duration::from_secs(10), "it does not serve");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The routers it knows, as it says.
+    pub fn routers(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
+        command.arg("--json").arg("--control").arg(self.directory.join("control")).arg("routers");
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    /// Ends it as an administrator would.
+    pub fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            Command::new("kill").arg(child.id().to_string()).status().unwrap();
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

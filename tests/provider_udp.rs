@@ -1,0 +1,164 @@
+//! The provider's program as routers see it over UDP.
+#![cfg(feature = "client")]
+#![allow(clippy::unwrap_used)]
+
+mod dtls_support;
+mod provider_support;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use dots_callhome::driver::clock::now;
+use dots_callhome::transport::dtls::{Channel, ClientConfig, Session};
+use dots_callhome::transport::tls::Failure;
+use dtls_support::*;
+use provider_support::Program;
+
+/// An empty confirmable message, and the reset that answers it (RFC 7252 section 4.3).
+const PING: [u8; 4] = [0x40, 0, 0x12, 0x34];
+const PONG: [u8; 4] = [0x70, 0, 0x12, 0x34];
+
+/// One router.
+struct Router {
+    socket: UdpSocket,
+    channel: Channel,
+    failure: Option<Failure>,
+    sent: Vec<Vec<u8>>,
+    heard: Vec<Vec<u8>>,
+}
+
+impl Router {
+    fn new(config: &ClientConfig, to: SocketAddr, session: Option<&Session>) -> Self {
+        let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let socket = UdpSocket::bind(any).unwrap();
+        socket.connect(to).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let channel = Channel::client(config, PROVIDER, session, now()).unwrap();
+        Self { socket, channel, failure: None, sent: Vec::new(), heard: Vec::new() }
+    }
+
+    /// Begins anew from the port it has.
+    fn restart(&mut self, config: &ClientConfig) {
+        self.channel = Channel::client(config, PROVIDER, None, now()).unwrap();
+        self.sent.clear();
+    }
+
+    /// Goes on until something is true.
+    fn until(&mut self, what: &str, is: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !is(self) {
+            assert!(start.elapsed() < Duration::from_secs(10), "never happened: {what}, {:?}", self.failure);
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        while let Some(datagram) = self.channel.poll_transmit() {
+            let _ = self.socket.send(&datagram);
+            self.sent.push(datagram);
+        }
+        let mut buffer = [0; 2048];
+        if let Ok(length) = self.socket.recv(&mut buffer) {
+            let outcome = self.channel.handle_input(buffer.get(..length).unwrap(), now());
+            self.failure = self.failure.take().or(outcome.err());
+        }
+        let _ = self.channel.handle_timeout(now());
+        self.heard.extend(std::iter::from_fn(|| self.channel.poll_message()));
+    }
+
+    fn connect(&mut self) {
+        self.until("connected", |router| router.channel.is_established());
+    }
+
+    /// The provider answers what only our session can have asked.
+    fn ping(&mut self) {
+        self.heard.clear();
+        self.channel.write(&PING);
+        self.until("answered", |router| router.heard.iter().any(|message| *message == PONG));
+    }
+}
+
+/// A provider with certificates and these keys, and the authority of both.
+fn provider(test: &str, keys: &str) -> (Program, Authority, Vec<String>) {
+    let (program, root) = (Program::new(test), Authority::new("Root"));
+    let (certificate, key) = root.issue_pem(Kind::P256, params(PROVIDER));
+    let mut arguments = Vec::new();
+    for (option, name, content) in [
+        ("--ca", "ca.pem", &root.pem()),
+        ("--certificate", "own.pem", &certificate),
+        ("--key", "own.key", &key),
+        ("--psk-file", "keys", &keys.to_owned()),
+    ] {
+        arguments.extend([option.to_owned(), program.file(name, content)]);
+    }
+    (program, root, arguments)
+}
+
+fn start(program: &mut Program, arguments: &[String]) {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    program.start(&arguments);
+}
+
+/// Proves SC-3-01, SC-7.1-11, SC-7.1-12.
+#[test]
+fn routers_call_and_resume() {
+    let (mut program, root, arguments) = provider("udp", &format!("home-9:{}\n", "05".repeat(16)));
+    start(&mut program, &arguments);
+    let by_certificate = client(&root, ROUTER);
+    let by_key = ClientConfig::psk(psk("home-9", 5), random(1)).unwrap();
+    let (mut first, mut second) =
+        (Router::new(&by_certificate, program.v6, None), Router::new(&by_key, program.v4, None));
+    for router in [&mut first, &mut second] {
+        router.connect();
+        router.ping();
+    }
+    let known = program.routers();
+    assert!(known.contains(ROUTER) && known.contains("home-9") && known.contains("dtls"), "{known}");
+    program.end();
+    for router in [&mut first, &mut second] {
+        router.until("a goodbye", |router| router.failure.is_some());
+        assert_eq!(router.failure, Some(Failure::Closed));
+    }
+    assert!(first.channel.session().is_some());
+    start(&mut program, &arguments);
+    let mut again = Router::new(&by_certificate, program.v4, first.channel.session());
+    again.connect();
+    again.ping();
+    assert!(again.channel.is_resumed());
+    assert!(program.routers().contains(ROUTER));
+}
+
+/// A router that begins anew from its port takes the place of its old session; one that only seems to does not.
+#[test]
+fn a_port_can_be_used_again_but_not_taken_away() {
+    let (mut program, root, arguments) = provider("again", "");
+    start(&mut program, &arguments);
+    let config = client(&root, ROUTER);
+    let mut router = Router::new(&config, program.v4, None);
+    router.connect();
+    router.ping();
+    // The hellos, one with a good cookie, and all that followed, as somebody on the path could repeat them.
+    for datagram in router.sent.clone() {
+        router.socket.send(&datagram).unwrap();
+    }
+    (0..20).for_each(|_| router.step());
+    router.ping();
+    assert_eq!(router.failure, None);
+
+    router.restart(&config);
+    router.until("connected again", |router| router.channel.is_established());
+    router.ping();
+    assert_eq!(program.routers().matches(ROUTER).count(), 1);
+}
+
+/// Proves CH-8-01: others are told that they are strangers.
+#[test]
+fn strangers_are_refused() {
+    let (mut program, _, arguments) = provider("strangers", &format!("home-9:{}\n", "05".repeat(16)));
+    start(&mut program, &arguments);
+    let wrong_key = ClientConfig::psk(psk("home-9", 6), random(1)).unwrap();
+    let mut router = Router::new(&wrong_key, program.v4, None);
+    router.until("refused", |router| router.failure.is_some());
+    assert_eq!(router.failure, Some(Failure::WrongKey("the peer says BadRecordMac".into())));
+    assert!(!program.routers().contains("home-9"));
+}
