@@ -51,6 +51,7 @@ export async function a_standing_rule_is_written_to_the_configuration(world) {
 	await eventually(() => assert.match(world.config(), /config device[^]*option mac '02:00:00:00:00:12'[^]*option policy 'auto'/));
 	assert.match(world.config(), /option name 'Tablet of the kids'/);
 	assert.match(world.config(), /config peer 'isp'/, 'everything else is kept');
+	await closed(page);
 	await eventually(async () => assert.match(await card(page, 'Kids tablet').innerText(), /Rule: Act without asking/));
 	/* And taken back. */
 	await press(card(page, 'Kids tablet'), 'Rule…');
@@ -58,6 +59,7 @@ export async function a_standing_rule_is_written_to_the_configuration(world) {
 	await dialog(page).getByRole('radio', { name: /As set for all devices/ }).check();
 	await press(dialog(page), 'Save & Apply');
 	await eventually(() => assert.doesNotMatch(world.config(), /config device/));
+	await closed(page);
 }
 
 export async function among_many_devices_one_can_search(world) {

@@ -75,7 +75,8 @@ export async function a_phone_shows_all_of_it_without_scrolling_sideways(world) 
 	const page = await world.open('requests', PHONE);
 
 	for (const other of [ 'requests', 'devices', 'settings' ]) {
-		await page.goto(`${world.url}admin/services/dots-callhome/${other}`);
+		if (other != 'requests')
+			await page.goto(`${world.url}admin/services/dots-callhome/${other}`);
 		await says(page, '{{ 7*7 }}');
 		const wide = await page.evaluate(() => [ ...document.querySelectorAll('.dots *') ].filter(n => n.getBoundingClientRect().right > innerWidth + 1 && !n.closest('.said')).map(n => n.outerHTML.slice(0, 80)));
 		assert.deepEqual(wide, [], `${other} is wider than the phone`);
@@ -269,7 +270,8 @@ export async function a_screen_reader_finds_names_for_everything(world) {
 
 	await says(page, 'Garage camera');
 	for (const other of [ 'requests', 'devices' ]) {
-		await page.goto(`${world.url}admin/services/dots-callhome/${other}`);
+		if (other != 'requests')
+			await page.goto(`${world.url}admin/services/dots-callhome/${other}`);
 		await eventually(() => page.locator('.dots .card').first().waitFor());
 		const nameless = await page.evaluate(() => [ ...document.querySelectorAll('.dots :is(button, input, select, svg, summary)') ]
 			.filter(n => !(n.textContent.trim() || n.getAttribute('aria-label') || n.labels?.length)).map(n => n.outerHTML));

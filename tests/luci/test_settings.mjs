@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 
-import { dialog, eventually, press, says } from './world.mjs';
+import { closed, dialog, eventually, press, says } from './world.mjs';
 
 const PEM = label => `-----BEGIN ${label}-----\nTWFkZSB1cA==\n-----END ${label}-----\n`;
 
@@ -19,6 +19,8 @@ async function saved(world, page, pattern) {
 	await page.locator('.cbi-button-save').click();
 	await page.locator('.cbi-button-apply').first().click();
 	await eventually(() => assert.match(world.config(), pattern));
+	/* LuCI waits for a while whether the router can still be reached. */
+	await closed(page);
 }
 
 async function upload(page, option, name, text) {
