@@ -404,7 +404,10 @@ impl Provider {
             },
             transport: call.map(|call| call.transport.as_str()),
             address: call.map(|call| call.address),
-            since: call.map(|call| call.since),
+            since: call.map(|call| call.since).or_else(|| {
+                let lasts = now.instant.saturating_duration_since(caller.down_since?).as_secs();
+                Some(now.unix.saturating_sub(lasts))
+            }),
             retry_in: caller.retry_in,
             last_error: caller.last_error,
             rtt: call.and_then(|call| call.session.rtt()),
