@@ -60,7 +60,7 @@ fn main() -> ExitCode {
             .get(&requirement.id)
             .into_iter()
             .flatten()
-            .map(|test| (test, outcomes.get(&test.0).and_then(|all| all.get(&test.1)).copied()))
+            .map(|test| (test, outcomes.get(&test.0).and_then(|all| outcome(all, &test.1))))
             .collect();
         let verdict = judge(requirement, &tests);
         print_row(requirement, verdict, &tests);
@@ -94,8 +94,10 @@ fn proofs(root: &Path) -> BTreeMap<String, Vec<Test>> {
     for file in ["tests", "src"].iter().flat_map(|room| sources(&root.join(room))) {
         let Some(target) = target(file.strip_prefix(root).unwrap()) else { continue };
         let text = fs::read_to_string(&file).expect("a source file");
-        for (ids, function) in named(&text) {
-            let name = alias(&text, &function).unwrap_or(function);
+        for Named { ids, function, is_test } in named(&text) {
+            // A harness of our own lists its functions as `("name", function)`, or makes several tests of one.
+            let family = || format!("{}_*", file.file_stem().unwrap().to_string_lossy());
+            let name = if is_test { function } else { alias(&text, &function).unwrap_or_else(family) };
             for id in ids {
                 proofs.entry(id).or_default().push((target.clone(), name.clone()));
             }
@@ -128,20 +130,30 @@ fn target(file: &Path) -> Option<Vec<String>> {
     Some(target.iter().map(|part| part.trim_end_matches(".rs").to_owned()).collect())
 }
 
-/// The functions whose doc comment says what they prove, each with the requirements it names.
-fn named(text: &str) -> Vec<(Vec<String>, String)> {
+/// A function whose doc comment says what it proves.
+struct Named {
+    ids: Vec<String>,
+    function: String,
+    is_test: bool,
+}
+
+fn named(text: &str) -> Vec<Named> {
     let mut found = Vec::new();
     let mut comment = String::new();
+    let mut is_test = false;
     for line in text.lines().map(str::trim) {
         if let Some(words) = line.strip_prefix("///") {
             comment += words;
-        } else if !line.starts_with("#[") {
-            let proves = comment.split_once("Proves ").map(|(_, proves)| ids(proves)).unwrap_or_default();
+        } else if line.starts_with("#[") {
+            is_test |= line == "#[test]";
+        } else {
+            let ids = comment.split_once("Proves ").map(|(_, proves)| ids(proves)).unwrap_or_default();
             let function = line.split("fn ").nth(1).and_then(|rest| rest.split('(').next());
-            if let Some(function) = function.filter(|_| !proves.is_empty()) {
-                found.push((proves, function.to_owned()));
+            if let Some(function) = function.filter(|_| !ids.is_empty()) {
+                found.push(Named { ids, function: function.to_owned(), is_test });
             }
             comment.clear();
+            is_test = false;
         }
     }
     found
@@ -163,7 +175,7 @@ fn ids(text: &str) -> Vec<String> {
     words.filter(is_id).map(str::to_owned).collect()
 }
 
-/// The name under which a harness of our own lists a function: `("name", function)`.
+/// The name under which a function is listed.
 fn alias(text: &str, function: &str) -> Option<String> {
     let (before, _) = text.split_once(&format!("\", {function})"))?;
     before.rsplit('"').next().map(str::to_owned)
@@ -194,6 +206,15 @@ fn run(root: &Path, target: &[String]) -> BTreeMap<String, bool> {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     }
     outcomes
+}
+
+/// How a test ended; of a family, all of them.
+fn outcome(all: &BTreeMap<String, bool>, name: &str) -> Option<bool> {
+    let is_meant = |known: &str| match name.strip_suffix('*') {
+        Some(family) => known.starts_with(family),
+        None => known == name,
+    };
+    all.iter().filter(|(known, _)| is_meant(known)).map(|(_, passed)| *passed).reduce(|one, other| one && other)
 }
 
 fn judge(requirement: &Requirement, tests: &[(&Test, Option<bool>)]) -> Verdict {
