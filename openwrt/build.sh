@@ -32,7 +32,6 @@ sh tests/tools.sh zig >&2
 for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
 	flags="$flags --remap-path-prefix=$sources="
 done
-flags="$flags --remap-path-prefix=$PWD/="
 export CARGO_TARGET_DIR=target/package PATH="$PWD/target/tools/python/bin:$PATH"
 
 if command -v rustup >/dev/null && rustup target list --installed | grep -qx $target; then
