@@ -72,7 +72,8 @@ impl Router {
         self.read();
         self.desk.pump_ledger();
         if let (Some(bytes), Some(stream)) = (self.desk.bus.poll_transmit(), &mut self.stream) {
-            stream.write_all(&bytes).unwrap();
+            // A loss shows when we read.
+            let _ = stream.write_all(&bytes);
         }
     }
 
