@@ -1,5 +1,5 @@
 //! A block comes into force: rules first, then flows, and it is proven before it is told.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod enforcer_support;
 

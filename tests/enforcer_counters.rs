@@ -1,5 +1,5 @@
 //! What is dropped is counted, by mitigation and by device, whatever happens to the elements that count it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod enforcer_support;
 

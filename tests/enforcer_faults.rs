@@ -1,5 +1,5 @@
 //! What can go wrong with enforcement, and that it is noticed, told and repaired.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod enforcer_support;
 

@@ -11,7 +11,8 @@ mod router;
 #[path = "lab/traffic.rs"]
 mod traffic;
 
-use std::net::Ipv4Addr;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Event;
@@ -154,4 +155,110 @@ fn a_quarantine_leaves_the_router() {
     router.work(Duration::from_secs(4));
     let failed = |event: &Event| matches!(event, Event::Enforced { outcome: Err(_), .. } | Event::NoBridge);
     assert!(!router.told.iter().any(failed), "{:?}", router.told);
+}
+
+/// Two mitigations about the same packets are both told of them, and the device has lost each packet once.
+#[test]
+fn overlapping_blocks_both_count() {
+    host::prepare().unwrap();
+    let home = Home::new(1);
+    let sink = Sink::udp(&home.victim, 53);
+    let _flood = Sender::udp(home.device(1), (VICTIM, 53).into(), 1, 500);
+    let mut router = Router::new(&home.router);
+    let mut wide = block(8, 60, &[1]);
+    wide.scope.target_prefixes = vec!["203.0.113.0/24".parse().unwrap()];
+    router.desire(blocks(&[block(7, 60, &[1]), wide]), Vec::new(), &inventory(1));
+    router.until("in force", |r| r.in_force(7) && r.in_force(8));
+    let before = sink.packets(1);
+    router.until("both count", |r| r.counted(7) > 100 && r.counted(8) > 100);
+    assert_eq!(sink.packets(1), before);
+    assert!(router.counted(7).abs_diff(router.counted(8)) < 100);
+}
+
+/// Both families, TCP and ICMP: what runs is cut, what is not meant goes on.
+#[test]
+fn every_kind_of_flow_is_cut() {
+    host::prepare().unwrap();
+    let home = Home::new(1);
+    let (device, victim) = (home.device(1), &home.victim);
+    let listener = victim.enter(|| TcpListener::bind((VICTIM, 443)).unwrap());
+    let mut attack = device.enter(|| TcpStream::connect((VICTIM, 443)).unwrap());
+    let (mut received, _) = listener.accept().unwrap();
+    let other = victim.enter(|| TcpListener::bind((VICTIM, 80)).unwrap());
+    let mut good = device.enter(|| TcpStream::connect((VICTIM, 80)).unwrap());
+    let (mut well, _) = other.accept().unwrap();
+    let v6 = victim.enter(|| UdpSocket::bind("[2001:db8:c000::80]:443").unwrap());
+    let sender = device.enter(|| UdpSocket::bind("[::]:0").unwrap());
+    for stream in [&received, &well] {
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    }
+    v6.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let mut buffer = [0; 8];
+    // Neighbours take their time to be found.
+    let arrives = |_| {
+        sender.send_to(b"x", "[2001:db8:c000::80]:443").unwrap();
+        v6.recv(&mut [0; 8]).is_ok()
+    };
+    assert!((0..20).any(arrives));
+
+    let mut scope = scope();
+    scope.target_prefixes.push("2001:db8:c000::/48".parse().unwrap());
+    scope.target_ports = vec![PortRange::new(443, 443).unwrap()];
+    scope.target_protocols = vec![1, 6, 17, 58];
+    let mut inventory = inventory(1);
+    inventory.learn("2001:db8:123::b".parse().unwrap(), 1, Some("br-lan"), mac(1), Instant::now());
+    let mut router = Router::new(&home.router);
+    router.desire(blocks(&[Block { scope, ..block(7, 60, &[1]) }]), Vec::new(), &inventory);
+    router.until("in force", |r| r.in_force(7));
+    let listed = home.router.run("conntrack", &["-L"]);
+    assert!(!listed.contains("dport=443") && listed.contains("dport=80"), "{listed}");
+    while v6.recv(&mut buffer).is_ok() {}
+    attack.write_all(b"attack").unwrap();
+    good.write_all(b"well").unwrap();
+    let _ = sender.send_to(b"x", "[2001:db8:c000::80]:443");
+    assert!(well.read(&mut buffer).is_ok());
+    assert!(received.read(&mut buffer).is_err());
+    assert!(v6.recv(&mut buffer).is_err());
+    assert!(!device.output("ping", &["-c", "1", "-W", "1", &VICTIM.to_string()]).status.success());
+    router.until("counted", |r| r.counted(7) >= 3);
+}
+
+/// A service of the device that is open to the world, used to attack whoever asks in the victim's name: its answers
+/// stop, and never make the connection one that could be offloaded.
+#[test]
+fn a_reflector_is_silenced() {
+    host::prepare().unwrap();
+    let home = Home::new(1);
+    home.router.nft(&format!(
+        "table ip forwarding {{\n chain dstnat {{\n type nat hook prerouting priority dstnat;\n \
+         iifname \"wan\" udp dport 1900 dnat to {}\n }}\n}}\n",
+        device_address(1)
+    ));
+    let service = home.device(1).enter(|| UdpSocket::bind("0.0.0.0:1900").unwrap());
+    let victim = home.victim.enter(|| UdpSocket::bind((VICTIM, 53)).unwrap());
+    for socket in [&service, &victim] {
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    }
+    let ask = || {
+        victim.send_to(b"question", (home::WAN, 1900)).unwrap();
+        let mut question = [0; 64];
+        let (_, from) = service.recv_from(&mut question).unwrap();
+        let _ = service.send_to(b"answer", from);
+    };
+    let mut answer = [0; 64];
+    ask();
+    victim.recv(&mut answer).unwrap();
+
+    let mut router = Router::new(&home.router);
+    router.desire(blocks(&[block(7, 60, &[1])]), Vec::new(), &inventory(1));
+    router.until("in force", |r| r.in_force(7));
+    victim.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    for _ in 0..10 {
+        ask();
+        assert!(victim.recv(&mut answer).is_err());
+    }
+    let listed = home.router.run("conntrack", &["-L", "-p", "udp"]);
+    assert!(listed.contains("[UNREPLIED]"), "{listed}");
+    router.work(Duration::from_secs(4));
+    assert!(!router.told.iter().any(|event| matches!(event, Event::Enforced { outcome: Err(_), .. })));
 }
