@@ -12,7 +12,7 @@ mod router;
 mod traffic;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Event;
@@ -21,6 +21,7 @@ use dots_callhome::scope::{PortRange, Scope};
 use dots_callhome::source::Inventory;
 
 use crate::home::{Home, VICTIM, device_address};
+use crate::host::Host;
 use crate::router::{Router, mac};
 use crate::traffic::{Sender, Sink};
 
@@ -152,6 +153,20 @@ fn a_quarantine_leaves_the_router() {
     let after = [dns.packets(1), other.packets(2), victim.packets(3), neighbour.packets(4), victim.packets(5)];
     assert!(after[0] > before[0] + 30 && after[4] > before[4] + 30, "{before:?} {after:?}");
     assert_eq!(before[1..4], after[1..4]);
+    // Names over IPv6, at the router's global and at its link-local address, whose link addresses are still found.
+    let global: Ipv6Addr = "2001:db8:123::1".parse().unwrap();
+    let near = link_local(&home.router);
+    device.run("ip", &["neigh", "flush", "dev", "eth0"]);
+    for (address, service, passes) in [(global, 53, true), (near, 53, true), (near, 5353, false)] {
+        let names = home.router.enter(|| UdpSocket::bind(at(&home.router, "br-lan", address, service)).unwrap());
+        names.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let asks = device.enter(|| UdpSocket::bind("[::]:0").unwrap());
+        let arrives = |_| {
+            let _ = asks.send_to(b"name", at(device, "eth0", address, service));
+            names.recv(&mut [0; 8]).is_ok()
+        };
+        assert_eq!((0..6).any(arrives), passes, "{address} {service}");
+    }
     router.work(Duration::from_secs(4));
     let failed = |event: &Event| matches!(event, Event::Enforced { outcome: Err(_), .. } | Event::NoBridge);
     assert!(!router.told.iter().any(failed), "{:?}", router.told);
@@ -261,4 +276,22 @@ fn a_reflector_is_silenced() {
     assert!(listed.contains("[UNREPLIED]"), "{listed}");
     router.work(Duration::from_secs(4));
     assert!(!router.told.iter().any(|event| matches!(event, Event::Enforced { outcome: Err(_), .. })));
+}
+
+/// The router's link-local address at home.
+fn link_local(router: &Host) -> Ipv6Addr {
+    let listed = router.run("ip", &["-6", "-o", "addr", "show", "dev", "br-lan", "scope", "link"]);
+    let address = listed.split_whitespace().find(|word| word.starts_with("fe80")).unwrap();
+    address.split('/').next().unwrap().parse().unwrap()
+}
+
+/// An address as a host on that link writes it.
+fn at(host: &Host, link: &str, address: Ipv6Addr, port: u16) -> SocketAddrV6 {
+    let scope = if address.is_unicast_link_local() {
+        let listed = host.run("ip", &["-o", "link", "show", "dev", link]);
+        listed.split(':').next().unwrap().parse().unwrap()
+    } else {
+        0
+    };
+    SocketAddrV6::new(address, port, 0, scope)
 }

@@ -218,7 +218,8 @@ impl Ruleset {
     /// Blocks come before the quarantine, so that each counts its own attack; what is then left of a quarantined device
     /// is counted for all mitigations that quarantine it.
     fn inet(&self) -> Vec<Chain> {
-        let mut accused = vec!["fib daddr type != unicast goto received".to_owned()];
+        // Named rather than "not unicast": where routing goes by rules, the kernel may call a good address unreachable here.
+        let mut accused = vec!["fib daddr type { local, broadcast, anycast, multicast } goto received".to_owned()];
         let mut marks = false;
         for (id, target) in &self.targets {
             // What a later block is about as well must get there, to be counted for that, too.
