@@ -84,6 +84,8 @@ fn during_an_attack_the_return_waits() {
     let mut world = sent_on(Some(600));
     world.caller.set_attack(true);
     world.pass(seconds(6000));
+    world.caller.handle_timeout(world.now);
+    world.act();
     assert_eq!(world.session.as_deref(), Some("dtls 198.51.100.7"));
     world.caller.set_attack(false);
     world.pass(seconds(1));
