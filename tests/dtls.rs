@@ -333,31 +333,6 @@ fn keys_are_read_strictly() {
     }
 }
 
-/// Proves SC-7.1-01, SC-7.1-02, SC-7.1-09, SC-11-01, CO-9.1.3-01, CO-9.1.3-02: what the router offers. With a pre-shared key
-/// nothing else is offered.
-#[test]
-fn the_offer_is_modern_and_bears_the_name() {
-    let root = Authority::new("Root");
-    let certificates = World::between(&server(&root, PROVIDER), &client(&root, ROUTER), None);
-    let psk = ClientConfig::psk(psk("home-1234", 5), random(1)).unwrap();
-    let keyed = World::between(&server(&root, PROVIDER), &psk, None);
-    let renegotiation = 0x00ff;
-    for (mut world, suites) in [
-        (certificates, vec![0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc0ae, renegotiation]),
-        (keyed, vec![0xccac, 0x00a8, 0x00a9, 0xc0a8, renegotiation]),
-    ] {
-        world.collect();
-        let hello = &world.seen[0].datagram;
-        // Record and handshake headers, then the version: 1.2; random, no session, no cookie.
-        assert_eq!((hello[0], &hello[25..27], hello[59], hello[60]), (22, &[0xfe, 0xfd][..], 0, 0));
-        let length = usize::from(hello[61]) << 8 | usize::from(hello[62]);
-        let offered: Vec<u16> = hello[63..63 + length].chunks(2).map(|s| u16::from_be_bytes([s[0], s[1]])).collect();
-        assert_eq!(offered, suites);
-        assert_eq!(hello[63 + length..65 + length], [1, 0], "compression");
-        assert!(contains(hello, PROVIDER.as_bytes()), "no SNI");
-    }
-}
-
 fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }

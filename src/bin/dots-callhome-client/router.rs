@@ -101,6 +101,10 @@ impl Router {
     /// Sends a mitigation request; the answer comes as an event.
     pub fn request(&mut self, asker: Asker, mid: u32, scope: Scope, lifetime: Lifetime, now: Instant) {
         let body = MitigationRequest { scope: scope.clone(), lifetime: Some(lifetime), attack_status: None }.encode();
+        if body.len() > self.endpoint.max_payload() {
+            let why = "too much for one message: ask for fewer prefixes at once".to_owned();
+            return self.events.push_back(Event::Answered(asker, Err(why)));
+        }
         let request = Request::new(Method::Put, &self.mitigate(Some(mid))).with_payload(DOTS_CBOR, body);
         self.send(&request, Awaited::Put { asker, mid, scope: Box::new(scope) }, now);
     }

@@ -249,8 +249,12 @@ struct dots_channel *dots_channel_client(const struct dots_credentials *credenti
 	if (channel == NULL)
 		return NULL;
 	if (*error == 0 && client->psk != NULL)
+#if defined(MBEDTLS_KEY_EXCHANGE_PSK_ENABLED) || defined(MBEDTLS_KEY_EXCHANGE_ECDHE_PSK_ENABLED)
 		*error = mbedtls_ssl_conf_psk(&channel->config, client->psk, client->psk_length, client->identity,
 					      client->identity_length);
+#else
+		*error = MBEDTLS_ERR_SSL_FEATURE_UNAVAILABLE;
+#endif
 	channel = channel_set_up(channel, mtu, error);
 	if (channel == NULL)
 		return NULL;
