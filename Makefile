@@ -3,13 +3,14 @@
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
-	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
+	sh tests/tools.sh nft ip conntrack unshare kill ubus-client node
 	cargo build --features client
 	STAY=$(STAY) cargo test --quiet --features client --test demo
 
 test: lint
 	sh tests/tools.sh nft ip conntrack unshare kill ss ping ubus-client aiocoap libcoap_peer busybox make python3
 	cargo test --all-features
+	sh tests/luci/run.sh
 
 # Runs the tests that prove requirements, and prints which requirement is proven by what.
 conformance:

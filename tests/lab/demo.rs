@@ -10,7 +10,10 @@ mod host;
 mod stage;
 mod traffic;
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -164,7 +167,9 @@ impl Scene {
         let call = |method: &str, arguments: Value| {
             println!("    {} call dots-callhome {method} '{arguments}'", self.stage.ubus_command());
         };
-        println!("\nEverything stays up until you press Ctrl-C. Decide about the request:\n");
+        println!("\nEverything stays up until you press Ctrl-C. Decide about the request in a browser:\n");
+        let _page = self.serve_page();
+        println!("\nOr by script:\n");
         call("list", json!({}));
         call("approve", json!({ "id": id }));
         call("reject", json!({ "id": id, "comment": "our own backup" }));
@@ -180,5 +185,22 @@ impl Scene {
             std::thread::sleep(Duration::from_secs(4));
             self.measure("now");
         }
+    }
+
+    /// Serves the LuCI page. It ends when its input does: with us, whatever happens to us.
+    fn serve_page(&self) -> Child {
+        let mut page = Command::new("node")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/luci/bridge.mjs"))
+            .arg(self.stage.file("ubus.sock"))
+            .arg(self.stage.page_root())
+            .arg(self.stage.daemon_pid().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node starts");
+        let mut address = String::new();
+        BufReader::new(page.stdout.take().expect("piped")).read_line(&mut address).expect("the page is served");
+        println!("    {}", address.trim());
+        page
     }
 }

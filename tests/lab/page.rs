@@ -9,9 +9,7 @@ mod host;
 mod stage;
 mod traffic;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -33,13 +31,10 @@ fn main() -> ExitCode {
     let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, 53)), FLOOD, 2000);
     stage.until("the flood arrives", |_| sink.last(FLOOD).is_some());
 
-    let root = stage.file("root");
-    fs::create_dir_all(root.join("etc/config")).expect("directory");
-    symlink(stage.file("config"), root.join("etc/config/dots-callhome")).expect("link");
     let status = Command::new("node")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/luci/life.mjs"))
         .env("DOTS_BUS", stage.file("ubus.sock"))
-        .env("DOTS_ROOT", root)
+        .env("DOTS_ROOT", stage.page_root())
         .env("DOTS_PID", stage.daemon_pid().to_string())
         .env("DOTS_CLIENT", env!("CARGO_BIN_EXE_dots-callhome-client"))
         .env("DOTS_CONTROL", stage.file("control"))

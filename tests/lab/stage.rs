@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -187,6 +188,15 @@ impl Stage {
     pub fn provider_command(&self) -> String {
         let program = env!("CARGO_BIN_EXE_dots-callhome-client");
         format!("{program} --control {}", self.file("control").display())
+    }
+
+    /// A folder that is `/` to the LuCI page: the configuration in it is the daemon's.
+    #[allow(dead_code, reason = "for the page")]
+    pub fn page_root(&self) -> PathBuf {
+        let root = self.file("root");
+        fs::create_dir_all(root.join("etc/config")).expect("directory");
+        symlink(self.file("config"), root.join("etc/config/dots-callhome")).expect("link");
+        root
     }
 
     /// The state of the session as the bus tells it.

@@ -264,11 +264,12 @@ export class Bridge {
 const LOGIN = `<!DOCTYPE html><title>Login</title><form method="post"><input name="luci_username" value="root">
 <input name="luci_password" type="password"><button class="btn cbi-button-positive">Log in</button></form>`;
 
-/* `node bridge.mjs BUS ROOT PORT PID` serves the page for a daemon that runs already, such as the demo's. */
+/* `node bridge.mjs BUS ROOT PID` serves the page for a daemon that runs already, until its input ends. */
 if (process.argv[1] == fileURLToPath(import.meta.url)) {
-	const [ bus, root, port, pid ] = process.argv.slice(2);
+	const [ bus, root, pid ] = process.argv.slice(2);
 	const bridge = await new Bridge({ bus, root, users: [ { name: 'root', password: '', writes: true } ],
-		init: () => process.kill(+pid, 'SIGHUP') }).start(+port);
+		init: () => process.kill(+pid, 'SIGHUP') }).start();
 
 	console.log(`${bridge.url} (user root, no password)`);
+	process.stdin.resume().on('end', () => process.exit());
 }
