@@ -168,7 +168,7 @@ impl Scene {
             println!("    {} call dots-callhome {method} '{arguments}'", self.stage.ubus_command());
         };
         println!("\nEverything stays up until you press Ctrl-C. Decide about the request in a browser:\n");
-        let _page = self.serve_page();
+        let mut page = self.serve_page();
         println!("\nOr by script:\n");
         call("list", json!({}));
         call("approve", json!({ "id": id }));
@@ -181,7 +181,7 @@ impl Scene {
         println!("\nAnd as the provider:\n");
         println!("    {} status", self.stage.provider_command());
         println!("    {} withdraw --router home-1234.isp.example --mid {mid}\n", self.stage.provider_command());
-        loop {
+        while page.try_wait().expect("waited").is_none() {
             std::thread::sleep(Duration::from_secs(4));
             self.measure("now");
         }
