@@ -453,7 +453,7 @@ fn request(text: &str) -> Scope {
     scope(&text)
 }
 
-/// Proves CH-5.3.2-06, CH-5.3.2-09, CH-5.3.1-10, CH-5.3.1-11 in the large: who is found is who it is, or nobody sure.
+/// Proves CH-5.3.2-05, CH-5.3.2-06, CH-5.3.2-07, CH-5.3.2-09 in the large: who is found is who it is, or nobody sure.
 #[test]
 fn the_table() {
     let mut failures = Vec::new();

@@ -91,6 +91,7 @@ fn mac(last: u8) -> Mac {
     Mac([2, 0, 0, 0, 0, last])
 }
 
+/// Proves CH-1-03, SC-3-03, CH-5.1-07, CH-3-02, CH-5.3.1-25.
 #[test]
 fn a_complete_file() {
     let config = good(COMPLETE);
@@ -120,7 +121,7 @@ fn a_complete_file() {
     assert_eq!(third.auth.files().iter().map(|(option, _)| *option).collect::<Vec<_>>(), ["key", "peer_key"]);
 }
 
-/// Nothing is done unless it is said, and what is done is asked first.
+/// Proves CH-8-05: nothing is done unless it is said, and what is done is asked first.
 #[test]
 fn defaults_do_nothing() {
     for text in ["", "config globals 'globals'\n"] {
@@ -135,7 +136,7 @@ fn defaults_do_nothing() {
     }
 }
 
-/// Proves SC-3-02 and SC-4.5.2-13: the port and the heartbeats of a router nobody told otherwise.
+/// Proves SC-3-02, SC-3-04, DR-4.1-01 and SC-4.5.2-13: the port and the heartbeats of a router nobody told otherwise.
 #[test]
 fn defaults_of_a_peer() {
     let peer = the_peer(&peer(""));

@@ -93,7 +93,8 @@ fn approve(stage: &Stage, id: u64) {
     stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
 }
 
-/// Proves CH-1-05, CH-5.1-01, CH-5.1-03, CH-5.1-04, SC-4.4.4-02 with packets.
+/// Proves CH-1-05, CH-4-01, CH-5.1-01, CH-5.1-03, CH-5.1-04, CH-5.3.2-06, CH-5.3.2-10, SC-4.4.4-04, DR-1.2-01, DR-3.1-05,
+/// DR-3.2.1-08 with packets.
 fn whole_life() {
     let stage = Stage::new(2, "");
     let listening = stage.home.router.run("ss", &["-Hlntu"]);
