@@ -1,5 +1,5 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test conformance lint audit bench
+.PHONY: demo test conformance lint audit bench fuzz
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
@@ -24,6 +24,11 @@ lint:
 bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
 	cargo test --quiet --release --features client --test bench
+
+# Every parser with input made up by a fuzzer, some seconds each: `make fuzz SECONDS=600`.
+SECONDS ?= 20
+fuzz:
+	sh tests/fuzz/run.sh $(SECONDS)
 
 # Licences, bans and sources of all dependencies; advisories where their database can be reached.
 audit:

@@ -287,7 +287,7 @@ impl Daemon {
                     self.peers.refresh_domains(&self.finder);
                     self.peers.handle_network_changed(self.now);
                 }
-                source::Event::InventoryChanged => {}
+                source::Event::InventoryChanged => self.enforce(),
             }
         }
         heard

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs every fuzz target for some seconds, with coverage feedback. Usage: run.sh SECONDS [TARGET...]
+set -eu
+cd "$(dirname "$0")"
+seconds=$1
+shift
+[ $# -gt 0 ] || set -- $(ls fuzz_targets | sed 's/\.rs$//')
+# What libFuzzer needs of the compiler; all of it is to be had on a stable toolchain.
+RUSTFLAGS="-C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 -C llvm-args=-sanitizer-coverage-inline-8bit-counters \
+-C llvm-args=-sanitizer-coverage-pc-table -C llvm-args=-sanitizer-coverage-trace-compares"
+export RUSTFLAGS CARGO_TARGET_DIR=../../target/fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
+for target in "$@"; do
+	echo "== $target"
+	mkdir -p "$CARGO_TARGET_DIR/corpus/$target"
+	# With a target named, build scripts are left without the flags.
+	cargo run --quiet --release --target "$host" --bin "$target" -- -max_total_time="$seconds" -rss_limit_mb=1024 \
+		-artifact_prefix="$CARGO_TARGET_DIR/" "$CARGO_TARGET_DIR/corpus/$target" 2>"$CARGO_TARGET_DIR/$target.log" ||
+		{ tail -n 30 "$CARGO_TARGET_DIR/$target.log"; exit 1; }
+	tail -n 1 "$CARGO_TARGET_DIR/$target.log"
+done
