@@ -1,5 +1,5 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test conformance lint audit bench fuzz
+.PHONY: demo test attribution conformance lint audit bench fuzz
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
@@ -19,6 +19,12 @@ conformance:
 lint:
 	cargo fmt --all --check
 	cargo clippy --all-features --all-targets -- -D warnings
+
+# Whom requests speak of, with real packets; ends with `right N, wrong N, undecided N`.
+attribution:
+	sh tests/tools.sh nft ip conntrack unshare kill ping ubus-client
+	cargo build --features client
+	cargo test --quiet --features client --test who
 
 # Figures beside their budgets, of the release build.
 bench:

@@ -204,6 +204,19 @@ const TABLE: &[Row] = &[
         expected: NOBODY,
     },
     Row {
+        name: "the router itself, though a device claims its address",
+        home: |house| {
+            house.neighbour(WAN_ADDRESS, LAN, Some(mac(17)));
+            house.flow(
+                tuple(WAN_ADDRESS, VICTIM, UDP, ports(40000, 53)),
+                tuple(VICTIM, WAN_ADDRESS, UDP, ports(53, 40000)),
+                900,
+            );
+        },
+        request: "198.51.100.7 40000 > 203.0.113.80 53 / 17",
+        expected: NOBODY,
+    },
+    Row {
         name: "somebody nobody knows sends to the target as well",
         home: |house| {
             house.translated(11, UDP, 1, 40000, 53, 100);

@@ -46,11 +46,12 @@ pub fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-fn family(address: IpAddr) -> u8 {
+pub fn family(address: IpAddr) -> u8 {
     if address.is_ipv4() { 2 } else { 10 }
 }
 
-fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {
+/// One direction of an entry: 1 for the original, 2 for the reply.
+pub fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {
     let (from, to) = if tuple.source.is_ipv4() { (1, 2) } else { (3, 4) };
     let addresses = [attribute(from, &octets(tuple.source)), attribute(to, &octets(tuple.destination))];
     let mut protocol = vec![attribute(1, &[tuple.protocol])];
