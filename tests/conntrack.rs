@@ -63,6 +63,7 @@ fn entries_are_read_whole() {
             messages::flow(0x102, 0, 0, &flow),
             done(7),
         ];
+        assert_eq!(conntrack::ended(&datagram.concat()).collect::<Vec<_>>(), [flow]);
         let said: Vec<_> = conntrack::messages(&datagram.concat()).collect();
         assert_eq!(
             said,

@@ -52,7 +52,7 @@ fn what_netifd_calls_wan_is_found_by_its_device() {
     assert_eq!(texts(&house, "wan6"), expected);
 }
 
-/// Proves CH-5.3.2-02: what the provider's own NAT sees of us is ours.
+/// Proves CH-5.3.2-09: what the provider's own NAT sees of us is ours.
 #[test]
 fn a_shared_or_private_address_towards_the_provider_is_ours() {
     let mut house = House::new(0);

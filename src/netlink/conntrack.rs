@@ -136,6 +136,11 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
     raw(datagram).map(|message| (message.sequence, read(&message)))
 }
 
+/// Only the flows whose end a datagram tells: for a listener whom new flows do not concern.
+pub fn ended(datagram: &[u8]) -> impl Iterator<Item = Flow> {
+    raw(datagram).filter(|message| message.kind == DELETE).filter_map(|message| flow(message.body))
+}
+
 fn read(message: &Raw<'_>) -> Message {
     match message.kind {
         DONE => message.broken_off().map_or(Message::Done, Message::Error),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use super::device::Mac;
 use super::flow::{Detail, Flow, Traffic, Tuple};
 use super::network::Located;
@@ -66,10 +68,11 @@ impl Ring {
         }
     }
 
-    /// Those that ended within the memory.
-    pub(super) fn iter(&self, now: Instant) -> impl Iterator<Item = Ended> {
-        let v4 = self.v4.iter().filter(move |packed| packed.fresh(now)).map(Packed::unpack);
-        v4.chain(self.v6.iter().filter(move |packed| packed.fresh(now)).map(Packed::unpack))
+    /// Those that ended within the memory and went to one of these prefixes, whoever opened them.
+    pub(super) fn aimed_at<'a>(&'a self, targets: &'a [IpNet], now: Instant) -> impl Iterator<Item = Ended> + use<'a> {
+        let v4 = self.v4.iter().filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
+        let v6 = self.v6.iter().filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
+        v4.chain(v6)
     }
 }
 
@@ -115,6 +118,12 @@ fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
 }
 
 impl<A: Copy + Into<IpAddr>> Packed<A> {
+    fn aimed_at(&self, targets: &[IpNet]) -> bool {
+        let [opener, _, answerer, _] = self.addresses;
+        let (opener, answerer): (IpAddr, IpAddr) = (opener.into(), answerer.into());
+        targets.iter().any(|target| target.contains(&opener) || target.contains(&answerer))
+    }
+
     fn unpack(&self) -> Ended {
         let [a, b, c, d] = self.addresses.map(Into::into);
         let [e, f, g, h] = self.numbers;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::attribution::{View, views};
 use super::candidates::{Candidates, Sighting, owner};
 use super::device::{Confidence, Suspect};
-use super::ended::Ended;
+use super::ended::{Ended, Ring};
 use super::flow::{Flow, Tuple};
 use super::inventory::Inventory;
 use super::network::{Located, Network};
@@ -102,10 +102,11 @@ impl Search {
     }
 
     /// Begins a look.
-    pub(super) fn look(&mut self, ended: impl Iterator<Item = Ended>, home: Home<'_>, now: Now) {
+    pub(super) fn look(&mut self, ended: &Ring, home: Home<'_>, now: Now) {
         self.candidates.begin();
         (self.next_look, self.failed) = (None, false);
-        for ended in ended {
+        let targets = self.scope.target_prefixes.clone();
+        for ended in ended.aimed_at(&targets, now.instant) {
             self.remember(&ended, now);
         }
         self.wants = plan::lookups(&self.scope).map_or_else(|| self.lists(home), Wants::Lookups);
