@@ -51,6 +51,30 @@ fn a_missing_nft_is_told_and_tried_again() {
     assert_eq!(house.members("m7"), [CAMERA]);
 }
 
+/// A change that fails makes the next transaction start from nothing: what has been counted goes on all the same.
+#[test]
+fn a_failure_loses_no_counts() {
+    let mut house = in_force();
+    house.kernel.nft = Some("nft: busy".into());
+    house.desire(blocks(&[after(0, 7), after(0, 8)]));
+    house.kernel.count("m7", CAMERA, 10);
+    house.kernel.nft = None;
+    house.pass(seconds(1));
+    assert_eq!(house.members("m8"), [CAMERA]);
+    assert_eq!(house.kernel.set("m7")[&CAMERA].counter, Some(packets(10)));
+}
+
+/// Nothing may be in force yet when the first transactions fail.
+#[test]
+fn a_failure_at_the_start_is_overcome() {
+    let mut house = House::new();
+    house.kernel.nft = Some("nft: busy".into());
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    house.kernel.nft = None;
+    house.pass(seconds(1));
+    assert_eq!(house.members("m7"), [CAMERA]);
+}
+
 /// Without the bridge family the rest is in force all the same; it is told once, and tried again with every change of
 /// who is quarantined.
 #[test]

@@ -130,7 +130,7 @@ impl Enforcer {
     pub fn set_desired(&mut self, desired: Desired, cut_first: Vec<Tuple>, inventory: &Inventory, now: Now) {
         let now = now.instant;
         self.now = Some(now);
-        self.wanted = Ruleset::new(&desired, now);
+        self.wanted = Ruleset::new(&desired, &self.wanted, now);
         self.take_addresses(inventory, now);
         self.take_measures();
         self.cut_later = cut_first;
@@ -146,14 +146,16 @@ impl Enforcer {
     /// The text for one `nft -f -`; the next only after [`Enforcer::handle_nft`].
     pub fn poll_ruleset(&mut self) -> Option<String> {
         let now = self.now.filter(|_| self.running.is_none() && self.retry_at.is_none() && !self.is_applied())?;
-        let before = self.held();
         // What is made anew goes on from its last reading: that had better be of this moment.
-        if !self.prepared && before.is_some_and(|before| before.ruleset.loses_counters(&self.wanted)) {
+        if !self.prepared && self.loses_counters() {
             self.inspect = self.inspect.max(Some(Depth::Counters));
             self.hurry = true;
             self.proceed(now);
-            return None;
+            if !self.prepared {
+                return None;
+            }
         }
+        let before = self.held();
         let bridge = self.speaks_of_bridge(before);
         let families = if bridge { vec![Family::Inet, Family::Bridge] } else { vec![Family::Inet] };
         let text = transaction(before, &self.wanted, &families, &self.counters, now);
@@ -244,6 +246,12 @@ impl Enforcer {
     /// What the kernel holds, if that can be relied on.
     fn held(&self) -> Option<&Held> {
         self.applied.as_ref().filter(|_| self.running.is_none() && !self.rebuild)
+    }
+
+    /// Whether the next transaction makes elements anew that have counted.
+    fn loses_counters(&self) -> bool {
+        let there = self.applied.as_ref().filter(|_| !self.gone);
+        there.is_some_and(|held| self.rebuild || held.ruleset.loses_counters(&self.wanted))
     }
 
     fn is_applied(&self) -> bool {

@@ -126,7 +126,8 @@ impl Chain {
 }
 
 impl Ruleset {
-    pub(super) fn new(desired: &Desired, now: Instant) -> Self {
+    /// What `before` has worked out already is taken from there.
+    pub(super) fn new(desired: &Desired, before: &Self, now: Instant) -> Self {
         let mut ruleset = Self::default();
         for block in desired.blocks.iter().filter(|block| !block.devices.is_empty() && !block.remaining.is_zero()) {
             let ends = now.checked_add(block.remaining);
@@ -134,7 +135,9 @@ impl Ruleset {
                 ruleset.add(Set::BlockBy(block.id), *mac, ends);
                 ruleset.add(Set::Accused, *mac, ends);
             }
-            ruleset.targets.insert(block.id, Rc::new(Target::new(&block.scope)));
+            let known = before.targets.get(&block.id).filter(|target| target.is_of(&block.scope));
+            let target = known.map_or_else(|| Rc::new(Target::new(&block.scope)), Rc::clone);
+            ruleset.targets.insert(block.id, target);
         }
         for quarantined in desired.quarantined.iter().filter(|q| q.remaining.is_none_or(|left| !left.is_zero())) {
             let ends = quarantined.remaining.and_then(|remaining| now.checked_add(remaining));

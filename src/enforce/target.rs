@@ -19,6 +19,7 @@ const ICMPV6: u8 = 58;
 /// The traffic to be dropped, by family of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
+    scope: Scope,
     v4: Side,
     v6: Side,
 }
@@ -47,9 +48,15 @@ impl Target {
         v4.sort();
         v6.sort();
         Self {
+            scope: scope.clone(),
             v4: Side { prefixes: v4, kinds: kinds(scope, ICMP) },
             v6: Side { prefixes: v6, kinds: kinds(scope, ICMPV6) },
         }
+    }
+
+    /// Whether it was made of this scope.
+    pub(super) fn is_of(&self, scope: &Scope) -> bool {
+        self.scope == *scope
     }
 
     /// Whether a packet with these addresses, sent by a device, is meant.

@@ -138,7 +138,7 @@ impl Enforcer {
 
     fn end_inspection(&mut self, now: Instant) {
         let Some(inspection) = self.inspection.take() else { return };
-        self.prepared = std::mem::take(&mut self.hurry);
+        self.prepared |= std::mem::take(&mut self.hurry);
         let Some(held) = &self.applied else { return };
         if inspection.runs != self.runs {
             self.inspect = self.inspect.max(Some(inspection.depth));
