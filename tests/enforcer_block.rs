@@ -10,7 +10,7 @@ use dots_callhome::source::flow::{Detail, Flow, Tuple};
 
 use enforcer_support::house::*;
 
-/// Proves that a mitigation is told to be in force after its rules stand, and that nobody else's traffic is touched.
+/// Proves CH-5.3.2-06: the device's traffic to the target is cut, told to be so when it is, and nobody else's is touched.
 #[test]
 fn cuts_the_flows_of_the_device_to_the_target_and_no_others() {
     let mut house = House::new();
@@ -248,7 +248,7 @@ fn nothing_in_force_leaves_nothing_behind() {
     assert_eq!(house.pass(seconds(100_000)), 0);
 }
 
-/// A quarantine cuts everything but what the router itself still gives.
+/// Proves CH-5.3.1-28: a quarantine cuts everything but what the router itself still gives.
 #[test]
 fn a_quarantine_cuts_all_but_the_router() {
     let mut house = House::new();

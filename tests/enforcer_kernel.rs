@@ -56,7 +56,7 @@ fn inventory(devices: u8) -> Inventory {
     inventory
 }
 
-/// A flood stops, the neighbour's traffic does not, and the kernel's own counters say so.
+/// Proves CH-1-05, CH-5.3.2-06: a flood stops, the neighbour's traffic does not, and the kernel's own counters say so.
 #[test]
 fn a_block_bites_and_counts() {
     host::prepare().unwrap();
@@ -125,7 +125,7 @@ fn a_deleted_table_comes_back() {
     }
 }
 
-/// A quarantined device gets the router's names and nothing else.
+/// Proves CH-1-05, CH-5.3.1-28: a quarantined device gets the router's names and nothing else.
 #[test]
 fn a_quarantine_leaves_the_router() {
     host::prepare().unwrap();

@@ -49,6 +49,10 @@ fn the_router_itself_is_no_device_and_says_its_addresses() {
     let own: BTreeSet<Mac> =
         (1..=3).map(|last| Mac([2, 0xff, 0, 0, 0, last])).chain([Mac([2, 0xff, 0, 0, 0, 0])]).collect();
     assert_eq!(house.router, own);
+    for address in ["192.168.1.1", "2001:db8:123::1", "fe80::1", "192.168.2.1", "198.51.100.7"] {
+        assert!(house.finder.inventory().own().contains(&ip(address)), "{address}");
+    }
+    assert!(!house.finder.inventory().own().contains(&ip("198.51.100.1")));
     // Another bridge of the router, seen over the cable between the two.
     house.neighbour("192.168.1.2", LAN, Some(Mac([2, 0xff, 0, 0, 0, 3])));
     assert_eq!(devices(&house), [mac(11)]);

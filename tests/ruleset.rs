@@ -114,7 +114,8 @@ fn texts_do_not_depend_on_the_order() {
     assert_eq!(texts(&[several()]), texts(&[turned]));
 }
 
-/// Proves that names of protocols, ports and ICMP types restrict what has them, and nothing else.
+/// Proves CH-5.3.1-07, CH-5.3.1-08: protocols, ports and ICMP types restrict what has them and nothing else, and source
+/// ports, which are the provider's view, not the rule.
 #[test]
 fn scopes_become_matches() {
     let v4 = || any(&["203.0.113.80/32"]);
@@ -144,7 +145,7 @@ fn scopes_become_matches() {
     assert_eq!(rules(with(&[(0, 65_535), (7, 7)], &[6], &[])), [to(" meta l4proto 6 th dport 0-65535")]);
 }
 
-/// Proves that ICMP types are of the target's family.
+/// Proves DR-3.2.1-07: ICMP types are of the target's family.
 #[test]
 fn icmp_types_are_of_the_family_of_the_target() {
     let scope = Scope {
