@@ -121,6 +121,17 @@ export async function the_connection_is_tested_and_the_reason_of_failure_told(wo
 		assert.deepEqual(world.inits, [ 'reload' ]);
 }
 
+export async function a_connection_that_does_not_come_about_is_told(world) {
+	world.daemon.peers = [ { name: 'isp', state: 'waiting', retry_in: 280, last_error: 'connection refused' },
+		{ name: 'other', state: 'disabled', last_error: 'option key: there is no such file' } ];
+	const page = await world.open('settings');
+
+	await press(page, 'Test the connection');
+	await says(page, 'Testing…', 'This provider is not called: see the reason above.');
+	await page.clock.setSystemTime(Date.now() + 60000);
+	await says(page, 'No connection came about.', 'connection refused', 'option key: there is no such file');
+}
+
 export async function a_provider_can_be_added(world) {
 	world.configure('config globals \'globals\'\n\toption enabled \'0\'\n');
 	world.daemon.peers = [];

@@ -21,8 +21,10 @@ const MODE = 0o600;
 /* Larger files are no credentials. */
 const MAX_FILE = 32768;
 
-/* How long a connection test watches, and how often it looks, in milliseconds. */
+/* How long a connection test watches an attempt, for how long it waits for one to begin (the protocol keeps attempts a */
+/* minute apart, five after several failures), and how often it looks; in milliseconds. */
 const TEST_LASTS = 20000;
+const TEST_WAITS = 75000;
 const TEST_STEP = 1000;
 
 /* What must stand in a file of each kind, by the labels of RFC 7468; a shared secret has no such form. */
@@ -147,10 +149,18 @@ return view.extend({
 
 	/* The connection test: the service reads its settings again and calls, and the page says what comes of it. */
 	test() {
-		const ends = Date.now() + TEST_LASTS;
+		const began = Date.now();
+		let ends = began + TEST_LASTS;
 
 		const look = () => bus.status().then(status => {
 			const open = words.list(status.peers).filter(p => p.state == 'connecting' || p.state == 'waiting');
+
+			for (const peer of open) {
+				const next = Date.now() + words.count(peer.retry_in) * 1000;
+
+				if (next - began < TEST_WAITS)
+					ends = Math.max(ends, next + TEST_LASTS);
+			}
 
 			for (const peer of words.list(status.peers))
 				this.verdicts[peer.name] = this.verdict(peer, Date.now() < ends);
@@ -174,7 +184,7 @@ return view.extend({
 		default:
 			return goesOn
 				? el('p', { 'class': 'spinning' }, _('Testing…'))
-				: parts.notice('error', el('p', {}, _('No connection came about within %s.').format(words.span(TEST_LASTS / 1000))));
+				: parts.notice('error', el('p', {}, _('No connection came about. Why the last attempt failed stands above.')));
 		}
 	},
 
