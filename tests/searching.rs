@@ -3,7 +3,7 @@
 
 mod kernel_support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dots_callhome::mitigation::Id;
 use dots_callhome::source::Socket;
@@ -326,7 +326,6 @@ fn a_burst_of_requests_shares_lists() {
 #[test]
 fn a_burst_of_ended_flows_is_bounded() {
     let mut house = House::new(2);
-    let start = Instant::now();
     for chunk in 0..600_u32 {
         let messages = (0..100).flat_map(|n| {
             let number = chunk * 100 + n;
@@ -342,7 +341,6 @@ fn a_burst_of_ended_flows_is_bounded() {
         });
         house.finder.handle_datagram(Socket::ConntrackEvents, &messages.collect::<Vec<_>>(), house.now);
     }
-    assert!(start.elapsed() < seconds(60), "no more than linear work");
     for (id, from, found) in [(1, 60_000, true), (2, 60_000 - 4000, true), (3, 60_000 - 4200, false)] {
         let to = 1 + (from - 1) / 1000;
         house.search(id, &scope(&format!("198.51.100.7 {from} > 203.0.113.80 {to} / 17")));

@@ -83,9 +83,10 @@ impl Watched {
         self.sighting = Sighting { flow: Flow { sent, ..later.flow }, ..later };
     }
 
-    /// Whether nobody else can have made this flow. If the address has changed hands, whoever is seen to send has it now.
+    /// Whether nobody else can have made this flow. An address that has changed hands may have been taken by somebody who
+    /// wants to be taken for somebody else, so it tells nothing for sure even while it sends.
     fn sure(&self) -> bool {
-        !self.sighting.behind && (!self.sighting.contested || self.sending)
+        !self.sighting.behind && !self.sighting.contested
     }
 
     fn mark(&self) -> Option<Mark> {

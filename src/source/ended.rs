@@ -13,7 +13,7 @@ use crate::time::Now;
 
 /// How long they are remembered.
 const MEMORY: Duration = Duration::from_secs(600);
-/// Most remembered of each family; together about half a megabyte when full.
+/// Most remembered of each family; together about 600 KB when full.
 const MOST_V4: usize = 4096;
 const MOST_V6: usize = 2048;
 

@@ -276,7 +276,9 @@ impl Finder {
         let neighbour::Neighbour { address, link, mac } = *neighbour;
         match mac {
             // Who stands outside of the home is none of its devices; before the links are known nobody can tell.
-            Some(mac) if self.surveyor.knows_links() && self.network.is_inward(link) && !self.own.contains(&mac) => {
+            Some(mac)
+                if self.surveyor.knows_links() && self.network.believes(address, link) && !self.own.contains(&mac) =>
+            {
                 let interface = self.network.name_of(link);
                 self.inventory.learn(address, link, interface, mac, now.instant)
             }

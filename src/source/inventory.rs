@@ -257,7 +257,8 @@ impl Known {
     }
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+/// Whether an address means nothing beyond its link.
+pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::device::Mac;
-use super::inventory::Inventory;
+use super::inventory::{Inventory, is_link_local};
 use crate::netlink::neighbour::{Address, Link, MAIN, Message, Route, RouteKind};
 
 /// Most entries of each table; what comes beyond is not looked at.
@@ -62,6 +62,13 @@ pub(super) struct Located {
     pub(super) behind: bool,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    to: IpNet,
+    link: u32,
+    gateway: Option<IpAddr>,
+}
+
 /// The router's network.
 #[derive(Debug, Default)]
 pub(super) struct Network {
@@ -72,8 +79,9 @@ pub(super) struct Network {
     named: BTreeSet<String>,
     local: BTreeSet<IpAddr>,
     outward: BTreeSet<u32>,
-    /// Networks behind other routers of the home, the longest prefixes first.
-    inner: Vec<(IpNet, IpAddr, u32)>,
+    /// Where the router sends packets, but for default routes: over which link, and to which router if not to the
+    /// receiver itself. The longest prefixes first.
+    paths: Vec<Path>,
 }
 
 impl Network {
@@ -114,19 +122,29 @@ impl Network {
         self.local = addresses.iter().map(|address| address.net.addr()).collect();
         let named = links.values().filter(|link| self.named.contains(&link.name)).map(|link| link.index);
         self.outward = routes.iter().filter(|route| is_default(route)).filter_map(|r| r.link).chain(named).collect();
-        let inner = |route: &Route| Some((route.destination, route.gateway?, self.inward(route.link?)?));
-        let mut inner: Vec<_> = routes.iter().filter(|route| !is_default(route)).filter_map(inner).collect();
-        inner.sort_by_key(|(net, ..)| std::cmp::Reverse(net.prefix_len()));
-        self.inner = inner;
-    }
-
-    fn inward(&self, link: u32) -> Option<u32> {
-        (!self.outward.contains(&link)).then_some(link)
+        let on_link = addresses.iter().map(|a| Path { to: a.net.trunc(), link: a.link, gateway: None });
+        let routed = routes.iter().filter(|route| {
+            route.table == MAIN && route.kind == RouteKind::Unicast && route.destination.prefix_len() > 0
+        });
+        let routed = routed.filter_map(|r| Some(Path { to: r.destination, link: r.link?, gateway: r.gateway }));
+        let mut paths: Vec<Path> = on_link.chain(routed).filter(|path| !is_link_local(path.to.addr())).collect();
+        paths.sort_by_key(|path| std::cmp::Reverse(path.to.prefix_len()));
+        self.paths = paths;
     }
 
     /// Whether a link leads into the home.
     pub(super) fn is_inward(&self, link: u32) -> bool {
-        self.inward(link).is_some()
+        !self.outward.contains(&link)
+    }
+
+    fn path(&self, address: IpAddr) -> Option<&Path> {
+        self.paths.iter().find(|path| path.to.contains(&address))
+    }
+
+    /// Whether somebody on that link may have the address: not where the router would send its packets elsewhere,
+    /// whatever is claimed there.
+    pub(super) fn believes(&self, address: IpAddr, link: u32) -> bool {
+        self.is_inward(link) && self.path(address).is_none_or(|path| path.link == link && path.gateway.is_none())
     }
 
     /// The name of a link.
@@ -151,11 +169,12 @@ impl Network {
 
     /// Whose packets those from `address` are.
     pub(super) fn locate(&self, address: IpAddr, inventory: &Inventory) -> Option<Located> {
-        if let Some(mac) = inventory.mac_of(address) {
-            return Some(Located { mac, behind: false });
-        }
-        let (_, gateway, link) = self.inner.iter().find(|(net, ..)| net.contains(&address))?;
-        Some(Located { mac: inventory.mac_on(*gateway, *link)?, behind: true })
+        let (mac, behind) = match self.path(address) {
+            Some(Path { link, gateway: Some(router), .. }) => (inventory.mac_on(*router, *link), true),
+            Some(Path { link, gateway: None, .. }) => (inventory.mac_on(address, *link), false),
+            None => (inventory.mac_of(address), false),
+        };
+        Some(Located { mac: mac?, behind })
     }
 
     /// The links by these names.

@@ -295,9 +295,9 @@ const CASES: &[Case] = &[
         },
     },
     Case {
-        name: "an address that another device has taken over",
+        name: "an address that another device has taken over: asked, for it may be a pretence",
         culprits: &[31],
-        knowable: true,
+        knowable: false,
         act: |lab, port| {
             let address = device_address(30);
             lab.stage.home.device(30).ip(&format!("addr del {address}/24 dev eth0"));
