@@ -37,7 +37,7 @@ config peer 'isp'
 export const sleep = milliseconds => new Promise(done => setTimeout(done, milliseconds));
 
 /** Waits until `check` no longer throws, and gives what it gave. */
-export async function eventually(check, within = process.env.LUCI_URL ? 20000 : 6000) {
+export async function eventually(check, within = 20000) {
 	const ends = Date.now() + within;
 
 	for (;;) {
