@@ -41,6 +41,8 @@ const KERNEL: usize = 5;
 const CONNECTIONS: usize = KERNEL + Kernel::TOKENS;
 /// Rounds of one turn: rooms that keep each other busy don't hold the loop.
 const ROUNDS: usize = 32;
+/// Runs of nft begin that far apart at least: a burst of requests becomes a few transactions, a single one never waits.
+const NFT_PACE: Duration = Duration::from_millis(30);
 /// How long to wait before decisions that could not be kept are written again.
 const SAVE_AGAIN: Duration = Duration::from_secs(60);
 /// A clock that moves by more than this against the monotonic one has been set.
@@ -69,6 +71,8 @@ pub struct Daemon {
     resolver: Resolver,
     kernel: Kernel,
     nft: Option<Nft>,
+    /// Until when the next run waits for company.
+    nft_hold: Option<Instant>,
     join: Join,
     peers: Peers,
     ledger: Ledger,
@@ -113,6 +117,7 @@ impl Daemon {
             hints: BTreeMap::new(),
             names: BTreeMap::new(),
             nft: None,
+            nft_hold: None,
             kept: 0,
             save_at: None,
             token: CONNECTIONS,
@@ -239,9 +244,8 @@ impl Daemon {
         if due(self.join.bus.poll_timeout()) {
             self.with_bus(|join, house, _, now| join.bus.handle_timeout(house, now));
         }
-        if self.save_at.is_some_and(|at| at <= self.now.instant) {
-            self.save_at = None;
-        }
+        self.save_at = self.save_at.filter(|at| *at > now);
+        self.nft_hold = self.nft_hold.filter(|until| *until > now);
     }
 
     fn hear_ledger(&mut self) -> bool {
@@ -341,11 +345,12 @@ impl Daemon {
 
     /// Starts `nft` when the ruleset has to change.
     fn enforce_next(&mut self) {
-        if self.nft.is_some() {
+        if self.nft.is_some() || self.nft_hold.is_some_and(|until| until > self.now.instant) {
             return;
         }
         let Some(ruleset) = self.enforcer.poll_ruleset() else { return };
         log::debug!("nft run, {} bytes", ruleset.len());
+        self.nft_hold = Some(self.now.instant + NFT_PACE);
         match Nft::start(ruleset, &self.registry, NFT) {
             Ok(nft) => self.nft = Some(nft),
             Err(error) => self.enforcer.handle_nft(Err(format!("nft: {error}")), self.now),
@@ -442,6 +447,7 @@ impl Daemon {
             self.join.bus.poll_timeout(),
             self.peers.poll_timeout(),
             self.save_at,
+            self.nft_hold,
         ];
         let due = timeouts.into_iter().flatten().min()?;
         Some(due.saturating_duration_since(Instant::now()))

@@ -125,7 +125,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Proves SC-3-01, SC-3-05, SC-4.4.1.3-13, SC-4.4.1.3-23, SC-4.4.4-03, CH-5.3.1-29, CO-9.1.1-02 with peers that are not
+/// Proves SC-3-01, SC-3-05, SC-4.3-09, SC-4.4.1.3-13, SC-4.4.1.3-23, SC-4.4.4-03, CH-5.3.1-29, CO-9.1.1-02 with peers that are not
 /// ours.
 pub fn life(peer: &Peer) {
     let mut stage = Stage::prepare(1, "\toption consent 'auto'");
