@@ -217,11 +217,14 @@ impl Daemon {
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
             self.handle_timeouts();
-            let mut heard = [self.hear_ledger(), self.hear_finder(), self.hear_enforcer(), self.hear_bus(), false];
+            let heard = [self.hear_ledger(), self.hear_finder(), self.hear_enforcer(), self.hear_bus()];
             self.enforce_next();
-            // Decisions are kept before anybody hears of them.
+            if heard.contains(&true) {
+                continue;
+            }
+            // Decisions are kept before anybody hears of them, but after they are on their way into force: a flash is slow.
             self.save();
-            heard[4] = self.hear_peers();
+            let heard = [self.hear_peers(), self.hear_ledger()];
             if !heard.contains(&true) {
                 break;
             }

@@ -38,7 +38,7 @@ fn main() {
         eprintln!("{why}");
         std::process::exit(1);
     }
-    let stage = Stage::new(1, "\toption consent 'auto'\n\toption log_level 'debug'");
+    let stage = Stage::new(2, "\toption consent 'auto'\n\toption log_level 'debug'");
     settle();
     println!("one session, idle: {} KiB resident (budget 4096)", resident(&stage));
     idle(&stage);
@@ -81,7 +81,7 @@ fn blocks(stage: &Stage) {
 
 /// Many requests at once, all about live flows.
 fn burst() {
-    let stage = Stage::new(1, "\toption consent 'auto'\n\toption log_level 'debug'");
+    let stage = Stage::new(2, "\toption consent 'auto'\n\toption log_level 'debug'");
     fill(&stage);
     let ports: Vec<u16> = (0..BURST).map(|n| 2001 + n).collect();
     let sinks: Vec<Sink> = ports.iter().map(|port| Sink::udp(&stage.home.victim, *port)).collect();
@@ -118,10 +118,10 @@ fn burst() {
     drop(floods);
 }
 
-/// Fills the router's connection table with flows of the device.
+/// Fills the router's connection table with flows of another device to the same target.
 fn fill(stage: &Stage) {
     stage.home.router.sysctl("netfilter/nf_conntrack_udp_timeout", "900");
-    let socket = stage.home.device(1).enter(|| UdpSocket::bind("0.0.0.0:0")).expect("socket");
+    let socket = stage.home.device(2).enter(|| UdpSocket::bind("0.0.0.0:0")).expect("socket");
     for port in (5000..=u16::MAX).take(ENTRIES) {
         let _ = socket.send_to(b"x", (VICTIM, port));
         if port % 64 == 0 {
