@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use mio::net::UnixStream;
 use mio::{Events, Poll, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::child::Nft;
 use super::files::{self, Decisions};
-use super::join::Join;
+use super::join::{self, Join};
+use super::keeper::{self, Keeper};
 use super::kernel::{Kernel, Port};
 use super::netlink::Received;
 use super::news::News;
@@ -78,7 +78,7 @@ pub struct Daemon {
     ledger: Ledger,
     finder: Finder,
     enforcer: Enforcer,
-    decisions: Decisions,
+    keeper: Keeper,
     /// Names of devices: as LuCI knows them, and as configured.
     hints: BTreeMap<Mac, String>,
     names: BTreeMap<Mac, String>,
@@ -99,7 +99,7 @@ impl Daemon {
     pub fn new(options: Options) -> Result<Self, String> {
         let poll = Poll::new().map_err(|error| format!("no event loop: {error}"))?;
         let registry = poll.registry().try_clone().map_err(|error| format!("no event loop: {error}"))?;
-        let waker = Waker::new(&registry, WAKER).map_err(|error| format!("no waker: {error}"))?;
+        let waker = Waker::new(&registry, WAKER).map(Arc::new).map_err(|error| format!("no waker: {error}"))?;
         let reload = signals(&[SIGHUP], &registry, RELOAD).map_err(|error| format!("signals: {error}"))?;
         let end = signals(&[SIGINT, SIGTERM], &registry, END).map_err(|error| format!("signals: {error}"))?;
         let kernel = Kernel::open(&registry, KERNEL)
@@ -110,10 +110,10 @@ impl Daemon {
             join: Join::new(options.ubus.clone(), BUS),
             peers: Peers::new(tls_clock),
             ledger: Ledger::new(Config::default().policy),
-            decisions: Decisions::new(&options.state, &options.run),
+            keeper: Keeper::new(Decisions::new(&options.state, &options.run), Arc::clone(&waker)),
             finder: Finder::new(),
             enforcer: Enforcer::new(),
-            resolver: Resolver::new(Arc::new(waker)),
+            resolver: Resolver::new(waker),
             hints: BTreeMap::new(),
             names: BTreeMap::new(),
             nft: None,
@@ -132,7 +132,7 @@ impl Daemon {
             kernel,
         };
         daemon.configure();
-        if let Some(snapshot) = daemon.decisions.load() {
+        if let Some(snapshot) = daemon.keeper.decisions().load() {
             daemon.ledger.restore(&snapshot, now);
         }
         daemon.kept = daemon.ledger.generation();
@@ -222,7 +222,6 @@ impl Daemon {
             if heard.contains(&true) {
                 continue;
             }
-            // Decisions are kept before anybody hears of them, but after they are on their way into force: a flash is slow.
             self.save();
             let heard = [self.hear_peers(), self.hear_ledger()];
             if !heard.contains(&true) {
@@ -327,7 +326,7 @@ impl Daemon {
                     self.hints = hints;
                     self.name_devices();
                 }
-                ubus::Event::Interfaces(interfaces) => self.finder.set_interfaces(known(interfaces), self.now),
+                ubus::Event::Interfaces(interfaces) => self.finder.set_interfaces(join::known(interfaces), self.now),
                 ubus::Event::ConfigChanged => self.configure(),
                 ubus::Event::Joined => log::debug!("bus: joined"),
                 ubus::Event::Trouble(line) => log::warn!("bus: {line}"),
@@ -376,15 +375,25 @@ impl Daemon {
                 log::error!("netlink: {error}");
             }
         }
-        self.join.transmit(&self.registry, self.now);
+        // The administrator hears of a decision once it is kept.
+        if !self.keeper.is_busy() {
+            self.join.transmit(&self.registry, self.now);
+        }
     }
 
     fn save(&mut self) {
-        if self.kept == self.ledger.generation() || self.save_at.is_some() {
-            return;
+        if let Some(outcome) = self.keeper.poll_outcome() {
+            self.saved(outcome);
         }
-        match self.decisions.save(&self.ledger.snapshot(self.now)) {
-            Ok(()) => self.kept = self.ledger.generation(),
+        let due = self.kept != self.ledger.generation() && self.save_at.is_none();
+        if due && !self.keeper.is_busy() {
+            self.keeper.keep(self.ledger.generation(), self.ledger.snapshot(self.now));
+        }
+    }
+
+    fn saved(&mut self, (generation, outcome): keeper::Outcome) {
+        match outcome {
+            Ok(()) => self.kept = generation,
             Err(why) => {
                 log::error!("{why}; decisions hold, but would not survive a restart");
                 self.save_at = Some(self.now.instant + SAVE_AGAIN);
@@ -459,24 +468,17 @@ impl Daemon {
     /// Blocks stay until their timeouts end them; providers are told that we leave.
     fn stop(&mut self) {
         self.with_peers(|peers, s| peers.stop(s));
+        if let Some(outcome) = self.keeper.wait() {
+            self.saved(outcome);
+        }
         self.save_at = None;
         self.save();
-        self.decisions.leave(&self.ledger.snapshot(self.now));
+        if let Some(outcome) = self.keeper.wait() {
+            self.saved(outcome);
+        }
+        self.keeper.decisions().leave(&self.ledger.snapshot(self.now));
         log::info!("ends; what is blocked stays blocked until its time is over");
     }
-}
-
-/// The router's interfaces as the search wants them.
-fn known(interfaces: BTreeMap<String, ubus::Interface>) -> Vec<source::Interface> {
-    let up = interfaces.into_iter().filter(|(_, interface)| interface.up);
-    let translate = |(name, interface): (String, ubus::Interface)| source::Interface {
-        name,
-        devices: interface.device.into_iter().collect(),
-        addresses: interface.addresses.iter().map(IpNet::addr).collect(),
-        prefixes: interface.prefixes.into_iter().map(IpNet::from).collect(),
-        gateways: interface.gateways,
-    };
-    up.map(translate).collect()
 }
 
 fn drain(signals: &mut UnixStream) {

@@ -84,6 +84,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The files of decisions: one on flash, written whenever something was decided, and one in memory with the counters
 /// too, written when we end.
+#[derive(Clone)]
 pub struct Decisions {
     flash: PathBuf,
     memory: PathBuf,

@@ -1,13 +1,16 @@
 //! The connection to the bus.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use mio::net::UnixStream;
 use mio::{Registry, Token};
 
 use super::link::{self, Link};
+use crate::source;
 use crate::time::Now;
-use crate::ubus::{Bus, House};
+use crate::ubus::{Bus, House, Interface};
 
 /// Reads of one wake-up.
 const READS: usize = 16;
@@ -87,4 +90,17 @@ impl Join {
         self.unread = false;
         self.bus.handle_lost(now);
     }
+}
+
+/// The router's interfaces as the search wants them.
+pub fn known(interfaces: BTreeMap<String, Interface>) -> Vec<source::Interface> {
+    let up = interfaces.into_iter().filter(|(_, interface)| interface.up);
+    let translate = |(name, interface): (String, Interface)| source::Interface {
+        name,
+        devices: interface.device.into_iter().collect(),
+        addresses: interface.addresses.iter().map(IpNet::addr).collect(),
+        prefixes: interface.prefixes.into_iter().map(IpNet::from).collect(),
+        gateways: interface.gateways,
+    };
+    up.map(translate).collect()
 }

@@ -5,6 +5,7 @@ pub mod clock;
 mod daemon;
 mod files;
 mod join;
+mod keeper;
 mod kernel;
 mod line;
 pub mod link;
