@@ -217,6 +217,29 @@ const TABLE: &[Row] = &[
         expected: NOBODY,
     },
     Row {
+        name: "the router itself from its address inside, though a device claims that",
+        home: |house| {
+            house.neighbour("192.168.1.1", LAN, Some(mac(17)));
+            house.flow(
+                tuple("192.168.1.1", VICTIM, UDP, ports(5, 53)),
+                tuple(VICTIM, WAN_ADDRESS, UDP, ports(53, 40000)),
+                900,
+            );
+        },
+        request: "198.51.100.7 40000 > 203.0.113.80 53 / 17",
+        expected: NOBODY,
+    },
+    Row {
+        name: "a flow that ended after its address had changed hands",
+        home: |house| {
+            let id = house.translated(11, TCP, 1, 40000, 443, 0);
+            house.neighbour(&v4(11), LAN, Some(mac(17)));
+            house.end(id);
+        },
+        request: "198.51.100.7 40000 > 203.0.113.80 443 / 6",
+        expected: &[(17, Possible)],
+    },
+    Row {
         name: "a device of the guest network that claims another's address",
         home: |house| {
             house.neighbour(&v4(11), GUEST, Some(mac(9)));

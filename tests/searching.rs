@@ -100,6 +100,36 @@ fn a_flow_that_came_and_went_meanwhile_is_found_as_it_ends() {
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
 }
 
+/// The end of a flow may be missed; reading it again tells.
+#[test]
+fn a_flow_that_is_gone_unheard_has_no_rate_any_more() {
+    let mut house = House::new(2);
+    let id = house.translated(11, UDP, 4000, 40000, 53, 100);
+    house.search(1, &scope(EXACT));
+    house.pass(seconds(2));
+    let rate = |house: &House| house.last(1).unwrap()[0].evidence.iter().map(|e| e.rate.packets).collect::<Vec<_>>();
+    assert_eq!(rate(&house), [100]);
+    house.deaf = true;
+    house.end(id);
+    house.pass(seconds(3));
+    assert_eq!(rate(&house), [0]);
+}
+
+#[test]
+fn a_flow_in_the_place_of_another_is_another() {
+    let mut house = House::new(2);
+    let id = house.translated(11, UDP, 4000, 40000, 53, 100);
+    house.search(1, &scope(EXACT));
+    house.pass(seconds(2));
+    house.deaf = true;
+    house.end(id);
+    let other = house.translated(11, UDP, 4000, 40000, 53, 200);
+    house.pass(seconds(10));
+    let evidence = &house.last(1).unwrap()[0].evidence;
+    let told: Vec<_> = evidence.iter().map(|evidence| (evidence.flow.id, evidence.rate.packets)).collect();
+    assert_eq!(told, [(other, 200), (id, 0)]);
+}
+
 #[test]
 fn an_ended_flow_is_remembered_for_minutes_and_no_longer() {
     for (waited, expected) in [(9, 1), (11, 0)] {

@@ -83,6 +83,10 @@ impl Watched {
         self.sighting = Sighting { flow: Flow { sent, ..later.flow }, ..later };
     }
 
+    fn end(&mut self) {
+        (self.sighting.ended, self.rate) = (true, Traffic::default());
+    }
+
     /// Whether nobody else can have made this flow. An address that has changed hands may have been taken by somebody who
     /// wants to be taken for somebody else, so it tells nothing for sure even while it sends.
     fn sure(&self) -> bool {
@@ -147,7 +151,9 @@ impl Candidates {
         }
         // An entry of the same tuple that is another one has taken its place.
         for before in &mut candidate.flows {
-            before.sighting.ended |= before.sighting.flow.original == sighting.flow.original;
+            if before.sighting.flow.original == sighting.flow.original {
+                before.end();
+            }
         }
         candidate.flows.push(Watched::new(sighting, now));
         candidate.flows.sort_by_key(|watched| std::cmp::Reverse(watched.weight()));
@@ -188,8 +194,7 @@ impl Candidates {
         let meant = |flow: &Flow| flow.original == *original && id.is_none_or(|id| id == flow.id);
         let flows = self.devices.values_mut().flat_map(|candidate| &mut candidate.flows);
         for watched in flows.filter(|watched| meant(&watched.sighting.flow)) {
-            watched.sighting.ended = true;
-            watched.rate = Traffic::default();
+            watched.end();
         }
     }
 

@@ -238,8 +238,8 @@ impl Finder {
         }
         let home = Home { network: &self.network, inventory: &self.inventory };
         let side = |address: IpAddr| {
-            let located = home.network.locate(address, home.inventory).filter(|_| !home.network.is_local(address));
-            located.map(|located| (located, home.inventory.contested(address, now.instant)))
+            let located = home.network.locate(address, home.inventory)?;
+            Some((located, home.inventory.contested(address, now.instant)))
         };
         // Its opener, or the device behind a forwarded port.
         let device = side(flow.original.source).or_else(|| side(flow.reply.source));

@@ -167,8 +167,11 @@ impl Network {
         self.tables.links.values().filter_map(|link| link.mac).collect()
     }
 
-    /// Whose packets those from `address` are.
+    /// Whose packets those from `address` are. The router's own are nobody's, whoever claims to have its address.
     pub(super) fn locate(&self, address: IpAddr, inventory: &Inventory) -> Option<Located> {
+        if self.is_local(address) {
+            return None;
+        }
         let (mac, behind) = match self.path(address) {
             Some(Path { link, gateway: Some(router), .. }) => (inventory.mac_on(*router, *link), true),
             Some(Path { link, gateway: None, .. }) => (inventory.mac_on(address, *link), false),

@@ -228,8 +228,7 @@ impl Search {
 
     fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
         let Some(fit) = view.fit(&self.scope) else { return };
-        let located = home.network.locate(view.device, home.inventory);
-        match located.filter(|_| !home.network.is_local(view.device)) {
+        match home.network.locate(view.device, home.inventory) {
             Some(Located { mac, behind }) => {
                 let contested = home.inventory.contested(view.device, now.instant);
                 let sighting = Sighting { behind, contested, opened, ..Sighting::of(flow, view, fit, now) };
