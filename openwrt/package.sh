@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 usage="usage: package.sh ipk|apk ARCH [BINARY]"
 format=${1:?$usage} arch=${2:?$usage}
-sh tests/tools.sh make python3 >&2
+sh tests/tools.sh make python3 zopfli >&2
 binary=${3:-$(sh openwrt/build.sh "$arch")}
 
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
