@@ -269,6 +269,9 @@ pub const CASES: &[Case] = &[
         knowable: false,
         act: |lab, port| {
             let address = device_address(30);
+            lab.send(&[30], port, 0);
+            lab.seen(30);
+            lab.streams.clear();
             lab.stage.home.device(30).ip(&format!("addr del {address}/24 dev eth0"));
             lab.stage.home.device(31).ip(&format!("addr add {address}/32 dev eth0"));
             lab.send_as(31, &address.to_string(), port);
