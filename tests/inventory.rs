@@ -89,6 +89,27 @@ fn a_link_that_becomes_an_upstream_leads_to_no_devices() {
     assert_eq!(devices(&house), [mac(11)]);
 }
 
+#[test]
+fn an_upstream_that_is_down_is_still_one() {
+    let mut house = House::new(1);
+    house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &house.kernel.routes[0]));
+    house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &house.kernel.routes[1]));
+    for (address, length) in [(WAN_ADDRESS, 24), ("2001:db8:1::7", 64)] {
+        house.event(Socket::RouteEvents, &messages::address(21, 0, WAN, ip(address), length));
+    }
+    house.neighbour("198.51.100.1", WAN, Some(Mac([2, 0xee, 0, 0, 0, 1])));
+    assert_eq!(devices(&house), [mac(11)]);
+}
+
+#[test]
+fn a_link_that_is_no_upstream_any_more_leads_to_devices() {
+    let mut house = House::new(1);
+    house.kernel.routes.retain(|route| route.link != WAN);
+    house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &Route::new("0.0.0.0/0", Some("198.51.100.1"), WAN)));
+    house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &Route::new("::/0", Some("fe80::1"), WAN)));
+    assert_eq!(devices(&house), [mac(11), Mac([2, 0xee, 0, 0, 0, 1])], "it has addresses, but no default route");
+}
+
 /// Proves CH-A-01 as far as the finder goes: the identity stays, whatever the addresses do.
 #[test]
 fn addresses_come_and_go_and_the_device_stays() {

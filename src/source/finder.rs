@@ -295,7 +295,10 @@ impl Finder {
         if !self.surveyor.knows_links() {
             return;
         }
-        self.network.derive();
+        if self.network.derive() {
+            // Whoever is on that link was not listened to so far.
+            self.surveyor.begin(&mut self.network);
+        }
         let network = &self.network;
         let lost = self.inventory.retain_links(|link| network.is_inward(link));
         self.inventory.set_own(network.own_addresses().clone());

@@ -116,12 +116,19 @@ impl Network {
         self.named = names;
     }
 
-    /// Works out what follows from the tables; to be called after any change.
-    pub(super) fn derive(&mut self) {
+    /// Works out what follows from the tables; to be called after any change. Tells whether a link leads into the home now
+    /// that did not before.
+    pub(super) fn derive(&mut self) -> bool {
         let Tables { links, addresses, routes } = &self.tables;
         self.local = addresses.iter().map(|address| address.net.addr()).collect();
         let named = links.values().filter(|link| self.named.contains(&link.name)).map(|link| link.index);
-        self.outward = routes.iter().filter(|route| is_default(route)).filter_map(|r| r.link).chain(named).collect();
+        let routed = routes.iter().filter(|route| is_default(route)).filter_map(|route| route.link);
+        // An upstream that is down is still one: the provider's router must not show up as a device meanwhile.
+        let down = |link: &u32| !addresses.iter().any(|a| a.link == *link && !is_link_local(a.net.addr()));
+        let before = std::mem::take(&mut self.outward);
+        let waiting = before.iter().copied().filter(|link| links.contains_key(link) && down(link));
+        self.outward = routed.chain(named).chain(waiting).collect();
+        let turned = before.iter().any(|link| links.contains_key(link) && !self.outward.contains(link));
         let on_link = addresses.iter().map(|a| Path { to: a.net.trunc(), link: a.link, gateway: None });
         let routed = routes.iter().filter(|route| {
             route.table == MAIN && route.kind == RouteKind::Unicast && route.destination.prefix_len() > 0
@@ -130,6 +137,7 @@ impl Network {
         let mut paths: Vec<Path> = on_link.chain(routed).filter(|path| !is_link_local(path.to.addr())).collect();
         paths.sort_by_key(|path| std::cmp::Reverse(path.to.prefix_len()));
         self.paths = paths;
+        turned
     }
 
     /// Whether a link leads into the home.
