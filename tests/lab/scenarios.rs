@@ -245,6 +245,10 @@ fn lost_provider() {
     stage.until_within("the session is back", Duration::from_secs(90), |s| s.peer_state() == "connected");
     assert_eq!(state(&stage.mitigation(id)), "active");
     stage.until("the provider knows it still", |s| s.provider_status(mid)["status"] == 2);
+    let mut other = attack.seen();
+    other.set_port(other.port() ^ 1);
+    let next = stage.request(other, 3600)["mid"].as_u64().expect("mid");
+    assert!(next > mid, "the number {next} after {mid} (RFC 9132 section 4.4.1)");
 }
 
 fn without_nft() {

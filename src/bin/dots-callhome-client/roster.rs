@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -11,6 +11,9 @@ use crate::arguments::prefix;
 
 /// Numbers begin anew from here on (RFC 9132 section 4.4.1).
 const ROLLOVER: u32 = 3_221_225_471;
+const FIRST: u32 = 1;
+/// How many numbers are given between two writes.
+const AHEAD: u32 = 128;
 
 /// The routers that may call and the prefixes of their homes.
 #[derive(Default)]
@@ -48,10 +51,12 @@ impl Roster {
     }
 }
 
-/// The next `mid` of each router, kept over restarts.
+/// The next `mid` of each router. What is kept over a restart is a number ahead of all that were taken: numbers may be left
+/// out but never given twice, and a burst of requests does not wait for the disk at each.
 pub struct Numbers {
     file: PathBuf,
     next: BTreeMap<String, u32>,
+    kept: BTreeMap<String, u32>,
 }
 
 impl Numbers {
@@ -59,22 +64,35 @@ impl Numbers {
     pub fn read(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let file = directory.join("mids.json");
-        let next = match fs::read(&file) {
+        let kept: BTreeMap<String, u32> = match fs::read(&file) {
             Ok(content) => serde_json::from_slice(&content)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
-        Ok(Self { file, next })
+        Ok(Self { file, next: kept.clone(), kept })
     }
 
     /// A number higher than all before.
     pub fn take(&mut self, router: &str) -> io::Result<u32> {
-        let next = self.next.entry(router.to_owned()).or_insert(1);
-        let mid = *next;
-        *next = if mid >= ROLLOVER { 0 } else { mid + 1 };
-        let new = self.file.with_extension("new");
-        fs::write(&new, serde_json::to_vec(&self.next)?)?;
-        fs::rename(&new, &self.file)?;
+        let mid = self.next.get(router).copied().unwrap_or(FIRST);
+        let following = if mid >= ROLLOVER { 0 } else { mid + 1 };
+        let ahead = following..=following + AHEAD;
+        if self.kept.get(router).is_none_or(|kept| !ahead.contains(kept)) {
+            self.keep(router, following + AHEAD)?;
+        }
+        self.next.insert(router.to_owned(), following);
         Ok(mid)
+    }
+
+    fn keep(&mut self, router: &str, number: u32) -> io::Result<()> {
+        let mut kept = self.kept.clone();
+        kept.insert(router.to_owned(), number);
+        let new = self.file.with_extension("new");
+        let mut file = fs::File::create(&new)?;
+        file.write_all(&serde_json::to_vec(&kept)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &self.file)?;
+        self.kept = kept;
+        Ok(())
     }
 }
