@@ -3,6 +3,8 @@
 
 mod enforcer_support;
 
+use std::time::Duration;
+
 use dots_callhome::enforce::Event;
 use dots_callhome::enforce::ruleset::{Block, Desired};
 use dots_callhome::scope::{IcmpTypeRange, PortRange, Scope};
@@ -88,6 +90,30 @@ fn coalesces_a_burst() {
     assert_eq!(house.runs.len(), 2);
     let told = house.told();
     assert!((1..=128).all(|id| told.contains(&Event::Enforced { id, outcome: Ok(()) })));
+}
+
+/// Lists of flows wait for changes that follow each other, not for changes without end.
+#[test]
+fn checks_after_a_burst_but_not_for_ever() {
+    let mut house = House::new();
+    house.slow_nft = true;
+    let first = block(1, &[CAMERA]);
+    house.desire(blocks(std::slice::from_ref(&first)));
+    house.kernel.asked.clear();
+    let mut checked_after = None;
+    for id in 2..=100 {
+        let target = format!("198.18.0.{id}/32");
+        house.desire(blocks(&[first.clone(), Block { scope: scope(&[&target]), ..block(id, &[CAMERA]) }]));
+        house.end_nft();
+        house.settle();
+        if checked_after.is_none() && house.kernel.asked.contains(&"list") {
+            checked_after = Some(id * 10);
+        }
+        house.pass(Duration::from_millis(10));
+    }
+    let checked_after = checked_after.expect("checked in spite of the changes");
+    assert!((400..=600).contains(&checked_after), "{checked_after} ms");
+    assert_eq!(house.outcomes(1).first(), Some(&Ok(())));
 }
 
 /// The same again changes nothing, but is answered: the owner may have forgotten what it was told.

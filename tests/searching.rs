@@ -27,6 +27,39 @@ fn an_exact_request_is_answered_by_lookups_alone_and_at_once() {
     assert_eq!((house.kernel.lookups, house.kernel.lists), (2, 0));
 }
 
+/// What is looked up in one go comes back to the search it belongs to; the one in between has been forgotten meanwhile.
+#[test]
+fn searches_looked_up_together_find_each_their_own() {
+    let mut house = House::new(40);
+    let ports = |n: u8| (40_000 + u16::from(n), 5_000 + u16::from(n));
+    for n in 11..51 {
+        let (seen, to) = ports(n);
+        house.translated(n, UDP, 4000, seen, to, 100);
+    }
+    for n in 11..51 {
+        let (seen, to) = ports(n);
+        let wanted = scope(&format!("198.51.100.7 {seen} > 203.0.113.80 {to} / 17"));
+        house.finder.search(Id(u32::from(n)), &wanted, house.now);
+    }
+    house.finder.forget(Id(30));
+    house.run();
+    for n in (11..51).filter(|n| *n != 30) {
+        assert_eq!(house.verdict(u32::from(n)), [(mac(n), Exact)]);
+    }
+    assert_eq!((house.last(30), house.kernel.lookups), (None, 2 * 40 - 2));
+    house.pass(seconds(11));
+    assert_eq!(house.kernel.lists, 0);
+}
+
+/// No flow goes from IPv4 to IPv6; saying so needs no question.
+#[test]
+fn a_request_across_families_finds_nobody_at_once() {
+    let mut house = House::new(2);
+    house.search(1, &scope("198.51.100.7 40000 > 2001:db8:c000::80 53 / 17"));
+    assert_eq!(house.found, [(Id(1), vec![])]);
+    assert_eq!((house.kernel.lookups, house.kernel.lists), (0, 0));
+}
+
 #[test]
 fn a_search_that_is_settled_rests() {
     let mut house = House::new(2);

@@ -42,7 +42,7 @@ const CONNECTIONS: usize = KERNEL + Kernel::TOKENS;
 /// Rounds of one turn: rooms that keep each other busy don't hold the loop.
 const ROUNDS: usize = 32;
 /// Runs of nft begin that far apart at least: a burst of requests becomes a few transactions, a single one never waits.
-const NFT_PACE: Duration = Duration::from_millis(30);
+const NFT_PACE: Duration = Duration::from_millis(50);
 /// How long to wait before decisions that could not be kept are written again.
 const SAVE_AGAIN: Duration = Duration::from_secs(60);
 /// A clock that moves by more than this against the monotonic one has been set.

@@ -89,6 +89,8 @@ pub struct Enforcer {
     counters: Counters,
     read_at: Option<Instant>,
     pace: Duration,
+    /// Until then nothing is checked before all is in force.
+    settled_by: Option<Instant>,
     watch_at: Option<Instant>,
     watch: Pause,
     failure: Option<String>,
@@ -133,6 +135,9 @@ impl Enforcer {
         self.wanted = Ruleset::new(&desired, &self.wanted, now);
         self.take_addresses(inventory, now);
         self.take_measures();
+        if !self.is_applied() && self.settled_by.is_none() {
+            self.settled_by = Some(now + look::BURST);
+        }
         self.cut_later = cut_first;
         self.cut_later.truncate(MOST_CUT_FIRST);
         self.rely_on_rules();
@@ -219,7 +224,8 @@ impl Enforcer {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retry = self.retry_at.filter(|_| self.running.is_none());
         let idle = self.dialogue.is_idle();
-        let looks = [self.read_at, self.watch_at].into_iter().flatten().filter(|_| idle);
+        let watch = self.watch_at.map(|at| self.settled_by.map_or(at, |by| at.max(by)));
+        let looks = [self.read_at, watch].into_iter().flatten().filter(|_| idle);
         looks.chain(retry).chain(self.dialogue.poll_timeout()).min()
     }
 
@@ -321,8 +327,9 @@ impl Enforcer {
 
     /// Flows are cut and looked for only where the rules stand: before that they would come back.
     fn rely_on_rules(&mut self) {
-        if self.is_applied() && !self.cut_later.is_empty() {
-            self.cut_now = std::mem::take(&mut self.cut_later);
+        if self.is_applied() {
+            self.settled_by = None;
+            self.cut_now.append(&mut self.cut_later);
         }
         let held = self.applied.as_ref().filter(|_| self.running.is_none() && !self.rebuild);
         let Some(held) = held else { return };

@@ -1,4 +1,4 @@
-//! What conntrack is asked, one thing at a time: many searches may share one list.
+//! What conntrack is asked, one thing at a time: many searches may share one list, or be looked up in one go.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,12 +13,15 @@ use crate::time::Now;
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// From so many searches on, one list of a whole family takes the place of one list for each.
 const SHARE: usize = 3;
+/// With that many entries looked up at once nothing is added: their answers fit the smallest receive buffer.
+const ENOUGH: usize = 64;
 
 /// A request under way.
 #[derive(Clone, Debug)]
 enum Request {
-    /// Single entries for one search, perhaps not for the first time. Sequence numbers count up from the first.
-    Single { id: Id, tuples: Vec<Tuple>, first: u32, left: usize, again: bool },
+    /// Single entries, perhaps not for the first time; those of a search follow each other. Sequence numbers count up
+    /// from the first.
+    Single { wanted: Vec<(Id, Tuple)>, first: u32, left: usize, again: bool },
     /// A list for as many.
     List { ids: Vec<Id>, filter: Filter, sequence: u32 },
 }
@@ -62,13 +65,18 @@ impl Asking {
         if self.request.is_some() {
             return;
         }
-        let lookups = searches.iter().find_map(|(id, search)| Some((*id, search.lookups()?.to_vec())));
-        if let Some((id, tuples)) = lookups {
-            return self.look_up(id, tuples, false, now);
+        let mut wanted = Vec::new();
+        for (id, search) in searches.iter() {
+            add(&mut wanted, *id, || Some(search.lookups()?.to_vec()));
         }
-        let readings = searches.iter_mut().find_map(|(id, search)| Some((*id, search.readings(now)?)));
-        if let Some((id, tuples)) = readings {
-            return self.look_up(id, tuples, true, now);
+        if !wanted.is_empty() {
+            return self.look_up(wanted, false, now);
+        }
+        for (id, search) in searches.iter_mut() {
+            add(&mut wanted, *id, || search.readings(now));
+        }
+        if !wanted.is_empty() {
+            return self.look_up(wanted, true, now);
         }
         let Some(filter) = searches.values().find_map(Search::list).copied() else { return };
         let wanting = |wants: &dyn Fn(&Filter) -> bool| -> Vec<Id> {
@@ -82,13 +90,13 @@ impl Asking {
         }
     }
 
-    fn look_up(&mut self, id: Id, tuples: Vec<Tuple>, again: bool, now: Now) {
+    fn look_up(&mut self, wanted: Vec<(Id, Tuple)>, again: bool, now: Now) {
         let by = if again { By::Original } else { By::Reply };
-        let first = self.next_sequence(tuples.len());
-        for (tuple, sequence) in tuples.iter().zip(first..) {
+        let first = self.next_sequence(wanted.len());
+        for ((_, tuple), sequence) in wanted.iter().zip(first..) {
             self.out.push_back(conntrack::get(by, tuple, sequence));
         }
-        self.request = Some(Request::Single { id, left: tuples.len(), tuples, first, again });
+        self.request = Some(Request::Single { left: wanted.len(), wanted, first, again });
         self.deadline = Some(now.instant + PATIENCE);
     }
 
@@ -147,29 +155,25 @@ impl Asking {
     }
 
     fn handle_single(&mut self, index: usize, message: &Message, searches: &mut Searches, home: Home<'_>, now: Now) {
-        let Some(Request::Single { id, tuples, left, again, .. }) = &mut self.request else { return };
-        let (Some(tuple), Some(search)) = (tuples.get(index), searches.get_mut(id)) else {
-            // The search has been ended meanwhile.
-            if !searches.contains_key(id) {
-                (self.request, self.deadline) = (None, None);
-            }
-            return;
-        };
-        match message {
-            Message::Flow(flow) | Message::New(flow) => search.consider(flow, home, now),
-            Message::Error(errno) => {
-                match *errno {
-                    0 => {}
-                    ENOENT if *again => search.gone(tuple),
-                    ENOENT => {}
-                    _ => search.fail(),
+        let Some(Request::Single { wanted, left, again, .. }) = &mut self.request else { return };
+        let Some((id, tuple)) = wanted.get(index) else { return };
+        // It may have been ended meanwhile.
+        let search = searches.get_mut(id);
+        match (message, search) {
+            (Message::Flow(flow) | Message::New(flow), Some(search)) => search.consider(flow, home, now),
+            (Message::Error(errno), search) => {
+                match (*errno, search) {
+                    (0, _) | (_, None) => {}
+                    (ENOENT, Some(search)) if *again => search.gone(tuple),
+                    (ENOENT, _) => {}
+                    (_, Some(search)) => search.fail(),
                 }
                 *left = left.saturating_sub(1);
                 if *left == 0 {
                     self.finish(false, searches, home, now);
                 }
             }
-            Message::Done | Message::Destroyed(_) | Message::Other => {}
+            _ => {}
         }
     }
 
@@ -177,15 +181,20 @@ impl Asking {
     pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: Home<'_>, now: Now) {
         self.deadline = None;
         match self.request.take() {
-            Some(Request::Single { id, again, .. }) => {
-                let Some(search) = searches.get_mut(&id) else { return };
-                if again {
-                    return search.read(home, now);
+            Some(Request::Single { wanted, again, .. }) => {
+                let mut ids: Vec<Id> = wanted.into_iter().map(|(id, _)| id).collect();
+                ids.dedup();
+                for id in ids {
+                    let Some(search) = searches.get_mut(&id) else { continue };
+                    if again {
+                        search.read(home, now);
+                        continue;
+                    }
+                    if failed {
+                        search.fail();
+                    }
+                    search.looked_up(home, now);
                 }
-                if failed {
-                    search.fail();
-                }
-                search.looked_up(home, now);
             }
             Some(Request::List { ids, filter, .. }) => {
                 for id in ids {
@@ -198,5 +207,12 @@ impl Asking {
             }
             None => {}
         }
+    }
+}
+
+/// Adds what a search wants, unless there is enough.
+fn add(wanted: &mut Vec<(Id, Tuple)>, id: Id, wants: impl FnOnce() -> Option<Vec<Tuple>>) {
+    if wanted.len() < ENOUGH {
+        wanted.extend(wants().into_iter().flatten().map(|tuple| (id, tuple)));
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn lookups(scope: &Scope) -> Option<Vec<Tuple>> {
             tuples.push(Tuple { source, destination: target, protocol, detail: ports(from, to) });
         }
     }
-    Some(tuples)
+    (!tuples.is_empty()).then_some(tuples)
 }
 
 fn pairs<A: Copy, B: Copy>(some: &[A], others: &[B]) -> impl Iterator<Item = (A, B)> {

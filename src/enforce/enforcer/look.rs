@@ -12,6 +12,10 @@ use crate::enforce::watch::{Stage, Watched};
 pub(super) const PACE: Duration = Duration::from_secs(2);
 const PACE_QUIET: Duration = Duration::from_secs(10);
 
+/// How long checks wait for changes that follow each other: a list of all flows holds the kernel for tens of milliseconds,
+/// which the requests of a burst still to be answered would have to wait.
+pub(super) const BURST: Duration = Duration::from_millis(500);
+
 /// Somebody who removes our tables more often than this is not followed at once.
 const STORM: Duration = Duration::from_secs(10);
 
@@ -60,6 +64,9 @@ impl Enforcer {
     }
 
     fn next_of_sweep(&mut self, now: Instant) -> Option<Question> {
+        if self.settled_by.is_some_and(|by| now < by) {
+            return None;
+        }
         loop {
             self.begin_sweep(now);
             let question = self.sweep.as_mut()?.next();
