@@ -131,6 +131,7 @@ fn changes_are_told_once_and_only_if_something_is_different() {
     assert_eq!(texts(&house, "wan"), ["2001:db8:123::/64"]);
 }
 
+/// Proves SC-4.3-08: the default routers of both families; a link-local one is dialled on its link.
 #[test]
 fn default_routers_come_best_first_and_can_be_dialled() {
     let mut kernel = Kernel::new();
@@ -138,13 +139,20 @@ fn default_routers_come_best_first_and_can_be_dialled() {
     let other = Route { table: 1, ..Route::new("0.0.0.0/0", Some("198.51.100.254"), WAN) };
     kernel.routes.insert(0, other);
     let mut house = House::of(kernel);
-    assert_eq!(house.finder.default_routers(), [ip("198.51.100.1"), ip("192.0.2.1"), ip("198.51.100.254")]);
+    let routers = |house: &House| house.finder.default_routers().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let link_local = format!("[fe80::1%{WAN}]:0");
+    assert_eq!(routers(&house), ["198.51.100.1:0", &link_local, "192.0.2.1:0", "198.51.100.254:0"]);
     // Replaced: netifd gives a route a new next hop without taking the old one away first.
     let replaced = Route::new("0.0.0.0/0", Some("198.51.100.3"), WAN);
     house.event(Socket::RouteEvents, &messages::route(24, 0x500, 0, &replaced));
-    assert_eq!(house.finder.default_routers(), [ip("198.51.100.3"), ip("192.0.2.1"), ip("198.51.100.254")]);
+    assert_eq!(routers(&house), ["198.51.100.3:0", &link_local, "192.0.2.1:0", "198.51.100.254:0"]);
     house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &replaced));
-    assert_eq!(house.finder.default_routers(), [ip("192.0.2.1"), ip("198.51.100.254")]);
+    assert_eq!(routers(&house), [&link_local, "192.0.2.1:0", "198.51.100.254:0"]);
+    let told = house.domain_changes;
+    let moved = Route::new("::/0", Some("fe80::1"), SECOND);
+    house.event(Socket::RouteEvents, &messages::route(24, 0x500, 0, &moved));
+    assert_eq!(routers(&house), [&format!("[fe80::1%{SECOND}]:0"), "192.0.2.1:0", "198.51.100.254:0"]);
+    assert_eq!(house.domain_changes, told + 1);
 }
 
 #[test]

@@ -324,8 +324,7 @@ impl Provider {
                 }
             }
             Action::DefaultRouters => {
-                let routers = s.finder.default_routers().into_iter().map(|address| (address, 0).into()).collect();
-                self.caller.handle_default_routers(routers, s.now.instant);
+                self.caller.handle_default_routers(s.finder.default_routers(), s.now.instant);
             }
             Action::Connect { attempt, transport, address, name } => {
                 match self.connect(attempt, transport, &name, address, s) {

@@ -1,7 +1,7 @@
 //! The finder: who it is that requests speak of, from conntrack and the neighbour tables.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -52,6 +52,9 @@ pub enum Event {
     RouterAddresses(BTreeSet<Mac>),
 }
 
+/// What is ours on every upstream, and the default routers.
+type Domains = (Vec<Vec<IpNet>>, Vec<SocketAddr>);
+
 /// All searches, and what is known of the home.
 #[derive(Debug)]
 pub struct Finder {
@@ -64,7 +67,7 @@ pub struct Finder {
     surveyor: Surveyor,
     events: VecDeque<Event>,
     own: BTreeSet<Mac>,
-    domains: Vec<Vec<IpNet>>,
+    domains: Domains,
     overruns: u32,
 }
 
@@ -87,7 +90,7 @@ impl Finder {
             surveyor: Surveyor::default(),
             events: VecDeque::new(),
             own: BTreeSet::new(),
-            domains: Vec::new(),
+            domains: Domains::default(),
             overruns: 0,
         };
         finder.surveyor.begin(&mut finder.network);
@@ -194,12 +197,9 @@ impl Finder {
         domain::of(interface, &self.interfaces, &self.network)
     }
 
-    /// The default routers, best first. Those known only by a link-local address are left out: an address alone does not
-    /// say on which link to reach them.
-    pub fn default_routers(&self) -> Vec<IpAddr> {
-        let mut routers = self.network.default_routers();
-        routers.retain(|router| !matches!(router, IpAddr::V6(address) if address.is_unicast_link_local()));
-        routers
+    /// The default routers, best first, without ports; a link-local address bears its scope.
+    pub fn default_routers(&self) -> Vec<SocketAddr> {
+        self.network.default_routers()
     }
 
     fn say_once(&mut self, event: Event) {
@@ -320,11 +320,10 @@ impl Finder {
     }
 
     /// Everything that domains are made of, to see whether any has changed.
-    fn all_domains(&self) -> Vec<Vec<IpNet>> {
+    fn all_domains(&self) -> Domains {
         let links = self.network.outward_links().filter_map(|link| self.network.name_of(link));
         let names = self.interfaces.iter().map(|interface| interface.name.as_str()).chain(links);
-        let routers = self.network.default_routers().into_iter().map(IpNet::from).collect();
-        names.map(|name| self.domain(name)).chain([routers]).collect()
+        (names.map(|name| self.domain(name)).collect(), self.default_routers())
     }
 
     /// Starts what can be started, and says what there is to say.

@@ -1,7 +1,7 @@
 //! The router's own network: which links lead into the home and which out of it, as the kernel tells.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use ipnet::IpNet;
 
@@ -222,16 +222,26 @@ impl Network {
     }
 
     /// The routers of the default routes, main table first, lesser metrics first.
-    pub(super) fn default_routers(&self) -> Vec<IpAddr> {
+    pub(super) fn default_routers(&self) -> Vec<SocketAddr> {
         let mut routes: Vec<&Route> = self.tables.routes.iter().filter(|route| is_default(route)).collect();
         routes.sort_by_key(|route| (route.table != MAIN, route.metric));
         let mut routers = Vec::new();
-        for gateway in routes.into_iter().filter_map(|route| route.gateway) {
-            if !routers.contains(&gateway) {
-                routers.push(gateway);
+        for router in routes.into_iter().filter_map(router) {
+            if !routers.contains(&router) {
+                routers.push(router);
             }
         }
         routers
+    }
+}
+
+/// Where a route's next hop is reached: a link-local address only on its link.
+fn router(route: &Route) -> Option<SocketAddr> {
+    match route.gateway? {
+        IpAddr::V6(address) if address.is_unicast_link_local() => {
+            Some(SocketAddrV6::new(address, 0, 0, route.link?).into())
+        }
+        address => Some((address, 0).into()),
     }
 }
 
