@@ -237,7 +237,12 @@ impl Server {
         }
     }
 
-    fn leave(&mut self, token: usize, call: Call) {
+    fn leave(&mut self, token: usize, mut call: Call) {
+        let askers = call.router.as_mut().map(Router::give_up).unwrap_or_default();
+        for asker in askers {
+            let name = call.name.as_deref().unwrap_or_default();
+            self.answered(asker, name, Err("the session ended before the router answered".into()));
+        }
         if let (Some(place), Some(doors)) = (call.place, &mut self.doors) {
             doors.left(place, token);
         }

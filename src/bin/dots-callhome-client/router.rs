@@ -52,6 +52,16 @@ enum Awaited {
     Observation(u32),
 }
 
+impl Awaited {
+    /// Who waits for the answer.
+    fn asker(self) -> Option<Asker> {
+        match self {
+            Self::Put { asker, .. } | Self::Delete { asker, .. } | Self::Redirect(asker) => Some(asker),
+            Self::Config | Self::All | Self::Observation(_) => None,
+        }
+    }
+}
+
 /// A router that has called home.
 pub struct Router {
     endpoint: Endpoint,
@@ -282,11 +292,14 @@ impl Router {
 
     fn failed(&mut self, token: &Token) {
         let Some(position) = self.awaited.iter().position(|(awaited, _)| awaited == token) else { return };
-        if let (_, Awaited::Put { asker, .. } | Awaited::Delete { asker, .. } | Awaited::Redirect(asker)) =
-            self.awaited.remove(position)
-        {
+        if let Some(asker) = self.awaited.remove(position).1.asker() {
             self.events.push_back(Event::Answered(asker, Err("the router does not answer".into())));
         }
+    }
+
+    /// The session is over: who has asked and will hear no more.
+    pub fn give_up(&mut self) -> Vec<Asker> {
+        self.awaited.drain(..).filter_map(|(_, awaited)| awaited.asker()).collect()
     }
 
     /// Follows the set that is in force now (RFC 9132 section 4.5).
