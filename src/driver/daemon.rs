@@ -289,10 +289,7 @@ impl Daemon {
             match event {
                 source::Event::Found { id, suspects } => self.ledger.attributed(id, suspects, self.now),
                 source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
-                source::Event::DomainChanged => {
-                    self.peers.refresh_domains(&self.finder);
-                    self.peers.handle_network_changed(self.now);
-                }
+                source::Event::DomainChanged => self.with_peers(Peers::handle_networks),
                 source::Event::InventoryChanged => self.enforce(),
             }
         }

@@ -1,7 +1,7 @@
 //! A secure connection to a provider: the socket and the channel on it.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -128,6 +128,15 @@ impl Line {
                 Ok(())
             }
         }
+    }
+
+    /// Our own address on it, where the kernel says.
+    pub fn local_address(&self) -> Option<IpAddr> {
+        let address = match self {
+            Self::Tls(link, _) => link.stream().local_addr(),
+            Self::Dtls(socket, _) => socket.local_addr(),
+        };
+        address.ok().map(|address| address.ip())
     }
 
     /// When [`Line::handle_timeout`] is due.

@@ -13,7 +13,6 @@ use super::provider::{Proof, Provider, Surroundings};
 use super::random;
 use crate::config::{Auth, Config, Disabled, Peer};
 use crate::mitigation::{self, Ledger};
-use crate::source::Finder;
 use crate::time::Now;
 use crate::transport::credentials::{Anchors, Clock, EXPIRY_WARNING, Identity, Psk, client_config};
 use crate::transport::dtls;
@@ -108,8 +107,8 @@ impl Peers {
     }
 
     /// The home's networks have changed.
-    pub fn refresh_domains(&mut self, finder: &Finder) {
-        self.providers.iter_mut().for_each(|provider| provider.refresh_domain(finder));
+    pub fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
+        self.providers.iter_mut().for_each(|provider| provider.handle_networks(s));
     }
 
     /// The network or the clock is not what it was.

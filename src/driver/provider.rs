@@ -214,12 +214,18 @@ impl Provider {
         }
     }
 
-    /// The home's networks have changed.
-    pub fn refresh_domain(&mut self, finder: &Finder) {
-        let domain = self.domain(finder);
+    /// The home's networks have changed. A session from an address we no longer have is lost: nothing would say so for
+    /// minutes, and as long nobody could reach us.
+    pub fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
+        let domain = self.domain(s.finder);
         if let Some(call) = &mut self.call {
             call.session.set_domain(domain);
+            let ours = s.finder.inventory().own();
+            if let Some(gone) = call.line.local_address().filter(|address| !ours.contains(address)) {
+                self.lost(&format!("our address {gone} is gone"), s);
+            }
         }
+        self.handle_network_changed(s.now);
     }
 
     fn domain(&self, finder: &Finder) -> Vec<IpNet> {
