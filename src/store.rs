@@ -92,6 +92,9 @@ pub struct SavedMitigation {
     /// Packets and bytes dropped.
     #[n(16)]
     pub dropped: (u64, u64),
+    /// What the counters said when that many had been dropped.
+    #[n(17)]
+    pub reading: Option<(u64, u64)>,
 }
 
 /// A scope as kept.
@@ -269,6 +272,12 @@ impl SavedMitigation {
     /// What had been dropped.
     pub fn dropped(&self) -> Traffic {
         let (packets, bytes) = self.dropped;
+        Traffic { packets, bytes }
+    }
+
+    /// What the counters had said.
+    pub fn reading(&self) -> Traffic {
+        let (packets, bytes) = self.reading.unwrap_or_default();
         Traffic { packets, bytes }
     }
 }

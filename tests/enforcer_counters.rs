@@ -5,6 +5,7 @@ mod enforcer_support;
 
 use std::time::Duration;
 
+use dots_callhome::enforce::Enforcer;
 use dots_callhome::enforce::ruleset::{Block, Desired};
 use dots_callhome::source::flow::Traffic;
 
@@ -106,6 +107,21 @@ fn totals_never_fall() {
     house.kernel.set("q7").get_mut(&TV).unwrap().counter = Some(packets(1));
     house.pass(seconds(4));
     assert_eq!(house.counted(7), Some(packets(19)));
+}
+
+/// A daemon that starts again goes on from what the kernel has counted meanwhile.
+#[test]
+fn a_new_start_keeps_what_was_counted() {
+    let mut house = House::new();
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    house.kernel.count("m7", CAMERA, 10);
+    house.enforcer = Enforcer::new();
+    house.runs.clear();
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    assert!(house.runs[0].contains("counter packets 10 "), "{}", house.runs[0]);
+    house.kernel.count("m7", CAMERA, 1);
+    house.pass(seconds(2));
+    assert_eq!(house.counted(7), Some(packets(11)));
 }
 
 /// A mitigation that is over leaves no total to one that gets its number later.

@@ -106,6 +106,63 @@ fn no_lifetime_is_longer_than_before() {
     }
 }
 
+/// Proves SC-4.4.1.1-31 where the router starts in the past and learns later how long it was off: what it took up ends when it
+/// would have, what was granted since is not touched.
+#[test]
+fn a_clock_that_is_set_late_counts_the_time_without_power() {
+    let before = busy();
+    let mut after = restarted(&before, policy(Consent::Ask), 0);
+    let off = 100;
+    after.pass(seconds(30));
+    after.put(1, before.ledger.find(&isp(), 1).unwrap().scope()).unwrap();
+    let refreshed = after.ledger.find(&isp(), 1).unwrap().remaining(after.now);
+    let generation = after.ledger.generation();
+    for _ in 0..2 {
+        after.now.unix = before.now.unix + off + 30;
+        after.ledger.handle_clock_set(after.now);
+        for old in before.ledger.all().filter(|m| m.mid() != 1) {
+            let left = old.remaining(before.now).saturating_sub(seconds(off + 30));
+            let new = after.ledger.find(&isp(), old.mid());
+            assert_eq!(new.map_or(seconds(0), |m| m.remaining(after.now)), left, "mid {}", old.mid());
+        }
+        assert_eq!(after.ledger.find(&isp(), 1).unwrap().remaining(after.now), refreshed);
+        let standing = after.ledger.standing(TV).and_then(|s| s.ends);
+        assert_eq!(standing, Some(after.now.instant + seconds(500 - 130)));
+    }
+    assert_ne!(after.ledger.generation(), generation, "what is kept gets the right date");
+    after.now.unix += 1_000_000;
+    after.ledger.handle_clock_set(after.now);
+    after.ledger.handle_timeout(after.now);
+    assert!(after.events().iter().any(|event| matches!(event, Event::Enforce)));
+    let living: Vec<u32> = after.ledger.all().map(|m| m.mid()).collect();
+    assert_eq!(living, [1], "only what was granted since lives on");
+    assert_eq!(after.quarantined(), [LAPTOP], "until released");
+}
+
+/// What was decided before the time was known does not end when it is.
+#[test]
+fn a_clock_that_was_never_set_ends_nothing() {
+    let before = busy();
+    let content = store::encode(&Snapshot { saved: 1000, ..before.ledger.snapshot(before.now) });
+    let mut ledger = Ledger::new(policy(Consent::Ask));
+    ledger.restore(&store::decode(&content).unwrap(), before.now);
+    ledger.handle_clock_set(Now { unix: before.now.unix + 7_000_000, ..before.now });
+    assert_eq!(ledger.desired(before.now), before.ledger.desired(before.now));
+}
+
+/// Proves SC-4.4.2-10 over a restart: counters that went on meanwhile, and counters that start again.
+#[test]
+fn counts_go_on() {
+    for (reading, total) in [(7, 7), (20, 20), (3, 10)] {
+        let before = busy();
+        let mut after = restarted(&before, policy(Consent::Ask), before.now.unix);
+        let id = after.ledger.find(&isp(), 1).unwrap().id();
+        assert_eq!(after.m(id).dropped(), packets(7));
+        after.ledger.counted(id, packets(reading), after.now);
+        assert_eq!(after.m(id).dropped(), packets(total));
+    }
+}
+
 /// The administrator's bound holds against refreshes after a restart too.
 #[test]
 fn the_bound_survives() {

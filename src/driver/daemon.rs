@@ -170,6 +170,7 @@ impl Daemon {
         if self.now.unix.abs_diff(before.after(passed).unix) > CLOCK_SET {
             log::info!("the clock has been set");
             self.peers.handle_network_changed(self.now);
+            self.ledger.handle_clock_set(self.now);
         }
         self.peers.set_clock(self.now.unix);
     }

@@ -122,7 +122,8 @@ enum Bridge {
 }
 
 impl Enforcer {
-    /// Nothing is in force yet. The first [`Enforcer::set_desired`] does away with whatever an earlier run has left.
+    /// Nothing is in force yet. The first [`Enforcer::set_desired`] does away with whatever an earlier run has left, and goes on
+    /// from what that has counted.
     pub fn new() -> Self {
         Self::default()
     }
@@ -254,10 +255,13 @@ impl Enforcer {
         self.applied.as_ref().filter(|_| self.running.is_none() && !self.rebuild)
     }
 
-    /// Whether the next transaction makes elements anew that have counted.
+    /// Whether the next transaction makes elements anew that have counted: perhaps under an earlier run of ours.
     fn loses_counters(&self) -> bool {
-        let there = self.applied.as_ref().filter(|_| !self.gone);
-        there.is_some_and(|held| self.rebuild || held.ruleset.loses_counters(&self.wanted))
+        match &self.applied {
+            Some(_) if self.gone => false,
+            Some(held) => self.rebuild || held.ruleset.loses_counters(&self.wanted),
+            None => !self.wanted.is_empty(),
+        }
     }
 
     fn is_applied(&self) -> bool {

@@ -11,6 +11,7 @@ use super::history::{Entry, Happened};
 use super::lifecycle::{Client, Decision, Id, Mitigation, State};
 use super::outbox::{Event, Outbox};
 use super::overlap::{same_targets, shared_targets};
+use super::restart::TakenUp;
 use crate::enforce::ruleset::{Block, Desired, Quarantined};
 use crate::scope::Scope;
 use crate::source::device::{Mac, Suspect};
@@ -91,6 +92,7 @@ pub struct Ledger {
     pub(super) mitigations: BTreeMap<Id, Mitigation>,
     pub(super) standing: BTreeMap<Mac, Standing>,
     pub(super) next: Id,
+    pub(super) taken_up: Option<TakenUp>,
     pub(super) outbox: Outbox,
 }
 
@@ -103,6 +105,7 @@ impl Ledger {
             mitigations: BTreeMap::new(),
             standing: BTreeMap::new(),
             next: Id(1),
+            taken_up: None,
             outbox: Outbox::default(),
         }
     }

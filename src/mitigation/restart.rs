@@ -1,14 +1,28 @@
 //! The ledger over a restart of the daemon or the router.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ledger::{LONGEST, Ledger, Standing};
 use super::lifecycle::{Id, Mitigation, State, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
 use super::tally::Tally;
-use crate::source::device::Suspect;
+use crate::source::device::{Mac, Suspect};
 use crate::store::{SavedMitigation, SavedQuarantine, Snapshot};
 use crate::time::Now;
+
+/// No clock that is right says less than this, seconds since 1970: the beginning of 2025.
+const KNOWN: u64 = 1_735_689_600;
+
+/// What was taken up after a restart, until the clock is sure to be right.
+#[derive(Debug)]
+pub(super) struct TakenUp {
+    saved: u64,
+    at: Instant,
+    /// Seconds that were believed to have passed.
+    passed: u64,
+    lives: Vec<(Id, Instant)>,
+    standing: Vec<(Mac, Instant)>,
+}
 
 impl Ledger {
     /// What has to be written whenever [`Ledger::generation`] has risen.
@@ -28,9 +42,9 @@ impl Ledger {
 
     /// Takes up what was in force before. What was decided holds, but is to be verified anew; what was open is searched
     /// for again. The time since counts as far as the clock tells it: a clock that was set back prolongs nothing beyond
-    /// what had been left.
+    /// what had been left, and one that had never been set ends nothing.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
-        let passed = now.unix.saturating_sub(snapshot.saved);
+        let passed = passed(snapshot.saved, now.unix);
         let left =
             |seconds: u64| Some(seconds.saturating_sub(passed)).filter(|left| *left > 0).map(Duration::from_secs);
         for saved in &snapshot.mitigations {
@@ -46,6 +60,49 @@ impl Ledger {
             }
         }
         self.next = self.next.max(Id(snapshot.next));
+        let lives = self.all().map(|m| (m.id, m.ends)).collect();
+        let standing = self.standing.iter().filter_map(|(mac, standing)| Some((*mac, standing.ends?))).collect();
+        self.taken_up = Some(TakenUp { saved: snapshot.saved, at: now.instant, passed, lives, standing });
+        self.outbox.enforce();
+    }
+
+    /// The clock has been set. A router without a battery starts in the past and learns the time later: only then is known how
+    /// long it was off, and what was taken up has that much less to live. What is kept gets the right date.
+    pub fn handle_clock_set(&mut self, now: Now) {
+        if let Some(mut taken_up) = self.taken_up.take() {
+            let running = now.instant.saturating_duration_since(taken_up.at).as_secs();
+            let passed = passed(taken_up.saved, now.unix.saturating_sub(running));
+            let more = Duration::from_secs(passed.saturating_sub(taken_up.passed));
+            if !more.is_zero() {
+                self.age(&mut taken_up, more, now);
+                taken_up.passed = passed;
+            }
+            self.taken_up = Some(taken_up);
+        }
+        if !self.mitigations.is_empty() || !self.standing.is_empty() {
+            self.outbox.persist();
+        }
+    }
+
+    /// Makes everything end earlier, but for what has been granted anew since.
+    fn age(&mut self, taken_up: &mut TakenUp, more: Duration, now: Now) {
+        let earlier = |ends: Instant| ends.checked_sub(more).map_or(now.instant, |ends| ends.max(now.instant));
+        for (id, ends) in &mut taken_up.lives {
+            let Some(m) = self.mitigations.get_mut(id) else { continue };
+            m.limit = m.limit.map(earlier);
+            if m.ends == *ends {
+                *ends = earlier(*ends);
+                m.ends = *ends;
+            }
+            m.ends = m.limit.map_or(m.ends, |limit| limit.min(m.ends));
+            self.outbox.changed(*id);
+        }
+        for (mac, ends) in &mut taken_up.standing {
+            if let Some(standing) = self.standing.get_mut(mac).filter(|standing| standing.ends == Some(*ends)) {
+                *ends = earlier(*ends);
+                standing.ends = Some(*ends);
+            }
+        }
         self.outbox.enforce();
     }
 
@@ -77,7 +134,7 @@ impl Ledger {
         m.limit = bound.and_then(|bound| now.instant.checked_add(bound));
         m.period = Duration::from_secs(saved.period).clamp(TERMINATING, TERMINATING_MAX);
         m.released.clone_from(&saved.released);
-        m.tally = Tally::resumed(saved.dropped());
+        m.tally = Tally::resumed(saved.dropped(), saved.reading());
         self.next = self.next.max(Id(saved.id.wrapping_add(1)));
         self.outbox.changed(id);
         if matches!(m.state, State::Searching | State::Active) {
@@ -87,6 +144,11 @@ impl Ledger {
         self.mitigations.insert(id, m);
         self.submit(id, now);
     }
+}
+
+/// Seconds since a moment that was `saved` when it is `unix`. A clock that did not know the time then says nothing.
+fn passed(saved: u64, unix: u64) -> u64 {
+    if saved < KNOWN { 0 } else { unix.saturating_sub(saved) }
 }
 
 fn save(m: &Mitigation, now: Now) -> SavedMitigation {
@@ -108,5 +170,6 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         decision: m.decision.clone(),
         started: m.started,
         dropped: (m.tally.dropped.packets, m.tally.dropped.bytes),
+        reading: Some(m.tally.reading()).map(|reading| (reading.packets, reading.bytes)),
     }
 }

@@ -24,9 +24,15 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Continues from what was dropped before a restart; averages start anew.
-    pub(super) fn resumed(dropped: Traffic) -> Self {
-        Self { dropped, base: dropped, ..Self::default() }
+    /// Continues from what was dropped before a restart, when the counters read `reading`: they may have counted on since, or
+    /// start again. Averages start anew.
+    pub(super) fn resumed(dropped: Traffic, reading: Traffic) -> Self {
+        Self { dropped, base: dropped, reading, ..Self::default() }
+    }
+
+    /// What the counters said last.
+    pub(super) fn reading(&self) -> Traffic {
+        self.reading
     }
 
     /// The mitigation is in force from now on.

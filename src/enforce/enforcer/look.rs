@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use super::{Enforcer, Event};
 use crate::enforce::dialogue::{BATCH, Heard, Question};
 use crate::enforce::inspect::{Depth, Inspection, Verdict};
+use crate::enforce::render::Held;
 use crate::enforce::verify::{Subject, Sweep};
 use crate::enforce::watch::{Stage, Watched};
+use crate::netlink::nftables::Family;
 
 /// How often the counters are read while they rise, and at least.
 pub(super) const PACE: Duration = Duration::from_secs(2);
@@ -137,7 +139,13 @@ impl Enforcer {
             return;
         }
         let depth = self.inspect.take();
-        let held = self.applied.as_ref().filter(|_| !self.gone);
+        // What an earlier run has left, if that was the same.
+        let left = || Held { ruleset: self.wanted.clone(), families: vec![Family::Inet] };
+        let held = match &self.applied {
+            Some(_) if self.gone => None,
+            Some(held) => Some(held),
+            None => Some(&left()),
+        };
         self.inspection = depth.zip(held).map(|(depth, held)| Inspection::new(held, depth, self.runs));
         // Without anything to look at nobody waits for it either.
         self.hurry &= self.inspection.is_some();
