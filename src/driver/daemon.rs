@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::child::Nft;
 use super::files::{self, Decisions};
 use super::join::{self, Join};
-use super::keeper::{self, Keeper};
+use super::keeper::Keeper;
 use super::kernel::{Kernel, Port};
 use super::netlink::Received;
 use super::news::News;
@@ -43,8 +43,6 @@ const CONNECTIONS: usize = KERNEL + Kernel::TOKENS;
 const ROUNDS: usize = 32;
 /// Runs of nft begin that far apart at least: a burst of requests becomes a few transactions, a single one never waits.
 const NFT_PACE: Duration = Duration::from_millis(50);
-/// How long to wait before decisions that could not be kept are written again.
-const SAVE_AGAIN: Duration = Duration::from_secs(60);
 /// A clock that moves by more than this against the monotonic one has been set.
 const CLOCK_SET: u64 = 60;
 
@@ -82,9 +80,6 @@ pub struct Daemon {
     /// Names of devices: as LuCI knows them, and as configured.
     hints: BTreeMap<Mac, String>,
     names: BTreeMap<Mac, String>,
-    /// The ledger's generation last kept, and when to try again where that failed.
-    kept: u32,
-    save_at: Option<Instant>,
     token: usize,
     started: Now,
     now: Now,
@@ -118,8 +113,6 @@ impl Daemon {
             names: BTreeMap::new(),
             nft: None,
             nft_hold: None,
-            kept: 0,
-            save_at: None,
             token: CONNECTIONS,
             started: now,
             now,
@@ -132,10 +125,7 @@ impl Daemon {
             kernel,
         };
         daemon.configure();
-        if let Some(snapshot) = daemon.keeper.decisions().load() {
-            daemon.ledger.restore(&snapshot, now);
-        }
-        daemon.kept = daemon.ledger.generation();
+        daemon.keeper.restore(&mut daemon.ledger, now);
         daemon.enforce();
         Ok(daemon)
     }
@@ -223,7 +213,7 @@ impl Daemon {
             if heard.contains(&true) {
                 continue;
             }
-            self.save();
+            self.keeper.proceed(&self.ledger, self.now);
             let heard = [self.hear_peers(), self.hear_ledger()];
             if !heard.contains(&true) {
                 break;
@@ -247,7 +237,6 @@ impl Daemon {
         if due(self.join.bus.poll_timeout()) {
             self.with_bus(|join, house, _, now| join.bus.handle_timeout(house, now));
         }
-        self.save_at = self.save_at.filter(|at| *at > now);
         self.nft_hold = self.nft_hold.filter(|until| *until > now);
     }
 
@@ -379,26 +368,6 @@ impl Daemon {
         }
     }
 
-    fn save(&mut self) {
-        if let Some(outcome) = self.keeper.poll_outcome() {
-            self.saved(outcome);
-        }
-        let due = self.kept != self.ledger.generation() && self.save_at.is_none();
-        if due && !self.keeper.is_busy() {
-            self.keeper.keep(self.ledger.generation(), self.ledger.snapshot(self.now));
-        }
-    }
-
-    fn saved(&mut self, (generation, outcome): keeper::Outcome) {
-        match outcome {
-            Ok(()) => self.kept = generation,
-            Err(why) => {
-                log::error!("{why}; decisions hold, but would not survive a restart");
-                self.save_at = Some(self.now.instant + SAVE_AGAIN);
-            }
-        }
-    }
-
     fn bus_ready(&mut self, writable: bool) {
         self.with_bus(|join, house, registry, now| join.ready(writable, house, registry, now));
     }
@@ -409,6 +378,7 @@ impl Daemon {
             peers: &self.peers.statuses(self.now),
             inventory: self.finder.inventory(),
             started: self.started.instant,
+            not_kept: self.keeper.trouble(),
         };
         what(&mut self.join, &mut house, &self.registry, self.now);
     }
@@ -456,7 +426,7 @@ impl Daemon {
             self.enforcer.poll_timeout(),
             self.join.bus.poll_timeout(),
             self.peers.poll_timeout(),
-            self.save_at,
+            self.keeper.poll_timeout(),
             self.nft_hold,
         ];
         let due = timeouts.into_iter().flatten().min()?;
@@ -466,15 +436,7 @@ impl Daemon {
     /// Blocks stay until their timeouts end them; providers are told that we leave.
     fn stop(&mut self) {
         self.with_peers(|peers, s| peers.stop(s));
-        if let Some(outcome) = self.keeper.wait() {
-            self.saved(outcome);
-        }
-        self.save_at = None;
-        self.save();
-        if let Some(outcome) = self.keeper.wait() {
-            self.saved(outcome);
-        }
-        self.keeper.decisions().leave(&self.ledger.snapshot(self.now));
+        self.keeper.end(&self.ledger, self.now);
         log::info!("ends; what is blocked stays blocked until its time is over");
     }
 }

@@ -82,8 +82,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// The files of decisions: one on flash, written whenever something was decided, and one in memory with the counters
-/// too, written when we end.
+/// The files of decisions: one on flash, written whenever something was decided, and one in memory where that fails, and
+/// with the counters when we end.
 #[derive(Clone)]
 pub struct Decisions {
     flash: PathBuf,
@@ -101,19 +101,27 @@ impl Decisions {
         Self { flash: state.join(DECISIONS), memory: run.join(DECISIONS) }
     }
 
-    /// What was kept last; what can't be read is reported and forgotten.
-    pub fn load(&self) -> Option<Snapshot> {
-        let all = [&self.flash, &self.memory].into_iter().filter_map(|path| load(path));
+    /// What was kept last, and whether it was on flash; what can't be read is reported and forgotten.
+    pub fn load(&self) -> Option<(Snapshot, bool)> {
+        let all = [(&self.flash, true), (&self.memory, false)].into_iter();
+        let all = all.filter_map(|(path, on_flash)| Some((load(path)?, on_flash)));
         // Of two of the same second the one in memory knows more.
-        all.max_by_key(|snapshot| snapshot.saved)
+        all.max_by_key(|(snapshot, _)| snapshot.saved)
     }
 
-    /// Keeps the decisions: all of them or, where that fails, still those from before.
+    /// Keeps the decisions: all of them or, where that fails, still those from before. A restart without a reboot finds
+    /// them all the same.
     ///
     /// # Errors
     /// The flash is full, read-only or broken.
     pub fn save(&self, snapshot: &Snapshot) -> Result<(), String> {
-        replace(&self.flash, &store::encode(snapshot)).map_err(|error| format!("{}: {error}", self.flash.display()))
+        let outcome = replace(&self.flash, &store::encode(snapshot));
+        match &outcome {
+            // What memory holds is older now, whatever a clock that has been set back would say.
+            Ok(()) => drop(fs::remove_file(&self.memory)),
+            Err(_) => self.leave(snapshot),
+        }
+        outcome.map_err(|error| format!("{}: {error}", self.flash.display()))
     }
 
     /// Leaves what the next start should know, without wearing the flash.
@@ -133,12 +141,20 @@ fn load(path: &Path) -> Option<Snapshot> {
     outcome.inspect_err(|why| log::error!("{}: {why}; what it kept is lost", path.display())).ok()
 }
 
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
+    let written = write(&fresh, content).and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        // Half of it only takes room.
+        let _ = fs::remove_file(&fresh);
+        return written;
+    }
     match path.parent() {
         Some(directory) => File::open(directory)?.sync_all(),
         None => Ok(()),

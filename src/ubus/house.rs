@@ -17,6 +17,8 @@ pub struct House<'a> {
     pub inventory: &'a Inventory,
     /// Since when the daemon runs.
     pub started: Instant,
+    /// Why decisions are not kept, if they aren't.
+    pub not_kept: Option<&'a str>,
 }
 
 /// How it stands with one provider.

@@ -47,6 +47,7 @@ pub(super) fn status(version: &str, house: &House<'_>, now: Now) -> BlobMsgTable
         w.number("pending", count(|state| state == State::Pending));
         w.number("active", count(State::in_force));
         w.number("devices", device::all(house).len() as u64);
+        w.optional("not_kept", house.not_kept);
     })
 }
 

@@ -94,6 +94,7 @@ pub struct Desk {
     pub inventory: Inventory,
     pub peers: Vec<PeerStatus>,
     pub started: Instant,
+    pub not_kept: Option<&'static str>,
     sequence: u16,
 }
 
@@ -106,7 +107,7 @@ impl Desk {
             inventory.learn(address.parse().unwrap(), 3, Some("br-lan"), mac, home.now.instant);
         }
         let started = home.now.instant;
-        Self { bus: Bus::new("1.2.3"), home, inventory, peers: vec![peer("isp")], started, sequence: 0 }
+        Self { bus: Bus::new("1.2.3"), home, inventory, peers: vec![peer("isp")], started, not_kept: None, sequence: 0 }
     }
 
     /// Joined, with nothing said that the test did not ask for; nobody else is on the bus.
@@ -145,6 +146,7 @@ impl Desk {
             peers: &self.peers,
             inventory: &self.inventory,
             started: self.started,
+            not_kept: self.not_kept,
         };
         self.bus.handle_input(bytes, &mut house, self.home.now)
     }
@@ -161,6 +163,7 @@ impl Desk {
             peers: &self.peers,
             inventory: &self.inventory,
             started: self.started,
+            not_kept: self.not_kept,
         };
         self.bus.handle_timeout(&mut house, self.home.now);
         let next = self.bus.poll_timeout();
@@ -175,6 +178,7 @@ impl Desk {
                 peers: &self.peers,
                 inventory: &self.inventory,
                 started: self.started,
+                not_kept: self.not_kept,
             };
             self.bus.handle_mitigation(&event, &house, self.home.now);
         }

@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
         devices: BTreeMap::new(),
     };
     let (mut ledger, inventory) = (Ledger::new(policy), Inventory::new());
-    let mut house = House { ledger: &mut ledger, peers: &[], inventory: &inventory, started: now.instant };
+    let mut house = House { ledger: &mut ledger, peers: &[], inventory: &inventory, started: now.instant, not_kept: None };
     let mut bus = Bus::new("0");
     assert!(bus.poll_connect(now));
     bus.handle_connected();
