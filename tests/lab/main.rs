@@ -1,6 +1,7 @@
 //! The lab: scenarios with real packets in network namespaces.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod attack;
 mod bus;
 mod credentials;
 mod datagrams;

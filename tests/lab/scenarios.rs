@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
 use crate::datagrams;
 use crate::home::{VICTIM, WAN, device_address, device_mac};
 use crate::stage::Stage;
@@ -27,71 +28,6 @@ pub const ALL: &[(&str, fn())] = &[
     ("a_wrong_certificate_is_refused_with_its_reason", wrong_certificate),
     ("broken_configuration_is_told_and_the_rest_runs", broken_configuration),
 ];
-
-/// The tag of the flood's packets, and of the innocent device's.
-const FLOOD: u8 = 1;
-const GOOD: u8 = 2;
-
-/// A flood by device 1 and honest traffic by device 2, both to the victim.
-struct Attack {
-    sink: Sink,
-    _flood: Sender,
-    _good: Sender,
-}
-
-impl Attack {
-    fn start(stage: &Stage) -> Self {
-        let sink = Sink::udp(&stage.home.victim, 53);
-        let victim = SocketAddr::from((VICTIM, 53));
-        let attack = Self {
-            _flood: Sender::udp(stage.home.device(1), victim, FLOOD, 2000),
-            _good: Sender::udp(stage.home.device(2), victim, GOOD, 50),
-            sink,
-        };
-        stage.until("both arrive", |_| attack.sink.last(FLOOD).is_some() && attack.sink.last(GOOD).is_some());
-        attack
-    }
-
-    /// Where the provider sees the flood come from.
-    fn seen(&self) -> SocketAddr {
-        self.sink.last(FLOOD).expect("arrived").1
-    }
-
-    /// Packets a second of flood and honest traffic.
-    fn rates(&self) -> (f64, f64) {
-        let over = Duration::from_millis(700);
-        std::thread::scope(|scope| {
-            let good = scope.spawn(|| self.sink.rate(GOOD, over));
-            (self.sink.rate(FLOOD, over), good.join().expect("measured"))
-        })
-    }
-
-    fn assert_blocked(&self) {
-        let (flood, good) = self.rates();
-        assert_eq!(flood, 0.0, "the flood still passes");
-        assert!(good > 25.0, "the innocent device suffers: {good}");
-    }
-
-    fn assert_free(&self) {
-        let (flood, good) = self.rates();
-        assert!(flood > 500.0 && good > 25.0, "{flood} {good}");
-    }
-}
-
-fn state(mitigation: &Value) -> &str {
-    mitigation["state"].as_str().unwrap_or("none")
-}
-
-/// The id of the only mitigation, once it has that state.
-fn the_id_in_state(stage: &Stage, wanted: &str) -> u64 {
-    stage.until(wanted, |s| state(&s.the_mitigation()) == wanted);
-    stage.the_mitigation()["id"].as_u64().expect("id")
-}
-
-fn approve(stage: &Stage, id: u64) {
-    stage.ubus("approve", json!({ "id": id })).expect("approved");
-    stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
-}
 
 /// Proves CH-1-05, CH-4-01, CH-5.1-01, CH-5.1-03, CH-5.1-04, CH-5.3.2-06, CH-5.3.2-10, SC-4.4.4-04, DR-1.2-01, DR-3.1-05,
 /// DR-3.2.1-08 with packets.

@@ -1,0 +1,122 @@
+//! A home in which a flood is blocked, and what must be true of that block whatever happens.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::Outcome;
+use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
+use crate::stage::Stage;
+
+/// Seconds asked for.
+pub const LIFETIME: u64 = 3600;
+/// Seconds by which figures rounded in three places may differ.
+const ROUNDING: u64 = 3;
+
+/// The block, approved and verified.
+pub struct Blocked {
+    /// Everything around it.
+    pub stage: Stage,
+    /// What it is about.
+    pub attack: Attack,
+    /// Its number on the router.
+    pub id: u64,
+    /// Its number at the provider.
+    pub mid: u64,
+    ends: Instant,
+    /// What had arrived of the flood when it was blocked.
+    arrived: usize,
+    dropped: u64,
+    reported: u64,
+}
+
+impl Blocked {
+    /// A block in force that has counted, and of which the provider knows.
+    pub fn new() -> Self {
+        Self::on(Stage::new(3, ""))
+    }
+
+    /// The same on a stage that has been set already.
+    pub fn on(stage: Stage) -> Self {
+        stage.home.router.nft(crate::firewall::RULES);
+        // A device that says nothing is unknown.
+        stage.home.device(3).run("ping", &["-c1", "-W2", "192.168.1.1"]);
+        let attack = Attack::start(&stage);
+        let mid = stage.request(attack.seen(), LIFETIME as u32)["mid"].as_u64().expect("mid");
+        let ends = Instant::now() + Duration::from_secs(LIFETIME);
+        let id = the_id_in_state(&stage, "pending");
+        approve(&stage, id);
+        attack.assert_blocked();
+        let arrived = attack.sink.packets(FLOOD);
+        let mut blocked = Self { stage, attack, id, mid, ends, arrived, dropped: 0, reported: 0 };
+        blocked.stage.until("the provider hears of it", |s| dropped(&s.provider_status(mid)) > 0);
+        blocked.look();
+        blocked
+    }
+
+    /// Packets of the flood that have arrived since it was blocked.
+    pub fn through(&self) -> usize {
+        self.attack.sink.packets(FLOOD) - self.arrived
+    }
+
+    /// Takes the figures of this moment: none may have gone back.
+    pub fn look(&mut self) {
+        let (ours, theirs) = (self.stage.mitigation(self.id), self.stage.provider_status(self.mid));
+        let (dropped, reported) = (dropped(&ours), dropped(&theirs));
+        assert!(dropped >= self.dropped, "{dropped} dropped after {}", self.dropped);
+        assert!(reported >= self.reported, "{reported} reported after {}", self.reported);
+        (self.dropped, self.reported) = (dropped, reported);
+    }
+
+    /// The flood is stopped and the innocent device is not, the router is sure of it, and the figures go on.
+    pub fn holds(&mut self) {
+        let id = self.id;
+        self.stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
+        self.stage.until("counting", |s| dropped(&s.mitigation(id)) > self.dropped);
+        self.attack.assert_blocked();
+        assert_eq!(state(&self.stage.mitigation(id)), "active");
+        self.look();
+        self.remains();
+        let (mid, before) = (self.mid, self.reported);
+        self.stage.until_within("the provider hears on", Duration::from_secs(60), |s| {
+            let status = s.provider_status(mid);
+            status["status"] == 2 && dropped(&status) > before
+        });
+        self.look();
+    }
+
+    /// What is left of the lifetime is right, at the router and in the kernel.
+    fn remains(&self) {
+        let right = self.ends.saturating_duration_since(Instant::now()).as_secs();
+        let ours = self.stage.mitigation(self.id)["remaining"].as_u64().expect("remaining");
+        assert!(ours.abs_diff(right) <= ROUNDING, "{ours} s remain instead of {right}");
+        let kernel = self.in_kernel().expect("an element with a timeout");
+        assert!(kernel.abs_diff(right) <= ROUNDING, "the kernel ends it in {kernel} s instead of {right}");
+    }
+
+    /// Seconds after which the kernel ends the block by itself; nothing where it has none.
+    pub fn in_kernel(&self) -> Option<u64> {
+        let set = format!("m{}", self.id);
+        let output = self.stage.home.router.output("nft", &["-j", "list", "set", "inet", "dots_callhome", &set]);
+        let listed: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let element = &listed["nftables"].as_array()?.iter().find(|item| item.get("set").is_some())?["set"]["elem"][0];
+        element["elem"]["expires"].as_u64()
+    }
+
+    /// Waits until the block has been made again by the running daemon, and tells after how many milliseconds.
+    pub fn made_again(&self) -> u128 {
+        let start = Instant::now();
+        self.stage.until("the block is there again", |_| self.in_kernel().is_some());
+        start.elapsed().as_millis()
+    }
+
+    /// What is told of it.
+    pub fn outcome(&self, block: impl Into<String>) -> Outcome {
+        Outcome { block: block.into(), through: self.through() }
+    }
+}
+
+/// Packets dropped as a mitigation's report says, at the router or the provider.
+pub fn dropped(report: &Value) -> u64 {
+    report["dropped"]["packets"].as_u64().unwrap_or_default()
+}

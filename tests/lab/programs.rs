@@ -1,0 +1,78 @@
+//! Faults of the programs around the daemon.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::blocked::Blocked;
+use crate::stage::Stage;
+use crate::{Fault, Outcome};
+
+/// All of them.
+pub const ALL: &[Fault] = &[
+    ("nft_is_missing", "the nft program is missing while the table is deleted", missing),
+    ("nft_fails", "the nft program fails while the table is deleted", failing),
+    ("ubusd_restarts", "ubusd is restarted", bus),
+];
+
+/// The daemon looks for nft in a directory of its own.
+fn with_own_nft() -> (Blocked, std::path::PathBuf) {
+    let mut stage = Stage::prepare(3, "");
+    let programs = stage.file("programs");
+    fs::create_dir_all(&programs).expect("directory");
+    let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|path| Path::new(path).exists());
+    symlink(nft.expect("nft is installed"), programs.join("nft")).expect("link");
+    stage.set_path(programs.clone());
+    stage.start_bus();
+    stage.start_client();
+    stage.start_daemon();
+    stage.until("the session is up", |s| s.peer_state() == "connected");
+    (Blocked::on(stage), programs.join("nft"))
+}
+
+/// Without the program what stands stays; what is lost meanwhile is told, and made again when the program is back.
+fn without(reason: &str, take_away: impl Fn(&Path)) -> Outcome {
+    let (mut blocked, nft) = with_own_nft();
+    let (id, mid) = (blocked.id, blocked.mid);
+    let real = fs::read_link(&nft).expect("a link");
+    fs::remove_file(&nft).expect("removed");
+    take_away(&nft);
+    blocked.holds();
+    assert_eq!(blocked.through(), 0);
+    blocked.stage.home.router.nft("delete table inet dots_callhome");
+    blocked.stage.until("the reason shows", |s| {
+        let mitigation = s.mitigation(id);
+        mitigation["verified"] == false && mitigation["detail"].as_str().is_some_and(|text| text.contains(reason))
+    });
+    blocked.stage.until("the provider is told", |s| s.provider_status(mid)["status"] == 1);
+    let _ = fs::remove_file(&nft);
+    symlink(real, &nft).expect("link");
+    blocked.made_again();
+    blocked.holds();
+    blocked.outcome("what stands stays; once deleted the provider is told, made again when nft is back")
+}
+
+fn missing() -> Outcome {
+    without("nft", |_| {})
+}
+
+fn failing() -> Outcome {
+    without("out of order", |nft| {
+        fs::write(nft, "#!/bin/sh\necho out of order >&2\nexit 1\n").expect("written");
+        fs::set_permissions(nft, fs::Permissions::from_mode(0o755)).expect("a program");
+    })
+}
+
+fn bus() -> Outcome {
+    let mut blocked = Blocked::new();
+    blocked.stage.stop_bus();
+    blocked.attack.assert_blocked();
+    blocked.stage.start_bus();
+    let id = blocked.id;
+    blocked.stage.until("our object is back", |s| s.ubus("get", json!({ "id": id })).is_ok());
+    blocked.holds();
+    assert_eq!(blocked.through(), 0);
+    blocked.outcome("stays, untouched; decisions are possible again at once")
+}
