@@ -141,7 +141,7 @@ fn request(source_port: u16, target_port: u16) -> Value {
 }
 
 fn send(stage: &Stage, question: &Value) -> UnixStream {
-    let mut control = UnixStream::connect(stage.file("control")).expect("control");
+    let mut control = UnixStream::connect(stage.file("provider.control")).expect("control");
     control.write_all(format!("{question}\n").as_bytes()).expect("asked");
     control
 }

@@ -10,8 +10,10 @@ mod credentials;
 mod crowd;
 mod home;
 mod host;
+mod raw;
 mod stage;
 mod traffic;
+mod world;
 
 #[path = "../kernel_support/messages.rs"]
 mod messages;
@@ -23,89 +25,90 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use cases::{CASES, Case};
-use crowd::{Child, Stream, Victim};
-use home::{VICTIM, WAN, device_address, device_mac};
+use cases::{Case, DEVICES, GUEST, INNER, TAGGED, TRUNK, Who};
+use crowd::{Stream, Victim};
+use home::{VICTIM, WAN};
 use host::Host;
+use raw::{Arrived, Sniffer};
 use stage::Stage;
+use world::World;
 
-const DEVICES: usize = 40;
-/// The number of the device that is a router itself, with another behind it.
-const INNER: usize = 40;
-/// The number of the device in the guest network.
-const GUEST: usize = 60;
 const VICTIM6: &str = "2001:db8:c000::80";
-/// How long a case may take to be decided.
+const GLOBALS: &str = "\toption consent 'observe'\n";
+/// How long a case may take to be decided, and how long is waited for nobody to be decided upon: past the first two readings
+/// of what a flow sends.
 const PATIENCE: Duration = Duration::from_secs(4);
+const DOUBT: Duration = Duration::from_millis(1500);
 
 /// The home, what happens in it, and what the victim sees of it.
 struct Lab {
+    world: World,
     stage: Stage,
-    guest: Host,
-    attic: Host,
     streams: Vec<Stream>,
-    children: Vec<Child>,
     victim: Victim,
+    sniffer: Sniffer,
     /// Who shall begin to send after the request, to which port, from which.
     later: Option<(usize, u16, u16)>,
+    /// Which provider asks.
+    asker: &'static str,
+    /// What is configured besides the usual.
+    globals: &'static str,
+}
+
+/// A device found, and what is said of it.
+struct Found {
+    mac: String,
+    name: String,
+    interface: String,
+    sure: bool,
+    confidence: String,
+}
+
+/// What a case came to.
+enum Outcome {
+    Right,
+    Wrong(String),
+    Undecided(&'static str),
+    /// Undecided, or not shown, though it could be known.
+    Missed,
 }
 
 impl Lab {
     fn new() -> Self {
-        let stage = Stage::new(DEVICES, "\toption consent 'observe'\n");
-        let router = &stage.home.router;
-        let (guest, attic) = (Host::new("guest"), Host::new("attic"));
-        router.ip("link add br-guest type bridge");
-        router.ip("link set br-guest up");
-        router.ip("addr add 192.168.2.1/24 dev br-guest");
-        cable(router, "guest1", &guest);
-        router.ip("link set guest1 master br-guest");
-        guest.ip("link set eth0 down");
-        guest.ip(&format!("link set eth0 address {}", device_mac(GUEST)));
-        guest.ip("link set eth0 up");
-        guest.ip("addr add 192.168.2.44/24 dev eth0");
-        guest.ip("route add default via 192.168.2.1");
-        let inner = stage.home.device(INNER);
-        cable(inner, "attic1", &attic);
-        inner.ip("addr add 192.168.50.1/24 dev attic1");
-        inner.sysctl("ipv4/ip_forward", "1");
-        attic.ip("addr add 192.168.50.20/24 dev eth0");
-        attic.ip("route add default via 192.168.50.1");
-        router.ip(&format!("route add 192.168.50.0/24 via {}", device_address(INNER)));
-        router.nft(&format!(
-            "table ip forwarded {{ chain in {{ type nat hook prerouting priority dstnat;
-             iifname \"wan\" udp dport 1900 dnat to {}; }}; }}",
-            device_address(5)
-        ));
-        crowd::fill(router, 60_000);
-        let victim = Victim::new();
-        Self { stage, guest, attic, streams: Vec::new(), children: Vec::new(), victim, later: None }
+        let mut stage = Stage::prepare(DEVICES, GLOBALS);
+        let world = World::new(&mut stage, GLOBALS);
+        crowd::fill(&stage.home.router, 60_000);
+        let sniffer = Sniffer::new(&stage.home.victim);
+        let (victim, streams) = (Victim::new(), Vec::new());
+        Self { world, stage, streams, victim, sniffer, later: None, asker: "provider", globals: "" }
     }
 
     fn host(&self, number: usize) -> &Host {
         match number {
             0 => &self.stage.home.router,
-            GUEST => &self.guest,
+            GUEST => &self.world.guest,
+            TAGGED => &self.world.tagged,
+            TRUNK => &self.world.trunk,
             number => self.stage.home.device(number),
         }
     }
 
     /// Devices send from this port, 0 for any; the router is number 0.
     fn send(&mut self, numbers: &[usize], port: u16, from: u16) {
-        self.victim.listen(&self.stage.home.victim, port);
         for number in numbers {
-            let local = SocketAddr::from((Ipv4Addr::UNSPECIFIED, from));
-            let stream = Stream::udp(self.host(*number), local, (VICTIM, port).into(), *number);
-            self.streams.push(stream);
+            self.send_from(*number, (Ipv4Addr::UNSPECIFIED, from).into(), port);
         }
     }
 
-    fn send_as(&mut self, number: usize, address: &str, port: u16) {
+    fn send_from(&mut self, number: usize, from: SocketAddr, port: u16) {
         self.victim.listen(&self.stage.home.victim, port);
-        let address: IpAddr = address.parse().expect("address");
-        let target = if address.is_ipv4() { IpAddr::from(VICTIM) } else { VICTIM6.parse().expect("address") };
-        let stream = Stream::udp(self.host(number), (address, 0).into(), (target, port).into(), number);
+        let target = if from.is_ipv4() { IpAddr::from(VICTIM) } else { VICTIM6.parse().expect("address") };
+        let stream = Stream::udp(self.host(number), from, (target, port).into(), number);
         self.streams.push(stream);
+    }
+
+    fn send_as(&mut self, number: usize, address: &str, port: u16) {
+        self.send_from(number, (address.parse::<IpAddr>().expect("address"), 0).into(), port);
     }
 
     fn send6(&mut self, numbers: &[usize], port: u16) {
@@ -114,14 +117,10 @@ impl Lab {
         }
     }
 
-    fn send_from_guest(&mut self, port: u16) {
-        self.send(&[GUEST], port, 0);
-    }
-
     fn send_from_attic(&mut self, port: u16) {
         self.victim.listen(&self.stage.home.victim, port);
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        self.streams.push(Stream::udp(&self.attic, any, (VICTIM, port).into(), INNER));
+        self.streams.push(Stream::udp(&self.world.attic, any, (VICTIM, port).into(), INNER));
     }
 
     fn connect(&mut self, numbers: &[usize], port: u16) {
@@ -131,10 +130,21 @@ impl Lab {
         }
     }
 
-    fn ping(&mut self, number: usize, target: &str) {
-        let child = Child::start(self.host(number), "ping", &["-n", "-i", "0.2", target]);
-        self.children.push(child);
-        std::thread::sleep(Duration::from_secs(1));
+    /// Packets of any protocol, once the first has arrived.
+    fn send_raw(&mut self, number: usize, protocol: u8, target: &str) {
+        let target: IpAddr = target.parse().expect("address");
+        self.streams.push(raw::stream(self.host(number), protocol, target, number));
+        self.arrives(number, protocol, target);
+    }
+
+    fn send_sctp(&mut self, number: usize, port: u16, from: u16) -> SocketAddr {
+        self.streams.push(raw::sctp(self.host(number), from, (VICTIM, port).into(), number));
+        self.arrives(number, raw::SCTP, VICTIM.into()).from
+    }
+
+    fn arrives(&self, number: usize, protocol: u8, target: IpAddr) -> Arrived {
+        let arrived = self.sniffer.next(number, protocol, target, PATIENCE);
+        arrived.unwrap_or_else(|| panic!("device {number} sends nothing"))
     }
 
     /// The victim asks the forwarded port of the router, and the device behind it answers.
@@ -145,8 +155,9 @@ impl Lab {
         std::thread::sleep(Duration::from_millis(500));
     }
 
-    /// Conntrack loses all flows to this port of the victim.
-    fn forget_flows(&self, port: u16) {
+    /// Nobody sends any more, and conntrack loses all flows to this port of the victim.
+    fn end_flows(&mut self, port: u16) {
+        self.streams.clear();
         self.stage.home.router.output("conntrack", &["-D", "-p", "udp", "--dport", &port.to_string()]);
     }
 
@@ -162,75 +173,134 @@ impl Lab {
         }
     }
 
-    fn own(&self, words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
+    /// What a provider asks, in words of its program's command.
+    fn words(&self, text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// What a provider asks that sees the router's address and a port of the victim.
-    fn request(&self, more: &[&str], port: u16, protocol: &str) -> Vec<String> {
-        let (source, target, port) = (format!("{WAN}/32"), format!("{VICTIM}/32"), port.to_string());
-        let all = ["--source", &source, "--target", &target, "--target-port", &port, "--protocol", protocol];
-        self.own(&[&all[..], more].concat())
+    /// What it asks that sees the router's address and a port of the victim.
+    fn request(&self, more: &str, port: u16, protocol: u8) -> Vec<String> {
+        self.words(&format!("--source {WAN}/32 --target {VICTIM}/32 --target-port {port} --protocol {protocol} {more}"))
     }
 
-    fn asked(&self, port: u16, protocol: &str, from: &[u16]) -> Vec<String> {
-        let ports: Vec<String> = from.iter().map(ToString::to_string).collect();
-        let more: Vec<&str> = ports.iter().flat_map(|port| ["--source-port", port.as_str()]).collect();
-        self.request(&more, port, protocol)
+    fn asked(&self, port: u16, protocol: u8, from: &[u16]) -> Vec<String> {
+        let from: Vec<String> = from.iter().map(|port| format!("--source-port {port}")).collect();
+        self.request(&from.join(" "), port, protocol)
     }
 
     fn asked6(&self, port: u16, source: &str) -> Vec<String> {
-        let (target, port) = (format!("{VICTIM6}/128"), port.to_string());
-        self.own(&["--source", source, "--target", &target, "--target-port", &port, "--protocol", "17"])
+        self.words(&format!("--source {source} --target {VICTIM6}/128 --target-port {port} --protocol 17"))
     }
 
-    /// Plays a case: who is found, each with the word for how sure that is.
-    fn play(&mut self, case: &Case, port: u16) -> Vec<(String, String)> {
+    /// The configuration gets more lines for a while.
+    fn reconfigure(&mut self, globals: &'static str) {
+        self.globals = globals;
+        self.stage.configure(&format!("{GLOBALS}{globals}"), "", &world::section(&self.stage));
+        self.stage.signal_daemon("HUP");
+    }
+
+    /// Plays a case and judges it; tells whom the daemon found.
+    fn play(&mut self, case: &Case, port: u16) -> (Outcome, String) {
         let words = (case.act)(self, port);
         let mut arguments = vec!["request", "--router", credentials::ROUTER_NAME];
         arguments.extend(words.iter().map(String::as_str));
-        let answer = self.stage.provider(&arguments).expect("request");
-        let mid = answer["mid"].clone();
+        let played = match self.stage.ask(self.asker, &arguments) {
+            Err(why) => (refused(case, &why), why),
+            Ok(answer) => {
+                let found = self.watch(case, &answer["mid"]);
+                (judge(case, &found), describe(&found))
+            }
+        };
+        self.clear();
+        played
+    }
+
+    fn clear(&mut self) {
+        self.streams.clear();
+        self.victim.clear();
+        self.asker = "provider";
+        if !self.globals.is_empty() {
+            self.reconfigure("");
+        }
+    }
+
+    /// Waits until the case is decided, or for as long as it must not be; then ends the request.
+    fn watch(&mut self, case: &Case, mid: &Value) -> Vec<Found> {
         if let Some((number, port, from)) = self.later.take() {
-            self.stage.until("searched in vain", |s| mitigation(s, &mid)["state"] == "searching");
+            self.stage.until("searched in vain", |s| self.mitigation(s, mid)["state"] == "searching");
             self.send(&[number], port, from);
         }
+        let (wanted, at_most) = match case.who {
+            Who::Surely(culprits) if !culprits.is_empty() => (culprits.len(), PATIENCE),
+            _ => (usize::MAX, DOUBT),
+        };
         let start = Instant::now();
         let mut found = Vec::new();
-        while start.elapsed() < PATIENCE {
-            found = devices(&mitigation(&self.stage, &mid));
-            let sure = found.iter().filter(|(_, confidence)| confidence != "possible").count();
-            if case.knowable && !case.culprits.is_empty() && sure >= case.culprits.len() {
-                break;
-            }
+        while start.elapsed() < at_most && found.iter().filter(|found: &&Found| found.sure).count() < wanted {
             std::thread::sleep(Duration::from_millis(50));
+            found = devices(&self.mitigation(&self.stage, mid));
         }
-        self.stage
-            .provider(&["withdraw", "--router", credentials::ROUTER_NAME, "--mid", &mid.to_string()])
-            .expect("gone");
-        self.streams.clear();
-        self.children.clear();
-        self.victim.clear();
+        let withdraw = ["withdraw", "--router", credentials::ROUTER_NAME, "--mid", &mid.to_string()];
+        self.stage.ask(self.asker, &withdraw).expect("gone");
         found
+    }
+
+    fn mitigation(&self, stage: &Stage, mid: &Value) -> Value {
+        let peer = if self.asker == "provider" { "isp" } else { self.asker };
+        let list = stage.ubus("list", json!({})).unwrap_or_default();
+        let all = list["mitigations"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|m| m["mid"] == *mid && m["peer"] == peer).unwrap_or_default()
     }
 }
 
-fn mitigation(stage: &Stage, mid: &Value) -> Value {
-    let list = stage.ubus("list", json!({})).unwrap_or_default();
-    let all = list["mitigations"].as_array().cloned().unwrap_or_default();
-    all.into_iter().find(|mitigation| mitigation["mid"] == *mid).unwrap_or_default()
-}
-
-fn devices(mitigation: &Value) -> Vec<(String, String)> {
+fn devices(mitigation: &Value) -> Vec<Found> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let devices = mitigation["devices"].as_array().cloned().unwrap_or_default();
-    devices.iter().map(|device| (text(&device["mac"]), text(&device["confidence"]))).collect()
+    let found = |device: &Value| Found {
+        mac: text(&device["mac"]),
+        name: text(&device["name"]),
+        interface: text(&device["interface"]),
+        sure: device["confidence"] != "possible",
+        confidence: text(&device["confidence"]),
+    };
+    devices.iter().map(found).collect()
 }
 
-fn cable(left: &Host, name: &str, right: &Host) {
-    left.ip(&format!("link add {name} type veth peer name eth0 netns {}", right.pid()));
-    left.ip(&format!("link set {name} up"));
-    right.ip("link set eth0 up");
+fn refused(case: &Case, why: &str) -> Outcome {
+    match case.who {
+        Who::Refused(reason) if why.contains(reason) => Outcome::Right,
+        _ => Outcome::Wrong("refused".into()),
+    }
+}
+
+fn judge(case: &Case, found: &[Found]) -> Outcome {
+    let of = |numbers: &[usize]| -> BTreeSet<String> { numbers.iter().map(|number| cases::mac(*number)).collect() };
+    let sure: BTreeSet<String> = found.iter().filter(|found| found.sure).map(|found| found.mac.clone()).collect();
+    let misplaced = |numbers: &[usize]| {
+        let place = |found: &&Found| {
+            numbers.iter().any(|n| cases::mac(*n) == found.mac && cases::interface(*n) == found.interface)
+        };
+        found
+            .iter()
+            .filter(|found| of(numbers).contains(&found.mac))
+            .find(|found| !place(found))
+            .map(|found| found.interface.clone())
+    };
+    match case.who {
+        Who::Surely(culprits) | Who::Nobody(culprits, _) if misplaced(culprits).is_some() => {
+            Outcome::Wrong(format!("the interface: {:?}", misplaced(culprits)))
+        }
+        Who::Surely(culprits) if sure == of(culprits) => Outcome::Right,
+        Who::Surely(culprits) if sure.is_subset(&of(culprits)) => Outcome::Missed,
+        Who::Surely(_) => Outcome::Wrong("another device".into()),
+        // Right by chance is not right.
+        Who::Nobody(..) if !sure.is_empty() => Outcome::Wrong("a guess".into()),
+        Who::Nobody(culprits, why) => {
+            let shown = of(culprits).iter().all(|mac| found.iter().any(|found| found.mac == *mac));
+            if shown { Outcome::Undecided(why) } else { Outcome::Missed }
+        }
+        Who::Refused(_) => Outcome::Wrong("accepted".into()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -239,31 +309,28 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut lab = Lab::new();
+    let only = std::env::var("CASE").unwrap_or_default();
     let (mut right, mut wrong, mut undecided, mut missed) = (0, 0, 0, 0);
-    for (case, port) in CASES.iter().zip(10_000..) {
-        let found = lab.play(case, port);
-        let sure = found.iter().filter(|(_, confidence)| confidence != "possible");
-        let sure: BTreeSet<String> = sure.map(|(mac, _)| mac.clone()).collect();
-        let culprits: BTreeSet<String> = case.culprits.iter().map(|number| device_mac(*number)).collect();
-        let verdict = if !sure.is_subset(&culprits) {
-            wrong += 1;
-            "WRONG"
-        } else if sure == culprits {
-            right += 1;
-            "right"
-        } else {
-            undecided += 1;
-            missed += usize::from(case.knowable);
-            if case.knowable { "MISSED" } else { "undecided" }
+    for (case, port) in cases::all().filter(|case| case.name.contains(&only)).zip(10_000..) {
+        let (outcome, found) = lab.play(case, port);
+        let (word, why) = match outcome {
+            Outcome::Right => (right += 1, ("right", String::new())).1,
+            Outcome::Wrong(what) => (wrong += 1, ("WRONG", format!(" ({what})"))).1,
+            Outcome::Undecided(why) => (undecided += 1, ("undecided", format!("; {why}"))).1,
+            Outcome::Missed => (missed += 1, ("MISSED", String::new())).1,
         };
-        println!("{verdict:9}  {}: {}", case.name, describe(&found));
+        println!("{word:9}  {}: {found}{why}", case.name);
     }
-    println!("right {right}, wrong {wrong}, undecided {undecided}");
+    println!("right {right}, wrong {wrong}, undecided {}", undecided + missed);
     if wrong + missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn describe(found: &[(String, String)]) -> String {
-    let all: Vec<String> = found.iter().take(4).map(|(mac, confidence)| format!("{mac} {confidence}")).collect();
+fn describe(found: &[Found]) -> String {
+    let one = |found: &Found| {
+        let Found { mac, name, confidence, .. } = found;
+        if name.is_empty() { format!("{mac} {confidence}") } else { format!("{name} {confidence}") }
+    };
+    let all: Vec<String> = found.iter().take(4).map(one).collect();
     match found.len() {
         0 => "nobody".into(),
         1..=4 => all.join(", "),

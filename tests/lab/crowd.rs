@@ -53,7 +53,8 @@ impl Stream {
         })
     }
 
-    fn new(host: &Host, mut step: impl FnMut() + Send + 'static) -> Self {
+    /// Whatever `step` does, again and again.
+    pub fn new(host: &Host, mut step: impl FnMut() + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let ended = host.spawn(move || {

@@ -114,7 +114,7 @@ pub fn device_mac(number: usize) -> String {
 }
 
 /// A cable between two hosts, both ends up.
-fn link(left: &Host, left_name: &str, right: &Host, right_name: &str) {
+pub fn link(left: &Host, left_name: &str, right: &Host, right_name: &str) {
     left.ip(&format!("link add {left_name} type veth peer name {right_name} netns {}", right.pid()));
     left.ip(&format!("link set {left_name} up"));
     right.ip(&format!("link set {right_name} up"));

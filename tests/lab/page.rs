@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         .env("DOTS_ROOT", stage.page_root())
         .env("DOTS_PID", stage.daemon_pid().to_string())
         .env("DOTS_CLIENT", env!("CARGO_BIN_EXE_dots-callhome-client"))
-        .env("DOTS_CONTROL", stage.file("control"))
+        .env("DOTS_CONTROL", stage.file("provider.control"))
         .env("DOTS_ROUTER", ROUTER_NAME)
         .env("DOTS_SEEN", sink.last(FLOOD).expect("arrived").1.to_string())
         .env("DOTS_TARGET", VICTIM.to_string())

@@ -1,7 +1,7 @@
 //! A scenario's stage: a home with its bus, the daemon on the router, the provider's program at the provider.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -113,16 +113,26 @@ impl Stage {
 
     /// Starts the provider's program, with the pre-shared keys in `keys` if there is such a file.
     pub fn start_client(&mut self) {
+        self.client = Some(self.serve(&self.home.provider, PROVIDER, "provider"));
+        self.until("the provider listens", |s| s.provider(&["routers"]).is_ok());
+    }
+
+    /// Starts the provider's program at an address of a host, with the certificate, control socket and state of that name.
+    pub fn serve(&self, host: &Host, address: Ipv4Addr, name: &str) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
-        command.arg("serve").arg("--listen").arg(format!("{PROVIDER}:{PORT}"));
+        command.arg("serve").arg("--listen").arg(format!("{address}:{PORT}"));
         command.arg("--ca").arg(self.file("ca.pem"));
-        command.arg("--certificate").arg(self.file("provider.pem")).arg("--key").arg(self.file("provider.key"));
-        command.arg("--control").arg(self.file("control")).arg("--state").arg(self.file("provider"));
+        command.arg("--certificate").arg(self.file(&format!("{name}.pem")));
+        command.arg("--key").arg(self.file(&format!("{name}.key")));
+        command.arg("--control").arg(self.control(name)).arg("--state").arg(self.file(name));
         if self.file("keys").exists() {
             command.arg("--psk-file").arg(self.file("keys"));
         }
-        self.client = Some(self.start(&self.home.provider, command, "client.log"));
-        self.until("the provider listens", |s| s.provider(&["routers"]).is_ok());
+        self.start(host, command, "client.log")
+    }
+
+    fn control(&self, name: &str) -> PathBuf {
+        self.file(&format!("{name}.control"))
     }
 
     /// Ends the provider's program.
@@ -198,7 +208,7 @@ impl Stage {
     #[allow(dead_code, reason = "for the demonstration")]
     pub fn provider_command(&self) -> String {
         let program = env!("CARGO_BIN_EXE_dots-callhome-client");
-        format!("{program} --control {}", self.file("control").display())
+        format!("{program} --control {}", self.control("provider").display())
     }
 
     /// A folder that is `/` to the LuCI page: the configuration in it is the daemon's.
@@ -229,9 +239,14 @@ impl Stage {
 
     /// A command to the provider's program; its JSON answer, or what it complained about.
     pub fn provider(&self, arguments: &[&str]) -> Result<Value, String> {
+        self.ask("provider", arguments)
+    }
+
+    /// The same to the program of that name.
+    pub fn ask(&self, name: &str, arguments: &[&str]) -> Result<Value, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
         command.arg(arguments.first().expect("a command"));
-        command.arg("--control").arg(self.file("control")).arg("--json").args(arguments.iter().skip(1));
+        command.arg("--control").arg(self.control(name)).arg("--json").args(arguments.iter().skip(1));
         let output = command.output().expect("client runs");
         if output.status.success() {
             serde_json::from_slice(&output.stdout).map_err(|e| format!("no JSON: {e}"))
