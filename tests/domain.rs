@@ -72,6 +72,10 @@ fn each_upstream_has_its_own() {
     kernel.add_second_upstream();
     let mut house = House::of(kernel);
     assert_eq!(texts(&house, "wan"), HOME);
+    // Nothing of IPv6 leaves by the second.
+    assert_eq!(texts(&house, "wan2"), ["192.0.2.99/32"]);
+    let second = Route { metric: 20, ..Route::new("::/0", Some("fe80::2"), SECOND) };
+    house.event(Socket::RouteEvents, &messages::route(24, 0, 0, &second));
     assert_eq!(texts(&house, "wan2"), ["192.0.2.99/32", "2001:db8:123::/64"]);
     // The default route says whose the home's prefix is.
     let from = Some(net("2001:db8:123::/48"));
@@ -113,7 +117,7 @@ fn a_delegated_prefix_is_known_by_its_refusing_route() {
 fn an_upstream_that_netifd_knows_to_be_down_has_nothing() {
     let mut house = House::new(0);
     with(&mut house, vec![interface("wan", "wwan0", &[], &[], &[])]);
-    assert_eq!(texts(&house, "wan"), ["2001:db8:123::/64"]);
+    assert_eq!(texts(&house, "wan"), [""; 0]);
 }
 
 #[test]

@@ -257,6 +257,34 @@ fn a_search_that_begins_again_says_again_what_it_finds() {
     assert_eq!(house.verdict(1), [], "another scope is another search");
 }
 
+/// One who only sends, from a new address, may never have told the router of it.
+#[test]
+fn a_sender_with_an_address_nobody_has_is_asked_for() {
+    let mut house = House::new(4);
+    let (private, elsewhere) = ("2001:db8:123::aaaa:bbbb", "2001:db8:777::1");
+    house.kernel.silent.insert((ip(private), LAN), mac(14));
+    house.untranslated(private, UDP, 4000, 53, 100);
+    house.untranslated(elsewhere, UDP, 4000, 53, 100);
+    house.search(1, &scope("2001:db8:123::aaaa:bbbb - > 2001:db8:c000::80 53 / 17"));
+    house.pass(seconds(5));
+    assert_eq!(house.verdict(1), [(mac(14), Exact)]);
+    assert_eq!(house.last(1).unwrap()[0].interface.as_deref(), Some("br-lan"));
+    assert_eq!(house.kernel.asked_for, 1);
+}
+
+/// Whoever makes up addresses does not keep the neighbourhood busy.
+#[test]
+fn made_up_addresses_are_asked_for_a_few_at_a_time() {
+    let mut house = House::new(4);
+    for n in 0..500 {
+        house.untranslated(&format!("2001:db8:123::dead:{n:x}"), UDP, 4000, 53, 100);
+    }
+    house.search(1, &scope("2001:db8:123::/64 - > 2001:db8:c000::80 53 / 17"));
+    house.pass(seconds(60));
+    assert_eq!(house.verdict(1), []);
+    assert!((1..=64).contains(&house.kernel.asked_for), "{}", house.kernel.asked_for);
+}
+
 /// The first request comes in before the router's network is known.
 #[test]
 fn a_search_waits_for_the_first_survey() {

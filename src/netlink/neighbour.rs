@@ -153,6 +153,27 @@ pub fn dump(subject: Subject, sequence: u32) -> Vec<u8> {
     request(get, DUMP, sequence, &vec![0; length])
 }
 
+/// Lets the kernel find out who has an address on a link. The answer comes as a change of its neighbours.
+pub fn ask_for(address: IpAddr, link: u32) -> Vec<u8> {
+    const DESTINATION: u16 = 1;
+    /// `NLM_F_CREATE`
+    const CREATE: u16 = 0x400;
+    /// `NTF_USE`: as if a packet were to be sent there.
+    const USE: u8 = 1;
+    let octets = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let mut body = vec![Family::of(address).number(), 0, 0, 0];
+    body.extend(link.to_ne_bytes());
+    body.extend([0, 0, USE, 0]);
+    // Four bytes of header and an address: no padding.
+    body.extend(u16::try_from(4 + octets.len()).unwrap_or(u16::MAX).to_ne_bytes());
+    body.extend(DESTINATION.to_ne_bytes());
+    body.extend(octets);
+    request(Subject::Neighbours.numbers().0, CREATE, 0, &body)
+}
+
 /// Everything a datagram says, with the sequence numbers of the requests answered.
 pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
     raw(datagram).map(|message| (message.sequence, read(&message).unwrap_or(Message::Other)))

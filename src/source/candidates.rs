@@ -8,6 +8,8 @@ use super::attribution::{Fit, Mark, View};
 use super::device::{Confidence, Evidence, Mac, Suspect};
 use super::flow::{Flow, Traffic, Tuple};
 use super::inventory::Inventory;
+use super::network::Located;
+use super::search::Home;
 use crate::time::Now;
 
 /// Most devices kept for one request.
@@ -27,6 +29,8 @@ pub(super) struct Sighting {
     /// The address inside the home.
     pub(super) address: IpAddr,
     pub(super) fit: Fit,
+    /// The link inside it came over.
+    pub(super) link: u32,
     /// Whether it came through another router of the home.
     pub(super) behind: bool,
     /// Whether the address may have been another device's when the flow was made.
@@ -40,13 +44,14 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
-    /// A flow seen now, as one direction of it looks from outside.
-    pub(super) fn of(flow: &Flow, view: &View, fit: Fit, now: Now) -> Self {
+    /// A flow seen now, as one direction of it looks from outside, and where its sender is.
+    pub(super) fn of(flow: &Flow, view: &View, fit: Fit, at: &Located, now: Now) -> Self {
         let [to_target, back] =
             if view.device == flow.original.source { [flow.sent, flow.answered] } else { [flow.answered, flow.sent] };
         let flow = Flow { sent: to_target, answered: back, ..*flow };
-        let (behind, contested, opened, ended) = (false, false, false, false);
-        Self { flow, address: view.device, fit, behind, contested, opened, ended, seen: now.unix }
+        let (contested, opened, ended) = (false, false, false);
+        let Located { link, behind, .. } = *at;
+        Self { flow, address: view.device, fit, link, behind, contested, opened, ended, seen: now.unix }
     }
 }
 
@@ -204,7 +209,7 @@ impl Candidates {
     }
 
     /// Who may be meant, most likely first. `complete`: everything there is has been looked at.
-    pub(super) fn suspects(&self, inventory: &Inventory, complete: bool) -> Vec<Suspect> {
+    pub(super) fn suspects(&self, home: Home<'_>, complete: bool) -> Vec<Suspect> {
         let mut full: Vec<_> = self.full().collect();
         let alone = complete && self.strangers.is_empty() && full.len() == 1;
         if full.is_empty() {
@@ -217,7 +222,7 @@ impl Candidates {
             .map(|(mac, candidate)| {
                 let rate: u64 = candidate.flows.iter().fold(0, |sum, watched| sum.saturating_add(watched.rate.bytes));
                 let confidence = self.confidence(*mac, candidate, alone);
-                (confidence, rate, suspect(*mac, candidate, confidence, inventory))
+                (confidence, rate, suspect(*mac, candidate, confidence, home))
             })
             .collect();
         suspects.sort_by_key(|(confidence, rate, _)| std::cmp::Reverse((*confidence, *rate)));
@@ -243,7 +248,8 @@ impl Candidates {
     }
 }
 
-fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, inventory: &Inventory) -> Suspect {
+fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: Home<'_>) -> Suspect {
+    let inventory = home.inventory;
     let device = inventory.device(mac);
     let name = device.and_then(|device| device.name.clone());
     let mut flows: Vec<&Watched> = candidate.flows.iter().collect();
@@ -255,6 +261,9 @@ fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, inventory: &
         rate: watched.rate,
         seen: watched.sighting.seen,
     });
+    // A machine may have a leg in several networks.
+    let interface = flows.first().and_then(|watched| home.network.name_of(watched.sighting.link));
+    let interface = interface.or_else(|| device.and_then(|device| device.interface.as_deref()));
     let mut addresses: Vec<IpAddr> = behind.iter().copied().collect();
     addresses.extend(inventory.addresses_of(mac));
     if addresses.is_empty() {
@@ -264,7 +273,7 @@ fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, inventory: &
         mac,
         name: if behind.is_empty() { name } else { Some(behind_name(&behind, mac, name)) },
         addresses,
-        interface: device.and_then(|device| device.interface.clone()),
+        interface: interface.map(str::to_owned),
         confidence,
         evidence: evidence.collect(),
     }

@@ -53,13 +53,16 @@ pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec
     domain.extend(same.iter().flat_map(|interface| &interface.prefixes));
     domain.extend(links.iter().flat_map(|link| network.routed_out_by(*link)));
     let elsewhere = others(&links, &same, interfaces, network);
-    domain.extend(
-        network
-            .inward_networks()
-            .filter(|net| is_global(net) && !elsewhere.iter().any(|other| other.contains(net) || net.contains(other))),
-    );
+    let inside = network.inward_networks().filter(|net| is_global(net) && may_leave(net, &links, network));
+    domain.extend(inside.filter(|net| !elsewhere.iter().any(|other| other.contains(net) || net.contains(other))));
     domain.retain(is_visible);
     domain.into_iter().collect()
+}
+
+/// Whether packets of a network inside can leave by these links: not where only others have a default route for them.
+fn may_leave(net: &IpNet, links: &BTreeSet<u32>, network: &Network) -> bool {
+    let leads = |link: &u32| network.leads_out(*link, net.addr().is_ipv4());
+    links.iter().any(leads) || !network.outward_links().any(|link| leads(&link))
 }
 
 /// What belongs to other upstreams.

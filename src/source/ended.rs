@@ -41,6 +41,7 @@ struct Packed<A> {
     ended: Instant,
     at: u64,
     mac: Mac,
+    link: u32,
     protocol: u8,
     behind: bool,
     contested: bool,
@@ -110,6 +111,7 @@ fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
         ended: now.instant,
         at,
         mac: located.mac,
+        link: located.link,
         protocol: flow.original.protocol,
         behind: located.behind,
         contested,
@@ -145,7 +147,7 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             sent: traffic(sent, sent_bytes),
             answered: traffic(answered, answered_bytes),
         };
-        let located = Located { mac: self.mac, behind: self.behind };
+        let located = Located { mac: self.mac, link: self.link, behind: self.behind };
         Ended { flow, located, contested: self.contested, at: self.at }
     }
 }

@@ -65,6 +65,8 @@ pub struct Finder {
     searches: BTreeMap<Id, Search>,
     asking: Asking,
     surveyor: Surveyor,
+    /// Requests to find out who has an address.
+    asking_for: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
     own: BTreeSet<Mac>,
     domains: Domains,
@@ -88,6 +90,7 @@ impl Finder {
             searches: BTreeMap::new(),
             asking: Asking::default(),
             surveyor: Surveyor::default(),
+            asking_for: VecDeque::new(),
             events: VecDeque::new(),
             own: BTreeSet::new(),
             domains: Domains::default(),
@@ -141,7 +144,8 @@ impl Finder {
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<(Socket, Vec<u8>)> {
-        let route = self.surveyor.poll_transmit().map(|datagram| (Socket::Route, datagram));
+        let route = self.surveyor.poll_transmit().or_else(|| self.asking_for.pop_front());
+        let route = route.map(|datagram| (Socket::Route, datagram));
         route.or_else(|| self.asking.poll_transmit().map(|datagram| (Socket::Conntrack, datagram)))
     }
 
@@ -336,6 +340,10 @@ impl Finder {
             search.look(&self.ended, home, now);
         }
         self.asking.start(&mut self.searches, now);
+        for address in self.searches.values_mut().flat_map(|search| std::iter::from_fn(|| search.poll_unknown())) {
+            let link = self.network.home_of(address);
+            self.asking_for.extend(link.map(|link| neighbour::ask_for(address, link)));
+        }
         for (id, search) in &mut self.searches {
             if let Some(suspects) = search.report(home, now) {
                 self.events.push_back(Event::Found { id: *id, suspects });

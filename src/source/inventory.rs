@@ -34,7 +34,7 @@ pub struct Device {
 }
 
 /// An address on a link: link-local ones may exist on several.
-type Place = (IpAddr, u32);
+pub(super) type Place = (IpAddr, u32);
 
 /// Who has an address.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,12 @@ impl Inventory {
 
     /// Who has this address. For a link-local address that several have on different links: one of them.
     pub fn mac_of(&self, address: IpAddr) -> Option<Mac> {
-        self.holders.range((address, 0)..=(address, u32::MAX)).next().map(|(_, holder)| holder.mac)
+        self.place_of(address).and_then(|(address, link)| self.mac_on(address, link))
+    }
+
+    /// On which link somebody has this address.
+    pub(super) fn place_of(&self, address: IpAddr) -> Option<Place> {
+        self.holders.range((address, 0)..=(address, u32::MAX)).next().map(|(place, _)| *place)
     }
 
     /// Who has this address on that link.

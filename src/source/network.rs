@@ -58,6 +58,8 @@ impl Tables {
 pub(super) struct Located {
     /// Whose packets they are, as far as the router's links go.
     pub(super) mac: Mac,
+    /// Over which link they come.
+    pub(super) link: u32,
     /// Whether that is another router with devices of its own behind it.
     pub(super) behind: bool,
 }
@@ -180,12 +182,18 @@ impl Network {
         if self.is_local(address) {
             return None;
         }
-        let (mac, behind) = match self.path(address) {
-            Some(Path { link, gateway: Some(router), .. }) => (inventory.mac_on(*router, *link), true),
-            Some(Path { link, gateway: None, .. }) => (inventory.mac_on(address, *link), false),
-            None => (inventory.mac_of(address), false),
+        let (place, behind) = match self.path(address) {
+            Some(Path { link, gateway, .. }) => ((gateway.unwrap_or(address), *link), gateway.is_some()),
+            None => (inventory.place_of(address)?, false),
         };
-        Some(Located { mac: mac?, behind })
+        let (address, link) = place;
+        Some(Located { mac: inventory.mac_on(address, link)?, link, behind })
+    }
+
+    /// The link inside on which somebody must have the address, if there is one.
+    pub(super) fn home_of(&self, address: IpAddr) -> Option<u32> {
+        let path = self.path(address).filter(|path| path.gateway.is_none() && !self.is_local(address))?;
+        self.is_inward(path.link).then_some(path.link)
     }
 
     /// The links by these names.
@@ -213,6 +221,12 @@ impl Network {
                 && !route.destination.addr().is_ipv4()
         });
         on_links.map(|address| address.net.trunc()).chain(refused.map(|route| route.destination))
+    }
+
+    /// Whether a link has a default route of that family.
+    pub(super) fn leads_out(&self, link: u32, ipv4: bool) -> bool {
+        let routes = || self.tables.routes.iter().filter(|route| is_default(route) && route.link == Some(link));
+        routes().any(|route| route.destination.addr().is_ipv4() == ipv4)
     }
 
     /// The prefixes whose packets leave by a link, where the default route says so.

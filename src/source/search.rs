@@ -9,7 +9,7 @@ use super::device::{Confidence, Suspect};
 use super::ended::{Ended, Ring};
 use super::flow::{Flow, Tuple};
 use super::inventory::Inventory;
-use super::network::{Located, Network};
+use super::network::Network;
 use super::plan;
 use crate::netlink::conntrack::Filter;
 use crate::scope::Scope;
@@ -26,6 +26,8 @@ const READINGS: [Duration; 5] = [
 ];
 /// Most flows looked at again at a time.
 const MOST_READINGS: usize = 64;
+/// Most addresses asked for in one look: whoever makes up addresses must not keep the neighbourhood busy.
+const MOST_UNKNOWN: usize = 8;
 /// The pause after the first look that found nobody sure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -56,6 +58,9 @@ pub(super) struct Home<'a> {
 pub(super) struct Search {
     scope: Scope,
     candidates: Candidates,
+    /// Addresses of senders nobody knew during this look, and how many of them have been asked for.
+    unknown: Vec<IpAddr>,
+    asked_for: usize,
     wants: Wants,
     /// Looks completed without anybody sure.
     vain: u32,
@@ -79,6 +84,8 @@ impl Search {
         Self {
             scope,
             candidates: Candidates::default(),
+            unknown: Vec::new(),
+            asked_for: 0,
             wants: Wants::Nothing,
             vain: 0,
             complete: false,
@@ -104,6 +111,8 @@ impl Search {
     /// Begins a look.
     pub(super) fn look(&mut self, ended: &Ring, home: Home<'_>, now: Now) {
         self.candidates.begin();
+        self.unknown.clear();
+        self.asked_for = 0;
         (self.next_look, self.failed) = (None, false);
         let targets = self.scope.target_prefixes.clone();
         for ended in ended.aimed_at(&targets, now.instant) {
@@ -229,16 +238,29 @@ impl Search {
     fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
         let Some(fit) = view.fit(&self.scope) else { return };
         match home.network.locate(view.device, home.inventory) {
-            Some(Located { mac, behind }) => {
+            Some(at) => {
                 let contested = home.inventory.contested(view.device, now.instant);
-                let sighting = Sighting { behind, contested, opened, ..Sighting::of(flow, view, fit, now) };
-                if self.candidates.see(mac, sighting, now.instant) && self.next_reading().is_none() {
+                let sighting = Sighting { contested, opened, ..Sighting::of(flow, view, fit, &at, now) };
+                if self.candidates.see(at.mac, sighting, now.instant) && self.next_reading().is_none() {
                     self.found = Some((now.instant, 0));
                 }
                 self.tell(now);
             }
-            None => self.candidates.strange(fit),
+            None => {
+                self.candidates.strange(fit);
+                if self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&view.device) {
+                    self.unknown.push(view.device);
+                }
+            }
         }
+    }
+
+    /// An address that a sender has and nobody is known to have. One who never gets an answer may never have told the
+    /// router of a new address.
+    pub(super) fn poll_unknown(&mut self) -> Option<IpAddr> {
+        let address = self.unknown.get(self.asked_for).copied()?;
+        self.asked_for += 1;
+        Some(address)
     }
 
     /// Takes in a flow that has ended.
@@ -247,8 +269,8 @@ impl Search {
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
             let Some(fit) = view.fit(&self.scope) else { continue };
             let Ended { flow, located, contested, at } = *ended;
-            let sighting = Sighting::of(&flow, view, fit, now);
-            let sighting = Sighting { behind: located.behind, contested, ended: true, seen: at, ..sighting };
+            let sighting = Sighting::of(&flow, view, fit, &located, now);
+            let sighting = Sighting { contested, ended: true, seen: at, ..sighting };
             self.candidates.see(located.mac, sighting, now.instant);
             self.tell(now);
         }
@@ -287,7 +309,7 @@ impl Search {
     }
 
     fn suspects(&self, home: Home<'_>) -> Vec<Suspect> {
-        let suspects = self.candidates.suspects(home.inventory, self.complete);
+        let suspects = self.candidates.suspects(home, self.complete);
         if !suspects.is_empty() {
             return suspects;
         }

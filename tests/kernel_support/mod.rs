@@ -67,6 +67,9 @@ pub struct Kernel {
     pub addresses: Vec<(u32, IpAddr, u8)>,
     pub routes: Vec<Route>,
     pub neighbours: BTreeMap<(IpAddr, u32), Mac>,
+    /// Who would answer if asked for; and how often the finder had somebody asked for.
+    pub silent: BTreeMap<(IpAddr, u32), Mac>,
+    pub asked_for: usize,
     /// How many lists and single entries of conntrack have been asked for.
     pub lists: usize,
     pub lookups: usize,
@@ -94,6 +97,8 @@ impl Kernel {
                 Route::new("192.168.1.0/24", None, LAN),
             ],
             neighbours: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            asked_for: 0,
             lists: 0,
             lookups: 0,
             list_error: None,
@@ -135,6 +140,7 @@ impl Kernel {
             (Socket::Conntrack, 0x101) if dump => self.list_flows(&request[16..], sequence),
             (Socket::Conntrack, 0x101) => self.look_up(&request[16..], sequence),
             (Socket::Route, 18 | 22 | 26 | 30) => self.list_network(kind, sequence),
+            (Socket::Route, 28) => self.ask_for(&request[16..]),
             other => panic!("asked for {other:?}"),
         }
     }
@@ -155,6 +161,20 @@ impl Kernel {
         answers.push(messages::done(sequence));
         // Several messages in a datagram, as the kernel does.
         answers.chunks(3).map(<[Vec<u8>]>::concat).collect()
+    }
+
+    /// What `ip neigh add … use` asks.
+    fn ask_for(&mut self, body: &[u8]) -> Vec<Vec<u8>> {
+        self.asked_for += 1;
+        assert_eq!(body[8..12], [0, 0, 1, 0], "state, NTF_USE, type");
+        let address = match body[0] {
+            2 => IpAddr::from(<[u8; 4]>::try_from(&body[16..]).unwrap()),
+            _ => IpAddr::from(<[u8; 16]>::try_from(&body[16..]).unwrap()),
+        };
+        let link = u32::from_ne_bytes(body[4..8].try_into().unwrap());
+        let Some(mac) = self.silent.remove(&(address, link)) else { return Vec::new() };
+        self.neighbours.insert((address, link), mac);
+        vec![messages::neighbour(28, 0, link, address, 2, Some(mac.0))]
     }
 
     fn told(&self, flow: &Flow) -> Flow {
