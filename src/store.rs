@@ -134,6 +134,8 @@ pub struct SavedSuspect {
     interface: Option<String>,
     #[n(3)]
     confidence: u8,
+    #[n(4)]
+    behind: Option<bool>,
 }
 
 /// A quarantine of the administrator's own as kept.
@@ -247,7 +249,8 @@ impl From<&Suspect> for SavedSuspect {
             Confidence::Likely => 1,
             Confidence::Exact => 2,
         };
-        Self { mac: suspect.mac, name: suspect.name.clone(), interface: suspect.interface.clone(), confidence }
+        let Suspect { mac, name, interface, behind, .. } = suspect;
+        Self { mac: *mac, name: name.clone(), interface: interface.clone(), confidence, behind: behind.then_some(true) }
     }
 }
 
@@ -258,6 +261,7 @@ impl From<&SavedSuspect> for Suspect {
             name: saved.name.clone(),
             addresses: Vec::new(),
             interface: saved.interface.clone(),
+            behind: saved.behind.unwrap_or_default(),
             confidence: match saved.confidence {
                 2 => Confidence::Exact,
                 1 => Confidence::Likely,

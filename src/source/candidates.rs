@@ -274,6 +274,7 @@ fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: Home<'
         name: if behind.is_empty() { name } else { Some(behind_name(&behind, mac, name)) },
         addresses,
         interface: interface.map(str::to_owned),
+        behind: !behind.is_empty(),
         confidence,
         evidence: evidence.collect(),
     }
@@ -303,6 +304,7 @@ pub(super) fn owner(address: IpAddr, inventory: &Inventory) -> Option<Suspect> {
         name: device.name.clone(),
         addresses: device.addresses.clone(),
         interface: device.interface.clone(),
+        behind: false,
         confidence: Confidence::Possible,
         evidence: Vec::new(),
     })

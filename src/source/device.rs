@@ -82,6 +82,8 @@ pub struct Suspect {
     pub addresses: Vec<IpAddr>,
     /// The interface of the router it stands behind.
     pub interface: Option<String>,
+    /// Whether it is a router that others are behind, who are hit by whatever is done to it; the name says so.
+    pub behind: bool,
     /// How sure.
     pub confidence: Confidence,
     /// Why; strongest first, bounded.

@@ -157,12 +157,15 @@ fn write_source(w: &mut Writer, scope: &Scope, detail: Detail) {
     w.texts("icmp_types", scope.source_icmp_types.iter().take(detail.most()));
 }
 
-/// A suspect under the name and addresses known now, or else at the time of the search.
+/// A suspect under the name and addresses known now, or else at the time of the search; for one behind another router
+/// only the search knows them.
 fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &Inventory, detail: Detail) {
     let known = inventory.device(suspect.mac);
-    let name = inventory.name_of(suspect.mac).or(suspect.name.as_deref());
-    let addresses = known.map(|device| &device.addresses).filter(|addresses| !addresses.is_empty());
-    let interface = known.and_then(|device| device.interface.as_deref()).or(suspect.interface.as_deref());
+    let name = inventory.name_of(suspect.mac).filter(|_| !suspect.behind).or(suspect.name.as_deref());
+    let addresses = known.filter(|_| !suspect.behind).map(|device| &device.addresses);
+    let addresses = addresses.filter(|addresses| !addresses.is_empty());
+    // A machine may have a leg in several networks: what counts is where its traffic came from.
+    let interface = suspect.interface.as_deref().or(known.and_then(|device| device.interface.as_deref()));
     write_identity(w, suspect.mac, name, addresses.unwrap_or(&suspect.addresses), interface);
     w.boolean("chosen", m.chosen().contains(&suspect.mac));
     w.text("confidence", suspect.confidence.as_str());

@@ -195,7 +195,7 @@ impl Lab {
     /// The configuration gets more lines for a while.
     fn reconfigure(&mut self, globals: &'static str) {
         self.globals = globals;
-        self.stage.configure(&format!("{GLOBALS}{globals}"), "", &world::section(&self.stage));
+        self.stage.configure(&format!("{GLOBALS}{globals}"), "", &world::sections(&self.stage));
         self.stage.signal_daemon("HUP");
     }
 
@@ -298,6 +298,15 @@ fn judge(case: &Case, found: &[Found]) -> Outcome {
         Who::Nobody(culprits, why) => {
             let shown = of(culprits).iter().all(|mac| found.iter().any(|found| found.mac == *mac));
             if shown { Outcome::Undecided(why) } else { Outcome::Missed }
+        }
+        Who::Behind(router) => {
+            let named = |found: &&Found| found.mac == cases::mac(router) && found.name.contains("behind router Loft");
+            let shown = found.iter().filter(|found| !found.sure).find(named);
+            if shown.is_some() && found.len() == 1 {
+                Outcome::Undecided("a block would hit all behind that router")
+            } else {
+                Outcome::Wrong("not said to be behind".into())
+            }
         }
         Who::Refused(_) => Outcome::Wrong("accepted".into()),
     }

@@ -74,7 +74,7 @@ impl World {
              ip daddr 198.51.100.7 udp dport 1900 dnat to {}; }}; }}",
             device_address(5)
         ));
-        stage.configure(globals, "", &section(stage));
+        stage.configure(globals, "", &sections(stage));
         stage.start_bus();
         stage.start_client();
         stage.start_daemon();
@@ -91,16 +91,18 @@ impl Drop for World {
     }
 }
 
-/// The second peer's section of the configuration.
-pub fn section(stage: &Stage) -> String {
+/// The configuration's sections of the second peer and of the router inside.
+pub fn sections(stage: &Stage) -> String {
     let at = |name: &str| stage.file(name).display().to_string();
     format!(
         "config peer 'second'\n\toption name '{SECOND_NAME}'\n\tlist address '{SECOND}'\n\toption port '{PORT}'\n\
          \toption transport 'tls'\n\toption ca '{}'\n\toption certificate '{}'\n\toption key '{}'\n\
-         \toption interface 'wan2'\n",
+         \toption interface 'wan2'\n\
+         config device\n\toption mac '{}'\n\toption name 'Loft'\n",
         at("ca.pem"),
         at("router.pem"),
-        at("router.key")
+        at("router.key"),
+        device_mac(INNER)
     )
 }
 

@@ -82,6 +82,7 @@ pub fn suspect(mac: Mac, confidence: Confidence) -> Suspect {
         name: Some("thing".into()),
         addresses: vec!["192.168.1.23".parse().unwrap()],
         interface: Some("br-lan".into()),
+        behind: false,
         confidence,
         evidence: vec![Evidence { flow: flow(), rate: Traffic::default(), seen: 1 }],
     }

@@ -61,7 +61,8 @@ pub fn policy(consent: Consent) -> Policy {
 }
 
 pub fn camera(confidence: Confidence) -> Suspect {
-    Suspect { mac: CAMERA, name: None, addresses: Vec::new(), interface: None, confidence, evidence: Vec::new() }
+    let (addresses, evidence) = (Vec::new(), Vec::new());
+    Suspect { mac: CAMERA, name: None, addresses, interface: None, behind: false, confidence, evidence }
 }
 
 /// Not random at all, but never the same twice.

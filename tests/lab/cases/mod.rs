@@ -29,6 +29,8 @@ pub enum Who {
     Surely(&'static [usize]),
     /// Nobody is found for sure, though these send and are shown; why nobody can know.
     Nobody(&'static [usize], &'static str),
+    /// Nobody is found for sure, for it is somebody behind this router of the home; the name shown says so.
+    Behind(usize),
     /// The request is not accepted, for a reason that contains this.
     Refused(&'static str),
 }

@@ -7,6 +7,7 @@ use crate::world::WAN2;
 use crate::{Lab, VICTIM6};
 
 const OUT_OF_SCOPE: &str = "out of scope";
+const NEVER: &str = "source-prefix: ";
 
 /// What the second provider asks.
 fn second(lab: &mut Lab, port: u16, more: &str) -> Vec<String> {
@@ -51,7 +52,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "behind another router",
-        who: Who::Nobody(&[INNER], "a block would hit all behind that router, and the name says so"),
+        who: Who::Behind(INNER),
         act: |lab, port| {
             lab.send_from_attic(port);
             lab.asked(port, UDP, &[lab.seen(INNER).port()])
@@ -139,7 +140,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "the whole Internet as source",
-        who: Who::Refused(OUT_OF_SCOPE),
+        who: Who::Refused(NEVER),
         act: |lab, _| lab.words(&format!("--source ::/0 --target {VICTIM6}/128")),
     },
     Case {
