@@ -161,6 +161,20 @@ const TABLE: &[Row] = &[
         expected: &[(12, Possible), (11, Possible)],
     },
     Row {
+        name: "a flow that has ended of the router itself, whose port is a device's now",
+        home: |house| {
+            let id = house.flow(
+                tuple(WAN_ADDRESS, VICTIM, UDP, ports(40000, 53)),
+                tuple(VICTIM, WAN_ADDRESS, UDP, ports(53, 40000)),
+                100,
+            );
+            house.end(id);
+            house.translated(12, UDP, 1, 40000, 53, 100);
+        },
+        request: "198.51.100.7 40000 > 203.0.113.80 53 / 17",
+        expected: &[(12, Possible)],
+    },
+    Row {
         name: "a flow that has ended, of a device whose address is another's now",
         home: |house| {
             let id = house.translated(11, UDP, 1, 40000, 53, 100);

@@ -78,8 +78,9 @@ fn view(inside: &Tuple, answered: &Tuple, sent: Option<Traffic>) -> View {
 }
 
 impl View {
-    /// How it fits what is asked; nothing: not at all.
-    pub(super) fn fit(&self, scope: &Scope) -> Option<Fit> {
+    /// How it fits what is asked; nothing: not at all. `own`: the router itself sends, from an address that it shares with
+    /// those it translates.
+    pub(super) fn fit(&self, scope: &Scope, own: bool) -> Option<Fit> {
         let target = any(&scope.target_prefixes, self.target);
         let kind = scope.source_icmp_types.is_empty()
             || self.icmp_type.is_none_or(|kind| scope.source_icmp_types.iter().any(|range| range.contains(kind)));
@@ -88,9 +89,9 @@ impl View {
         if !(target && kind && aimed && concerns(scope, self.protocol)) {
             return None;
         }
-        let seen = (self.source, self.source_port, self.source != self.device);
+        let seen = (self.source, self.source_port, own || self.source != self.device);
         // A provider that looks behind the router's NAT names the device's own address.
-        let inside = (self.device, self.device_port, false);
+        let inside = (self.device, self.device_port, own);
         [seen, inside].into_iter().find_map(|(source, port, shared)| fit_source(scope, source, port, shared))
     }
 }

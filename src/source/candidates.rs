@@ -126,12 +126,19 @@ pub(super) struct Candidates {
     devices: BTreeMap<Mac, Candidate>,
     /// Marks of senders that are no device or none that is known: the router itself, an address nobody answers to.
     strangers: BTreeSet<Option<Mark>>,
+    /// Those of the look before, until the one under way is over.
+    former: BTreeSet<Option<Mark>>,
 }
 
 impl Candidates {
     /// A new look begins: who was unknown may be known now.
     pub(super) fn begin(&mut self) {
-        self.strangers.clear();
+        self.former = std::mem::take(&mut self.strangers);
+    }
+
+    /// The look is over: who is still unknown has been seen again.
+    pub(super) fn finish(&mut self) {
+        self.former.clear();
     }
 
     /// Takes in a flow that fits; tells whether it is new.
@@ -180,7 +187,7 @@ impl Candidates {
 
     /// Whether somebody unknown fits.
     pub(super) fn has_strangers(&self) -> bool {
-        !self.strangers.is_empty()
+        !(self.strangers.is_empty() && self.former.is_empty())
     }
 
     /// Whether anybody fits in full.
@@ -211,7 +218,7 @@ impl Candidates {
     /// Who may be meant, most likely first. `complete`: everything there is has been looked at.
     pub(super) fn suspects(&self, home: Home<'_>, complete: bool) -> Vec<Suspect> {
         let mut full: Vec<_> = self.full().collect();
-        let alone = complete && self.strangers.is_empty() && full.len() == 1;
+        let alone = complete && !self.has_strangers() && full.len() == 1;
         if full.is_empty() {
             // With other ports than those named, at least it must be at it.
             let sends = |(_, candidate): &(&Mac, &Candidate)| candidate.flows.iter().any(|watched| watched.sending);
@@ -244,7 +251,10 @@ impl Candidates {
     /// Whether the mark points to somebody else as well.
     fn shared(&self, mac: Mac, mark: Mark) -> bool {
         let others = self.devices.iter().filter(|(other, _)| **other != mac);
-        self.strangers.contains(&Some(mark)) || others.into_iter().any(|(_, other)| other.marks.contains(&mark))
+        let strange = |strangers: &BTreeSet<Option<Mark>>| strangers.contains(&Some(mark));
+        strange(&self.strangers)
+            || strange(&self.former)
+            || others.into_iter().any(|(_, other)| other.marks.contains(&mark))
     }
 }
 

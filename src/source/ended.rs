@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::device::Mac;
 use super::flow::{Detail, Flow, Traffic, Tuple};
 use super::network::Located;
 use crate::time::Now;
@@ -16,14 +15,16 @@ const MEMORY: Duration = Duration::from_secs(600);
 /// Most remembered of each family; together about 600 KB when full.
 const MOST_V4: usize = 4096;
 const MOST_V6: usize = 2048;
+/// Most remembered of each family that are no device's; so what the router itself sends does not push out the others.
+const MOST_OF_NOBODY: usize = 512;
 
 /// A flow that has ended, and whose it was.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     /// With its last counters.
     pub(super) flow: Flow,
-    /// Whose, when it ended.
-    pub(super) located: Located,
+    /// Whose, when it ended; nothing: the router's own, or that of nobody known.
+    pub(super) located: Option<Located>,
     /// Whether the address had changed hands while the flow may have lived.
     pub(super) contested: bool,
     /// When it ended, seconds since 1970.
@@ -40,10 +41,8 @@ struct Packed<A> {
     id: u32,
     ended: Instant,
     at: u64,
-    mac: Mac,
-    link: u32,
+    located: Option<Located>,
     protocol: u8,
-    behind: bool,
     contested: bool,
     counted: bool,
 }
@@ -53,6 +52,8 @@ struct Packed<A> {
 pub(super) struct Ring {
     v4: VecDeque<Packed<Ipv4Addr>>,
     v6: VecDeque<Packed<Ipv6Addr>>,
+    nobodys_v4: VecDeque<Packed<Ipv4Addr>>,
+    nobodys_v6: VecDeque<Packed<Ipv6Addr>>,
 }
 
 impl Ring {
@@ -60,10 +61,18 @@ impl Ring {
     pub(super) fn push(&mut self, ended: &Ended, now: Now) {
         match addresses(&ended.flow) {
             [IpAddr::V4(a), IpAddr::V4(b), IpAddr::V4(c), IpAddr::V4(d)] => {
-                push(&mut self.v4, pack([a, b, c, d], ended, now), MOST_V4);
+                let (ring, most) = match ended.located {
+                    Some(_) => (&mut self.v4, MOST_V4),
+                    None => (&mut self.nobodys_v4, MOST_OF_NOBODY),
+                };
+                push(ring, pack([a, b, c, d], ended, now), most);
             }
             [IpAddr::V6(a), IpAddr::V6(b), IpAddr::V6(c), IpAddr::V6(d)] => {
-                push(&mut self.v6, pack([a, b, c, d], ended, now), MOST_V6);
+                let (ring, most) = match ended.located {
+                    Some(_) => (&mut self.v6, MOST_V6),
+                    None => (&mut self.nobodys_v6, MOST_OF_NOBODY),
+                };
+                push(ring, pack([a, b, c, d], ended, now), most);
             }
             _ => {}
         }
@@ -71,8 +80,10 @@ impl Ring {
 
     /// Those that ended within the memory and went to one of these prefixes, whoever opened them.
     pub(super) fn aimed_at<'a>(&'a self, targets: &'a [IpNet], now: Instant) -> impl Iterator<Item = Ended> + use<'a> {
-        let v4 = self.v4.iter().filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
-        let v6 = self.v6.iter().filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
+        let v4 = self.v4.iter().chain(&self.nobodys_v4);
+        let v6 = self.v6.iter().chain(&self.nobodys_v6);
+        let v4 = v4.filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
+        let v6 = v6.filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
         v4.chain(v6)
     }
 }
@@ -110,10 +121,8 @@ fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
         id: flow.id,
         ended: now.instant,
         at,
-        mac: located.mac,
-        link: located.link,
+        located,
         protocol: flow.original.protocol,
-        behind: located.behind,
         contested,
         counted: flow.sent.is_some(),
     }
@@ -147,8 +156,7 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             sent: traffic(sent, sent_bytes),
             answered: traffic(answered, answered_bytes),
         };
-        let located = Located { mac: self.mac, link: self.link, behind: self.behind };
-        Ended { flow, located, contested: self.contested, at: self.at }
+        Ended { flow, located: self.located, contested: self.contested, at: self.at }
     }
 }
 

@@ -247,7 +247,7 @@ impl Finder {
         };
         // Its opener, or the device behind a forwarded port.
         let device = side(flow.original.source).or_else(|| side(flow.reply.source));
-        let Some((located, contested)) = device else { return };
+        let (located, contested) = device.map_or((None, false), |(located, contested)| (Some(located), contested));
         let ended = Ended { flow, located, contested, at: now.unix };
         self.ended.push(&ended, now);
         self.searches.values_mut().for_each(|search| search.remember(&ended, now));

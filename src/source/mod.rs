@@ -1,7 +1,8 @@
 //! Who it is: from what the provider saw to the device behind NAT, with evidence.
 //!
 //! A [`Finder`] keeps current what searches need: the router's own network, the [`Inventory`] of devices, and the flows that
-//! have ended within ten minutes (4,096 of IPv4 and 2,048 of IPv6, about 600 KB when full). When more end at once the oldest
+//! have ended within ten minutes (4,096 of IPv4 and 2,048 of IPv6, and 512 of each of the router itself and strangers; about
+//! 700 KB when full). When more end at once the oldest
 //! give way; events that come faster than they are read are lost, counted ([`Finder::overruns`]), and made good by another
 //! look at what is still there.
 //!

@@ -114,11 +114,12 @@ impl Search {
         self.unknown.clear();
         self.asked_for = 0;
         (self.next_look, self.failed) = (None, false);
+        // First of all: nothing is said before the look is over.
+        self.wants = plan::lookups(&self.scope).map_or_else(|| self.lists(home), Wants::Lookups);
         let targets = self.scope.target_prefixes.clone();
         for ended in ended.aimed_at(&targets, now.instant) {
             self.remember(&ended, now);
         }
-        self.wants = plan::lookups(&self.scope).map_or_else(|| self.lists(home), Wants::Lookups);
         self.next_list(home, now);
     }
 
@@ -177,6 +178,7 @@ impl Search {
 
     fn end_look(&mut self, home: Home<'_>, now: Now) {
         (self.wants, self.complete) = (Wants::Nothing, !self.failed);
+        self.candidates.finish();
         self.found = self.candidates.living().next().map(|_| (now.instant, 0));
         self.pause(home, now);
         self.tell(now);
@@ -236,7 +238,7 @@ impl Search {
     }
 
     fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
-        let Some(fit) = view.fit(&self.scope) else { return };
+        let Some(fit) = view.fit(&self.scope, home.network.is_local(view.device)) else { return };
         match home.network.locate(view.device, home.inventory) {
             Some(at) => {
                 let contested = home.inventory.contested(view.device, now.instant);
@@ -267,8 +269,12 @@ impl Search {
     pub(super) fn remember(&mut self, ended: &Ended, now: Now) {
         self.candidates.end(&ended.flow.original, Some(ended.flow.id));
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
-            let Some(fit) = view.fit(&self.scope) else { continue };
+            let Some(fit) = view.fit(&self.scope, ended.located.is_none()) else { continue };
             let Ended { flow, located, contested, at } = *ended;
+            let Some(located) = located else {
+                self.candidates.strange(fit);
+                continue;
+            };
             let sighting = Sighting::of(&flow, view, fit, &located, now);
             let sighting = Sighting { contested, ended: true, seen: at, ..sighting };
             self.candidates.see(located.mac, sighting, now.instant);

@@ -478,7 +478,14 @@ impl House {
         self.found.iter().rev().find(|(found, _)| *found == Id(id)).map(|(_, suspects)| suspects.as_slice())
     }
 
-    /// The same in short.
+    /// Everybody who has ever been said to be surely meant.
+    pub fn ever_sure(&self, id: u32) -> Vec<(Mac, Confidence)> {
+        let said = self.found.iter().filter(|(found, _)| *found == Id(id)).flat_map(|(_, suspects)| suspects);
+        let sure = said.filter(|suspect| suspect.confidence > Confidence::Possible);
+        sure.map(|suspect| (suspect.mac, suspect.confidence)).collect()
+    }
+
+    /// The same of what has been said last, in short.
     pub fn verdict(&self, id: u32) -> Vec<(Mac, Confidence)> {
         let last = self.last(id).expect("nothing has been said");
         last.iter().map(|suspect| (suspect.mac, suspect.confidence)).collect()

@@ -48,6 +48,11 @@ pub fn check(table: &[Row]) {
         house.search(1, &request(row.request));
         house.pass(Duration::from_secs(20));
         let expected: Vec<_> = row.expected.iter().map(|(n, confidence)| (mac(*n), *confidence)).collect();
+        // What has been said once is never taken back.
+        let early = house.ever_sure(1);
+        if early.iter().any(|sure| !expected.contains(sure)) {
+            failures.push(format!("{}: {early:?} at first, not {expected:?}", row.name));
+        }
         let verdict = house.verdict(1);
         if verdict != expected {
             failures.push(format!("{}: {verdict:?}, not {expected:?}", row.name));
@@ -69,7 +74,7 @@ pub fn check_in_a_crowd(table: &[Row]) {
         (row.home)(&mut house);
         house.search(1, &request(row.request));
         house.pass(Duration::from_secs(20));
-        for (found, confidence) in house.verdict(1) {
+        for (found, confidence) in house.ever_sure(1).into_iter().chain(house.verdict(1)) {
             let expected = row.expected.iter().find(|(n, _)| mac(*n) == found).map(|(_, confidence)| *confidence);
             let sure = confidence >= Confidence::Likely;
             assert!(!sure || expected == Some(confidence), "{}: {found} {confidence:?}", row.name);

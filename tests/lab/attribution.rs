@@ -147,11 +147,17 @@ impl Lab {
         arrived.unwrap_or_else(|| panic!("device {number} sends nothing"))
     }
 
-    /// The victim asks the forwarded port of the router, and the device behind it answers.
-    fn reflect(&mut self, number: usize, port: u16) {
-        self.streams.push(Stream::reflector(self.host(number), 1900));
+    /// A device sends to somebody else than the victim.
+    fn send_to(&mut self, number: usize, target: SocketAddr) {
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        self.streams.push(Stream::udp(self.host(number), any, target, number));
+    }
+
+    /// The victim asks a port of the router, and the router or the device behind it answers.
+    fn reflect(&mut self, number: usize, port: u16, service: u16) {
+        self.streams.push(Stream::reflector(self.host(number), service));
         let local = SocketAddr::from((VICTIM, port));
-        self.streams.push(Stream::udp(&self.stage.home.victim, local, (WAN, 1900).into(), number));
+        self.streams.push(Stream::udp(&self.stage.home.victim, local, (WAN, service).into(), number));
         std::thread::sleep(Duration::from_millis(500));
     }
 

@@ -37,6 +37,26 @@ table inet choice {
 }
 ";
 
+/// A port forwarded to device 5, also for those inside; whoever is asked for 192.0.2.50 is given the victim; and device 39
+/// has a conntrack zone of its own.
+const TRANSLATIONS: &str = "
+table ip translations {
+    chain in {
+        type nat hook prerouting priority dstnat; policy accept;
+        ip daddr 198.51.100.7 udp dport 1900 dnat to 192.168.1.15
+        ip daddr 192.0.2.50 dnat to 203.0.113.80
+    }
+    chain hairpin {
+        type nat hook postrouting priority srcnat - 1; policy accept;
+        iifname \"br-lan\" oifname \"br-lan\" ip daddr 192.168.1.15 masquerade
+    }
+    chain zones {
+        type filter hook prerouting priority raw; policy accept;
+        ip saddr 192.168.1.49 ct zone set 7
+    }
+}
+";
+
 /// All of it.
 pub struct World {
     second: Host,
@@ -68,12 +88,7 @@ impl World {
             trunk: lan10.device(router, 6, 16),
             attic: attic(stage),
         };
-        let router = &stage.home.router;
-        router.nft(&format!(
-            "table ip forwarded {{ chain in {{ type nat hook prerouting priority dstnat;
-             ip daddr 198.51.100.7 udp dport 1900 dnat to {}; }}; }}",
-            device_address(5)
-        ));
+        stage.home.router.nft(TRANSLATIONS);
         stage.configure(globals, "", &sections(stage));
         stage.start_bus();
         stage.start_client();

@@ -180,7 +180,7 @@ pub const CASES: &[Case] = &[
         name: "a device that serves a forwarded port",
         who: Who::Surely(&[5]),
         act: |lab, port| {
-            lab.reflect(5, port);
+            lab.reflect(5, port, 1900);
             lab.words(&format!("--source {WAN}/32 --source-port 1900 --target {VICTIM}/32 --target-port {port}"))
         },
     },
