@@ -37,7 +37,7 @@ const VICTIM6: &str = "2001:db8:c000::80";
 const GLOBALS: &str = "\toption consent 'observe'\n";
 /// How long a case may take to be decided, and how long is waited for nobody to be decided upon: past the first two readings
 /// of what a flow sends.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(8);
 const DOUBT: Duration = Duration::from_millis(1500);
 
 /// The home, what happens in it, and what the victim sees of it.

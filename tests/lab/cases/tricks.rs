@@ -3,7 +3,7 @@
 
 use super::{Case, Who};
 use crate::Lab;
-use crate::home::{WAN, device_address};
+use crate::home::{VICTIM, WAN, device_address};
 use crate::raw::UDP;
 
 pub const CASES: &[Case] = &[
@@ -60,8 +60,7 @@ pub const CASES: &[Case] = &[
         name: "a service of the router that answers, while a device sends from another port",
         who: Who::Surely(&[]),
         act: |lab, port| {
-            lab.send(&[38], port, 0);
-            lab.seen(38);
+            lab.send_to(38, (VICTIM, port).into());
             lab.reflect(0, port, 1901);
             lab.asked(port, UDP, &[1901])
         },
