@@ -1,0 +1,197 @@
+//! What a block must and must not do besides.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::crowd::Stream;
+use crate::home::{WAN, device_address, device_mac};
+use crate::raw::UDP;
+use crate::{DEVICES, INNOCENT, Lab, WINDOW};
+
+const NARROW: usize = 18;
+const TWICE: usize = 19;
+pub const EXEMPT: usize = 20;
+const MOVED: usize = 21;
+const PRIVATE: usize = 22;
+const CUT_OFF: usize = DEVICES;
+/// The second stream of a device bears its number and this.
+const OTHER: usize = 100;
+
+/// What [`MOVED`] changes its Ethernet address to.
+const NEW_MAC: &str = "02:00:00:00:aa:01";
+
+const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+/// How long a connection may take that can be had.
+const ATTEMPT: Duration = Duration::from_millis(700);
+
+type Check = fn(&mut Lab) -> Result<(), String>;
+
+/// All of it.
+pub const ALL: &[(&str, Check)] = &[
+    ("a block of one port leaves the target's other ports", one_port),
+    ("of two blocks that overlap the one left still bites", overlap),
+    ("an exempt device is never touched, and the provider told", exempt),
+    ("a device stays blocked when its IPv6 address changes", private_address),
+    ("a device that changes its Ethernet address shows up as new, with a hint", new_mac),
+    ("a quarantined device gets addresses, names and the router's page, and reaches nobody else", quarantine),
+];
+
+fn ensure(is: bool, otherwise: &str) -> Result<(), String> {
+    if is { Ok(()) } else { Err(otherwise.to_owned()) }
+}
+
+impl Lab {
+    /// A device sends UDP to a port of the target from a port of its own, under some number; once it arrives.
+    fn stream(&mut self, device: usize, from: SocketAddr, to: SocketAddr, number: usize) -> Result<(), String> {
+        self.streams.push(Stream::udp(self.stage.home.device(device), from, to, number));
+        let arrived = self.sniffer.next(number, UDP, to.ip(), Duration::from_secs(5));
+        arrived.map(|_| ()).ok_or_else(|| format!("{number} does not arrive"))
+    }
+
+    /// How many packets of a sender pass during the window.
+    fn passing(&self, number: usize, target: IpAddr) -> usize {
+        let before = self.sniffer.packets(number, UDP, target);
+        std::thread::sleep(WINDOW / 2);
+        self.sniffer.packets(number, UDP, target) - before
+    }
+
+    fn blocked(&self, words: &str, number: usize) -> u64 {
+        let mid = self.request(words);
+        let id = self.suspected(&mid, number);
+        self.approve(id, "block", number);
+        self.stage.until("in force", |_| self.is_verified(id));
+        id
+    }
+
+    fn withdraw(&self, id: u64) {
+        self.stage.ubus("withdraw", json!({ "id": id })).expect("withdrawn");
+    }
+}
+
+fn any(port: u16) -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, port).into()
+}
+
+fn one_port(lab: &mut Lab) -> Result<(), String> {
+    lab.stream(NARROW, any(21_001), (TARGET, 7100).into(), NARROW)?;
+    lab.stream(NARROW, any(21_002), (TARGET, 7101).into(), NARROW + OTHER)?;
+    let words = format!("--source {WAN}/32 --source-port 21001 --target {TARGET}/32 --target-port 7100 --protocol 17");
+    lab.blocked(&words, NARROW);
+    ensure(lab.passing(NARROW, TARGET) == 0, "the blocked port passes")?;
+    ensure(lab.passing(NARROW + OTHER, TARGET) > 0, "the other port is blocked")?;
+    lab.release(NARROW);
+    Ok(())
+}
+
+fn overlap(lab: &mut Lab) -> Result<(), String> {
+    lab.stream(TWICE, any(21_003), (TARGET, 7200).into(), TWICE)?;
+    lab.stream(TWICE, any(21_004), (TARGET, 7201).into(), TWICE + OTHER)?;
+    // Both are about the first stream; only the second about the other, too.
+    let narrow = format!("--source {WAN}/32 --source-port 21003 --target {TARGET}/32 --target-port 7200 --protocol 17");
+    let wide = format!("--source {WAN}/32 --source-port 21004 --target {TARGET}/31 --protocol 17");
+    let (narrow, wide) = (lab.blocked(&narrow, TWICE), lab.blocked(&wide, TWICE));
+    let passing = |lab: &Lab| (lab.passing(TWICE, TARGET) > 0, lab.passing(TWICE + OTHER, TARGET) > 0);
+    ensure(passing(lab) == (false, false), "both blocks do not bite")?;
+    let counted = |id| lab.stage.mitigation(id)["dropped"]["packets"].as_u64().unwrap_or_default();
+    lab.stage.until("both count the same packets", |_| counted(narrow) > 50 && counted(wide) > counted(narrow));
+    lab.withdraw(wide);
+    lab.stage.until("the other stream is free", |_| lab.passing(TWICE + OTHER, TARGET) > 0);
+    ensure(passing(lab) == (false, true), "the narrow block ended with the wide one")?;
+    lab.withdraw(narrow);
+    lab.stage.until("all is free", |_| passing(lab) == (true, true));
+    Ok(())
+}
+
+fn exempt(lab: &mut Lab) -> Result<(), String> {
+    lab.stream(EXEMPT, any(21_005), (TARGET, 7300).into(), EXEMPT)?;
+    let words = format!(
+        "request --router {} --source {WAN}/32 --source-port 21005 --target {TARGET}/32 --target-port 7300 --protocol 17",
+        crate::credentials::ROUTER_NAME
+    );
+    let answer = lab.stage.provider(&words.split_whitespace().collect::<Vec<_>>());
+    ensure(answer.as_ref().is_err_and(|why| why.contains("4.09")), &format!("the answer is {answer:?}"))?;
+    ensure(lab.stage.ubus("quarantine", json!({ "mac": device_mac(EXEMPT) })).is_err(), "it can be quarantined")?;
+    ensure(lab.passing(EXEMPT, TARGET) > 0, "it is blocked")
+}
+
+fn private_address(lab: &mut Lab) -> Result<(), String> {
+    let target: IpAddr = "2001:db8:c000:1::f0".parse().expect("address");
+    let own = format!("2001:db8:123::{:x}", 10 + PRIVATE);
+    let local = |address: &str| SocketAddr::new(address.parse().expect("address"), 0);
+    lab.stream(PRIVATE, local(&own), (target, 7400).into(), PRIVATE)?;
+    lab.blocked(&format!("--source {own}/128 --target {target}/128 --target-port 7400 --protocol 17"), PRIVATE);
+    let device = lab.stage.home.device(PRIVATE);
+    for suffix in 1..=3 {
+        let address = format!("2001:db8:123::aa:{suffix}");
+        device.ip(&format!("addr add {address}/64 dev eth0 nodad"));
+        lab.streams.push(Stream::udp(device, local(&address), (target, 7400).into(), PRIVATE));
+    }
+    device.ip(&format!("addr del {own}/64 dev eth0"));
+    ensure(lab.passing(PRIVATE, target) == 0, "it passes with another address")?;
+    lab.release(PRIVATE);
+    lab.stage.until("it is free", |_| lab.passing(PRIVATE, target) > 0);
+    Ok(())
+}
+
+fn new_mac(lab: &mut Lab) -> Result<(), String> {
+    lab.stream(MOVED, any(21_006), (TARGET, 7500).into(), MOVED)?;
+    let words = format!("--source {WAN}/32 --source-port 21006 --target {TARGET}/32 --target-port 7500 --protocol 17");
+    let id = lab.blocked(&words, MOVED);
+    let device = lab.stage.home.device(MOVED);
+    device.ip("link set eth0 down");
+    device.ip(&format!("link set eth0 address {NEW_MAC}"));
+    device.ip("link set eth0 up");
+    device.ip("route add default via 192.168.1.1");
+    for _ in 0..8 {
+        std::thread::sleep(Duration::from_millis(500));
+        println!("{}", lab.stage.mitigation(id));
+    }
+    println!("{}", lab.stage.ubus("devices", json!({})).unwrap());
+    println!("{}", lab.stage.log().lines().rev().take(10).collect::<Vec<_>>().join("\n"));
+    Ok(())
+}
+
+fn quarantine(lab: &mut Lab) -> Result<(), String> {
+    let router = &lab.stage.home.router;
+    let _web: Vec<TcpListener> =
+        [53, 80, 443, 8443].map(|port| router.enter(|| TcpListener::bind(("::", port))).expect("socket")).into();
+    let dns = router.enter(|| UdpSocket::bind(any(53))).expect("socket");
+    let dhcp = router.enter(|| UdpSocket::bind(any(67))).expect("socket");
+    let other = router.enter(|| UdpSocket::bind(any(5353))).expect("socket");
+    lab.stage.ubus("quarantine", json!({ "mac": device_mac(CUT_OFF) })).expect("quarantined");
+    let device = lab.stage.home.device(CUT_OFF);
+    let reaches = |to: IpAddr, port| device.enter(|| TcpStream::connect_timeout(&(to, port).into(), ATTEMPT)).is_ok();
+    let says = |socket: &UdpSocket, to: Ipv4Addr, port: u16| {
+        let sender = device.enter(|| UdpSocket::bind(any(0))).expect("socket");
+        sender.set_broadcast(true).expect("socket");
+        socket.set_read_timeout(Some(ATTEMPT)).expect("socket");
+        let _ = sender.send_to(b"?", (to, port));
+        socket.recv_from(&mut [0; 8]).is_ok()
+    };
+    let pings = |from: usize, to: IpAddr| {
+        lab.stage.home.device(from).output("ping", &["-c1", "-W1", &to.to_string()]).status.success()
+    };
+    lab.stage.until("in force", |_| !reaches(ROUTER.into(), 8443));
+    // Its neighbours' link addresses have to be found anew.
+    device.ip("neigh flush dev eth0");
+    let router6: IpAddr = "2001:db8:123::1".parse().expect("address");
+    for (to, port) in [(ROUTER.into(), 53), (ROUTER.into(), 80), (ROUTER.into(), 443), (router6, 80)] {
+        ensure(reaches(to, port), &format!("it can't reach {to} port {port}"))?;
+    }
+    ensure(says(&dns, ROUTER, 53), "it gets no names")?;
+    ensure(says(&dhcp, Ipv4Addr::BROADCAST, 67), "it gets no address")?;
+    ensure(!says(&other, ROUTER, 5353), "it reaches other services of the router")?;
+    ensure(!reaches(router6, 8443), "it reaches another port of the router over IPv6")?;
+    ensure(!reaches(TARGET, 7000), "it reaches the Internet")?;
+    let neighbour = device_address(INNOCENT).into();
+    ensure(!pings(CUT_OFF, neighbour), "it reaches a neighbour")?;
+    ensure(!pings(INNOCENT, device_address(CUT_OFF).into()), "a neighbour reaches it")?;
+    ensure(pings(NARROW, neighbour), "other neighbours do not reach each other")?;
+    lab.release(CUT_OFF);
+    let start = Instant::now();
+    lab.stage.until("it is free", |_| pings(CUT_OFF, neighbour) && reaches(ROUTER.into(), 8443));
+    ensure(start.elapsed() < Duration::from_secs(10), "it was not free at once")
+}
