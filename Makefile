@@ -26,6 +26,13 @@ attribution:
 	cargo build --features client
 	cargo test --quiet --features client --test who
 
+# Whether blocks bite, and only those meant, with real packets; ends with `through N, harmed N, stuck N, failed N`.
+.PHONY: blocks
+blocks:
+	sh tests/tools.sh nft ip conntrack unshare kill ping ubus-client
+	cargo build --features client
+	cargo test --quiet --features client --test bites
+
 # Figures beside their budgets, of the release build.
 bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client

@@ -217,6 +217,10 @@ impl Ledger {
         if fresh || m.suspects != before {
             self.outbox.changed(id);
         }
+        if let Some(hint) = m.successor().filter(|hint| m.verified && m.detail.as_ref() != Some(hint)) {
+            self.outbox.note(m, Happened::Failed, None, Some(&hint), now);
+            m.detail = Some(hint);
+        }
         self.consider(id, now);
     }
 

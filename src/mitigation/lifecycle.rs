@@ -1,6 +1,7 @@
 //! One mitigation from request to end, and what the provider is told of it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -353,6 +354,27 @@ impl Mitigation {
         }
         self.suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.confidence));
         self.suspects.truncate(MAX_SUSPECTS);
+    }
+
+    /// Whether somebody sends from the address of a device acted upon, in words. It may be the same device that has taken
+    /// another Ethernet address to get away; only a person can say.
+    pub(super) fn successor(&self) -> Option<String> {
+        let (accused, others): (Vec<&Suspect>, Vec<&Suspect>) =
+            self.suspects.iter().partition(|suspect| self.chosen.contains(&suspect.mac));
+        let places = others.iter().flat_map(|suspect| self.places(suspect).map(|address| (suspect.mac, address)));
+        let before = |address| accused.iter().find(|suspect| self.places(suspect).any(|place| place == address));
+        places.filter(|_| self.state.in_force()).find_map(|(mac, address)| {
+            let before = before(address)?.mac;
+            Some(format!(
+                "{mac} sends from {address}, as {before} did before: perhaps the same device with another Ethernet address"
+            ))
+        })
+    }
+
+    /// From where a suspect opens flows. Those opened by the target tell nothing.
+    fn places<'a>(&'a self, suspect: &'a Suspect) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let sources = suspect.evidence.iter().map(|evidence| evidence.flow.original.source);
+        sources.filter(|source| !self.scope.target_prefixes.iter().any(|target| target.contains(source)))
     }
 
     /// Adds `devices` to those acted upon; what is in force has to be verified anew if that changes anything.

@@ -17,6 +17,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("a_request_lives_its_whole_life", whole_life),
     ("a_device_found_later_is_asked_about", found_later),
     ("auto_blocks_without_asking_and_observe_never_acts", auto_and_observe),
+    ("auto_asks_where_it_can_only_guess", auto_guesses),
     ("a_rejected_request_blocks_nothing", rejected),
     ("a_quarantined_device_reaches_the_router_only", quarantine),
     ("a_killed_daemon_leaves_the_block_and_takes_it_up_again", killed),
@@ -112,6 +113,27 @@ fn auto_and_observe() {
     let attack = Attack::start(&stage);
     stage.request(attack.seen(), 3600);
     the_id_in_state(&stage, "pending");
+    attack.assert_free();
+}
+
+/// Two devices send, and the provider names no port: both are shown, the busier first, and nothing is done.
+fn auto_guesses() {
+    let stage = Stage::new(2, "\toption consent 'auto'");
+    let attack = Attack::start(&stage);
+    let source = format!("{WAN}/32");
+    let target = format!("{VICTIM}/32");
+    let words = ["request", "--router", "home-1234.isp.example", "--source", &source, "--target", &target];
+    stage.provider(&[&words[..], &["--target-port", "53", "--protocol", "17"]].concat()).expect("request");
+    let id = the_id_in_state(&stage, "pending");
+    let rate = |number: usize| stage.mitigation(id)["devices"][number]["evidence"][0]["pps"].as_u64().unwrap_or(0);
+    stage.until("rates are known", |_| rate(0) > 1000 && (10..200).contains(&rate(1)));
+    let devices = stage.mitigation(id)["devices"].clone();
+    for (device, number) in [(&devices[0], 1), (&devices[1], 2)] {
+        assert_eq!(device["mac"], device_mac(number), "{devices}");
+        assert_eq!(device["confidence"], "possible", "{devices}");
+    }
+    assert_eq!(state(&stage.mitigation(id)), "pending");
+    assert_eq!(stage.ubus("approve", json!({ "id": id })), Err(2), "none of the two was named");
     attack.assert_free();
 }
 

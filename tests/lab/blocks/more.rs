@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::crowd::Stream;
 use crate::home::{WAN, device_address, device_mac};
 use crate::raw::UDP;
+use crate::stage::Stage;
 use crate::{DEVICES, INNOCENT, Lab, WINDOW};
 
 const NARROW: usize = 18;
@@ -145,12 +146,20 @@ fn new_mac(lab: &mut Lab) -> Result<(), String> {
     device.ip(&format!("link set eth0 address {NEW_MAC}"));
     device.ip("link set eth0 up");
     device.ip("route add default via 192.168.1.1");
-    for _ in 0..8 {
-        std::thread::sleep(Duration::from_millis(500));
-        println!("{}", lab.stage.mitigation(id));
-    }
-    println!("{}", lab.stage.ubus("devices", json!({})).unwrap());
-    println!("{}", lab.stage.log().lines().rev().take(10).collect::<Vec<_>>().join("\n"));
+    let hint = format!("{NEW_MAC} sends from {}, as {} did before", device_address(MOVED), device_mac(MOVED));
+    let told = |s: &Stage| s.mitigation(id)["detail"].as_str().is_some_and(|detail| detail.contains(&hint));
+    lab.stage.until("it shows, with a hint", told);
+    let devices = lab.stage.mitigation(id)["devices"].clone();
+    let new = devices.as_array().and_then(|all| all.iter().find(|device| device["mac"] == NEW_MAC)).cloned();
+    let new = new.ok_or("it is none of the devices that may be meant")?;
+    ensure(new["confidence"] == "possible" && new["chosen"] == false, "it is taken for granted")?;
+    ensure(lab.passing(MOVED, TARGET) > 0, "it is blocked unasked")?;
+    ensure(lab.stage.log().contains(&hint), "the log says nothing")?;
+    let approved = json!({ "id": id, "devices": [NEW_MAC] });
+    lab.stage.ubus("approve", approved).map_err(|status| format!("it can't be approved: {status}"))?;
+    lab.stage.until("in force", |_| lab.is_verified(id));
+    ensure(lab.passing(MOVED, TARGET) == 0, "it is not blocked")?;
+    lab.withdraw(id);
     Ok(())
 }
 
