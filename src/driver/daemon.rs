@@ -292,6 +292,7 @@ impl Daemon {
             heard = true;
             match event {
                 enforce::Event::Enforced { id, outcome } => self.ledger.enforced(Id(id), outcome, self.now),
+                enforce::Event::Framed { id, mac } => self.ledger.framed(Id(id), mac, self.now),
                 enforce::Event::Counted { id, total } => self.ledger.counted(Id(id), total, self.now),
                 enforce::Event::Standing { outcome: Ok(()) } => {}
                 enforce::Event::Standing { outcome: Err(why) } => log::warn!("quarantine: {why}"),

@@ -52,6 +52,13 @@ pub enum Event {
         /// Since it came into force.
         total: Traffic,
     },
+    /// Another device sends from an address of this one, whose own packets are none of what passes.
+    Framed {
+        /// The mitigation's number.
+        id: u32,
+        /// Who is acted upon for nothing.
+        mac: Mac,
+    },
     /// Somebody else has changed our tables; they are being made anew.
     Vanished,
     /// The kernel can't filter between the ports of a bridge: quarantined devices still reach others at home. Told once.
@@ -286,8 +293,7 @@ impl Enforcer {
         for (key, measure) in measures {
             if self.watched.get(&key).is_none_or(|watched| watched.measure != measure) {
                 self.changes = self.changes.wrapping_add(1);
-                let watched = Watched { measure, change: self.changes, stage: Stage::Waiting, strikes: 0, told: None };
-                self.watched.insert(key, watched);
+                self.watched.insert(key, Watched::new(measure, self.changes));
             }
         }
     }

@@ -1,11 +1,13 @@
 //! One mitigation on its way into force.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::enforcer::Event;
 use super::ruleset::Measure;
 use super::verify::Finding;
+use crate::source::device::Mac;
+use crate::source::flow::Traffic;
 
 /// The first and the longest pause before something is tried or looked at again; each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -21,6 +23,10 @@ pub(super) struct Watched {
     /// How many checks in a row have found flows that should not be.
     pub(super) strikes: u8,
     pub(super) told: Option<Result<(), String>>,
+    /// What the look before saw pass of each device.
+    passing: BTreeMap<Mac, BTreeSet<u32>>,
+    /// From whose addresses new flows are opened again and again, with what their own packets had counted.
+    renewed: BTreeMap<Mac, Option<Traffic>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,38 @@ impl Pause {
 }
 
 impl Watched {
+    pub(super) fn new(measure: Measure, change: u32) -> Self {
+        let (passing, renewed) = (BTreeMap::new(), BTreeMap::new());
+        Self { measure, change, stage: Stage::Waiting, strikes: 0, told: None, passing, renewed }
+    }
+
+    /// Notes what passes, to tell flows that were only not cut from those that are opened anew.
+    pub(super) fn compare(&mut self, passing: BTreeMap<Mac, BTreeSet<u32>>) {
+        let renews = |mac: &Mac| match (self.passing.get(mac), passing.get(mac)) {
+            (Some(before), Some(now)) => now.iter().any(|id| !before.contains(id)),
+            _ => false,
+        };
+        let leaks = self.stage == Stage::Leaking;
+        self.renewed.retain(|mac, _| leaks && renews(mac));
+        for mac in passing.keys().filter(|mac| leaks && renews(mac)) {
+            self.renewed.entry(*mac).or_default();
+        }
+        self.passing = passing;
+    }
+
+    /// Whose address is used by somebody else: flows are opened from it while none of its own packets is dropped, and the
+    /// rules that would drop them stand. `counted` tells what has been dropped of a device.
+    pub(super) fn framed(&mut self, counted: impl Fn(Mac) -> Traffic) -> Vec<Mac> {
+        let mut framed = Vec::new();
+        for (mac, before) in &mut self.renewed {
+            let counted = counted(*mac);
+            if before.replace(counted) == Some(counted) {
+                framed.push(*mac);
+            }
+        }
+        framed
+    }
+
     pub(super) fn judge(&mut self, key: Option<u32>, finding: &Finding, events: &mut VecDeque<Event>) {
         // What was there before the rules is no strike.
         let came_back = finding.met > 0 && self.stage != Stage::Checking;

@@ -3,7 +3,7 @@
 use super::consent::{Action, TimeoutAction, Verdict, confident};
 use super::history::Happened;
 use super::ledger::Ledger;
-use super::lifecycle::{Decision, Id, State};
+use super::lifecycle::{Decision, Id, Mitigation, State};
 use crate::source::device::Mac;
 use crate::time::Now;
 
@@ -90,6 +90,27 @@ impl Ledger {
             return self.finish(id, end, decision, now);
         }
         m.chosen.retain(|chosen| *chosen != mac);
+        self.outbox.decided(m);
+    }
+
+    /// Packets with an address of a device acted upon pass though all of its own are dropped: somebody else sends them.
+    /// The device is let go; without any other the question is open again, and only a person can answer it.
+    pub fn framed(&mut self, id: Id, mac: Mac, now: Now) {
+        let acts = |m: &&mut Mitigation| m.state.in_force() && m.chosen.contains(&mac);
+        let Some(m) = self.mitigations.get_mut(&id).filter(acts) else { return };
+        let why = format!("let go: another device sends from the address of {mac}");
+        self.outbox.note(m, Happened::Failed, None, Some(&why), now);
+        m.framed.push(mac);
+        m.released.push(mac);
+        m.chosen.retain(|chosen| *chosen != mac);
+        m.learn(Vec::new());
+        m.detail = Some(why);
+        if m.chosen.is_empty() && m.state != State::Terminating {
+            m.state = State::Pending;
+            m.asked = Some(now.instant);
+            m.verified = false;
+            m.decision = None;
+        }
         self.outbox.decided(m);
     }
 

@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 use super::consent::Action;
 use super::tally::Tally;
 use crate::scope::Scope;
-use crate::source::device::{Mac, Suspect};
+use crate::source::device::{Confidence, Mac, Suspect};
 use crate::source::flow::Traffic;
 use crate::time::Now;
 
@@ -158,6 +158,8 @@ pub struct Mitigation {
     pub(super) rivals: BTreeMap<Id, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
     pub(super) released: Vec<Mac>,
+    /// Devices from whose addresses somebody else sends: what is found of them proves nothing.
+    pub(super) framed: Vec<Mac>,
     /// The approval of the request this one superseded, and for which devices.
     pub(super) inherited: Option<(Decision, Vec<Mac>)>,
     pub(super) decision: Option<Decision>,
@@ -196,6 +198,7 @@ impl Mitigation {
             chosen: Vec::new(),
             rivals: BTreeMap::new(),
             released: Vec::new(),
+            framed: Vec::new(),
             inherited: None,
             decision: None,
             asked: None,
@@ -351,6 +354,9 @@ impl Mitigation {
                 Some(known) => *known = suspect,
                 None => self.suspects.push(suspect),
             }
+        }
+        for suspect in self.suspects.iter_mut().filter(|suspect| self.framed.contains(&suspect.mac)) {
+            suspect.confidence = Confidence::Possible;
         }
         self.suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.confidence));
         self.suspects.truncate(MAX_SUSPECTS);

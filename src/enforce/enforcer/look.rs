@@ -6,6 +6,7 @@ use super::{Enforcer, Event};
 use crate::enforce::dialogue::{BATCH, Heard, Question};
 use crate::enforce::inspect::{Depth, Inspection, Verdict};
 use crate::enforce::render::Held;
+use crate::enforce::ruleset::Set;
 use crate::enforce::verify::{Subject, Sweep};
 use crate::enforce::watch::{Stage, Watched};
 use crate::netlink::nftables::Family;
@@ -121,6 +122,7 @@ impl Enforcer {
             let Some(watched) = watched else { continue };
             let before = watched.stage;
             watched.judge(subject.key, &finding, &mut self.events);
+            watched.compare(finding.passing);
             again_soon |= watched.stage != before || watched.strikes > 0 && watched.stage == Stage::InForce;
             if watched.stage == Stage::Leaking {
                 self.inspect = Some(Depth::Everything);
@@ -129,8 +131,9 @@ impl Enforcer {
         if again_soon {
             self.watch.reset();
         }
-        if !self.watched.is_empty() {
-            self.watch_at = Some(self.watch_at.unwrap_or_else(|| self.watch.after(now)));
+        if !self.watched.is_empty() && (again_soon || self.watch_at.is_none()) {
+            let next = self.watch.after(now);
+            self.watch_at = Some(self.watch_at.map_or(next, |at| at.min(next)));
         }
     }
 
@@ -159,17 +162,31 @@ impl Enforcer {
             self.inspect = self.inspect.max(Some(inspection.depth));
             return;
         }
-        match inspection.verdict(&held.ruleset, now) {
+        let (verdict, empty) = (inspection.verdict(&held.ruleset, now), held.ruleset.is_empty());
+        match verdict {
             Verdict::Disturbed => return self.lose(now),
             Verdict::Unknown => {}
             Verdict::Intact => {
                 let ids = held.ruleset.measures().filter_map(|(key, _)| key);
                 self.events.extend(ids.map(|id| Event::Counted { id, total: self.counters.total(id) }));
+                if inspection.depth == Depth::Everything {
+                    self.find_framed();
+                }
             }
         }
-        if !held.ruleset.is_empty() && self.read_at.is_none() {
+        if !empty && self.read_at.is_none() {
             self.pace = if inspection.moved { PACE } else { (self.pace * 2).clamp(PACE, PACE_QUIET) };
             self.read_at = Some(now + self.pace);
+        }
+    }
+
+    fn find_framed(&mut self) {
+        let counters = &self.counters;
+        for (key, watched) in &mut self.watched {
+            let Some(id) = *key else { continue };
+            let set = if watched.measure.target.is_some() { Set::BlockBy(id) } else { Set::QuarantineBy(id) };
+            let framed = watched.framed(|mac| counters.reading(set, mac));
+            self.events.extend(framed.into_iter().map(|mac| Event::Framed { id, mac }));
         }
     }
 

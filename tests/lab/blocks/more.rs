@@ -37,6 +37,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("an exempt device is never touched, and the provider told", exempt),
     ("a device stays blocked when its IPv6 address changes", private_address),
     ("a device that changes its Ethernet address shows up as new, with a hint", new_mac),
+    ("a device in whose name another one sends is let go", framed),
     ("a quarantined device gets addresses, names and the router's page, and reaches nobody else", quarantine),
 ];
 
@@ -160,6 +161,31 @@ fn new_mac(lab: &mut Lab) -> Result<(), String> {
     lab.stage.until("in force", |_| lab.is_verified(id));
     ensure(lab.passing(MOVED, TARGET) == 0, "it is not blocked")?;
     lab.withdraw(id);
+    Ok(())
+}
+
+fn framed(lab: &mut Lab) -> Result<(), String> {
+    let (victim, villain) = (INNOCENT, NARROW);
+    // The router knows the one, and the other sends from its address without answering for it.
+    lab.stage.home.device(victim).output("ping", &["-c1", "-W2", &ROUTER.to_string()]);
+    let device = lab.stage.home.device(villain);
+    device.output("ping", &["-c1", "-W2", &ROUTER.to_string()]);
+    for (what, value) in [("arp_ignore", "1"), ("arp_announce", "2")] {
+        device.sysctl(&format!("ipv4/conf/all/{what}"), value);
+    }
+    device.ip(&format!("addr add {}/32 dev lo", device_address(victim)));
+    let from = SocketAddr::from((device_address(victim), 21_007));
+    lab.stream(villain, from, (TARGET, 7600).into(), villain)?;
+    let words = format!("--source {WAN}/32 --source-port 21007 --target {TARGET}/32 --target-port 7600 --protocol 17");
+    let mid = lab.request(&words);
+    let id = lab.suspected(&mid, victim);
+    lab.approve(id, "block", victim);
+    let let_go = |m: &serde_json::Value| m["state"] == "pending" && m["devices"][0]["confidence"] == "possible";
+    lab.stage.until("it is let go", |s| let_go(&s.mitigation(id)));
+    let said = lab.stage.mitigation(id)["detail"].as_str().unwrap_or_default().to_owned();
+    ensure(said.contains("another device sends from the address of"), &format!("it says: {said}"))?;
+    lab.withdraw(id);
+    lab.stage.home.device(villain).ip(&format!("addr del {}/32 dev lo", device_address(victim)));
     Ok(())
 }
 
