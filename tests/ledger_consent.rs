@@ -63,6 +63,46 @@ fn a_possible_device_is_never_acted_upon_without_asking() {
 }
 
 /// Proves CH-9-01: under observe nothing is ever done, not even by hand or by timeout.
+/// Whoever is not the one after all is let go, whatever points to it; only a person can have it blocked again.
+#[test]
+fn a_device_in_whose_name_another_one_sends_is_let_go() {
+    for consent in [Consent::Auto, Consent::Ask] {
+        let mut house = House::new(policy(consent));
+        let id = house.request(1, &attack(), &[exact(CAMERA)]);
+        if consent == Consent::Ask {
+            approve(&mut house, id, &[CAMERA]).unwrap();
+        }
+        assert_eq!(house.m(id).state(), State::Active);
+        let now = house.now;
+        house.ledger.framed(id, TV, now);
+        assert_eq!(house.m(id).state(), State::Active, "nothing is in force against that one");
+        house.ledger.framed(id, CAMERA, now);
+        house.ledger.attributed(id, vec![exact(CAMERA)], now);
+        let m = house.m(id);
+        assert_eq!((m.state(), m.chosen(), m.verified()), (State::Pending, &[][..], false));
+        assert_eq!(m.suspects()[0].confidence, Confidence::Possible);
+        assert!(m.detail().is_some_and(|detail| detail.contains("another device sends from the address of")));
+        assert!(house.blocked().is_empty());
+        approve(&mut house, id, &[CAMERA]).unwrap();
+        assert_eq!(house.m(id).state(), State::Active);
+    }
+}
+
+/// Who sends from where a blocked device sent before may be the same with another Ethernet address.
+#[test]
+fn a_successor_is_hinted_at_and_not_acted_upon() {
+    let mut house = House::new(policy(Consent::Auto));
+    let id = house.request(1, &attack(), &[exact(CAMERA)]);
+    let now = house.now;
+    house.ledger.enforced(id, Ok(()), now);
+    assert_eq!(house.m(id).detail(), None);
+    house.ledger.attributed(id, vec![possible(TV)], now);
+    let m = house.m(id);
+    assert_eq!((m.chosen(), m.verified()), (&[CAMERA][..], true));
+    let hint = "02:00:00:00:00:22 sends from 192.168.1.23, as 02:00:00:00:00:11 did before";
+    assert!(m.detail().is_some_and(|detail| detail.starts_with(hint)), "{:?}", m.detail());
+}
+
 #[test]
 fn observing_means_never_acting() {
     let mut house = House::new(Policy {
