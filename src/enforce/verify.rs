@@ -149,9 +149,9 @@ impl Sweep {
                     finding.met += usize::from(self.goes == 1);
                     finding.left += 1;
                     finding.example = Some(*flow);
-                    let remembered = finding.passing.entry(*mac).or_default();
-                    if packet.source == flow.original.source && remembered.len() < MOST_REMEMBERED {
-                        remembered.insert(flow.id);
+                    let opened = finding.passing.entry(*mac).or_default();
+                    if packet.source == flow.original.source && opened.len() < MOST_REMEMBERED {
+                        opened.insert(flow.id);
                     }
                 }
             }

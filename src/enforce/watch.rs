@@ -23,10 +23,12 @@ pub(super) struct Watched {
     /// How many checks in a row have found flows that should not be.
     pub(super) strikes: u8,
     pub(super) told: Option<Result<(), String>>,
-    /// What the look before saw pass of each device.
+    /// What was last seen to pass of each device.
     passing: BTreeMap<Mac, BTreeSet<u32>>,
-    /// From whose addresses new flows are opened again and again, with what their own packets had counted.
-    renewed: BTreeMap<Mac, Option<Traffic>>,
+    /// From whose addresses the last look saw new flows.
+    fresh: BTreeSet<Mac>,
+    /// From whose addresses any did, with what had been dropped of their own packets.
+    renewed: BTreeMap<Mac, Traffic>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,35 +59,37 @@ impl Pause {
 
 impl Watched {
     pub(super) fn new(measure: Measure, change: u32) -> Self {
-        let (passing, renewed) = (BTreeMap::new(), BTreeMap::new());
-        Self { measure, change, stage: Stage::Waiting, strikes: 0, told: None, passing, renewed }
+        let (passing, fresh, renewed) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { measure, change, stage: Stage::Waiting, strikes: 0, told: None, passing, fresh, renewed }
     }
 
-    /// Notes what passes, to tell flows that were only not cut from those that are opened anew.
-    pub(super) fn compare(&mut self, passing: BTreeMap<Mac, BTreeSet<u32>>) {
-        let renews = |mac: &Mac| match (self.passing.get(mac), passing.get(mac)) {
-            (Some(before), Some(now)) => now.iter().any(|id| !before.contains(id)),
-            _ => false,
-        };
-        let leaks = self.stage == Stage::Leaking;
-        self.renewed.retain(|mac, _| leaks && renews(mac));
-        for mac in passing.keys().filter(|mac| leaks && renews(mac)) {
-            self.renewed.entry(*mac).or_default();
+    /// Notes what passes, to tell flows that were only not cut from those that are opened anew; tells whether there is a
+    /// device of which that is new.
+    pub(super) fn compare(&mut self, passing: BTreeMap<Mac, BTreeSet<u32>>) -> bool {
+        self.fresh.clear();
+        if self.stage != Stage::Leaking {
+            self.renewed.clear();
         }
-        self.passing = passing;
-    }
-
-    /// Whose address is used by somebody else: flows are opened from it while none of its own packets is dropped, and the
-    /// rules that would drop them stand. `counted` tells what has been dropped of a device.
-    pub(super) fn framed(&mut self, counted: impl Fn(Mac) -> Traffic) -> Vec<Mac> {
-        let mut framed = Vec::new();
-        for (mac, before) in &mut self.renewed {
-            let counted = counted(*mac);
-            if before.replace(counted) == Some(counted) {
-                framed.push(*mac);
+        for (mac, flows) in passing.into_iter().filter(|(_, flows)| !flows.is_empty()) {
+            let before = self.passing.get(&mac);
+            let anew = before.is_some_and(|before| flows.iter().any(|flow| !before.contains(flow)));
+            if anew && self.stage == Stage::Leaking {
+                self.fresh.insert(mac);
             }
+            self.passing.insert(mac, flows);
         }
-        framed
+        self.fresh.iter().any(|mac| !self.renewed.contains_key(mac))
+    }
+
+    /// Whose address is used by somebody else: flows are opened from it again and again while none of its own packets is
+    /// dropped, and the rules that would drop them stand. `counted` tells what has been dropped of a device.
+    pub(super) fn framed(&mut self, counted: impl Fn(Mac) -> Traffic) -> Vec<Mac> {
+        let fresh = std::mem::take(&mut self.fresh).into_iter();
+        let same = |mac: &Mac| {
+            let now = counted(*mac);
+            self.renewed.insert(*mac, now) == Some(now)
+        };
+        fresh.filter(same).collect()
     }
 
     pub(super) fn judge(&mut self, key: Option<u32>, finding: &Finding, events: &mut VecDeque<Event>) {

@@ -122,7 +122,7 @@ impl Enforcer {
             let Some(watched) = watched else { continue };
             let before = watched.stage;
             watched.judge(subject.key, &finding, &mut self.events);
-            watched.compare(finding.passing);
+            again_soon |= watched.compare(finding.passing);
             again_soon |= watched.stage != before || watched.strikes > 0 && watched.stage == Stage::InForce;
             if watched.stage == Stage::Leaking {
                 self.inspect = Some(Depth::Everything);
