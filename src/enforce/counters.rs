@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::enforcer::Event;
 use super::ruleset::{Ruleset, Set};
 use crate::source::device::Mac;
 use crate::source::flow::Traffic;
@@ -30,8 +31,14 @@ impl Counters {
         self.readings.get(&(set, mac)).copied().unwrap_or_default()
     }
 
+    /// The total of each mitigation in force.
+    pub(super) fn totals(&self, ruleset: &Ruleset) -> impl Iterator<Item = Event> {
+        let ids = ruleset.measures().filter_map(|(key, _)| key);
+        ids.map(|id| Event::Counted { id, total: self.total(id) })
+    }
+
     /// All that was dropped on behalf of a mitigation while it is in force.
-    pub(super) fn total(&self, id: u32) -> Traffic {
+    fn total(&self, id: u32) -> Traffic {
         let own = self.readings.iter().filter(|((set, _), _)| set.id() == Some(id)).map(|(_, reading)| *reading);
         sum(own.chain(self.past.get(&id).copied()))
     }

@@ -49,7 +49,8 @@ impl Blocked {
         attack.assert_blocked();
         let arrived = attack.sink.packets(FLOOD);
         let mut blocked = Self { stage, attack, id, mid, ends, arrived, dropped: 0, reported: 0 };
-        blocked.stage.until("the provider hears of it", |s| dropped(&s.provider_status(mid)) > 0);
+        blocked.stage.until("the provider hears of it", |s| s.provider_status(mid)["status"] == 2);
+        blocked.stage.until("it counts", |s| dropped(&s.mitigation(id)) > 0);
         blocked.look();
         blocked
     }
@@ -77,10 +78,15 @@ impl Blocked {
         assert_eq!(state(&self.stage.mitigation(id)), "active");
         self.look();
         self.remains();
-        let (mid, before) = (self.mid, self.reported);
-        self.stage.until_within("the provider hears on", Duration::from_secs(60), |s| {
+        assert_eq!(self.stage.provider_status(self.mid)["status"], 2);
+    }
+
+    /// The provider hears that it holds, and of no less than the router had counted before.
+    pub fn is_told(&mut self) {
+        let (mid, before) = (self.mid, self.dropped);
+        self.stage.until_within("the provider is told", Duration::from_secs(90), |s| {
             let status = s.provider_status(mid);
-            status["status"] == 2 && dropped(&status) > before
+            status["status"] == 2 && dropped(&status) >= before
         });
         self.look();
     }

@@ -33,6 +33,7 @@ fn decided() -> Blocked {
 
 /// Everything decided is in force still.
 fn holds(blocked: &mut Blocked) {
+    blocked.is_told();
     blocked.holds();
     let devices = blocked.stage.ubus("devices", json!({})).expect("devices")["devices"].clone();
     let all = devices.as_array().expect("a list");

@@ -66,6 +66,7 @@ fn untouched(mut blocked: Blocked) -> Outcome {
 
 /// The block was gone, and is noticed and made again.
 fn noticed(mut blocked: Blocked, after: u128) -> Outcome {
+    blocked.is_told();
     blocked.holds();
     assert_eq!(blocked.stage.log().matches("removed our nft table").count(), 1, "{}", blocked.stage.log());
     blocked.outcome(format!("made again within {after} ms, times and counts go on"))
@@ -88,10 +89,10 @@ fn restart() -> Outcome {
 }
 
 fn stop() -> Outcome {
-    let mut blocked = Blocked::new();
+    let blocked = Blocked::new();
     fw4_flush(&blocked.stage.home.router);
     let after = blocked.made_again();
-    blocked.holds();
+    blocked.attack.assert_blocked();
     fw4_reload(&blocked.stage.home.router);
     noticed(blocked, after)
 }
@@ -140,6 +141,7 @@ fn fight() -> Outcome {
     assert!(ours["detail"].as_str().is_some_and(|detail| detail.contains("another program")), "{ours}");
     assert!(dropped(&ours) > 0);
     blocked.made_again();
+    blocked.is_told();
     blocked.holds();
     blocked.outcome(format!(
         "made again {deleted} times in 4 s, then the provider is told it does not hold; holds once that ends"

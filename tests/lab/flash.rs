@@ -89,6 +89,7 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
     // A crash now loses nothing, though a reboot would.
     blocked.stage.stop_daemon("KILL");
     blocked.stage.start_daemon();
+    blocked.is_told();
     blocked.holds();
     assert_eq!(complaints(&blocked.stage), 2, "once more after the start: {}", blocked.stage.log());
 
@@ -100,6 +101,7 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
     blocked.stage.stop_daemon("KILL");
     std::fs::remove_dir_all(blocked.stage.file("run")).expect("removed");
     blocked.stage.start_daemon();
+    blocked.is_told();
     blocked.holds();
     let device = blocked.stage.ubus("devices", json!({})).expect("devices")["devices"].clone();
     assert!(device.to_string().contains("quarantined"), "{device}");

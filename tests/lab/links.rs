@@ -11,8 +11,8 @@ use crate::{Fault, Outcome};
 
 /// All of them.
 pub const ALL: &[Fault] = &[
-    ("the_bridge_comes_and_goes", "the LAN bridge is deleted and made again", bridge),
     ("the_upstream_comes_and_goes", "the upstream goes down and gets another address", upstream),
+    ("the_bridge_comes_and_goes", "the LAN bridge is deleted and made again", bridge),
     ("the_device_comes_and_goes", "the device is unplugged, comes back with another address", device),
 ];
 
@@ -52,6 +52,7 @@ fn upstream() -> Outcome {
         let seen = blocked.attack.sink.last(GOOD).map(|(_, from)| from.ip().to_string());
         seen.as_deref() == Some("198.51.100.8")
     });
+    blocked.is_told();
     blocked.holds();
     assert_eq!(blocked.through(), 0);
     // What the provider says of the new address is understood.

@@ -50,6 +50,7 @@ fn without(reason: &str, take_away: impl Fn(&Path)) -> Outcome {
     let _ = fs::remove_file(&nft);
     symlink(real, &nft).expect("link");
     blocked.made_again();
+    blocked.is_told();
     blocked.holds();
     blocked.outcome("what stands stays; once deleted the provider is told, made again when nft is back")
 }

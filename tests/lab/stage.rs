@@ -293,7 +293,9 @@ impl Stage {
         let start = Instant::now();
         while !is(self) {
             assert!(start.elapsed() < at_most, "never happened: {what}\n{}", self.report());
-            std::thread::sleep(Duration::from_millis(20));
+            // Looking costs processes: the longer it takes, the less often.
+            let pause = start.elapsed() / 10;
+            std::thread::sleep(pause.clamp(Duration::from_millis(20), Duration::from_millis(250)));
         }
         start.elapsed()
     }

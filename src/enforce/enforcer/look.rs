@@ -157,7 +157,8 @@ impl Enforcer {
     fn end_inspection(&mut self, now: Instant) {
         let Some(inspection) = self.inspection.take() else { return };
         self.prepared |= std::mem::take(&mut self.hurry);
-        let Some(held) = &self.applied else { return };
+        // What an earlier run has left goes on counting for us.
+        let Some(held) = &self.applied else { return self.events.extend(self.counters.totals(&self.wanted)) };
         if inspection.runs != self.runs {
             self.inspect = self.inspect.max(Some(inspection.depth));
             return;
@@ -167,8 +168,7 @@ impl Enforcer {
             Verdict::Disturbed => return self.lose(now),
             Verdict::Unknown => {}
             Verdict::Intact => {
-                let ids = held.ruleset.measures().filter_map(|(key, _)| key);
-                self.events.extend(ids.map(|id| Event::Counted { id, total: self.counters.total(id) }));
+                self.events.extend(self.counters.totals(&held.ruleset));
                 if inspection.depth == Depth::Everything {
                     self.find_framed();
                 }
