@@ -1,5 +1,5 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test attribution conformance lint audit bench fuzz
+.PHONY: demo test attribution faults conformance lint audit bench fuzz
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
@@ -8,7 +8,7 @@ demo:
 	STAY=$(STAY) cargo test --quiet --features client --test demo
 
 test: lint
-	sh tests/tools.sh nft ip conntrack unshare kill ss ping ubus-client aiocoap libcoap_peer busybox make python3 zopfli
+	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping ubus-client aiocoap libcoap_peer busybox make python3 zopfli
 	cargo test --all-features
 	sh tests/luci/run.sh
 
@@ -32,6 +32,12 @@ blocks:
 	sh tests/tools.sh nft ip conntrack unshare kill ping ubus-client
 	cargo build --features client
 	cargo test --quiet --features client --test bites
+
+# What happens to a block when something breaks, with real packets: a table, one line for each fault.
+faults:
+	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ping ubus-client
+	cargo build --features client
+	cargo test --quiet --features client --test faults
 
 # Figures beside their budgets, of the release build.
 bench:

@@ -10,7 +10,7 @@ packages() {
 	case $1 in
 	nft) echo nftables ;;
 	ip | ss) echo iproute2 ;;
-	unshare | kill) echo util-linux ;;
+	unshare | nsenter | kill) echo util-linux ;;
 	ping) echo iputils-ping ;;
 	libcoap_peer) echo gcc libc6-dev pkg-config libcoap3-dev ;;
 	aiocoap | zig) echo python3 python3-venv ;;

@@ -8,6 +8,7 @@ mod datagrams;
 mod foreign;
 mod home;
 mod host;
+mod hostile;
 mod scenarios;
 mod stage;
 mod traffic;

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
 use crate::datagrams;
 use crate::home::{VICTIM, WAN, device_address, device_mac};
+use crate::hostile;
 use crate::stage::Stage;
 use crate::traffic::{Sender, Sink};
 
@@ -27,6 +28,8 @@ pub const ALL: &[(&str, fn())] = &[
     ("datagrams_carry_a_session_with_a_shared_key", datagrams::pre_shared_keys),
     ("without_nft_the_provider_is_not_told_lies", without_nft),
     ("a_wrong_certificate_is_refused_with_its_reason", wrong_certificate),
+    ("hostile_requests_are_refused", hostile::refused),
+    ("hostile_requests_do_no_harm", hostile::harmless),
     ("broken_configuration_is_told_and_the_rest_runs", broken_configuration),
 ];
 

@@ -1,0 +1,66 @@
+//! Requests that no honest provider would make: refused in so many words, or harmless.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use crate::attack::{Attack, approve, the_id_in_state};
+use crate::credentials::ROUTER_NAME;
+use crate::home::{PROVIDER, VICTIM, WAN};
+use crate::stage::Stage;
+
+/// Asks about UDP that comes from `seen` and goes to all of these targets and ports.
+fn ask(stage: &Stage, seen: SocketAddr, targets: &[String], ports: &[&str]) -> Result<(), String> {
+    let (source, port) = (format!("{}/32", seen.ip()), seen.port().to_string());
+    let mut words = vec!["request", "--router", ROUTER_NAME, "--source", &source, "--source-port", &port];
+    words.extend(["--protocol", "17"]);
+    words.extend(targets.iter().flat_map(|target| ["--target", target.as_str()]));
+    words.extend(ports.iter().flat_map(|port| ["--target-port", *port]));
+    stage.provider(&words).map(drop)
+}
+
+/// Proves SC-4.4.1.1-21, CH-5.3.1-20, SC-11-07 with packets.
+pub fn refused() {
+    let stage = Stage::new(2, "\toption consent 'auto'");
+    let attack = Attack::start(&stage);
+    let victim = [format!("{VICTIM}/32")];
+    let refused = |outcome: Result<(), String>, why: &str| {
+        let said = outcome.expect_err(why);
+        assert!(said.contains(why), "{said}");
+    };
+    for everything in ["0.0.0.0/0", "::/0"] {
+        refused(ask(&stage, attack.seen(), &[everything.to_owned()], &[]), "target-prefix");
+    }
+    let thousand: Vec<String> = (0..1000).map(|n| format!("203.0.{}.{}/32", n / 250, n % 250)).collect();
+    refused(ask(&stage, attack.seen(), &thousand, &[]), "more than 256");
+    let provider = SocketAddr::from((PROVIDER, 4000));
+    refused(ask(&stage, provider, &victim, &[]), "out of scope");
+    attack.assert_free();
+    assert_eq!(stage.ubus("list", json!({})).expect("list")["mitigations"], json!([]));
+    assert_eq!(stage.peer_state(), "connected");
+}
+
+/// Proves CH-5.3.2-06, CH-9-01 with packets: what a request names besides the attacked target harms neither the session nor the
+/// way to the router, and overlapping scopes are one.
+pub fn harmless() {
+    let stage = Stage::new(2, "");
+    let attack = Attack::start(&stage);
+    let victims = ["/32", "/26", "/24"].map(|length| format!("{VICTIM}{length}"));
+    let house = ["192.168.0.0/16", "2001:db8:123::/48"].map(str::to_owned);
+    let edge = [format!("{WAN}/32"), format!("{PROVIDER}/32"), "198.51.100.0/24".to_owned()];
+    let all = [&victims[..], &house[..], &edge[..]].concat();
+    ask(&stage, attack.seen(), &all, &["1-100", "53", "40-60", "60000-65535"]).expect("asked");
+    approve(&stage, the_id_in_state(&stage, "pending"));
+    attack.assert_blocked();
+    let reaches = |number: usize, address: &str| {
+        stage.home.device(number).output("ping", &["-c1", "-W1", address]).status.success()
+    };
+    for router in ["192.168.1.1", &WAN.to_string(), "2001:db8:123::1"] {
+        assert!(reaches(1, router), "the device is cut off from the router at {router}");
+    }
+    assert!(reaches(2, &PROVIDER.to_string()), "the innocent device suffers");
+    stage.until("the provider hears of it over the same session", |s| {
+        s.provider(&["status"]).is_ok_and(|status| status["mitigations"][0]["status"] == 2)
+    });
+    assert_eq!(stage.log().matches("peer isp: connected").count(), 1, "{}", stage.log());
+}
