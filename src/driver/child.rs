@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use mio::unix::pipe::{Receiver, Sender};
 use mio::{Interest, Registry, Token};
@@ -13,8 +14,12 @@ const MOST_ERRORS: usize = 4096;
 /// Where the program is looked for when nobody says: OpenWrt's jails start us without an environment.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The slowest router is done with the largest ruleset long before.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A running `nft -f -`.
 pub struct Nft {
+    due: Instant,
     child: Child,
     input: Option<Sender>,
     errors: Receiver,
@@ -28,7 +33,7 @@ impl Nft {
     ///
     /// # Errors
     /// When the program is missing or can't be started.
-    pub fn start(ruleset: String, registry: &Registry, token: Token) -> io::Result<Self> {
+    pub fn start(ruleset: String, registry: &Registry, token: Token, now: Instant) -> io::Result<Self> {
         let mut command = Command::new("nft");
         command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         if env::var_os("PATH").is_none() {
@@ -43,7 +48,13 @@ impl Nft {
         errors.set_nonblocking(true)?;
         registry.register(&mut errors, token, Interest::READABLE)?;
         registry.register(&mut input, token, Interest::WRITABLE)?;
-        Ok(Self { child, input: Some(input), errors, ruleset: ruleset.into_bytes(), written: 0, said: Vec::new() })
+        let (ruleset, due) = (ruleset.into_bytes(), now + PATIENCE);
+        Ok(Self { due, child, input: Some(input), errors, ruleset, written: 0, said: Vec::new() })
+    }
+
+    /// When it is to be given up: dropping it ends it.
+    pub fn due(&self) -> Instant {
+        self.due
     }
 
     /// Moves on; the outcome once the process has ended, with the first line of what it complained about.

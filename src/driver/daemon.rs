@@ -238,6 +238,10 @@ impl Daemon {
             self.with_bus(|join, house, _, now| join.bus.handle_timeout(house, now));
         }
         self.nft_hold = self.nft_hold.filter(|until| *until > now);
+        if due(self.nft.as_ref().map(Nft::due)) {
+            self.nft = None;
+            self.enforcer.handle_nft(Err("nft does not end".to_owned()), self.now);
+        }
     }
 
     fn hear_ledger(&mut self) -> bool {
@@ -341,7 +345,7 @@ impl Daemon {
         let Some(ruleset) = self.enforcer.poll_ruleset() else { return };
         log::debug!("nft run, {} bytes", ruleset.len());
         self.nft_hold = Some(self.now.instant + NFT_PACE);
-        match Nft::start(ruleset, &self.registry, NFT) {
+        match Nft::start(ruleset, &self.registry, NFT, self.now.instant) {
             Ok(nft) => self.nft = Some(nft),
             Err(error) => self.enforcer.handle_nft(Err(format!("nft: {error}")), self.now),
         }
@@ -429,6 +433,7 @@ impl Daemon {
             self.peers.poll_timeout(),
             self.keeper.poll_timeout(),
             self.nft_hold,
+            self.nft.as_ref().map(Nft::due),
         ];
         let due = timeouts.into_iter().flatten().min()?;
         Some(due.saturating_duration_since(Instant::now()))

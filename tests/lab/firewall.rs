@@ -69,6 +69,7 @@ fn noticed(mut blocked: Blocked, after: u128) -> Outcome {
     blocked.is_told();
     blocked.holds();
     assert_eq!(blocked.stage.log().matches("removed our nft table").count(), 1, "{}", blocked.stage.log());
+    assert!(blocked.through() < 1000, "noticed by looking from time to time, not by the kernel's word");
     blocked.outcome(format!("made again within {after} ms, times and counts go on"))
 }
 

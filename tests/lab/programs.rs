@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use crate::{Fault, Outcome};
 
 /// All of them.
 pub const ALL: &[Fault] = &[
+    ("nft_hangs", "the nft program does not end while the table is deleted", hanging),
     ("nft_is_missing", "the nft program is missing while the table is deleted", missing),
     ("nft_fails", "the nft program fails while the table is deleted", failing),
     ("ubusd_restarts", "ubusd is restarted", bus),
@@ -42,7 +44,7 @@ fn without(reason: &str, take_away: impl Fn(&Path)) -> Outcome {
     blocked.holds();
     assert_eq!(blocked.through(), 0);
     blocked.stage.home.router.nft("delete table inet dots_callhome");
-    blocked.stage.until("the reason shows", |s| {
+    blocked.stage.until_within("the reason shows", Duration::from_secs(60), |s| {
         let mitigation = s.mitigation(id);
         mitigation["verified"] == false && mitigation["detail"].as_str().is_some_and(|text| text.contains(reason))
     });
@@ -60,10 +62,16 @@ fn missing() -> Outcome {
 }
 
 fn failing() -> Outcome {
-    without("out of order", |nft| {
-        fs::write(nft, "#!/bin/sh\necho out of order >&2\nexit 1\n").expect("written");
-        fs::set_permissions(nft, fs::Permissions::from_mode(0o755)).expect("a program");
-    })
+    without("out of order", |nft| script(nft, "echo out of order >&2\nexit 1"))
+}
+
+fn hanging() -> Outcome {
+    without("does not end", |nft| script(nft, "exec /bin/sleep 1000"))
+}
+
+fn script(program: &Path, what: &str) {
+    fs::write(program, format!("#!/bin/sh\n{what}\n")).expect("written");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("a program");
 }
 
 fn bus() -> Outcome {
