@@ -1,5 +1,7 @@
 //! Faults of the links: interfaces that come and go.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::attack::{GOOD, state};
@@ -20,7 +22,7 @@ fn bridge() -> Outcome {
     let mut blocked = Blocked::new();
     let router = &blocked.stage.home.router;
     router.ip("link del br-lan");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     router.ip("link add br-lan type bridge");
     router.ip("link set br-lan up");
     router.ip("addr add 192.168.1.1/24 dev br-lan");
@@ -41,7 +43,7 @@ fn upstream() -> Outcome {
     let router = &blocked.stage.home.router;
     router.ip("link set wan down");
     router.ip("addr flush dev wan");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     router.ip("link set wan up");
     router.ip("addr add 198.51.100.8/24 dev wan");
     router.ip("addr add 2001:db8:1::7/64 dev wan nodad");
@@ -52,6 +54,9 @@ fn upstream() -> Outcome {
         let seen = blocked.attack.sink.last(GOOD).map(|(_, from)| from.ip().to_string());
         seen.as_deref() == Some("198.51.100.8")
     });
+    blocked.stage.until("the loss is noticed", |s| s.log().contains("our address 198.51.100.7 is gone"));
+    // So young a session was the last attempt less than a minute ago.
+    blocked.stage.until_within("called again", Duration::from_secs(90), |s| s.peer_state() == "connected");
     blocked.is_told();
     blocked.holds();
     assert_eq!(blocked.through(), 0);
@@ -72,7 +77,7 @@ fn device() -> Outcome {
     let mut blocked = Blocked::new();
     let (router, device) = (&blocked.stage.home.router, blocked.stage.home.device(1));
     router.ip("link set lan1 down");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     device.ip("addr del 192.168.1.11/24 dev eth0");
     device.ip("addr add 192.168.1.99/24 dev eth0");
     device.ip("route replace default via 192.168.1.1");
