@@ -17,3 +17,23 @@ impl Now {
         Self { instant: self.instant + passed, unix: self.unix.saturating_add(passed.as_secs()) }
     }
 }
+
+/// A clock that has been set while it was running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSet {
+    /// What it said when the daemon began to look at it.
+    pub since: u64,
+    /// What it would have said now.
+    pub was: u64,
+    /// What it says now.
+    pub is: u64,
+}
+
+impl ClockSet {
+    /// Puts a date right that the clock gave before; others were given by a clock of another time, and stay.
+    pub fn correct(&self, date: &mut u64) {
+        if (self.since..=self.was).contains(date) {
+            *date = self.is.saturating_sub(self.was - *date);
+        }
+    }
+}

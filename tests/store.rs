@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use dots_callhome::mitigation::{Action, Consent, DevicePolicy, Event, Ledger, Policy, State, TimeoutAction};
 use dots_callhome::scope::{IcmpTypeRange, Scope};
 use dots_callhome::store::{self, Snapshot, Unreadable};
-use dots_callhome::time::Now;
+use dots_callhome::time::{ClockSet, Now};
 use ledger_support::*;
 
 /// A house in which everything that can be kept has happened.
@@ -47,6 +47,13 @@ fn restarted(before: &House, policy: Policy, unix: u64) -> House {
     let now = Now { unix, ..before.now };
     ledger.restore(&snapshot, now);
     House { ledger, now }
+}
+
+/// The clock of a house that has been watched since it said `since` says something else.
+fn set_clock(house: &mut House, since: u64, unix: u64) {
+    let set = ClockSet { since, was: house.now.unix, is: unix };
+    house.now.unix = unix;
+    house.ledger.handle_clock_set(&set, house.now);
 }
 
 /// What was decided holds; it is in force again before anybody is asked anything.
@@ -118,8 +125,7 @@ fn a_clock_that_is_set_late_counts_the_time_without_power() {
     let refreshed = after.ledger.find(&isp(), 1).unwrap().remaining(after.now);
     let generation = after.ledger.generation();
     for _ in 0..2 {
-        after.now.unix = before.now.unix + off + 30;
-        after.ledger.handle_clock_set(after.now);
+        set_clock(&mut after, 0, before.now.unix + off + 30);
         for old in before.ledger.all().filter(|m| m.mid() != 1) {
             let left = old.remaining(before.now).saturating_sub(seconds(off + 30));
             let new = after.ledger.find(&isp(), old.mid());
@@ -130,13 +136,38 @@ fn a_clock_that_is_set_late_counts_the_time_without_power() {
         assert_eq!(standing, Some(after.now.instant + seconds(500 - 130)));
     }
     assert_ne!(after.ledger.generation(), generation, "what is kept gets the right date");
-    after.now.unix += 1_000_000;
-    after.ledger.handle_clock_set(after.now);
+    let later = after.now.unix + 1_000_000;
+    set_clock(&mut after, 0, later);
     after.ledger.handle_timeout(after.now);
     assert!(after.events().iter().any(|event| matches!(event, Event::Enforce)));
     let living: Vec<u32> = after.ledger.all().map(|m| m.mid()).collect();
     assert_eq!(living, [1], "only what was granted since lives on");
     assert_eq!(after.quarantined(), [LAPTOP], "until released");
+}
+
+/// Dates given before the time was known are put right when it is; those from before the restart were right.
+#[test]
+fn dates_are_put_right() {
+    let before = busy();
+    let (boot, known) = (before.now.unix - 5_000, before.now.unix + 9_000);
+    let mut after = restarted(&before, policy(Consent::Ask), boot);
+    after.pass(seconds(10));
+    let new = after.request(8, &other_attack(8), &[exact(CAMERA)]);
+    after.pass(seconds(10));
+    after.ledger.approve(new, None, &[], None, "root", after.now).unwrap();
+    after.ledger.enforced(new, Ok(()), after.now);
+    after.ledger.quarantine(CAMERA, None, None, "root", after.now).unwrap();
+    after.pass(seconds(10));
+    set_clock(&mut after, boot, known);
+    let m = after.m(new);
+    assert_eq!((m.requested(), m.started()), (known - 20, Some(known - 10)));
+    assert_eq!(m.decision().unwrap().at, known - 10);
+    assert_eq!(after.ledger.standing(CAMERA).unwrap().decision.at, known - 10);
+    let times: Vec<u64> = after.ledger.history().map(|entry| entry.time).collect();
+    assert!(!times.is_empty() && times.iter().all(|time| (known - 30..=known).contains(time)), "{times:?}");
+    let old = after.ledger.find(&isp(), 2).unwrap();
+    assert_eq!(old.requested(), before.now.unix);
+    assert_eq!(after.ledger.standing(LAPTOP).unwrap().decision.at, before.now.unix);
 }
 
 /// What was decided before the time was known does not end when it is.
@@ -146,7 +177,8 @@ fn a_clock_that_was_never_set_ends_nothing() {
     let content = store::encode(&Snapshot { saved: 1000, ..before.ledger.snapshot(before.now) });
     let mut ledger = Ledger::new(policy(Consent::Ask));
     ledger.restore(&store::decode(&content).unwrap(), before.now);
-    ledger.handle_clock_set(Now { unix: before.now.unix + 7_000_000, ..before.now });
+    let is = before.now.unix + 7_000_000;
+    ledger.handle_clock_set(&ClockSet { since: is, was: is, is }, Now { unix: is, ..before.now });
     assert_eq!(ledger.desired(before.now), before.ledger.desired(before.now));
 }
 

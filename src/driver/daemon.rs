@@ -27,7 +27,7 @@ use crate::enforce::{self, Enforcer};
 use crate::mitigation::{self, Id, Ledger};
 use crate::source::device::Mac;
 use crate::source::{self, Finder};
-use crate::time::Now;
+use crate::time::{ClockSet, Now};
 use crate::transport::credentials::Clock;
 use crate::ubus::{self, House};
 
@@ -157,10 +157,13 @@ impl Daemon {
         let before = self.now;
         self.now = clock::now();
         let passed = self.now.instant.saturating_duration_since(before.instant);
-        if self.now.unix.abs_diff(before.after(passed).unix) > CLOCK_SET {
+        let was = before.after(passed).unix;
+        if self.now.unix.abs_diff(was) > CLOCK_SET {
             log::info!("the clock has been set");
             self.peers.handle_network_changed(self.now);
-            self.ledger.handle_clock_set(self.now);
+            let set = ClockSet { since: self.started.unix, was, is: self.now.unix };
+            self.ledger.handle_clock_set(&set, self.now);
+            set.correct(&mut self.started.unix);
         }
         self.peers.set_clock(self.now.unix);
     }

@@ -54,7 +54,7 @@ struct Call {
     address: SocketAddr,
     line: Line,
     session: Session,
-    since: u64,
+    since: Instant,
     unread: bool,
 }
 
@@ -165,7 +165,7 @@ impl Provider {
         let mut session = Session::new(name, endpoint, self.settings.heartbeat_interval, s.now);
         session.set_domain(self.domain(s.finder));
         session.set_internal_sources(self.internal_sources);
-        self.call = Some(Call { token, transport, address, line, session, since: s.now.unix, unread: heard.more });
+        self.call = Some(Call { token, transport, address, line, session, since: s.now.instant, unread: heard.more });
         self.hear(heard, s);
     }
 
@@ -409,9 +409,9 @@ impl Provider {
             },
             transport: call.map(|call| call.transport.as_str()),
             address: call.map(|call| call.address),
-            since: call.map(|call| call.since).or_else(|| {
-                let lasts = now.instant.saturating_duration_since(caller.down_since?).as_secs();
-                Some(now.unix.saturating_sub(lasts))
+            since: call.map(|call| call.since).or(caller.down_since).map(|since| {
+                let lasts = now.instant.saturating_duration_since(since).as_secs();
+                now.unix.saturating_sub(lasts)
             }),
             retry_in: caller.retry_in,
             last_error: caller.last_error,

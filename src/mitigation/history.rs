@@ -99,6 +99,10 @@ impl History {
         self.newest_first.iter()
     }
 
+    pub(super) fn dates(&mut self) -> impl Iterator<Item = &mut u64> {
+        self.newest_first.iter_mut().map(|entry| &mut entry.time)
+    }
+
     /// The oldest entry not read yet.
     pub(super) fn read(&mut self) -> Option<Entry> {
         self.unread = self.unread.checked_sub(1)?;

@@ -210,6 +210,13 @@ impl Mitigation {
         }
     }
 
+    /// When things happened, seconds since 1970.
+    pub(super) fn dates(&mut self) -> impl Iterator<Item = &mut u64> {
+        let decisions = [self.decision.as_mut(), self.inherited.as_mut().map(|(decision, _)| decision)];
+        let decided = decisions.into_iter().flatten().map(|decision| &mut decision.at);
+        [&mut self.requested].into_iter().chain(&mut self.started).chain(decided)
+    }
+
     /// Its number.
     pub fn id(&self) -> Id {
         self.id

@@ -8,7 +8,7 @@ use super::outbox::Event;
 use super::tally::Tally;
 use crate::source::device::{Mac, Suspect};
 use crate::store::{SavedMitigation, SavedQuarantine, Snapshot};
-use crate::time::Now;
+use crate::time::{ClockSet, Now};
 
 /// No clock that is right says less than this, seconds since 1970: the beginning of 2025.
 const KNOWN: u64 = 1_735_689_600;
@@ -67,8 +67,13 @@ impl Ledger {
     }
 
     /// The clock has been set. A router without a battery starts in the past and learns the time later: only then is known how
-    /// long it was off, and what was taken up has that much less to live. What is kept gets the right date.
-    pub fn handle_clock_set(&mut self, now: Now) {
+    /// long it was off, and what was taken up has that much less to live. Dates given since are put right, what is kept too.
+    pub fn handle_clock_set(&mut self, set: &ClockSet, now: Now) {
+        for m in self.mitigations.values_mut() {
+            m.dates().for_each(|date| set.correct(date));
+        }
+        self.standing.values_mut().for_each(|standing| set.correct(&mut standing.decision.at));
+        self.outbox.history.dates().for_each(|date| set.correct(date));
         if let Some(mut taken_up) = self.taken_up.take() {
             let running = now.instant.saturating_duration_since(taken_up.at).as_secs();
             let passed = passed(taken_up.saved, now.unix.saturating_sub(running));
