@@ -24,7 +24,7 @@ export const inForce = (id, more = {}) => mitigation(id, { state: 'active', veri
 	dropped: { packets: 251220, bytes: 25122000, pps: 4187, bps: 418700 }, ...more });
 
 export class Daemon {
-	mitigations = []; known = []; events = []; consent = 'ask'; calls = [];
+	mitigations = []; known = []; events = []; consent = 'ask'; notKept = null; calls = [];
 	peers = [ { name: 'isp', state: 'connected', transport: 'tls', address: '198.51.100.1:4647', since: now() - 7200, rtt_ms: 12 } ];
 
 	constructor(path) { this.path = path; }
@@ -66,7 +66,7 @@ export class Daemon {
 
 	#methods() {
 		const object = {
-			status: () => ({ version: '0.1.0', uptime: 7200, consent: this.consent, peers: this.peers,
+			status: () => ({ version: '0.1.0', uptime: 7200, consent: this.consent, peers: this.peers, ...(this.notKept && { not_kept: this.notKept }),
 				pending: this.mitigations.filter(m => m.state == 'pending').length,
 				active: this.mitigations.filter(m => m.state == 'active').length, devices: this.known.length }),
 			list: () => this.listed ?? { mitigations: this.mitigations },

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { device, inForce, mitigation, suspect } from './daemon.mjs';
-import { CONFIG, card, closed, dialog, eventually, press, says } from './world.mjs';
+import { CONFIG, card, closed, dialog, eventually, press, says, seen } from './world.mjs';
 
 export async function a_request_is_told_in_plain_words(world) {
 	world.daemon.mitigations = [ mitigation(1) ];
@@ -227,4 +227,13 @@ export async function a_list_too_long_for_its_evidence_is_filled_up(world) {
 	const before = world.calls('list').length;
 	await eventually(() => assert.ok(world.calls('list').length > before + 1));
 	await says(page, 'Sends about 4,200 packets a second');
+}
+
+export async function decisions_that_cannot_be_kept_are_told(world) {
+	world.daemon.notKept = '/etc/dots-callhome/decisions: No space left on device';
+	const page = await world.open('requests');
+
+	await says(page, 'What is decided now would not survive a reboot:', 'No space left on device');
+	world.daemon.notKept = null;
+	await eventually(async () => assert.doesNotMatch(await seen(page), /reboot/));
 }

@@ -421,6 +421,9 @@ return view.extend({
 			force.show(of('active', 'stopped', 'terminating'));
 			searching.show(of('searching'));
 			sessions.replaceChildren(...this.sessions(words.list(status.peers)));
+			if (status.not_kept)
+				sessions.append(parts.notice('warning', el('p', {},
+					_('What is decided now would not survive a reboot:'), ' ', stranger(status.not_kept))));
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
