@@ -1,6 +1,5 @@
-//! What is asked of nf_tables and read from it, in the kernel's own bytes (recorded from Linux 6.18, little-endian).
+//! What is asked of nf_tables and read from it, in the kernel's own bytes (recorded from Linux 6.18 on a little-endian machine).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-#![cfg(target_endian = "little")]
 
 use dots_callhome::netlink::nftables::{Element, Family, Message, elements, messages, rules, touches};
 use dots_callhome::source::device::Mac;
@@ -26,7 +25,47 @@ const GENERATION: &str = "2c0000000f0a000001000000411800000000000308000100000000
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    let recorded = digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+    let mut bytes: Vec<u8> = recorded.collect();
+    if cfg!(target_endian = "big") {
+        turn_messages(&mut bytes);
+    }
+    bytes
+}
+
+/// The same messages as the kernel of a big-endian machine sends them: headers and errors are in the machine's own order,
+/// what attributes hold is not.
+fn turn_messages(mut bytes: &mut [u8]) {
+    while !bytes.is_empty() {
+        let length = usize::try_from(u32::from_le_bytes(bytes[..4].try_into().unwrap())).unwrap();
+        let (message, rest) = bytes.split_at_mut(length.next_multiple_of(4).min(bytes.len()));
+        let header_of = |at: usize| [(at, 4), (at + 4, 2), (at + 6, 2), (at + 8, 4), (at + 12, 4)];
+        // Of what an error is about only the header follows it.
+        let is_error = message[4..6] == [2, 0];
+        let error = [(16, 4)].into_iter().chain(header_of(20)).filter(|_| is_error);
+        for (at, size) in header_of(0).into_iter().chain(error) {
+            message[at..at + size].reverse();
+        }
+        if !is_error && length > 20 {
+            turn_attributes(&mut message[20..length]);
+        }
+        bytes = rest;
+    }
+}
+
+/// Attributes are turned, and those in them; values are left alone. None here looks like an attribute.
+fn turn_attributes(mut bytes: &mut [u8]) {
+    while let [low, high, _, _, ..] = *bytes {
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        if length < 4 || length > bytes.len() {
+            return;
+        }
+        let (attribute, rest) = bytes.split_at_mut(length.next_multiple_of(4).min(bytes.len()));
+        attribute[..2].reverse();
+        attribute[2..4].reverse();
+        turn_attributes(&mut attribute[4..length]);
+        bytes = rest;
+    }
 }
 
 fn read(datagram: &[u8]) -> Vec<(u32, Message)> {
@@ -60,7 +99,7 @@ fn reads_elements_and_their_counters() {
 fn reads_errors() {
     assert_eq!(read(&bytes(MISSING)), [(5, Message::Error(2))]);
     let mut broken_off = bytes(&END[END.len() - 40..]);
-    broken_off[16..].copy_from_slice(&(-4_i32).to_le_bytes());
+    broken_off[16..].copy_from_slice(&(-4_i32).to_ne_bytes());
     assert_eq!(read(&broken_off), [(5, Message::Error(4))]);
 }
 
