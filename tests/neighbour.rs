@@ -61,7 +61,7 @@ fn addresses_are_read_with_the_near_end_of_a_point_to_point_link() {
     let v6 = messages::address(20, 9, 3, ip("2001:db8::7"), 64);
     assert_eq!(only(&v6), Message::Address(net("2001:db8::7/64")));
     assert_eq!(only(&messages::address(21, 9, 3, ip("192.0.2.7"), 24)), Message::AddressGone(net("192.0.2.7/24")));
-    let mut body = vec![2, 32, 0, 0, 3, 0, 0, 0];
+    let mut body = [&[2, 32, 0, 0][..], &3_u32.to_ne_bytes()].concat();
     body.extend(attribute(1, &[192, 0, 2, 1]));
     body.extend(attribute(2, &[192, 0, 2, 7]));
     assert_eq!(only(&messages::message(20, 0, 9, &body)), Message::Address(net("192.0.2.7/32")));
@@ -129,9 +129,13 @@ fn routes_are_read() {
     assert_eq!(only(&messages::route(24, 0, 9, &refused)), told(vec![hop]));
 }
 
+/// One of several next hops, as the kernel puts them into a route.
+fn hop(link: u32, gateway: [u8; 4]) -> Vec<u8> {
+    [&16_u16.to_ne_bytes()[..], &[0, 0], &link.to_ne_bytes(), &attribute(5, &gateway)].concat()
+}
+
 #[test]
 fn every_next_hop_of_a_route_is_read() {
-    let hop = |link: u32, gateway: [u8; 4]| [&[16, 0, 0, 0][..], &link.to_ne_bytes(), &attribute(5, &gateway)].concat();
     let mut body = vec![2, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
     body.extend(attribute(9, &[hop(3, [198, 51, 100, 1]), hop(5, [192, 0, 2, 1])].concat()));
     let hops = vec![expected("0.0.0.0/0", Some("198.51.100.1"), 3), expected("0.0.0.0/0", Some("192.0.2.1"), 5)];
@@ -151,7 +155,7 @@ fn the_local_table_cached_routes_and_broadcasts_are_no_routes() {
 
 #[test]
 fn hostile_datagrams_are_survived() {
-    let hop = [&[16, 0, 0, 0][..], &3_u32.to_ne_bytes(), &attribute(5, &[192, 0, 2, 1])].concat();
+    let hop = hop(3, [192, 0, 2, 1]);
     let mut multipath = vec![2, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
     multipath.extend(attribute(9, &[hop.clone(), hop].concat()));
     let datagram = [
