@@ -1,5 +1,5 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test attribution faults conformance lint audit bench fuzz
+.PHONY: demo test test-offload attribution faults conformance lint audit bench fuzz
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
@@ -38,6 +38,12 @@ faults:
 	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ping ubus-client
 	cargo build --features client
 	cargo test --quiet --features client --test faults
+
+# Blocks on flows that a flow table forwards, in an emulated machine with Debian's kernel; ends with `offload: N passed, N failed`.
+test-offload:
+	sh tests/tools.sh qemu-system-x86_64 linux busybox cpio strip modprobe nft ip conntrack ubus-client
+	cargo build --features client
+	cargo test --quiet --features client --test offload --config "target.'cfg(all())'.runner = ['sh', 'tests/offload/guest.sh']"
 
 # Figures beside their budgets, of the release build.
 bench:

@@ -18,6 +18,9 @@ packages() {
 	eslint | playwright-core) echo nodejs npm ;;
 	node) echo nodejs ;;
 	qemu-*-static) echo qemu-user-static ;;
+	qemu-system-x86_64) echo qemu-system-x86 ;;
+	modprobe) echo kmod ;;
+	strip) echo binutils ;;
 	rustc-web) echo rustc-web cargo-web rust-web-src ;;
 	*) echo "$1" ;;
 	esac
@@ -25,7 +28,7 @@ packages() {
 
 is_there() {
 	case $1 in
-	ubus-client | ubusd) true ;;
+	ubus-client | ubusd | linux) true ;;
 	eslint | playwright-core) command -v node npm >/dev/null ;;
 	libcoap_peer) [ -e /usr/include/coap3/coap.h ] && command -v cc pkg-config >/dev/null ;;
 	aiocoap | zig) python3 -c 'import ensurepip' 2>/dev/null ;;
@@ -55,12 +58,33 @@ make_own() {
 		[ -x $own/python/bin/python ] || python3 -m venv $own/python
 		$own/python/bin/python -c 'import aiocoap' 2>/dev/null || $own/python/bin/pip install --quiet aiocoap==0.4.17
 		;;
+	linux)
+		[ -e $own/linux/lib ] || unpack_linux
+		;;
 	zig)
 		[ -x $own/python/bin/python ] || python3 -m venv $own/python
 		[ -x $own/python/bin/cargo-zigbuild ] ||
 			$own/python/bin/pip install --quiet ziglang==0.17.1 cargo-zigbuild==0.24.1
 		;;
 	esac
+}
+
+# Debian's kernel for machines that are emulated: unpacked, not installed.
+unpack_linux() {
+	image=linux-image-cloud-amd64
+	as_root=
+	[ "$(id -u)" -eq 0 ] || as_root=sudo
+	apt-cache show $image >/dev/null 2>&1 || $as_root apt-get update -qq
+	image=$(apt-cache depends $image | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p')
+	echo "fetching: $image"
+	rm -rf $own/linux.new
+	mkdir -p $own/linux.new
+	# It warns that the folder isn't its own.
+	(cd $own/linux.new && apt-get download -qq "$image" 2>/dev/null)
+	dpkg-deb -x $own/linux.new/*.deb $own/linux.new
+	rm -rf $own/linux.new/*.deb $own/linux
+	depmod -b $own/linux.new "$(ls $own/linux.new/lib/modules)"
+	mv $own/linux.new $own/linux
 }
 
 install() {
