@@ -9,7 +9,7 @@ kernel=target/tools/linux
 work=target/offload
 programs="busybox nft ip conntrack modprobe"
 links="sh cat mount true kill unshare stty poweroff"
-# Emulated on two shared cores this takes two minutes.
+# Emulated on two cores this takes some minutes, on busy ones more.
 patience=900
 
 # Copies files to the same place in the guest; with what they are linked to.
