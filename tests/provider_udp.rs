@@ -81,29 +81,16 @@ impl Router {
 /// A provider with certificates and these keys, and the authority of both.
 fn provider(test: &str, keys: &str) -> (Program, Authority, Vec<String>) {
     let (program, root) = (Program::new(test), Authority::new("Root"));
-    let (certificate, key) = root.issue_pem(Kind::P256, params(PROVIDER));
-    let mut arguments = Vec::new();
-    for (option, name, content) in [
-        ("--ca", "ca.pem", &root.pem()),
-        ("--certificate", "own.pem", &certificate),
-        ("--key", "own.key", &key),
-        ("--psk-file", "keys", &keys.to_owned()),
-    ] {
-        arguments.extend([option.to_owned(), program.file(name, content)]);
-    }
+    let mut arguments = program.certified(&root.pem(), &root.issue_pem(Kind::P256, params(PROVIDER)));
+    arguments.extend(["--psk-file".to_owned(), program.file("keys", keys)]);
     (program, root, arguments)
-}
-
-fn start(program: &mut Program, arguments: &[String]) {
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    program.start(&arguments);
 }
 
 /// Proves SC-3-01, SC-7.1-11, SC-7.1-12.
 #[test]
 fn routers_call_and_resume() {
     let (mut program, root, arguments) = provider("udp", &format!("home-9:{}\n", "05".repeat(16)));
-    start(&mut program, &arguments);
+    program.start(&arguments);
     let by_certificate = client(&root, ROUTER);
     let by_key = ClientConfig::psk(psk("home-9", 5), random(1)).unwrap();
     let (mut first, mut second) =
@@ -120,7 +107,7 @@ fn routers_call_and_resume() {
         assert_eq!(router.failure, Some(Failure::Closed));
     }
     assert!(first.channel.session().is_some());
-    start(&mut program, &arguments);
+    program.start(&arguments);
     let mut again = Router::new(&by_certificate, program.v4, first.channel.session());
     again.connect();
     again.ping();
@@ -132,7 +119,7 @@ fn routers_call_and_resume() {
 #[test]
 fn a_port_can_be_used_again_but_not_taken_away() {
     let (mut program, root, arguments) = provider("again", "");
-    start(&mut program, &arguments);
+    program.start(&arguments);
     let config = client(&root, ROUTER);
     let mut router = Router::new(&config, program.v4, None);
     router.connect();
@@ -155,10 +142,21 @@ fn a_port_can_be_used_again_but_not_taken_away() {
 #[test]
 fn strangers_are_refused() {
     let (mut program, _, arguments) = provider("strangers", &format!("home-9:{}\n", "05".repeat(16)));
-    start(&mut program, &arguments);
+    program.start(&arguments);
     let wrong_key = ClientConfig::psk(psk("home-9", 6), random(1)).unwrap();
     let mut router = Router::new(&wrong_key, program.v4, None);
     router.until("refused", |router| router.failure.is_some());
     assert_eq!(router.failure, Some(Failure::WrongKey("the peer says BadRecordMac".into())));
     assert!(!program.routers().contains("home-9"));
+}
+
+/// Proves DR-3.1-01: the port the draft wants, where it is configured.
+#[test]
+fn routers_call_on_the_port_of_call_home() {
+    let (mut program, root, arguments) = provider("port", "");
+    program.v4 = "127.46.47.1:4647".parse().unwrap();
+    program.start(&arguments);
+    let mut router = Router::new(&client(&root, ROUTER), program.v4, None);
+    router.connect();
+    router.ping();
 }

@@ -198,10 +198,7 @@ impl Endpoint {
         let mut token = vec![0; 8];
         self.random.fill(&mut token);
         let token = Token(token);
-        if self.outstanding.len() == MOST_OUTSTANDING {
-            self.outstanding.pop_front();
-        }
-        self.outstanding.push_back((token.clone(), request.observe == Some(0)));
+        self.await_answer(&token, request);
         let packet = request.to_packet(&token);
         match &mut self.layer {
             Layer::Stream(_) => self.out.push_back(tcp::encode(&packet)),
@@ -215,6 +212,22 @@ impl Endpoint {
             Layer::Datagram(datagram) => self.out.push_back(datagram.send(packet, &token)),
         }
         token
+    }
+
+    /// Sends a non-confirmable request once more, under the token it has (RFC 9132 section 4.4); without meaning over streams.
+    pub fn repeat(&mut self, token: &Token, request: &Request) {
+        if let Layer::Datagram(datagram) = &mut self.layer {
+            self.out.push_back(datagram.send(request.to_packet(token), token));
+            self.outstanding.retain(|(other, _)| other != token);
+            self.await_answer(token, request);
+        }
+    }
+
+    fn await_answer(&mut self, token: &Token, request: &Request) {
+        if self.outstanding.len() == MOST_OUTSTANDING {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.push_back((token.clone(), request.observe == Some(0)));
     }
 
     /// Answers a request.

@@ -111,6 +111,11 @@ impl Liveness {
         silent.then_some(self.parameters.probing_rate)
     }
 
+    /// When the next heartbeat is due, for whom silence ends nothing.
+    pub fn poll_beat(&self) -> Option<Instant> {
+        self.parameters.heartbeat().map(|_| self.next)
+    }
+
     /// When to look again.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.parameters.heartbeat().and_then(|_| self.loss().map(|loss| loss.min(self.next)))

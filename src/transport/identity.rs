@@ -19,6 +19,12 @@ pub fn cuid(own: &CertificateDer<'_>) -> Option<String> {
     Some(base64url(fingerprint(own)?.get(..16)?))
 }
 
+/// The identifier to go on with where another client has this one already. The same each time, so that it stays over a
+/// restart.
+pub fn another_cuid(taken: &str) -> String {
+    base64url(digest(&SHA256, taken.as_bytes()).as_ref().get(..16).unwrap_or_default())
+}
+
 /// SHA-256 of the public key as it stands in the certificate.
 fn fingerprint(shown: &CertificateDer<'_>) -> Option<[u8; 32]> {
     let key = match EndEntityCert::try_from(shown) {

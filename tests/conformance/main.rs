@@ -15,7 +15,7 @@ struct Requirement {
     level: String,
     role: String,
     text: String,
-    /// `test`, `open` for the provider's side, or why it is not reached.
+    /// `test`, or why it is not reached.
     reach: String,
 }
 
@@ -28,16 +28,14 @@ enum Verdict {
     Fail,
     NotRun,
     Unproven,
-    Open,
     NotReachable,
 }
 
-const VERDICTS: [(Verdict, &str); 6] = [
+const VERDICTS: [(Verdict, &str); 5] = [
     (Verdict::Pass, "pass"),
     (Verdict::Fail, "FAIL"),
     (Verdict::NotRun, "not run"),
     (Verdict::Unproven, "unproven"),
-    (Verdict::Open, "open"),
     (Verdict::NotReachable, "not reachable"),
 ];
 
@@ -224,12 +222,10 @@ fn judge(requirement: &Requirement, tests: &[(&Test, Option<bool>)]) -> Verdict 
         Verdict::NotRun
     } else if !tests.is_empty() {
         Verdict::Pass
+    } else if requirement.reach == "test" {
+        Verdict::Unproven
     } else {
-        match requirement.reach.as_str() {
-            "test" => Verdict::Unproven,
-            "open" => Verdict::Open,
-            _ => Verdict::NotReachable,
-        }
+        Verdict::NotReachable
     }
 }
 

@@ -1,6 +1,7 @@
 //! The provider's program, run over the loopback interface.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -29,12 +30,20 @@ impl Program {
     /// Writes a file and tells its name.
     pub fn file(&self, name: &str, content: &str) -> String {
         let file = self.directory.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, content).unwrap();
         file.display().to_string()
     }
 
+    /// Its arguments for certificates: the authority of both sides, and its own certificate and key.
+    pub fn certified(&self, authority: &str, (certificate, key): &(String, String)) -> Vec<String> {
+        let files =
+            [("--ca", "ca.pem", authority), ("--certificate", "own.pem", certificate), ("--key", "own.key", key)];
+        files.iter().flat_map(|(option, name, content)| [(*option).to_owned(), self.file(name, content)]).collect()
+    }
+
     /// Starts it, again after [`Program::end`].
-    pub fn start(&mut self, arguments: &[&str]) {
+    pub fn start(&mut self, arguments: &[impl AsRef<OsStr>]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
         command.arg("serve").arg("--listen").arg(self.v4.to_string()).arg("--listen").arg(self.v6.to_string());
         command.arg("--control").arg(self.directory.join("control")).arg("--state").arg(self.directory.join("state"));
@@ -46,11 +55,16 @@ impl Program {
         }
     }
 
+    /// Begins a command; [`told`] waits for its end.
+    pub fn command(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
+        command.arg("--json").arg("--control").arg(self.directory.join("control")).args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// The routers it knows, as it says.
     pub fn routers(&self) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
-        command.arg("--json").arg("--control").arg(self.directory.join("control")).arg("routers");
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
+        told(self.command(&["routers"])).unwrap_or_default()
     }
 
     /// Ends it as an administrator would.
@@ -70,4 +84,11 @@ impl Drop for Program {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// What a command has printed in the end, or why it failed.
+pub fn told(command: Child) -> Result<String, String> {
+    let output = command.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }

@@ -182,13 +182,14 @@ impl Server {
             }
         }
         println!("{name} has called from {} over {}", call.from, call.wire.transport());
+        let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         call.name = Some(name);
         let random = Box::new(Rng::new());
         let endpoint = match call.wire {
             Wire::Tls(..) => Endpoint::stream(random),
             Wire::Dtls(..) => Endpoint::datagram(random),
         };
-        let mut router = Router::new(endpoint, self.cuid.clone(), Instant::now());
+        let mut router = Router::new(endpoint, cuid, Instant::now());
         // Over datagrams it need not wait for the router's first words.
         router.handle_input(&[], Instant::now()).map_err(|broken| broken.to_string())?;
         call.router = Some(router);
@@ -220,6 +221,7 @@ impl Server {
             match event {
                 Event::Answered(asker, outcome) => self.answered(asker, &name, outcome),
                 Event::Reported(mid) => self.reported(&name, mid),
+                Event::Renamed(cuid) => drop(self.other_cuids.insert(name.clone(), cuid)),
                 Event::Ready | Event::Lost => {}
             }
         }

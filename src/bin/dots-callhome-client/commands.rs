@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::calls::Call;
 use crate::control::Ask;
-use crate::router::{Asker, Router};
+use crate::question::Asker;
+use crate::router::Router;
 use crate::serve::{MOST, Server, words};
 use crate::show;
 
@@ -72,7 +73,9 @@ impl Server {
                     return self.reply_last(token, &json!({ "error": why }));
                 }
                 let lifetime = u32::try_from(lifetime).map_or(Lifetime::Indefinite, Lifetime::Seconds);
-                match self.numbers.take(&router) {
+                let own = self.calls.values().filter(|call| call.name.as_ref() == Some(&router));
+                let in_peace = !own.filter_map(|call| call.router.as_ref()).any(Router::is_mitigating);
+                match self.numbers.take(&router, in_peace) {
                     Ok(mid) => self.tell(token, &router, |r, now| r.request(asker(token), mid, scope, lifetime, now)),
                     Err(error) => self.reply_last(token, &json!({ "error": error.to_string() })),
                 }

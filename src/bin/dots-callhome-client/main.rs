@@ -6,6 +6,8 @@ mod commands;
 mod control;
 mod credentials;
 mod doors;
+mod objection;
+mod question;
 mod roster;
 mod router;
 mod serve;

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::arguments::prefix;
 
-/// Numbers begin anew from here on (RFC 9132 section 4.4.1).
+/// From here on numbers begin anew once there is peace (RFC 9132 section 4.4.1).
 const ROLLOVER: u32 = 3_221_225_471;
 const FIRST: u32 = 1;
 /// How many numbers are given between two writes.
@@ -72,13 +72,14 @@ impl Numbers {
         Ok(Self { file, next: kept.clone(), kept })
     }
 
-    /// A number higher than all before.
-    pub fn take(&mut self, router: &str) -> io::Result<u32> {
-        let mid = self.next.get(router).copied().unwrap_or(FIRST);
-        let following = if mid >= ROLLOVER { 0 } else { mid + 1 };
-        let ahead = following..=following + AHEAD;
+    /// A number higher than all before; in peace, 0 at last.
+    pub fn take(&mut self, router: &str, in_peace: bool) -> io::Result<u32> {
+        let next = self.next.get(router).copied().unwrap_or(FIRST);
+        let mid = if in_peace && next >= ROLLOVER { 0 } else { next };
+        let following = mid.saturating_add(1);
+        let ahead = following..=following.saturating_add(AHEAD);
         if self.kept.get(router).is_none_or(|kept| !ahead.contains(kept)) {
-            self.keep(router, following + AHEAD)?;
+            self.keep(router, *ahead.end())?;
         }
         self.next.insert(router.to_owned(), following);
         Ok(mid)

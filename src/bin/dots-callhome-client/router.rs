@@ -1,16 +1,21 @@
 //! A session with one router: the Call Home DOTS client's side of the signal channel (RFC 9132, RFC 9066). No I/O.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use dots_callhome::coap::block::Block;
 use dots_callhome::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
 use dots_callhome::scope::Scope;
-use dots_callhome::signal::body::{Lifetime, MitigationRequest, Report};
+use dots_callhome::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};
 use dots_callhome::signal::liveness::Liveness;
 use dots_callhome::signal::path::{BadPath, Resource};
 use dots_callhome::signal::redirect::Redirect;
 use dots_callhome::signal::session_config::{Parameters, SessionConfig};
 use dots_callhome::signal::{DOTS_CBOR, heartbeat};
+use dots_callhome::transport::identity::another_cuid;
+
+use crate::objection::{conflict, objection};
+use crate::question::{Asker, Awaited, Question};
 
 /// Status 3: the attack has stopped, the client withdraws (RFC 9132 section 4.4.2.2).
 const ATTACK_STOPPED: u8 = 3;
@@ -18,9 +23,13 @@ const ATTACK_STOPPED: u8 = 3;
 const TERMINATED: u8 = 6;
 /// Ended mitigations that are still shown.
 const MOST_ENDED: usize = 64;
-
-/// Whoever waits for an answer; the control connection.
-pub type Asker = u64;
+/// Scopes the router does not want to hear of for a while.
+const MOST_WITHHELD: usize = 64;
+/// Before what is not answered is asked once more. Less than 3 seconds is forbidden without a measure of the round-trip time,
+/// more is welcome (RFC 9132 section 4.4).
+const REPEAT: Duration = Duration::from_secs(4);
+/// A configuration without Max-Age is fresh for so long (RFC 9132 section 4.5.3).
+const FRESH: Duration = Duration::from_secs(60);
 
 /// What the session tells its owner.
 pub enum Event {
@@ -30,6 +39,8 @@ pub enum Event {
     Answered(Asker, Result<u32, String>),
     /// The router reported something new about this mitigation.
     Reported(u32),
+    /// We go by another identifier from now on: some other client of the router has ours.
+    Renamed(String),
     /// The router has been silent for too long, or leaves.
     Lost,
 }
@@ -43,32 +54,21 @@ pub struct Known {
     pub ended: bool,
 }
 
-enum Awaited {
-    Config,
-    All,
-    Put { asker: Asker, mid: u32, scope: Box<Scope> },
-    Delete { asker: Asker, mid: u32 },
-    Redirect(Asker),
-    Observation(u32),
-}
-
-impl Awaited {
-    /// Who waits for the answer.
-    fn asker(self) -> Option<Asker> {
-        match self {
-            Self::Put { asker, .. } | Self::Delete { asker, .. } | Self::Redirect(asker) => Some(asker),
-            Self::Config | Self::All | Self::Observation(_) => None,
-        }
-    }
-}
-
 /// A router that has called home.
 pub struct Router {
     endpoint: Endpoint,
     cuid: String,
+    /// Whether that is no more the one we began with.
+    renamed: bool,
     config: SessionConfig,
+    /// When the configuration is no longer fresh.
+    refresh: Option<Instant>,
     liveness: Liveness,
-    awaited: Vec<(Token, Awaited)>,
+    questions: Vec<Question>,
+    /// When we last asked what may have to be repeated.
+    asked: Instant,
+    /// What the router does not want to hear of until then.
+    withheld: VecDeque<(Scope, Instant)>,
     mitigations: BTreeMap<u32, Known>,
     events: VecDeque<Event>,
 }
@@ -79,12 +79,21 @@ impl Router {
         Self {
             endpoint,
             cuid,
+            renamed: false,
             config: SessionConfig::default(),
+            refresh: None,
             liveness: Liveness::new(Parameters::default(), now),
-            awaited: Vec::new(),
+            questions: Vec::new(),
+            asked: now,
+            withheld: VecDeque::new(),
             mitigations: BTreeMap::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// Whether anything is being mitigated.
+    pub fn is_mitigating(&self) -> bool {
+        self.mitigations.values().any(|known| !known.ended)
     }
 
     /// All mitigations known, by `mid`.
@@ -101,7 +110,7 @@ impl Router {
                 coap::Event::Ready => self.begin(now),
                 coap::Event::Request { exchange, request } => self.requested(&exchange, &request, now),
                 coap::Event::Response { token, response } => self.answered(&token, response, now),
-                coap::Event::Failed { token } => self.failed(&token),
+                coap::Event::Failed { token } => self.failed(&token, now),
                 coap::Event::Released => self.events.push_back(Event::Lost),
             }
         }
@@ -110,26 +119,45 @@ impl Router {
 
     /// Sends a mitigation request; the answer comes as an event.
     pub fn request(&mut self, asker: Asker, mid: u32, scope: Scope, lifetime: Lifetime, now: Instant) {
-        let body = MitigationRequest { scope: scope.clone(), lifetime: Some(lifetime), attack_status: None }.encode();
-        if body.len() > self.endpoint.max_payload() {
+        self.withheld.retain(|(_, until)| *until > now);
+        if let Some((_, until)) = self.withheld.iter().find(|(withheld, _)| *withheld == scope) {
+            let seconds = until.saturating_duration_since(now).as_secs();
+            let why = format!("the router does not want to hear of this for another {seconds} s");
+            return self.events.push_back(Event::Answered(asker, Err(why)));
+        }
+        let request = MitigationRequest { scope, lifetime: Some(lifetime), attack_status: None };
+        if request.encode().len() > self.endpoint.max_payload() {
             let why = "too much for one message: ask for fewer prefixes at once".to_owned();
             return self.events.push_back(Event::Answered(asker, Err(why)));
         }
-        let request = Request::new(Method::Put, &self.mitigate(Some(mid))).with_payload(DOTS_CBOR, body);
-        self.send(&request, Awaited::Put { asker, mid, scope: Box::new(scope) }, now);
+        self.put(asker, mid, Box::new(request), now);
     }
 
-    /// Withdraws a request.
+    fn put(&mut self, asker: Asker, mid: u32, request: Box<MitigationRequest>, now: Instant) {
+        let message = Request::new(Method::Put, &self.mitigate(Some(mid))).with_payload(DOTS_CBOR, request.encode());
+        self.send(message, Awaited::Put { asker, mid, request }, now);
+    }
+
+    /// Withdraws a request, though it be still on its way.
     pub fn withdraw(&mut self, asker: Asker, mid: u32, now: Instant) {
+        let meant = |question: &mut Question| matches!(question.awaited, Awaited::Put { mid: put, .. } if put == mid);
+        for question in self.questions.extract_if(.., meant) {
+            let outcome = Err("withdrawn before the router answered".to_owned());
+            self.events.extend(question.awaited.asker().map(|asker| Event::Answered(asker, outcome)));
+        }
+        self.delete(Some(asker), mid, now);
+    }
+
+    fn delete(&mut self, asker: Option<Asker>, mid: u32, now: Instant) {
         let request = Request::new(Method::Delete, &self.mitigate(Some(mid)));
-        self.send(&request, Awaited::Delete { asker, mid }, now);
+        self.send(request, Awaited::Delete { asker, mid }, now);
     }
 
     /// Sends the router elsewhere.
     pub fn redirect(&mut self, asker: Asker, redirect: &Redirect, now: Instant) {
         let request =
             Request::new(Method::Put, &[".well-known", "dots", "redirect"]).with_payload(DOTS_CBOR, redirect.encode());
-        self.send(&request, Awaited::Redirect(asker), now);
+        self.send(request, Awaited::Redirect(asker), now);
     }
 
     /// The next bytes for the secure channel.
@@ -144,7 +172,13 @@ impl Router {
 
     /// When [`Router::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.endpoint.poll_timeout(), self.liveness.poll_timeout()].into_iter().flatten().min()
+        let waits = self.questions.iter().any(|question| question.unanswered.is_some());
+        let repeat = waits.then_some(self.asked + REPEAT);
+        let (liveness, refresh) = match self.is_mitigating() {
+            true => (self.liveness.poll_beat(), None),
+            false => (self.liveness.poll_timeout(), self.refresh),
+        };
+        [self.endpoint.poll_timeout(), liveness, repeat, refresh].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -152,12 +186,18 @@ impl Router {
         self.endpoint.handle_timeout(now);
         while let Some(event) = self.endpoint.poll_event() {
             if let coap::Event::Failed { token } = event {
-                self.failed(&token);
+                self.failed(&token, now);
             }
         }
+        if self.asked + REPEAT <= now {
+            self.repeat(now);
+        }
+        // An attack is no time for this (RFC 9132 section 4.5.3).
+        if self.refresh.is_some_and(|due| due <= now) && !self.is_mitigating() {
+            self.ask_config(now);
+        }
         // While an attack saturates its uplink, silence of the router ends nothing (RFC 9066 section 5.2.1).
-        let attacked = self.mitigations.values().any(|known| !known.ended);
-        if self.liveness.is_lost(now) && !attacked {
+        if self.liveness.is_lost(now) && !self.is_mitigating() {
             self.events.push_back(Event::Lost);
         } else if self.liveness.is_due(now) {
             let body = heartbeat::encode(self.liveness.peer_hb_status(now));
@@ -167,18 +207,38 @@ impl Router {
         }
     }
 
-    fn send(&mut self, request: &Request, awaited: Awaited, now: Instant) {
-        let token = self.endpoint.request(request, now);
-        self.awaited.push((token, awaited));
+    fn send(&mut self, request: Request, awaited: Awaited, now: Instant) {
+        let token = self.endpoint.request(&request, now);
+        let mut unanswered = None;
+        if !request.reliable && !self.endpoint.is_stream() {
+            self.asked = now;
+            unanswered = Some(request);
+        }
+        self.questions.push(Question::new(token, awaited, unanswered));
+    }
+
+    /// Asks once more what has waited longest; one request at a time, however many wait.
+    fn repeat(&mut self, now: Instant) {
+        let Some(position) = self.questions.iter().position(|question| question.unanswered.is_some()) else { return };
+        let question = self.questions.remove(position);
+        if let Some(request) = &question.unanswered {
+            self.endpoint.repeat(&question.token, request);
+        }
+        self.asked = now;
+        self.questions.push(question);
     }
 
     /// First the configuration, then what the router still knows of us.
     fn begin(&mut self, now: Instant) {
-        let config = Request { reliable: true, ..Request::new(Method::Get, &[".well-known", "dots", "config"]) };
-        self.send(&config, Awaited::Config, now);
-        let all = Request::new(Method::Get, &self.mitigate(None));
-        self.send(&all, Awaited::All, now);
+        self.ask_config(now);
+        self.send(self.ask_reports(None), Awaited::All(Vec::new()), now);
         self.events.push_back(Event::Ready);
+    }
+
+    fn ask_config(&mut self, now: Instant) {
+        self.refresh = None;
+        let config = Request { reliable: true, ..Request::new(Method::Get, &[".well-known", "dots", "config"]) };
+        self.send(config, Awaited::Config, now);
     }
 
     fn mitigate(&self, mid: Option<u32>) -> Vec<String> {
@@ -188,9 +248,16 @@ impl Router {
         path
     }
 
+    /// A question for one mitigation as far as we don't know it, which spares the path in an attack (RFC 9132 section 4.4.2),
+    /// or for all.
+    fn ask_reports(&self, mid: Option<u32>) -> Request {
+        let query = mid.map(|_| "c=n".to_owned()).into_iter().collect();
+        Request { query, ..Request::new(Method::Get, &self.mitigate(mid)) }
+    }
+
     fn observe(&mut self, mid: u32, now: Instant) {
-        let request = Request { observe: Some(0), ..Request::new(Method::Get, &self.mitigate(Some(mid))) };
-        self.send(&request, Awaited::Observation(mid), now);
+        let request = Request { observe: Some(0), ..self.ask_reports(Some(mid)) };
+        self.send(request, Awaited::Observation(mid), now);
     }
 
     /// Only heartbeats are served here.
@@ -212,56 +279,133 @@ impl Router {
 
     fn answered(&mut self, token: &Token, response: Response, now: Instant) {
         self.liveness.answered(token, now);
-        let Some(position) = self.awaited.iter().position(|(awaited, _)| awaited == token) else { return };
-        if let Some((_, Awaited::Observation(mid))) = self.awaited.get(position) {
-            let mid = *mid;
-            if response.observe.is_none() {
-                self.awaited.remove(position);
-            }
-            return self.reported(mid, &response, now);
+        let Some(position) = self.questions.iter().position(|question| question.token == *token) else { return };
+        let Some(question) = self.questions.get_mut(position) else { return };
+        // On a stream nothing overtakes (RFC 8323 section 7.1).
+        if !question.take(&response, now) && !self.endpoint.is_stream() {
+            return;
         }
-        let (_, awaited) = self.awaited.remove(position);
+        let awaited = match question.awaited {
+            Awaited::Observation(mid) if response.observe.is_some() => Awaited::Observation(mid),
+            _ => self.questions.remove(position).awaited,
+        };
         match awaited {
-            Awaited::Config if response.code == Code::CONTENT => {
-                if let Ok(config) = SessionConfig::parse(&response.payload) {
-                    self.config = config;
-                    self.choose_parameters(now);
+            Awaited::Config => self.configured(&response, now),
+            Awaited::All(body) => {
+                if let Some(response) = self.whole(None, body, response, now) {
+                    self.all_reported(&response, now);
                 }
             }
-            Awaited::All if response.code == Code::CONTENT => {
-                let mids = Report::parse_all(&response.payload).unwrap_or_default();
-                for mid in mids.iter().filter_map(|report| report.mid) {
-                    self.observe(mid, now);
-                }
-            }
-            Awaited::Put { asker, mid, scope } => self.put_answered(asker, mid, *scope, &response, now),
-            Awaited::Delete { asker, mid } => {
-                let outcome = if response.code.is_success() { Ok(mid) } else { Err(objection(&response)) };
-                self.events.push_back(Event::Answered(asker, outcome));
-            }
-            Awaited::Redirect(asker) => {
-                let outcome = if response.code.is_success() { Ok(0) } else { Err(objection(&response)) };
-                self.events.push_back(Event::Answered(asker, outcome));
-            }
-            Awaited::Config | Awaited::All | Awaited::Observation(_) => {}
+            Awaited::Observation(mid) => self.mid_reported(mid, Vec::new(), response, now),
+            Awaited::Rest(mid, body) => self.mid_reported(mid, body, response, now),
+            Awaited::Put { asker, mid, request } => self.put_answered(asker, mid, request, &response, now),
+            Awaited::Delete { asker: Some(asker), mid } => self.done(asker, mid, &response),
+            Awaited::Redirect(asker) => self.done(asker, 0, &response),
+            Awaited::Delete { asker: None, .. } => {}
         }
     }
 
-    fn put_answered(&mut self, asker: Asker, mid: u32, scope: Scope, response: &Response, now: Instant) {
-        if !response.code.is_success() {
-            self.events.push_back(Event::Answered(asker, Err(objection(response))));
+    fn done(&mut self, asker: Asker, mid: u32, response: &Response) {
+        let outcome = if response.code.is_success() { Ok(mid) } else { Err(objection(response)) };
+        self.events.push_back(Event::Answered(asker, outcome));
+    }
+
+    fn configured(&mut self, response: &Response, now: Instant) {
+        if response.code != Code::CONTENT {
             return;
         }
+        self.refresh = match response.max_age {
+            None => Some(now + FRESH),
+            Some(0 | u32::MAX) => None,
+            // Before it is over.
+            Some(seconds) => Some(now + Duration::from_secs((seconds - seconds / 4).into())),
+        };
+        if let Ok(config) = SessionConfig::parse(&response.payload) {
+            self.config = config;
+            self.choose_parameters(now);
+        }
+    }
+
+    /// The content as a whole; where more blocks are to come, the next one is asked for (RFC 7959 section 2.4).
+    fn whole(&mut self, mid: Option<u32>, mut body: Vec<u8>, response: Response, now: Instant) -> Option<Response> {
+        let Some(block) = response.block2.filter(|_| response.code == Code::CONTENT) else { return Some(response) };
+        let begin = usize::try_from(block.number).ok()?.checked_mul(block.size())?;
+        if begin != body.len() || response.payload.is_empty() {
+            return None;
+        }
+        body.extend(&response.payload);
+        if !block.more {
+            return Some(Response { payload: body, ..response });
+        }
+        if body.len() > Endpoint::max_body() {
+            return None;
+        }
+        let next = Block { number: u32::try_from(body.len() / block.size()).ok()?, more: false, szx: block.szx };
+        let request = Request { block2: Some(next), etag: response.etag, ..self.ask_reports(mid) };
+        let awaited = match mid {
+            Some(mid) => Awaited::Rest(mid, body),
+            None => Awaited::All(body),
+        };
+        self.questions.retain(|question| match (&question.awaited, &awaited) {
+            (Awaited::Rest(former, _), Awaited::Rest(mid, _)) => former != mid,
+            _ => true,
+        });
+        self.send(request, awaited, now);
+        None
+    }
+
+    fn all_reported(&mut self, response: &Response, now: Instant) {
+        for report in Report::parse_all(&response.payload).unwrap_or_default() {
+            if let Some(mid) = report.mid.filter(|_| response.code == Code::CONTENT) {
+                self.observe(mid, now);
+                self.take_report(mid, report, now);
+                self.events.push_back(Event::Reported(mid));
+            }
+        }
+        self.choose_parameters(now);
+    }
+
+    fn put_answered(
+        &mut self,
+        asker: Asker,
+        mid: u32,
+        request: Box<MitigationRequest>,
+        response: &Response,
+        now: Instant,
+    ) {
+        if !response.code.is_success() {
+            let conflict = conflict(response).unwrap_or_default();
+            // A mitigation keeps the identifier it was asked for with (RFC 9132 section 4.4.1).
+            if conflict.cause == Some(CUID_COLLISION) && !self.renamed && !self.is_mitigating() {
+                self.renamed = true;
+                self.cuid = another_cuid(&self.cuid);
+                self.events.push_back(Event::Renamed(self.cuid.clone()));
+                return self.put(asker, mid, request, now);
+            }
+            self.withhold(&request.scope, &conflict, now);
+            return self.events.push_back(Event::Answered(asker, Err(objection(response))));
+        }
         let granted = Report::parse_all(&response.payload).unwrap_or_default().into_iter().next();
-        let report = Report { scope: Some(scope), mid: Some(mid), ..granted.unwrap_or_default() };
+        let report = Report { scope: Some(request.scope), mid: Some(mid), ..granted.unwrap_or_default() };
         self.mitigations.insert(mid, Known { report, ended: false });
         self.events.push_back(Event::Answered(asker, Ok(mid)));
         self.choose_parameters(now);
         self.observe(mid, now);
     }
 
+    /// A request that is not in force for a conflict is not sent again before its time (RFC 9132 section 4.4.2.1).
+    fn withhold(&mut self, scope: &Scope, conflict: &Conflict, now: Instant) {
+        let Some(seconds) = conflict.retry_timer.filter(|_| conflict.status != Some(REQUEST_ACTIVE)) else { return };
+        self.withheld.retain(|(withheld, _)| withheld != scope);
+        if self.withheld.len() == MOST_WITHHELD {
+            self.withheld.pop_front();
+        }
+        self.withheld.push_back((scope.clone(), now + Duration::from_secs(seconds.into())));
+    }
+
     /// A notification, or the answer to our registration for it.
-    fn reported(&mut self, mid: u32, response: &Response, now: Instant) {
+    fn mid_reported(&mut self, mid: u32, body: Vec<u8>, response: Response, now: Instant) {
+        let Some(response) = self.whole(Some(mid), body, response, now) else { return };
         if !response.code.is_success() {
             if let Some(known) = self.mitigations.get_mut(&mid) {
                 known.ended = true;
@@ -269,18 +413,24 @@ impl Router {
             }
             self.forget_old();
         } else if let Some(report) = Report::parse_all(&response.payload).unwrap_or_default().into_iter().next() {
-            let known = self.mitigations.entry(mid).or_default();
-            let stopped = report.status == Some(ATTACK_STOPPED) && known.report.status != Some(ATTACK_STOPPED);
-            known.ended = false;
-            let scope = report.scope.clone().or_else(|| known.report.scope.take());
-            known.report = Report { scope, ..report };
-            if stopped {
-                let request = Request::new(Method::Delete, &self.mitigate(Some(mid)));
-                self.endpoint.request(&request, now);
-            }
+            self.take_report(mid, report, now);
         }
         self.choose_parameters(now);
         self.events.push_back(Event::Reported(mid));
+    }
+
+    fn take_report(&mut self, mid: u32, report: Report, now: Instant) {
+        let known = self.mitigations.entry(mid).or_default();
+        let stopped = report.status == Some(ATTACK_STOPPED) && known.report.status != Some(ATTACK_STOPPED);
+        known.ended = false;
+        let scope = report.scope.clone().or_else(|| known.report.scope.take());
+        known.report = Report { scope: scope.clone(), ..report };
+        if let (Some(scope), Some(conflict)) = (scope, known.report.conflict.clone()) {
+            self.withhold(&scope, &conflict, now);
+        }
+        if stopped {
+            self.delete(None, mid, now);
+        }
     }
 
     fn forget_old(&mut self) {
@@ -290,38 +440,26 @@ impl Router {
         }
     }
 
-    fn failed(&mut self, token: &Token) {
-        let Some(position) = self.awaited.iter().position(|(awaited, _)| awaited == token) else { return };
-        if let Some(asker) = self.awaited.remove(position).1.asker() {
+    fn failed(&mut self, token: &Token, now: Instant) {
+        let Some(position) = self.questions.iter().position(|question| question.token == *token) else { return };
+        let awaited = self.questions.remove(position).awaited;
+        if matches!(awaited, Awaited::Config) {
+            self.refresh = Some(now + FRESH);
+        }
+        if let Some(asker) = awaited.asker() {
             self.events.push_back(Event::Answered(asker, Err("the router does not answer".into())));
         }
     }
 
     /// The session is over: who has asked and will hear no more.
     pub fn give_up(&mut self) -> Vec<Asker> {
-        self.awaited.drain(..).filter_map(|(_, awaited)| awaited.asker()).collect()
+        self.questions.drain(..).filter_map(|question| question.awaited.asker()).collect()
     }
 
     /// Follows the set that is in force now (RFC 9132 section 4.5).
     fn choose_parameters(&mut self, now: Instant) {
-        let mitigates = self.mitigations.values().any(|known| !known.ended);
-        let parameters = if mitigates { self.config.mitigating } else { self.config.idle };
+        let parameters = if self.is_mitigating() { self.config.mitigating } else { self.config.idle };
         self.liveness.set_parameters(parameters, now);
         self.endpoint.set_parameters(parameters.transmission());
-    }
-}
-
-/// What the router objects, in its own words where it has any.
-fn objection(response: &Response) -> String {
-    if let Some(text) = response.diagnostic() {
-        return format!("{}: {text}", response.code);
-    }
-    let reports = Report::parse_all(&response.payload).unwrap_or_default();
-    let conflict = reports.into_iter().find_map(|report| report.conflict);
-    match conflict.map(|conflict| (conflict.cause, conflict.mid)) {
-        Some((Some(1), Some(mid))) => format!("{}: overlaps with mid {mid}", response.code),
-        Some((Some(3), _)) => format!("{}: another client has our cuid", response.code),
-        Some((Some(4), _)) => format!("{}: the traffic is legitimate", response.code),
-        _ => response.code.to_string(),
     }
 }

@@ -38,7 +38,10 @@ pub struct Server {
     pub poll: Poll,
     pub config: Arc<rustls::ServerConfig>,
     clock: Arc<Clock>,
+    /// Our identifier.
     pub cuid: String,
+    /// The one towards a router that has another client of that identifier.
+    pub other_cuids: BTreeMap<String, String>,
     pub roster: Roster,
     pub numbers: Numbers,
     pub drop_list: DropList,
@@ -102,6 +105,7 @@ impl Server {
             config: proof.tls,
             clock,
             cuid: proof.cuid,
+            other_cuids: BTreeMap::new(),
             roster,
             numbers,
             drop_list: DropList::default(),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::objection::objection_to;
 use crate::router::Known;
 
 /// A mitigation as JSON.
@@ -26,7 +27,7 @@ pub fn json(router: &str, mid: u32, known: &Known) -> Value {
             "packets": d.packets, "bytes": d.bytes, "pps": d.pps, "bps": d.bps,
         })),
         "conflict": report.conflict.as_ref().map(|c| json!({
-            "status": c.status, "cause": c.cause, "retry": c.retry_timer, "mid": c.mid,
+            "status": c.status, "cause": c.cause, "retry": c.retry_timer, "mid": c.mid, "meaning": objection_to(c),
         })),
     })
 }
@@ -83,8 +84,8 @@ fn mitigation(one: &Value) -> String {
     if let (Some(packets), Some(bytes)) = (at("/dropped/packets"), at("/dropped/bytes")) {
         line += &format!(", {packets} packets and {bytes} bytes dropped");
     }
-    if at("/conflict/cause") == Some(4) {
-        line += ", the traffic is legitimate";
+    if let Some(why) = one.pointer("/conflict/meaning").and_then(Value::as_str) {
+        line += &format!(", {why}");
     }
     line
 }
