@@ -2,8 +2,14 @@
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "signal_support/diag.rs"]
+#[allow(dead_code, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod diag;
 mod dtls_support;
 mod provider_support;
+#[path = "signal_support/wire.rs"]
+#[allow(dead_code, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+mod wire;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -12,7 +18,8 @@ use dots_callhome::driver::clock::now;
 use dots_callhome::transport::dtls::{Channel, ClientConfig, Session};
 use dots_callhome::transport::tls::Failure;
 use dtls_support::*;
-use provider_support::Program;
+use provider_support::{Program, told};
+use wire::{CON, Message, NON, PUT};
 
 /// An empty confirmable message, and the reset that answers it (RFC 7252 section 4.3).
 const PING: [u8; 4] = [0x40, 0, 0x12, 0x34];
@@ -159,4 +166,42 @@ fn routers_call_on_the_port_of_call_home() {
     let mut router = Router::new(&client(&root, ROUTER), program.v4, None);
     router.connect();
     router.ping();
+}
+
+/// Proves SC-4.4-04, SC-4.4-06, SC-4.4.1.3-25: the first copy is lost, and so are the first questions of the session.
+#[test]
+fn a_request_is_repeated_until_it_is_answered() {
+    let (mut program, root, arguments) = provider("repeat", "");
+    program.start(&arguments);
+    let mut router = Router::new(&client(&root, ROUTER), program.v4, None);
+    router.connect();
+    router.until("the first questions", |router| router.heard.len() > 1);
+    let config = Message::of_datagram(router.heard.first().unwrap());
+    assert_eq!(config.kind, CON);
+    router.channel.write(
+        &Message { kind: wire::ACK, id: config.id, code: 0x84, token: config.token, ..Message::default() }.datagram(),
+    );
+    router.heard.clear();
+    let command = ["request", "--router", ROUTER, "--source", "203.0.113.7", "--target", "192.0.2.1"];
+    let command = program.command(&command);
+    let copies = |router: &Router| -> Vec<Message> {
+        router
+            .heard
+            .iter()
+            .map(|datagram| Message::of_datagram(datagram))
+            .filter(|message| message.code == PUT)
+            .collect()
+    };
+    router.until("a request", |router| copies(router).len() == 1);
+    let first = Instant::now();
+    router.until("a second copy", |router| copies(router).len() == 2);
+    assert!(first.elapsed() > Duration::from_secs(3));
+    let all = copies(&router);
+    let [first, second] = &all[..] else { unreachable!() };
+    assert!(first.kind == NON && first.id != second.id);
+    assert_eq!(first, &second.clone().id(first.id));
+    let answer = Message { kind: NON, id: 1, code: 0x44, token: second.token.clone(), ..Message::default() };
+    router.channel.write(&answer.datagram());
+    router.step();
+    told(command).unwrap();
 }

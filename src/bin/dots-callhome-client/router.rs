@@ -65,7 +65,7 @@ pub struct Router {
     refresh: Option<Instant>,
     liveness: Liveness,
     questions: Vec<Question>,
-    /// When we last asked what may have to be repeated.
+    /// When we last sent a request that goes without acknowledgement.
     asked: Instant,
     /// What the router does not want to hear of until then.
     withheld: VecDeque<(Scope, Instant)>,
@@ -204,6 +204,7 @@ impl Router {
             let request = Request::new(Method::Put, &[".well-known", "dots", "hb"]).with_payload(DOTS_CBOR, body);
             let token = self.endpoint.request(&request, now);
             self.liveness.sent(token, now);
+            self.asked = now;
         }
     }
 
@@ -217,9 +218,12 @@ impl Router {
         self.questions.push(Question::new(token, awaited, unanswered));
     }
 
-    /// Asks once more what has waited longest; one request at a time, however many wait.
+    /// Asks once more what has waited longest, one request at a time however many wait; what is to be done comes before
+    /// what is to be known.
     fn repeat(&mut self, now: Instant) {
-        let Some(position) = self.questions.iter().position(|question| question.unanswered.is_some()) else { return };
+        let waits = |question: &Question| question.unanswered.as_ref().map(|request| request.method == Method::Get);
+        let position = |is_get| self.questions.iter().position(|question| waits(question) == Some(is_get));
+        let Some(position) = position(false).or_else(|| position(true)) else { return };
         let question = self.questions.remove(position);
         if let Some(request) = &question.unanswered {
             self.endpoint.repeat(&question.token, request);
