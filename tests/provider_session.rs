@@ -7,15 +7,17 @@ mod home;
 mod provider_support;
 mod tls_support;
 
-use std::net::TcpListener;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use home::*;
 use provider_support::told;
+use rustls::{ClientConnection, HandshakeKind};
 use tls_support::*;
 
-/// Proves SC-8-01, SC-8-03, SC-4.4-01, CT-8.2-03: the channel of a router stands for nothing less than `coap`.
+/// Proves SC-8-01, SC-8-03, SC-4.4-01.
 #[test]
 fn both_sides_show_certificates_of_their_authority() {
     let isp = Isp::serving("certificates");
@@ -82,5 +84,24 @@ fn a_router_configures_nothing() {
         home.say(&request.token(b"t"));
         let answer = home.hear();
         assert_eq!((answer.code().as_str(), &answer.token[..]), (code, &b"t"[..]));
+    }
+}
+
+/// Proves SC-7.2-04, SC-7.2-05, SC-7.2-06, CT-8.2-03: a router that resumes its session and would like to send early data may not.
+#[test]
+fn no_early_data_is_accepted() {
+    let isp = Isp::serving("early");
+    let mut config = (*router(isp.root.issue(ROUTER), &isp.root)).clone();
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    for is_resumed in [false, true] {
+        let name = PROVIDER.try_into().unwrap();
+        let mut connection = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        assert!(connection.early_data().is_none());
+        let mut stream = TcpStream::connect(isp.program.v4).unwrap();
+        let mut settings = [0; 2];
+        rustls::Stream::new(&mut connection, &mut stream).read_exact(&mut settings).unwrap();
+        assert_eq!(connection.handshake_kind() == Some(HandshakeKind::Resumed), is_resumed);
+        assert_eq!(connection.alpn_protocol(), Some(&b"coap"[..]));
     }
 }

@@ -153,6 +153,8 @@ impl Home {
     pub fn release(mut self) {
         self.say(&Message { code: RELEASE, ..Message::default() });
         while self.read() {}
+        // The goodbye above comes before the end of the stream.
+        let _ = self.stream.read_to_end(&mut Vec::new());
     }
 
     /// Answers with a body, unless that is empty.

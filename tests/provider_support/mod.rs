@@ -3,9 +3,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The program and its files.
@@ -23,8 +24,8 @@ impl Program {
     pub fn new(test: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("dots-callhome-{test}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let free = |address| TcpListener::bind(address).unwrap().local_addr().unwrap();
-        Self { child: None, directory, v4: free("127.0.0.1:0"), v6: free("[::1]:0") }
+        let (v4, v6) = free_addresses();
+        Self { child: None, directory, v4, v6 }
     }
 
     /// Writes a file and tells its name.
@@ -83,6 +84,19 @@ impl Drop for Program {
             let _ = child.wait();
         }
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Where nobody listens, and below the ports that go to whoever connects: it may start there again and again.
+fn free_addresses() -> (SocketAddr, SocketAddr) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(16).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(10_000 + number % 20_000).unwrap();
+        let both = (SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
+        if TcpListener::bind(both.0).is_ok() && TcpListener::bind(both.1).is_ok() {
+            return both;
+        }
     }
 }
 
