@@ -1,6 +1,7 @@
 //! Every method of our object: what it takes, what it replies, and the status where it refuses.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod enforcer_support;
 mod ledger_support;
 mod ubus_support;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use dots_callhome::mitigation::{Consent, DevicePolicy, Id, State};
 use dots_callhome::scope::{IcmpTypeRange, PortRange, Scope};
 use dots_callhome::ubus::{PeerState, PeerStatus};
+use enforcer_support::house;
 use ledger_support::{CAMERA, LAPTOP, TV, attack, exact, other_attack, packets, policy, possible, with_device};
 use serde_json::{Value, json};
 use ubus::BlobMsgTable;
@@ -245,7 +247,17 @@ fn devices_are_told_with_what_is_in_force() {
     let mut desk = Desk::new(with_device(Consent::Ask, LAPTOP, DevicePolicy::Exempt));
     let first = desk.home.in_force(1, &other_attack(1), CAMERA);
     let second = desk.home.request(2, &other_attack(2), &[exact(CAMERA)]);
-    desk.home.ledger.counted(first, packets(40), desk.home.now);
+    let mut rules = house::House::new();
+    let mut wanted = house::blocks(&[house::block(first.0, &[CAMERA, TV])]);
+    wanted.quarantined = vec![house::quarantine(None, LAPTOP)];
+    rules.desire(wanted);
+    rules.kernel.count("m1", CAMERA, 40);
+    rules.kernel.count("m1", TV, 2);
+    rules.kernel.count("quarantine", LAPTOP, 7);
+    rules.pass(Duration::from_secs(2));
+    desk.enforcer = rules.enforcer;
+    let dropped = |desk: &mut Desk, mac| desk.device(mac)["dropped"]["packets"].as_u64();
+    assert_eq!(dropped(&mut desk, LAPTOP), Some(7), "by the administrator's own quarantine");
     assert_eq!(
         desk.device(CAMERA),
         json!({ "mac": CAMERA.to_string(), "name": "thing", "addresses": ["192.168.1.23"], "interface": "br-lan",

@@ -385,6 +385,7 @@ impl Daemon {
             ledger: &mut self.ledger,
             peers: &self.peers.statuses(self.now),
             inventory: self.finder.inventory(),
+            enforcer: &self.enforcer,
             started: self.started.instant,
             not_kept: self.keeper.trouble(),
         };

@@ -38,9 +38,9 @@ pub(super) struct Device<'a> {
     pub(super) state: DeviceState,
     /// The open mitigations that suspect it or act on it.
     pub(super) mitigations: Vec<Id>,
-    /// What the mitigations that act on it have dropped; of all their devices, where they act on several.
+    /// What has been dropped of it while anything is in force against it.
     pub(super) dropped: Traffic,
-    /// The same, per second.
+    /// What the mitigations that act on it drop a second; of all their devices, where they act on several.
     pub(super) rate: Traffic,
 }
 
@@ -70,7 +70,6 @@ impl<'a> Device<'a> {
     fn is_acted_on(&mut self, m: &Mitigation) {
         let state = if m.action() == Action::Quarantine { DeviceState::Quarantined } else { DeviceState::Blocked };
         self.state = self.state.max(state);
-        self.dropped = sum(self.dropped, m.dropped());
         self.rate = sum(self.rate, m.rate());
     }
 }
@@ -117,6 +116,7 @@ fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> BTreeMap<M
     }
     for device in devices.values_mut() {
         device.name = house.inventory.name_of(device.mac).or(device.name);
+        device.dropped = house.enforcer.dropped_by(device.mac);
     }
     devices
 }

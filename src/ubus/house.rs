@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::enforce::Enforcer;
 use crate::mitigation::Ledger;
 use crate::source::Inventory;
 
@@ -15,6 +16,8 @@ pub struct House<'a> {
     pub peers: &'a [PeerStatus],
     /// The devices.
     pub inventory: &'a Inventory,
+    /// What has been dropped of them.
+    pub enforcer: &'a Enforcer,
     /// Since when the daemon runs.
     pub started: Instant,
     /// Why decisions are not kept, if they aren't.

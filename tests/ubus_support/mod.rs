@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use dots_callhome::enforce::Enforcer;
 use dots_callhome::mitigation::{Id, Policy};
 use dots_callhome::source::Inventory;
 use dots_callhome::source::device::Mac;
@@ -92,6 +93,7 @@ pub struct Desk {
     pub bus: Bus,
     pub home: ledger_support::House,
     pub inventory: Inventory,
+    pub enforcer: Enforcer,
     pub peers: Vec<PeerStatus>,
     pub started: Instant,
     pub not_kept: Option<&'static str>,
@@ -107,7 +109,16 @@ impl Desk {
             inventory.learn(address.parse().unwrap(), 3, Some("br-lan"), mac, home.now.instant);
         }
         let started = home.now.instant;
-        Self { bus: Bus::new("1.2.3"), home, inventory, peers: vec![peer("isp")], started, not_kept: None, sequence: 0 }
+        Self {
+            bus: Bus::new("1.2.3"),
+            home,
+            inventory,
+            enforcer: Enforcer::new(),
+            peers: vec![peer("isp")],
+            started,
+            not_kept: None,
+            sequence: 0,
+        }
     }
 
     /// Joined, with nothing said that the test did not ask for; nobody else is on the bus.
@@ -145,6 +156,7 @@ impl Desk {
             ledger: &mut self.home.ledger,
             peers: &self.peers,
             inventory: &self.inventory,
+            enforcer: &self.enforcer,
             started: self.started,
             not_kept: self.not_kept,
         };
@@ -162,6 +174,7 @@ impl Desk {
             ledger: &mut self.home.ledger,
             peers: &self.peers,
             inventory: &self.inventory,
+            enforcer: &self.enforcer,
             started: self.started,
             not_kept: self.not_kept,
         };
@@ -177,6 +190,7 @@ impl Desk {
                 ledger: &mut self.home.ledger,
                 peers: &self.peers,
                 inventory: &self.inventory,
+                enforcer: &self.enforcer,
                 started: self.started,
                 not_kept: self.not_kept,
             };
