@@ -45,6 +45,7 @@ fn main() {
     fill(&stage);
     blocks(&stage);
     println!("{ROUNDS} mitigations, {ENTRIES} entries: {} KiB resident (budget 6144)", resident(&stage));
+    endings(&stage);
     drop(stage);
     burst();
 }
@@ -116,6 +117,25 @@ fn burst() {
     );
     println!("{BURST} mitigations, {ENTRIES} entries: {} KiB resident (budget 6144)", resident(&stage));
     drop(floods);
+}
+
+/// All flows end at once: what of that does not reach the daemon.
+fn endings(stage: &Stage) {
+    let before = lost(stage);
+    stage.home.router.run("conntrack", &["-F"]);
+    settle();
+    println!(
+        "{ENTRIES} flows end at once: {} of these events lost, {} KiB resident afterwards",
+        lost(stage) - before,
+        resident(stage)
+    );
+}
+
+/// Events that found no room in the buffers of netlink sockets.
+fn lost(stage: &Stage) -> u64 {
+    let sockets = fs::read_to_string(format!("/proc/{}/net/netlink", stage.daemon_pid())).expect("sockets");
+    let drops = |line: &str| line.split_whitespace().nth(8).expect("drops").parse::<u64>().expect("number");
+    sockets.lines().skip(1).map(drops).sum()
 }
 
 /// Fills the router's connection table with flows of another device to the same target.
