@@ -290,11 +290,7 @@ const TABLE: &[Row] = &[
         name: "the guest network",
         home: |house| {
             house.neighbour("192.168.2.44", GUEST, Some(mac(44)));
-            house.flow(
-                tuple("192.168.2.44", VICTIM, UDP, ports(1, 53)),
-                tuple(VICTIM, WAN_ADDRESS, UDP, ports(53, 40000)),
-                100,
-            );
+            house.translated_from("192.168.2.44", UDP, 1, 40000, 53, 100);
         },
         request: "198.51.100.7 40000 > 203.0.113.80 53 / 17",
         expected: &[(44, Exact)],

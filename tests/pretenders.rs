@@ -88,11 +88,7 @@ const TABLE: &[Row] = &[
         name: "a device that claims the address of another behind a router of the home",
         home: |house| {
             house.neighbour("192.168.50.20", LAN, Some(mac(17)));
-            house.flow(
-                tuple("192.168.50.20", VICTIM, UDP, ports(1, 53)),
-                tuple(VICTIM, WAN_ADDRESS, UDP, ports(53, 40000)),
-                100,
-            );
+            house.translated_from("192.168.50.20", UDP, 1, 40000, 53, 100);
         },
         request: "198.51.100.7 40000 > 203.0.113.80 53 / 17",
         expected: &[(18, Possible)],
@@ -101,11 +97,7 @@ const TABLE: &[Row] = &[
         name: "an address that no link has: whoever answers to it",
         home: |house| {
             house.neighbour("10.9.9.9", LAN, Some(mac(17)));
-            house.flow(
-                tuple("10.9.9.9", VICTIM, UDP, ports(1, 53)),
-                tuple(VICTIM, WAN_ADDRESS, UDP, ports(53, 40000)),
-                100,
-            );
+            house.translated_from("10.9.9.9", UDP, 1, 40000, 53, 100);
         },
         request: "198.51.100.7 40000 > 203.0.113.80 53 / 17",
         expected: &[(17, Exact)],
@@ -122,11 +114,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "behind another router of the home",
         home: |house| {
-            house.flow(
-                tuple("192.168.50.20", VICTIM, UDP, ports(1, 53)),
-                tuple(VICTIM, WAN_ADDRESS, UDP, ports(53, 40000)),
-                100,
-            );
+            house.translated_from("192.168.50.20", UDP, 1, 40000, 53, 100);
         },
         request: "198.51.100.7 40000 > 203.0.113.80 53 / 17",
         expected: &[(18, Possible)],

@@ -63,6 +63,7 @@ fn the_provider_never_connects() {
     listener.set_nonblocking(true).unwrap();
     let why = told(isp.command(&wanting(ROUTER, "203.0.113.7", "192.0.2.1"))).unwrap_err();
     assert!(why.contains("has not called"), "{why}");
+    // That something does not come can only be waited for.
     std::thread::sleep(Duration::from_millis(200));
     assert!(listener.accept().is_err());
 }

@@ -21,14 +21,6 @@ use dots_callhome::signal::body::Lifetime;
 use router::{Event, Router};
 use signal_support::*;
 
-const CREATED: u8 = 0x41;
-const CHANGED: u8 = 0x44;
-const CONTENT: u8 = 0x45;
-const NOT_FOUND: u8 = 0x84;
-const CONFLICT: u8 = 0x89;
-const MAX_AGE: u16 = 14;
-const OBSERVE: u16 = 6;
-
 /// The provider's side of a session, and what it has said and told since anybody looked.
 struct Provider {
     router: Router,

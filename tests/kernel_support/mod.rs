@@ -329,7 +329,12 @@ impl House {
 
     /// A flow from a device through the NAT to port `to` of the victim.
     pub fn translated(&mut self, device: u8, protocol: u8, from: u16, seen: u16, to: u16, pps: u64) -> u32 {
-        let original = tuple(&v4(device), VICTIM, protocol, ports(from, to));
+        self.translated_from(&v4(device), protocol, from, seen, to, pps)
+    }
+
+    /// The same from any address.
+    pub fn translated_from(&mut self, from: &str, protocol: u8, port: u16, seen: u16, to: u16, pps: u64) -> u32 {
+        let original = tuple(from, VICTIM, protocol, ports(port, to));
         self.flow(original, tuple(VICTIM, WAN_ADDRESS, protocol, ports(to, seen)), pps)
     }
 

@@ -61,6 +61,7 @@ fn power_off(blocked: &mut Blocked) {
     router.nft("flush ruleset");
     router.run("conntrack", &["-F"]);
     fs::remove_dir_all(stage.file("run")).expect("removed");
+    // So that the dates before and after differ: they count seconds.
     std::thread::sleep(Duration::from_secs(1));
 }
 

@@ -132,6 +132,7 @@ fn fight() -> Outcome {
     let mut deleted = 0;
     while start.elapsed() < Duration::from_secs(4) {
         deleted += u32::from(router.output("nft", &["delete", "table", "inet", "dots_callhome"]).status.success());
+        // Slow enough that it could be made again in between each time.
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(deleted < 8, "made again {deleted} times");

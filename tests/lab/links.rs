@@ -11,6 +11,9 @@ use crate::home::{PROVIDER, device_mac};
 use crate::stage::Stage;
 use crate::{Fault, Outcome};
 
+/// Nothing says when everybody has noticed that a link is gone; a person with a cable takes no less.
+const AWAY: Duration = Duration::from_millis(300);
+
 /// All of them.
 pub const ALL: &[Fault] = &[
     ("the_upstream_comes_and_goes", "the upstream goes down and gets another address", upstream),
@@ -22,7 +25,7 @@ fn bridge() -> Outcome {
     let mut blocked = Blocked::new();
     let router = &blocked.stage.home.router;
     router.ip("link del br-lan");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(AWAY);
     router.ip("link add br-lan type bridge");
     router.ip("link set br-lan up");
     router.ip("addr add 192.168.1.1/24 dev br-lan");
@@ -43,7 +46,7 @@ fn upstream() -> Outcome {
     let router = &blocked.stage.home.router;
     router.ip("link set wan down");
     router.ip("addr flush dev wan");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(AWAY);
     router.ip("link set wan up");
     router.ip("addr add 198.51.100.8/24 dev wan");
     router.ip("addr add 2001:db8:1::7/64 dev wan nodad");
@@ -77,7 +80,7 @@ fn device() -> Outcome {
     let mut blocked = Blocked::new();
     let (router, device) = (&blocked.stage.home.router, blocked.stage.home.device(1));
     router.ip("link set lan1 down");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(AWAY);
     device.ip("addr del 192.168.1.11/24 dev eth0");
     device.ip("addr add 192.168.1.99/24 dev eth0");
     device.ip("route replace default via 192.168.1.1");

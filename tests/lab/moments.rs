@@ -58,6 +58,7 @@ impl Life<'_> {
         ask("approve", json!({ "id": id }))?;
         self.note(|p| p.approved = Some(id));
         self.reach(id, |m| m["verified"] == true)?;
+        // What had passed the rules before them is still on its way to the counter.
         std::thread::sleep(Duration::from_millis(30));
         let arrived = self.attack.sink.packets(FLOOD);
         self.note(|p| p.in_force = Some(arrived));
@@ -170,6 +171,7 @@ fn any_moment() -> Outcome {
         let life = Life { stage: &stage, attack: &attack, progress: Mutex::default() };
         std::thread::scope(|scope| {
             let living = scope.spawn(|| life.live());
+            // The moment is the test: any other would do as well.
             std::thread::sleep(moment);
             stage.signal_daemon("KILL");
             living.join().expect("a life")

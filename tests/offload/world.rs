@@ -132,8 +132,14 @@ impl World {
             self.flows(innocent);
             assert_eq!(innocent.seen_by_rules(home), untouched, "the innocent device's flow was cut");
         }
-        figures.dropped = counted(&home.router, "dots_callhome", 1);
-        assert!(figures.dropped > 0, "nothing counted");
+        let dropped = |s: &Stage| {
+            let reply = s.ubus("devices", json!({})).unwrap_or_default();
+            let devices = reply["devices"].as_array().cloned().unwrap_or_default();
+            let device = devices.into_iter().find(|device| device["mac"] == mac).unwrap_or_default();
+            device["dropped"]["packets"].as_u64().unwrap_or(0) as usize
+        };
+        self.until("drops are counted", |s| dropped(s) > 0);
+        figures.dropped = dropped(stage);
         stage.ubus("release", json!({ "mac": mac })).expect("released");
         figures
     }

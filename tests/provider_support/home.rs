@@ -20,14 +20,6 @@ use crate::tls_support::{Authority, Kind, PROVIDER, params, router};
 pub use diag::canonical;
 pub use wire::*;
 
-pub const CREATED: u8 = 0x41;
-pub const DELETED: u8 = 0x42;
-pub const CHANGED: u8 = 0x44;
-pub const CONTENT: u8 = 0x45;
-pub const NOT_FOUND: u8 = 0x84;
-pub const CONFLICT: u8 = 0x89;
-pub const OBSERVE: u16 = 6;
-
 /// Signalling over streams (RFC 8323 section 5).
 const CSM: u8 = 0xe1;
 const PING: u8 = 0xe2;
