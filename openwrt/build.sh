@@ -25,7 +25,8 @@ sh tests/tools.sh zig >&2
 
 # zig links static programs to fixed addresses, so code for others is only larger (and on MIPS crashes in the first thread).
 # A panic aborts, so nothing ever reads the tables of how to unwind: a tenth of the binary.
-flags="-C relocation-model=static -C force-unwind-tables=no -C link-arg=-Wl,-T,openwrt/discard.ld"
+# zig compiles its C library when it links, for speed if nobody asks for size.
+flags="-C relocation-model=static -C force-unwind-tables=no -C link-arg=-Os -C link-arg=-Wl,-T,openwrt/discard.ld"
 export TARGET_CFLAGS="-fno-pic -fno-unwind-tables -fno-asynchronous-unwind-tables"
 # No path of the building machine belongs into a binary.
 for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do

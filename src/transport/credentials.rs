@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::pem::PemObject;
@@ -13,7 +13,7 @@ use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::resumption::{Sessions, Witness};
+use super::resumption::{Sessions, Verifier};
 use super::x509;
 
 /// The application protocol of CoAP over TLS (RFC 8323 section 8.2).
@@ -206,14 +206,12 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
 /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
 pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ClientConfig>, Fault> {
     let sessions = Arc::new(Sessions::new(Arc::clone(&clock)));
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&anchors.store), provider())
-        .build()
-        .map_err(|error| Fault::Unusable(error.to_string()))?;
+    let verifier = Verifier::new(Arc::clone(&anchors.store), Arc::clone(&sessions));
     let mut config = ClientConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Witness::new(verifier, Arc::clone(&sessions))))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_auth_cert(identity.chain, identity.key)
         .map_err(fault)?;
     config.alpn_protocols = vec![ALPN.to_vec()];

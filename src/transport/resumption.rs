@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
-    WebPkiServerVerifier,
+    verify_server_cert_signed_by_trust_anchor, verify_server_name,
 };
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
-use rustls::{DigitallySignedStruct, Error, NamedGroup, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, NamedGroup, RootCertStore, SignatureScheme};
 
-use super::credentials::Clock;
+use super::credentials::{Clock, provider};
 use super::x509;
 
 /// Sessions remembered, eight for each name: the provider's and an alternate's.
@@ -83,32 +85,37 @@ impl ClientSessionStore for Sessions {
     }
 }
 
-/// Verifies as ever, and tells the sessions how long what it has seen is valid.
+/// Verifies what servers prove, and tells the sessions how long it is valid. The library's own verifier does the same, but
+/// brings with it the reading of revocation lists, of which we have none: 20 KiB of the binary.
 #[derive(Debug)]
-pub(super) struct Witness {
-    verifier: Arc<WebPkiServerVerifier>,
+pub(super) struct Verifier {
+    anchors: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
     sessions: Arc<Sessions>,
 }
 
-impl Witness {
-    /// Of these sessions.
-    pub fn new(verifier: Arc<WebPkiServerVerifier>, sessions: Arc<Sessions>) -> Self {
-        Self { verifier, sessions }
+impl Verifier {
+    /// Believes these authorities, and tells these sessions.
+    pub fn new(anchors: Arc<RootCertStore>, sessions: Arc<Sessions>) -> Self {
+        Self { anchors, algorithms: provider().signature_verification_algorithms, sessions }
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let leaf = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&leaf, &self.anchors, intermediates, now, algorithms)?;
+        verify_server_name(&leaf, server_name)?;
         self.sessions.verified(server_name, end_entity);
-        Ok(verified)
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -117,7 +124,7 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -126,10 +133,10 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
