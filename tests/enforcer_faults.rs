@@ -157,30 +157,6 @@ fn a_flow_that_keeps_coming_back_is_a_leak() {
     assert_eq!(house.outcomes(7), [Ok(())]);
 }
 
-/// Every second a new flow from the camera's address, while the camera itself has had so many packets dropped.
-fn flows_anew(house: &mut House, dropped_each: u64) -> Vec<Event> {
-    let mut told = Vec::new();
-    for id in 1..=60 {
-        house.kernel.flows = vec![outgoing(id, CAMERA_V4, 4000, (VICTIM, 53))];
-        house.kernel.count("m7", CAMERA, dropped_each);
-        house.pass(seconds(1));
-        told.extend(house.told());
-    }
-    told
-}
-
-/// What passes in its name though everything of its own is dropped comes from another device.
-#[test]
-fn a_device_in_whose_name_another_one_sends_is_told() {
-    let framed = Event::Framed { id: 7, mac: CAMERA };
-    let told = flows_anew(&mut in_force(), 0);
-    assert!(told.contains(&framed), "{told:?}");
-    let leak = told.iter().position(|event| matches!(event, Event::Enforced { id: 7, outcome: Err(_) }));
-    assert!(leak < told.iter().position(|event| *event == framed), "a leak comes first");
-    // It may have a part in it.
-    assert!(!flows_anew(&mut in_force(), 3).contains(&framed));
-}
-
 /// Without conntrack nobody knows whether flows are left.
 #[test]
 fn what_can_not_be_verified_is_not_told_to_be() {

@@ -12,13 +12,13 @@ mod router;
 mod traffic;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Event;
-use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined};
+use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined, Witness};
 use dots_callhome::scope::{PortRange, Scope};
-use dots_callhome::source::Inventory;
+use dots_callhome::source::{Inventory, device};
 
 use crate::home::{Home, VICTIM, device_address};
 use crate::host::Host;
@@ -43,7 +43,7 @@ fn block(id: u32, seconds: u64, devices: &[u8]) -> Block {
 }
 
 fn blocks(blocks: &[Block]) -> Desired {
-    Desired { blocks: blocks.to_vec(), quarantined: Vec::new() }
+    Desired { blocks: blocks.to_vec(), ..Desired::default() }
 }
 
 fn inventory(devices: u8) -> Inventory {
@@ -145,7 +145,7 @@ fn a_quarantine_leaves_the_router() {
 
     let mut router = Router::new(&home.router);
     let quarantined = |id| Quarantined { mac: mac(1), id, remaining: id.map(|_| Duration::from_secs(60)) };
-    let desired = Desired { blocks: Vec::new(), quarantined: vec![quarantined(Some(7)), quarantined(None)] };
+    let desired = Desired { quarantined: vec![quarantined(Some(7)), quarantined(None)], ..Desired::default() };
     router.desire(desired, Vec::new(), &inventory(2));
     router.until("in force", |r| r.in_force(7) && r.told.contains(&Event::Standing { outcome: Ok(()) }));
     let before = [dns.packets(1), other.packets(2), victim.packets(3), neighbour.packets(4), victim.packets(5)];
@@ -236,6 +236,39 @@ fn every_kind_of_flow_is_cut() {
     assert!(v6.recv(&mut buffer).is_err());
     assert!(!device.output("ping", &["-c", "1", "-W", "1", &VICTIM.to_string()]).status.success());
     router.until("counted", |r| r.counted(7) >= 3);
+}
+
+/// The kernel's own word on who sends, in both families, whether it passes or is dropped.
+#[test]
+fn senders_are_seen() {
+    host::prepare().unwrap();
+    let home = Home::new(2);
+    let v6: SocketAddr = "[2001:db8:c000::80]:53".parse().unwrap();
+    let (_sink, _sink6) = (Sink::udp(&home.victim, 53), home.victim.enter(|| UdpSocket::bind(v6).unwrap()));
+    let _senders = [
+        Sender::udp(home.device(1), (VICTIM, 53).into(), 1, 100),
+        Sender::udp(home.device(2), (VICTIM, 53).into(), 2, 100),
+        Sender::udp(home.device(2), (VICTIM, 54).into(), 2, 100),
+    ];
+    let sender6 = home.device(2).enter(|| UdpSocket::bind("[::]:0").unwrap());
+    let mut scope = scope();
+    scope.target_prefixes.push("2001:db8:c000::/48".parse().unwrap());
+    let mut router = Router::new(&home.router);
+    let desired = Desired { witnesses: vec![Witness { id: 7, scope }], ..blocks(&[block(7, 60, &[1])]) };
+    router.desire(desired, Vec::new(), &inventory(2));
+    let link = home.router.run("ip", &["-o", "link", "show", "dev", "br-lan"]);
+    let link = link.split(':').next().unwrap().parse().unwrap();
+    let seen = |number, address| device::Sender { mac: mac(number), address, link };
+    let address6 = "2001:db8:123::c".parse().unwrap();
+    let all = [seen(1, device_address(1).into()), seen(2, device_address(2).into()), seen(2, address6)];
+    router.until("all are seen", |r| {
+        let _ = sender6.send_to(b"x", v6);
+        let mut told = r.told.iter().filter_map(|event| match event {
+            Event::Witnessed { id: 7, senders } => Some(senders),
+            _ => None,
+        });
+        told.next_back().is_some_and(|senders| senders.len() == 3 && all.iter().all(|sender| senders.contains(sender)))
+    });
 }
 
 /// A service of the device that is open to the world, used to attack whoever asks in the victim's name: its answers

@@ -4,6 +4,7 @@ mod ledger_support;
 
 use std::collections::BTreeSet;
 
+use dots_callhome::enforce::ruleset::{Desired, Witness};
 use dots_callhome::mitigation::{
     Action, Consent, Denied, DevicePolicy, Event, Happened, Id, Policy, Refusal, State, TimeoutAction,
 };
@@ -28,8 +29,11 @@ fn with_consent_required_nothing_happens_before_the_approval() {
     house.ledger.attributed(grant.id, vec![exact(CAMERA)], house.now);
     assert!(house.m(grant.id).assessed());
     assert_eq!((house.state(grant.id), house.status(grant.id)), (State::Pending, 1));
-    assert!(house.blocked().is_empty());
-    assert!(house.events().iter().all(|event| !matches!(event, Event::Enforce)));
+    // Nothing but that it is looked who sends.
+    let witness = Witness { id: grant.id.0, scope: attack() };
+    let desired = Desired { witnesses: vec![witness], ..Desired::default() };
+    assert_eq!(house.ledger.desired(house.now), desired);
+    assert!(house.events().iter().any(|event| matches!(event, Event::Enforce)));
     approve(&mut house, grant.id, &[]).unwrap();
     assert_eq!(house.blocked(), [CAMERA]);
     assert!(house.events().iter().any(|event| matches!(event, Event::Enforce)));
@@ -74,9 +78,11 @@ fn a_device_in_whose_name_another_one_sends_is_let_go() {
         }
         assert_eq!(house.m(id).state(), State::Active);
         let now = house.now;
-        house.ledger.framed(id, TV, now);
+        house.ledger.framed(id, TV, false, now);
         assert_eq!(house.m(id).state(), State::Active, "nothing is in force against that one");
-        house.ledger.framed(id, CAMERA, now);
+        house.ledger.framed(id, CAMERA, true, now);
+        assert_eq!(house.m(id).state(), State::Active, "it sends as well");
+        house.ledger.framed(id, CAMERA, false, now);
         house.ledger.attributed(id, vec![exact(CAMERA)], now);
         let m = house.m(id);
         assert_eq!((m.state(), m.chosen(), m.verified()), (State::Pending, &[][..], false));
@@ -85,6 +91,24 @@ fn a_device_in_whose_name_another_one_sends_is_let_go() {
         assert!(house.blocked().is_empty());
         approve(&mut house, id, &[CAMERA]).unwrap();
         assert_eq!(house.m(id).state(), State::Active);
+    }
+}
+
+/// Nobody is asked about it as if it were sure, and the real one is acted upon as if nothing had been.
+#[test]
+fn a_suspect_in_whose_name_another_one_sends_is_doubted() {
+    for (consent, state) in [(Consent::Ask, State::Pending), (Consent::Auto, State::Active)] {
+        let mut house = House::new(Policy { devices: [(CAMERA, DevicePolicy::Ask)].into(), ..policy(consent) });
+        let id = house.request(1, &attack(), &[exact(CAMERA)]);
+        let now = house.now;
+        assert_eq!(house.m(id).state(), State::Pending);
+        house.ledger.framed(id, CAMERA, true, now);
+        assert_eq!(house.m(id).suspects()[0].confidence, Confidence::Possible);
+        assert!(house.m(id).detail().is_some_and(|detail| detail.starts_with("another device sends from the address")));
+        house.ledger.attributed(id, vec![exact(TV)], now);
+        let m = house.m(id);
+        assert_eq!((m.state(), m.suspects()[0].mac), (state, TV));
+        assert_eq!(house.blocked(), if consent == Consent::Auto { vec![TV] } else { vec![] });
     }
 }
 

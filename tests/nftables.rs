@@ -87,7 +87,7 @@ fn asks_for_the_rules_of_a_table() {
 /// Counters are big-endian in the kernel's messages.
 #[test]
 fn reads_elements_and_their_counters() {
-    let element = |last, counted| Element { mac: Mac([2, 0, 0, 0, 0, last]), counted };
+    let element = |last, counted| Element { mac: Mac([2, 0, 0, 0, 0, last]), place: None, counted };
     let listed = vec![element(0x0c, Some(Traffic::default())), element(0x0b, Some(Traffic { packets: 7, bytes: 900 }))];
     assert_eq!(read(&bytes(COUNTED)), [(5, Message::Elements(listed))]);
     assert_eq!(read(&bytes(PLAIN)), [(5, Message::Elements(vec![element(0x0b, None)]))]);

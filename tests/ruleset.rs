@@ -9,7 +9,7 @@ mod host;
 use std::time::Duration;
 
 use dots_callhome::enforce::Socket;
-use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined};
+use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined, Witness};
 use dots_callhome::scope::{IcmpTypeRange, PortRange, Scope};
 use dots_callhome::source::device::Mac;
 
@@ -59,6 +59,7 @@ fn several() -> Desired {
     };
     let ping = Scope { target_protocols: vec![1], source_icmp_types: types(&[(8, 8)]), ..any(&["198.18.0.1/32"]) };
     Desired {
+        witnesses: vec![Witness { id: 7, scope: attack.clone() }, Witness { id: 10, scope: ping.clone() }],
         blocks: vec![with(7, attack, &[CAMERA, TV], 3600), with(8, ping, &[TV], 600)],
         quarantined: vec![quarantine(Some(9), LAPTOP), quarantine(None, LAPTOP)],
     }
@@ -70,6 +71,7 @@ fn changed() -> Desired {
     desired.blocks[0].remaining = seconds(7200);
     desired.blocks.remove(1);
     desired.quarantined.clear();
+    desired.witnesses.truncate(1);
     desired
 }
 
@@ -107,6 +109,7 @@ fn texts_do_not_depend_on_the_order() {
     let mut turned = several();
     turned.blocks.reverse();
     turned.quarantined.reverse();
+    turned.witnesses.reverse();
     turned.blocks[1].devices.reverse();
     turned.blocks[1].scope.target_prefixes.reverse();
     turned.blocks[1].scope.target_ports.reverse();
@@ -254,5 +257,7 @@ fn random() -> Desired {
         let devices = [CAMERA, TV, LAPTOP];
         with(id, scope, &devices[..=below(3) as usize], 60 + below(1000))
     };
-    blocks(&(1..=128).map(&mut of).collect::<Vec<_>>())
+    let blocks: Vec<Block> = (1..=128).map(&mut of).collect();
+    let witnesses = blocks.iter().map(|block| Witness { id: block.id, scope: block.scope.clone() }).collect();
+    Desired { blocks, witnesses, ..Desired::default() }
 }

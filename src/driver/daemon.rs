@@ -285,6 +285,7 @@ impl Daemon {
             heard = true;
             match event {
                 source::Event::Found { id, suspects } => self.ledger.attributed(id, suspects, self.now),
+                source::Event::Framed { id, mac, sends } => self.ledger.framed(id, mac, sends, self.now),
                 source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
                 source::Event::DomainChanged => self.with_peers(Peers::handle_networks),
                 source::Event::InventoryChanged => self.enforce(),
@@ -299,7 +300,7 @@ impl Daemon {
             heard = true;
             match event {
                 enforce::Event::Enforced { id, outcome } => self.ledger.enforced(Id(id), outcome, self.now),
-                enforce::Event::Framed { id, mac } => self.ledger.framed(Id(id), mac, self.now),
+                enforce::Event::Witnessed { id, senders } => self.finder.witnessed(Id(id), &senders, self.now),
                 enforce::Event::Counted { id, total } => self.ledger.counted(Id(id), total, self.now),
                 enforce::Event::Standing { outcome: Ok(()) } => {}
                 enforce::Event::Standing { outcome: Err(why) } => log::warn!("quarantine: {why}"),

@@ -12,7 +12,7 @@ use super::verify::{Addresses, Sweep};
 use super::watch::{Pause, Stage, Watched, told};
 use crate::netlink::nftables::{self, Family};
 use crate::source::Inventory;
-use crate::source::device::Mac;
+use crate::source::device::{Mac, Sender};
 use crate::source::flow::{Traffic, Tuple};
 use crate::time::Now;
 
@@ -52,12 +52,12 @@ pub enum Event {
         /// Since it came into force.
         total: Traffic,
     },
-    /// Another device sends from an address of this one, whose own packets are none of what passes.
-    Framed {
+    /// Who has lately sent what a mitigation is about; for `Finder::witnessed`. Told again while they do.
+    Witnessed {
         /// The mitigation's number.
         id: u32,
-        /// Who is acted upon for nothing.
-        mac: Mac,
+        /// Who.
+        senders: Vec<Sender>,
     },
     /// Somebody else has changed our tables; they are being made anew.
     Vanished,
@@ -327,7 +327,9 @@ impl Enforcer {
         self.counters.settle(ruleset);
         self.cut_now.extend(run.cut);
         self.pace = look::PACE;
-        self.read_at = (!ruleset.is_empty()).then_some(now + look::PACE);
+        let notes_more = ruleset.notes_more(self.applied.as_ref().map(|held| &held.ruleset));
+        let next = if notes_more { look::FIRST_LOOK } else { look::PACE };
+        self.read_at = (!ruleset.is_empty()).then_some(now + next);
         if ruleset.is_empty() {
             self.watch_at = None;
         }

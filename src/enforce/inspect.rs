@@ -8,8 +8,8 @@ use super::dialogue::{Heard, Question};
 use super::render::Held;
 use super::ruleset::{Ruleset, Set};
 use crate::netlink::conntrack::ENOENT;
-use crate::netlink::nftables::Family;
-use crate::source::device::Mac;
+use crate::netlink::nftables::{Element, Family};
+use crate::source::device::{Mac, Sender};
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,9 @@ pub(super) struct Inspection {
     current: Option<Question>,
     missing: bool,
     failed: bool,
-    /// Whether any counter has risen.
+    /// Who has sent what mitigations are about, by their numbers.
+    pub(super) senders: BTreeMap<u32, Vec<Sender>>,
+    /// Whether any counter has risen, or anybody sends what is looked for.
     pub(super) moved: bool,
     pub(super) depth: Depth,
     /// How many transactions there had been when it began.
@@ -56,7 +58,7 @@ impl Inspection {
             if depth == Depth::Everything && !sets.is_empty() {
                 questions.push_back(Question::Rules(*family));
             }
-            let sets = sets.into_iter().filter(|set| depth == Depth::Everything || set.counts(*family));
+            let sets = sets.into_iter().filter(|set| depth == Depth::Everything || set.is_read(*family));
             questions.extend(sets.map(|set| Question::Elements(*family, set)));
         }
         Self {
@@ -67,6 +69,7 @@ impl Inspection {
             current: None,
             missing: false,
             failed: false,
+            senders: BTreeMap::new(),
             moved: false,
             depth,
             runs,
@@ -87,6 +90,13 @@ impl Inspection {
     /// A part of an answer.
     pub(super) fn hear(&mut self, heard: Heard, counters: &mut Counters) {
         match heard {
+            Heard::Elements(_, Set::WitnessOf(id, _), elements) => {
+                let seen =
+                    |element: Element| element.place.map(|(address, link)| Sender { mac: element.mac, address, link });
+                let senders = self.senders.entry(id).or_default();
+                senders.extend(elements.into_iter().filter_map(seen));
+                self.moved |= !senders.is_empty();
+            }
             Heard::Elements(family, set, elements) => {
                 for element in elements {
                     self.seen.insert((family, set, element.mac));

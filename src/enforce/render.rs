@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::Counters;
 use super::ruleset::{Chain, Members, Ruleset, Set};
+use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
 use crate::source::device::Mac;
 use crate::source::flow::Traffic;
@@ -148,8 +149,20 @@ impl Change<'_> {
     }
 }
 
+/// How long and of how many it is remembered who has sent something: whoever makes up addresses must not fill the memory.
+const NOTED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 20s\n\t\tsize 1024";
+
 fn declare_set(text: &mut String, set: Set, counts: bool) -> std::fmt::Result {
-    writeln!(text, "\tset {set} {{\n\t\ttype ether_addr\n\t\tflags timeout")?;
+    writeln!(text, "\tset {set} {{")?;
+    match set {
+        Set::WitnessOf(_, conntrack::Family::V4) => {
+            writeln!(text, "\t\ttype ether_addr . ipv4_addr . iface_index\n{NOTED}")?;
+        }
+        Set::WitnessOf(_, conntrack::Family::V6) => {
+            writeln!(text, "\t\ttype ether_addr . ipv6_addr . iface_index\n{NOTED}")?;
+        }
+        _ => writeln!(text, "\t\ttype ether_addr\n\t\tflags timeout")?,
+    }
     if counts {
         writeln!(text, "\t\tcounter")?;
     }

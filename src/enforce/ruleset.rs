@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::target::Target;
+use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
 use crate::scope::Scope;
 use crate::source::device::Mac;
@@ -20,6 +21,8 @@ pub struct Desired {
     pub blocks: Vec<Block>,
     /// Devices cut off altogether.
     pub quarantined: Vec<Quarantined>,
+    /// Traffic whose senders are noted.
+    pub witnesses: Vec<Witness>,
 }
 
 /// Traffic of `devices` within `scope` is dropped.
@@ -35,6 +38,15 @@ pub struct Block {
     pub remaining: Duration,
 }
 
+/// Whoever sends traffic within `scope` is noted by Ethernet address, IP address and link, and passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The mitigation's number.
+    pub id: u32,
+    /// What is looked at.
+    pub scope: Scope,
+}
+
 /// A device cut off from everything but the router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
@@ -46,7 +58,7 @@ pub struct Quarantined {
     pub remaining: Option<Duration>,
 }
 
-/// The sets of our tables. Their elements are devices.
+/// The sets of our tables. Their elements are devices, but for the last kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Set {
     /// Everyone anything is in force against: packets of all others are past our rules after one look.
@@ -57,6 +69,9 @@ pub(super) enum Set {
     QuarantineBy(u32),
     /// Those a mitigation blocks.
     BlockBy(u32),
+    /// Who has lately sent what a mitigation is about, from which address of this family and over which link. The kernel
+    /// fills it.
+    WitnessOf(u32, conntrack::Family),
 }
 
 impl Set {
@@ -64,13 +79,18 @@ impl Set {
     pub(super) fn id(self) -> Option<u32> {
         match self {
             Self::QuarantineBy(id) | Self::BlockBy(id) => Some(id),
-            Self::Accused | Self::Quarantine => None,
+            Self::Accused | Self::Quarantine | Self::WitnessOf(..) => None,
         }
     }
 
     /// Whether its elements count. Frames between devices at home are no part of what the provider sees.
     pub(super) fn counts(self, family: Family) -> bool {
-        self != Self::Accused && family == Family::Inet
+        !matches!(self, Self::Accused | Self::WitnessOf(..)) && family == Family::Inet
+    }
+
+    /// Whether its elements tell anything but that they are there.
+    pub(super) fn is_read(self, family: Family) -> bool {
+        self.counts(family) || matches!(self, Self::WitnessOf(..))
     }
 
     /// Whether what is found in it is dropped, rather than only counted.
@@ -87,6 +107,8 @@ impl fmt::Display for Set {
             Self::Quarantine => f.write_str("quarantine"),
             Self::QuarantineBy(id) => write!(f, "q{id}"),
             Self::BlockBy(id) => write!(f, "m{id}"),
+            Self::WitnessOf(id, conntrack::Family::V4) => write!(f, "w{id}v4"),
+            Self::WitnessOf(id, conntrack::Family::V6) => write!(f, "w{id}v6"),
         }
     }
 }
@@ -98,6 +120,7 @@ pub(super) type Members = BTreeMap<Mac, Option<Instant>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ruleset {
     targets: BTreeMap<u32, Rc<Target>>,
+    witnessed: BTreeMap<u32, Rc<Target>>,
     sets: BTreeMap<Set, Members>,
     /// Those the administrator has quarantined himself.
     standing: BTreeSet<Mac>,
@@ -135,9 +158,15 @@ impl Ruleset {
                 ruleset.add(Set::BlockBy(block.id), *mac, ends);
                 ruleset.add(Set::Accused, *mac, ends);
             }
-            let known = before.targets.get(&block.id).filter(|target| target.is_of(&block.scope));
-            let target = known.map_or_else(|| Rc::new(Target::new(&block.scope)), Rc::clone);
+            let target = before.target(block.id, &block.scope);
             ruleset.targets.insert(block.id, target);
+        }
+        for witness in &desired.witnesses {
+            let target = before.target(witness.id, &witness.scope);
+            for family in target.families() {
+                ruleset.sets.insert(Set::WitnessOf(witness.id, family), Members::new());
+            }
+            ruleset.witnessed.insert(witness.id, target);
         }
         for quarantined in desired.quarantined.iter().filter(|q| q.remaining.is_none_or(|left| !left.is_zero())) {
             let ends = quarantined.remaining.and_then(|remaining| now.checked_add(remaining));
@@ -149,6 +178,12 @@ impl Ruleset {
             ruleset.add(Set::Accused, quarantined.mac, ends);
         }
         ruleset
+    }
+
+    /// What a mitigation of this scope is about.
+    fn target(&self, id: u32, scope: &Scope) -> Rc<Target> {
+        let known = [&self.targets, &self.witnessed].into_iter().find_map(|targets| targets.get(&id));
+        known.filter(|target| target.is_of(scope)).map_or_else(|| Rc::new(Target::new(scope)), Rc::clone)
     }
 
     /// Whoever is in for two reasons stays until the later end.
@@ -197,6 +232,11 @@ impl Ruleset {
         })
     }
 
+    /// Whether senders are noted that were not before.
+    pub(super) fn notes_more(&self, before: Option<&Self>) -> bool {
+        self.witnessed.keys().any(|id| before.is_none_or(|before| !before.witnessed.contains_key(id)))
+    }
+
     /// The sets of the family's table; none: no table is needed.
     pub(super) fn sets(&self, family: Family) -> impl Iterator<Item = (Set, &Members)> {
         let within = move |set: Set| family == Family::Inet || set == Set::Quarantine;
@@ -230,7 +270,8 @@ impl Ruleset {
             marks |= shared;
             let verdict = if shared { format!("meta mark set {DROP}") } else { "drop".to_owned() };
             let set = Set::BlockBy(*id);
-            accused.extend(target.matches().iter().map(|traffic| format!("{traffic} ether saddr @{set} {verdict}")));
+            let matches = target.families().flat_map(|family| target.matches(family));
+            accused.extend(matches.map(|traffic| format!("{traffic} ether saddr @{set} {verdict}")));
         }
         if marks {
             accused.push(format!("meta mark {DROP} drop"));
@@ -244,12 +285,30 @@ impl Ruleset {
         }
         received.extend(quarantine.iter().cloned());
         accused.extend(quarantine);
-        let all = ["ether saddr @accused jump accused".to_owned()];
+        let seen = Target::any_of(self.witnessed.values().map(Rc::as_ref));
+        let mut all: Vec<String> = seen.into_iter().map(|traffic| format!("{traffic} jump witness")).collect();
+        if self.sets.contains_key(&Set::Accused) {
+            all.push("ether saddr @accused jump accused".to_owned());
+        }
         vec![
             Chain::new("received", received),
             Chain::new("accused", accused),
+            Chain::new("witness", self.witness()),
             Chain { hook: Some("prerouting priority raw"), ..Chain::new("prerouting", all) },
         ]
+    }
+
+    /// Notes who sends, those included whose packets are then dropped: it is what tells them from others in their name.
+    fn witness(&self) -> Vec<String> {
+        let mut rules = Vec::new();
+        for (id, target) in &self.witnessed {
+            for family in target.families() {
+                let (set, source) = (Set::WitnessOf(*id, family), address(family));
+                let note = |traffic| format!("{traffic} update @{set} {{ ether saddr . {source} saddr . meta iif }}");
+                rules.extend(target.matches(family).into_iter().map(note));
+            }
+        }
+        rules
     }
 
     /// Whether a later block of one of the same devices is about any of the same targets.
@@ -259,6 +318,14 @@ impl Ruleset {
             let both = devices.zip(self.sets.get(&Set::BlockBy(*later)));
             both.is_some_and(|(own, others)| own.keys().any(|mac| others.contains_key(mac))) && target.meets(other)
         })
+    }
+}
+
+/// The word for the addresses of a family in rules.
+fn address(family: conntrack::Family) -> &'static str {
+    match family {
+        conntrack::Family::V4 => "ip",
+        conntrack::Family::V6 => "ip6",
     }
 }
 

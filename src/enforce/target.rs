@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::netlink::conntrack::Family;
 use crate::scope::Scope;
 use crate::source::flow::{Detail, Tuple};
 
@@ -76,10 +77,25 @@ impl Target {
         !side.prefixes.is_empty()
     }
 
-    /// The matches of the nft rules that select the traffic, one rule each.
-    pub(super) fn matches(&self) -> Vec<String> {
-        let v4 = self.v4.matches("ip daddr", "meta nfproto ipv4", "icmp type");
-        v4.into_iter().chain(self.v6.matches("ip6 daddr", "meta nfproto ipv6", "icmpv6 type")).collect()
+    /// The families it has targets of.
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> + use<> {
+        let sides = [(Family::V4, &self.v4), (Family::V6, &self.v6)];
+        sides.map(|(family, side)| (!side.prefixes.is_empty()).then_some(family)).into_iter().flatten()
+    }
+
+    /// The matches of the nft rules that select the traffic to targets of a family, one rule each.
+    pub(super) fn matches(&self, family: Family) -> Vec<String> {
+        match family {
+            Family::V4 => self.v4.matches("ip daddr", "meta nfproto ipv4", "icmp type"),
+            Family::V6 => self.v6.matches("ip6 daddr", "meta nfproto ipv6", "icmpv6 type"),
+        }
+    }
+
+    /// Matches that select whatever goes to an address that is a target of any.
+    pub(super) fn any_of<'a>(all: impl Iterator<Item = &'a Self>) -> Vec<String> {
+        let target_prefixes = all.flat_map(|target| target.scope.target_prefixes.iter().copied()).collect();
+        let target = Self::new(&Scope { target_prefixes, ..Scope::default() });
+        target.families().flat_map(|family| target.matches(family)).collect()
     }
 }
 

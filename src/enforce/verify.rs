@@ -20,9 +20,6 @@ const ROUNDS: u8 = 3;
 const MOST_CUT: usize = 4096;
 const MOST_GOES: u8 = 32;
 
-/// Most flows of one device remembered until the next look.
-const MOST_REMEMBERED: usize = 64;
-
 /// More addresses than this are looked for in a list of everything, which takes as long as this many filtered ones.
 const MOST_FILTERED: usize = 3;
 
@@ -55,8 +52,6 @@ pub(super) struct Finding {
     pub(super) example: Option<Flow>,
     /// The errno with which the kernel did not tell.
     pub(super) unknown: Option<i32>,
-    /// The numbers of flows opened from a device's address.
-    pub(super) passing: BTreeMap<Mac, BTreeSet<u32>>,
 }
 
 impl fmt::Display for Finding {
@@ -81,7 +76,7 @@ impl fmt::Display for Finding {
 pub(super) struct Sweep {
     subjects: Vec<(Subject, Finding)>,
     /// Which of them an address is of interest to.
-    concerned: BTreeMap<IpAddr, (Mac, Vec<usize>)>,
+    concerned: BTreeMap<IpAddr, Vec<usize>>,
     router: BTreeSet<IpAddr>,
     questions: VecDeque<Question>,
     found: Vec<(Tuple, Option<u32>)>,
@@ -102,7 +97,7 @@ impl Sweep {
             let mut numbers = by_device.get(mac).cloned().unwrap_or_default();
             numbers.retain(|number| subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*address)));
             if !numbers.is_empty() {
-                concerned.insert(*address, (*mac, numbers));
+                concerned.insert(*address, numbers);
             }
         }
         let mut sweep = Self {
@@ -138,7 +133,7 @@ impl Sweep {
     pub(super) fn hear(&mut self, flow: &Flow) {
         let mut meant = false;
         for (packet, passes) in directions(flow) {
-            let Some((mac, numbers)) = self.concerned.get(&packet.source) else { continue };
+            let Some(numbers) = self.concerned.get(&packet.source) else { continue };
             for number in numbers {
                 let Some((subject, finding)) = self.subjects.get_mut(*number) else { continue };
                 if !subject.measure.covers(&packet, &self.router) {
@@ -149,10 +144,6 @@ impl Sweep {
                     finding.met += usize::from(self.goes == 1);
                     finding.left += 1;
                     finding.example = Some(*flow);
-                    let opened = finding.passing.entry(*mac).or_default();
-                    if packet.source == flow.original.source && opened.len() < MOST_REMEMBERED {
-                        opened.insert(flow.id);
-                    }
                 }
             }
         }

@@ -93,18 +93,25 @@ impl Ledger {
         self.outbox.decided(m);
     }
 
-    /// Packets with an address of a device acted upon pass though all of its own are dropped: somebody else sends them.
-    /// The device is let go; without any other the question is open again, and only a person can answer it.
-    pub fn framed(&mut self, id: Id, mac: Mac, now: Now) {
-        let acts = |m: &&mut Mitigation| m.state.in_force() && m.chosen.contains(&mac);
-        let Some(m) = self.mitigations.get_mut(&id).filter(acts) else { return };
-        let why = format!("let go: another device sends from the address of {mac}");
-        self.outbox.note(m, Happened::Failed, None, Some(&why), now);
+    /// Somebody else sends in the name of a suspect: nobody is sure of it any more. If it is acted upon and does not send
+    /// itself (`sends`), it is let go; without any other the question is open again.
+    pub fn framed(&mut self, id: Id, mac: Mac, sends: bool, now: Now) {
+        let suspected = |m: &&mut Mitigation| m.suspects.iter().any(|s| s.mac == mac) && !m.framed.contains(&mac);
+        let Some(m) = self.mitigations.get_mut(&id).filter(suspected) else { return };
+        let acted_upon = m.state.in_force() && m.chosen.contains(&mac);
+        if acted_upon && sends {
+            return;
+        }
+        let why = format!("another device sends from the address of {mac}");
         m.framed.push(mac);
         m.released.push(mac);
-        m.chosen.retain(|chosen| *chosen != mac);
         m.learn(Vec::new());
-        m.detail = Some(why);
+        m.detail = Some(why.clone());
+        if !acted_upon {
+            return self.outbox.changed(id);
+        }
+        self.outbox.note(m, Happened::Failed, None, Some(&format!("let go: {why}")), now);
+        m.chosen.retain(|chosen| *chosen != mac);
         if m.chosen.is_empty() && m.state != State::Terminating {
             m.state = State::Pending;
             m.asked = Some(now.instant);

@@ -12,7 +12,7 @@ use super::lifecycle::{Client, Decision, Id, Mitigation, State};
 use super::outbox::{Event, Outbox};
 use super::overlap::{same_targets, shared_targets};
 use super::restart::TakenUp;
-use crate::enforce::ruleset::{Block, Desired, Quarantined};
+use crate::enforce::ruleset::{Block, Desired, Quarantined, Witness};
 use crate::scope::Scope;
 use crate::source::device::{Mac, Suspect};
 use crate::source::flow::{Traffic, Tuple};
@@ -214,6 +214,9 @@ impl Ledger {
         let before = m.suspects.clone();
         m.assessed = true;
         m.learn(suspects);
+        if fresh {
+            self.outbox.enforce();
+        }
         if fresh || m.suspects != before {
             self.outbox.changed(id);
         }
@@ -283,6 +286,9 @@ impl Ledger {
                 })),
             }
         }
+        // Who sends is of interest from the moment that somebody seems to.
+        let open = self.all().filter(|m| m.assessed && m.state.is_open() && m.state != State::Terminating);
+        desired.witnesses.extend(open.map(|m| Witness { id: m.id.0, scope: m.scope.clone() }));
         desired.quarantined.extend(self.standing.iter().map(|(mac, standing)| Quarantined {
             mac: *mac,
             id: None,
@@ -440,8 +446,8 @@ impl Ledger {
         self.part_from_rivals(&m);
         m.state = State::Expired;
         m.verified = false;
+        self.outbox.enforce();
         if m.decision.is_some() {
-            self.outbox.enforce();
             self.outbox.persist();
         }
         self.outbox.record(&m, happened, now);

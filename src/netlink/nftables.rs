@@ -2,6 +2,7 @@
 //! Nothing is changed this way: that is left to `nft`, which knows how to write rules.
 
 use std::ffi::CStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_bindings::nftables::{
     ExprOps, IterableSetelemAttrs, IterableSetelemListAttrs, Nfgenmsg, OpGetruleDump, OpGetsetelemDump,
@@ -48,11 +49,13 @@ impl Family {
     }
 }
 
-/// An element of a set of Ethernet addresses.
+/// An element of a set of Ethernet addresses, or of one of `ether_addr . ipv4_addr . iface_index` (or `ipv6_addr`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element {
-    /// The address.
+    /// The Ethernet address.
     pub mac: Mac,
+    /// The rest of the key: the IP address, and the number of the link.
+    pub place: Option<(IpAddr, u32)>,
     /// What its counter shows, if it has one.
     pub counted: Option<Traffic>,
 }
@@ -148,5 +151,22 @@ fn read_element(element: &IterableSetelemAttrs<'_>) -> Option<Element> {
         }
         _ => None,
     };
-    Some(Element { mac: Mac(key.try_into().ok()?), counted })
+    let (mac, place) = read_key(key)?;
+    Some(Element { mac, place, counted })
+}
+
+/// The parts of a key fill whole registers of four bytes.
+fn read_key(key: &[u8]) -> Option<(Mac, Option<(IpAddr, u32)>)> {
+    let (mac, rest) = key.split_first_chunk::<6>()?;
+    let place = match rest {
+        [] => None,
+        [0, 0, rest @ ..] => {
+            let (address, link) = rest.split_last_chunk::<4>()?;
+            let v4 = || <[u8; 4]>::try_from(address).map(|octets| Ipv4Addr::from(octets).into());
+            let v6 = || <[u8; 16]>::try_from(address).map(|octets| Ipv6Addr::from(octets).into());
+            Some((v4().or_else(|_| v6()).ok()?, u32::from_ne_bytes(*link)))
+        }
+        _ => return None,
+    };
+    Some((Mac(*mac), place))
 }

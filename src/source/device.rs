@@ -38,6 +38,17 @@ impl FromStr for Mac {
     }
 }
 
+/// A packet's sender as the router received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sender {
+    /// The Ethernet address it came from.
+    pub mac: Mac,
+    /// The address it bore.
+    pub address: IpAddr,
+    /// The number of the link it came over.
+    pub link: u32,
+}
+
 /// How sure the attribution is. `auto` acts on `Likely` and `Exact` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use ipnet::IpNet;
 
 use super::asking::Asking;
-use super::device::{Mac, Suspect};
+use super::device::{Mac, Sender, Suspect};
 use super::domain::{self, Interface};
 use super::ended::{Ended, Ring};
 use super::flow::Flow;
@@ -43,6 +43,15 @@ pub enum Event {
         id: Id,
         /// Who.
         suspects: Vec<Suspect>,
+    },
+    /// Another device sends what is searched for in the name of this one.
+    Framed {
+        /// The mitigation searched for.
+        id: Id,
+        /// In whose name.
+        mac: Mac,
+        /// Whether it sends as well.
+        sends: bool,
     },
     /// What [`Finder::domain`] or [`Finder::default_routers`] say has changed.
     DomainChanged,
@@ -113,6 +122,21 @@ impl Finder {
     /// Ends a search.
     pub fn forget(&mut self, id: Id) {
         self.searches.remove(&id);
+    }
+
+    /// Takes in who was seen to send what a search is about, whatever address it was sent from.
+    pub fn witnessed(&mut self, id: Id, senders: &[Sender], now: Now) {
+        let home = Home { network: &self.network, inventory: &self.inventory };
+        let Some(search) = self.searches.get_mut(&id) else { return };
+        // From outside the home anybody may send in a device's name.
+        let inside = |sender: &&Sender| {
+            home.network.is_inward(sender.link)
+                && !home.network.is_local(sender.address)
+                && !self.own.contains(&sender.mac)
+        };
+        let framed = search.witnessed(senders.iter().filter(inside), home, now);
+        self.events.extend(framed.into_iter().map(|(mac, sends)| Event::Framed { id, mac, sends }));
+        self.pump(now);
     }
 
     /// Takes in what a socket has received.

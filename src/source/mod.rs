@@ -11,8 +11,8 @@
 //! one device fits, and that is seen to send; else `possible`. What has been said can't be taken back, so nothing is said for
 //! sure before a look is over. What can be seen makes less sure: an address that has changed hands, flows of the router
 //! itself or of nobody known, a device that is a router with others behind it. Conntrack knows no Ethernet addresses, so
-//! whoever sends from the address of a device that is there passes for it here; enforcement sees that the block does not
-//! bite ([`crate::enforce::Event::Framed`]).
+//! whoever sends from the address of another device passes for it at first; then enforcement tells from whom the packets
+//! come ([`Finder::witnessed`]), and that counts.
 
 mod asking;
 mod attribution;
@@ -26,6 +26,7 @@ mod inventory;
 mod network;
 mod plan;
 mod search;
+mod senders;
 mod surveyor;
 
 pub use domain::Interface;

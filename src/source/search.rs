@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::attribution::{View, views};
 use super::candidates::{Candidates, Sighting, owner};
-use super::device::{Confidence, Suspect};
+use super::device::{Confidence, Mac, Sender, Suspect};
 use super::ended::{Ended, Ring};
 use super::flow::{Flow, Tuple};
 use super::inventory::Inventory;
 use super::network::Network;
 use super::plan;
+use super::senders::Senders;
 use crate::netlink::conntrack::Filter;
 use crate::scope::Scope;
 use crate::time::Now;
@@ -58,6 +59,7 @@ pub(super) struct Home<'a> {
 pub(super) struct Search {
     scope: Scope,
     candidates: Candidates,
+    senders: Senders,
     /// Addresses of senders nobody knew during this look, and how many of them have been asked for.
     unknown: Vec<IpAddr>,
     asked_for: usize,
@@ -84,6 +86,7 @@ impl Search {
         Self {
             scope,
             candidates: Candidates::default(),
+            senders: Senders::default(),
             unknown: Vec::new(),
             asked_for: 0,
             wants: Wants::Nothing,
@@ -106,6 +109,23 @@ impl Search {
     /// Begins again: looks at once, and says what it finds even if that has been said.
     pub(super) fn again(&mut self, now: Now) {
         (self.vain, self.said, self.next_look) = (0, None, Some(now.instant));
+    }
+
+    /// Takes in who sends what is searched for; begins anew where that is another one than it seemed. Tells in whose name
+    /// others do, and whether it does so itself.
+    pub(super) fn witnessed<'a>(
+        &mut self,
+        seen: impl Iterator<Item = &'a Sender>,
+        home: Home<'_>,
+        now: Now,
+    ) -> Vec<(Mac, bool)> {
+        let holder = |address| home.network.locate(address, home.inventory).map(|at| at.mac);
+        if !self.senders.note(seen, holder) {
+            return Vec::new();
+        }
+        self.candidates = Candidates::default();
+        self.again(now);
+        self.senders.framed(holder)
     }
 
     /// Begins a look.
@@ -239,20 +259,19 @@ impl Search {
 
     fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
         let Some(fit) = view.fit(&self.scope, home.network.is_local(view.device)) else { return };
-        match home.network.locate(view.device, home.inventory) {
-            Some(at) => {
-                let contested = home.inventory.contested(view.device, now.instant);
-                let sighting = Sighting { contested, opened, ..Sighting::of(flow, view, fit, &at, now) };
-                if self.candidates.see(at.mac, sighting, now.instant) && self.next_reading().is_none() {
-                    self.found = Some((now.instant, 0));
-                }
-                self.tell(now);
+        let senders = self.senders.of(view.device, home.network.locate(view.device, home.inventory));
+        let contested = senders.len() > 1 || home.inventory.contested(view.device, now.instant);
+        for at in &senders {
+            let sighting = Sighting { contested, opened, ..Sighting::of(flow, view, fit, at, now) };
+            if self.candidates.see(at.mac, sighting, now.instant) && self.next_reading().is_none() {
+                self.found = Some((now.instant, 0));
             }
-            None => {
-                self.candidates.strange(fit);
-                if self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&view.device) {
-                    self.unknown.push(view.device);
-                }
+            self.tell(now);
+        }
+        if senders.is_empty() {
+            self.candidates.strange(fit);
+            if self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&view.device) {
+                self.unknown.push(view.device);
             }
         }
     }
@@ -270,15 +289,19 @@ impl Search {
         self.candidates.end(&ended.flow.original, Some(ended.flow.id));
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
             let Some(fit) = view.fit(&self.scope, ended.located.is_none()) else { continue };
-            let Ended { flow, located, contested, at } = *ended;
-            let Some(located) = located else {
+            let Ended { flow, located, contested, at: seen } = *ended;
+            let senders = self.senders.of(view.device, located);
+            if senders.is_empty() {
                 self.candidates.strange(fit);
-                continue;
-            };
-            let sighting = Sighting::of(&flow, view, fit, &located, now);
-            let sighting = Sighting { contested, ended: true, seen: at, ..sighting };
-            self.candidates.see(located.mac, sighting, now.instant);
-            self.tell(now);
+            }
+            for at in &senders {
+                // That may have been before the other one began.
+                let contested = contested || located.is_some_and(|located| senders.len() > 1 || located.mac != at.mac);
+                let sighting = Sighting::of(&flow, view, fit, at, now);
+                let sighting = Sighting { contested, ended: true, seen, ..sighting };
+                self.candidates.see(at.mac, sighting, now.instant);
+                self.tell(now);
+            }
         }
     }
 

@@ -48,7 +48,7 @@ pub fn block(id: u32, devices: &[Mac]) -> Block {
 }
 
 pub fn blocks(blocks: &[Block]) -> Desired {
-    Desired { blocks: blocks.into(), quarantined: Vec::new() }
+    Desired { blocks: blocks.into(), ..Desired::default() }
 }
 
 pub fn quarantine(id: Option<u32>, mac: Mac) -> Quarantined {
@@ -56,7 +56,7 @@ pub fn quarantine(id: Option<u32>, mac: Mac) -> Quarantined {
 }
 
 pub fn quarantines(quarantined: &[Quarantined]) -> Desired {
-    Desired { blocks: Vec::new(), quarantined: quarantined.into() }
+    Desired { quarantined: quarantined.into(), ..Desired::default() }
 }
 
 pub fn packets(n: u64) -> Traffic {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use dots_callhome::source::device::Mac;
+use dots_callhome::source::device::{Mac, Sender};
 use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
 
 const ENOENT: i32 = 2;
@@ -29,6 +29,8 @@ pub struct Table {
 pub struct Kernel {
     pub tables: BTreeMap<String, Table>,
     pub flows: Vec<Flow>,
+    /// Who has sent what the rules that fill a set speak of.
+    pub senders: BTreeMap<String, Vec<Sender>>,
     /// Flows that are back as soon as they are deleted.
     pub sticky: bool,
     /// What nft complains about.
@@ -139,8 +141,10 @@ impl Kernel {
             answers.extend(rules.map(|_| message(0xa06, 2, sequence, &header(name(1, "dots_callhome")))));
         } else {
             let Some(set) = table.sets.get(&names[1]) else { return vec![error(ENOENT, sequence)] };
-            for (mac, element) in set {
-                let list = attribute(3 | 0x8000, &attribute(1 | 0x8000, &element_body(*mac, element)));
+            let elements = set.iter().map(|(mac, element)| element_body(&mac.0, element));
+            let senders = self.senders.get(&names[1]).into_iter().flatten();
+            for element in elements.chain(senders.map(|sender| element_body(&key(sender), &Element::default()))) {
+                let list = attribute(3 | 0x8000, &attribute(1 | 0x8000, &element));
                 let body = [name(1, "dots_callhome"), name(2, &names[1]), list].concat();
                 answers.push(message(0xa0c, 2, sequence, &header(body)));
             }
@@ -297,8 +301,17 @@ fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {
     attribute(kind | 0x8000, &[attribute(1 | 0x8000, &addresses), attribute(2 | 0x8000, &protocol)].concat())
 }
 
-fn element_body(mac: Mac, element: &Element) -> Vec<u8> {
-    let mut body = attribute(1 | 0x8000, &attribute(1, &mac.0));
+/// Each part fills whole registers of four bytes.
+fn key(sender: &Sender) -> Vec<u8> {
+    let address = match sender.address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    [&sender.mac.0[..], &[0, 0], &address, &sender.link.to_ne_bytes()].concat()
+}
+
+fn element_body(key: &[u8], element: &Element) -> Vec<u8> {
+    let mut body = attribute(1 | 0x8000, &attribute(1, key));
     if let Some(counter) = element.counter {
         let (bytes, packets) = (counter.bytes.to_be_bytes(), counter.packets.to_be_bytes());
         let data = [attribute(1, &bytes), attribute(2, &packets)].concat();

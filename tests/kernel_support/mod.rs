@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::mitigation::Id;
 use dots_callhome::scope::{PortRange, Scope};
-use dots_callhome::source::device::{Confidence, Mac, Suspect};
+use dots_callhome::source::device::{Confidence, Mac, Sender, Suspect};
 use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
 use dots_callhome::source::{Event, Finder, Socket};
 use dots_callhome::time::Now;
@@ -225,6 +225,8 @@ pub struct House {
     pub now: Now,
     /// What has been found, in order.
     pub found: Vec<(Id, Vec<Suspect>)>,
+    /// In whose name others have been seen to send, and whether it was seen to as well.
+    pub framed: Vec<(Id, Mac, bool)>,
     pub router: BTreeSet<Mac>,
     pub domain_changes: usize,
     pub inventory_changes: usize,
@@ -252,6 +254,7 @@ impl House {
             finder: Finder::new(),
             now,
             found: Vec::new(),
+            framed: Vec::new(),
             router: BTreeSet::new(),
             domain_changes: 0,
             inventory_changes: 0,
@@ -261,6 +264,13 @@ impl House {
         };
         house.run();
         house
+    }
+
+    /// Somebody is seen to send what a search is about, with an address that may be another's.
+    pub fn witness(&mut self, id: u32, sender: Mac, address: &str, link: u32) {
+        let sender = Sender { mac: sender, address: ip(address), link };
+        self.finder.witnessed(Id(id), &[sender], self.now);
+        self.run();
     }
 
     /// Lets the finder and the kernel talk until nothing is left to say.
@@ -276,6 +286,7 @@ impl House {
         while let Some(event) = self.finder.poll_event() {
             match event {
                 Event::Found { id, suspects } => self.found.push((id, suspects)),
+                Event::Framed { id, mac, sends } => self.framed.push((id, mac, sends)),
                 Event::DomainChanged => self.domain_changes += 1,
                 Event::InventoryChanged => self.inventory_changes += 1,
                 Event::RouterAddresses(addresses) => self.router = addresses,

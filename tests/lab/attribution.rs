@@ -237,12 +237,16 @@ impl Lab {
             self.send(&[number], port, from);
         }
         let (wanted, at_most) = match case.who {
-            Who::Surely(culprits) if !culprits.is_empty() => (culprits.len(), PATIENCE),
+            Who::Surely(culprits) | Who::InTheEnd(culprits) if !culprits.is_empty() => (culprits.len(), PATIENCE),
             _ => (usize::MAX, DOUBT),
         };
         let start = Instant::now();
         let mut found = Vec::new();
-        while start.elapsed() < at_most && found.iter().filter(|found: &&Found| found.sure).count() < wanted {
+        let over = |found: &[Found]| match case.who {
+            Who::InTheEnd(_) => matches!(judge(case, found), Outcome::Right),
+            _ => found.iter().filter(|found| found.sure).count() >= wanted,
+        };
+        while start.elapsed() < at_most && !over(&found) {
             std::thread::sleep(Duration::from_millis(50));
             found = devices(&self.mitigation(&self.stage, mid));
         }
@@ -293,12 +297,12 @@ fn judge(case: &Case, found: &[Found]) -> Outcome {
             .map(|found| found.interface.clone())
     };
     match case.who {
-        Who::Surely(culprits) | Who::Nobody(culprits, _) if misplaced(culprits).is_some() => {
+        Who::Surely(culprits) | Who::InTheEnd(culprits) | Who::Nobody(culprits, _) if misplaced(culprits).is_some() => {
             Outcome::Wrong(format!("the interface: {:?}", misplaced(culprits)))
         }
-        Who::Surely(culprits) if sure == of(culprits) => Outcome::Right,
-        Who::Surely(culprits) if sure.is_subset(&of(culprits)) => Outcome::Missed,
-        Who::Surely(_) => Outcome::Wrong("another device".into()),
+        Who::Surely(culprits) | Who::InTheEnd(culprits) if sure == of(culprits) => Outcome::Right,
+        Who::Surely(culprits) | Who::InTheEnd(culprits) if sure.is_subset(&of(culprits)) => Outcome::Missed,
+        Who::Surely(_) | Who::InTheEnd(_) => Outcome::Wrong("another device".into()),
         // Right by chance is not right.
         Who::Nobody(..) if !sure.is_empty() => Outcome::Wrong("a guess".into()),
         Who::Nobody(culprits, why) => {

@@ -70,8 +70,7 @@ struct Lab {
 impl Lab {
     fn new() -> Self {
         let mut stage = Stage::prepare(DEVICES, "");
-        let exempt = format!("config device\n\toption mac '{}'\n\toption policy 'exempt'\n", device_mac(more::EXEMPT));
-        stage.configure("", "", &exempt);
+        configure(&stage, &[(more::EXEMPT, "exempt")]);
         // The victim has whole networks of addresses.
         let home = &stage.home;
         home.provider.ip("route add 203.0.113.128/25 via 203.0.113.80");
@@ -94,6 +93,12 @@ impl Lab {
             raw::TCP => Stream::tcp(host, (to, PORT).into(), number),
             _ => raw::stream(host, protocol, to, number),
         });
+    }
+
+    /// What is done about single devices from now on.
+    fn set_policies(&self, policies: &[(usize, &str)]) {
+        configure(&self.stage, policies);
+        self.stage.signal_daemon("HUP");
     }
 
     /// A provider's request; its number.
@@ -172,6 +177,13 @@ impl Row {
         let of = |number, target| lab.sniffer.packets(number, self.protocol, target);
         (of(self.guilty, self.targets[0]), of(INNOCENT, self.targets[1]))
     }
+}
+
+fn configure(stage: &Stage, policies: &[(usize, &str)]) {
+    let device = |(number, policy): &(usize, &str)| {
+        format!("config device\n\toption mac '{}'\n\toption policy '{policy}'\n", device_mac(*number))
+    };
+    stage.configure("", "", &policies.iter().map(device).collect::<String>());
 }
 
 /// How long it takes until each guilty device gets through again.

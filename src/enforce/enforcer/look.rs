@@ -6,7 +6,6 @@ use super::{Enforcer, Event};
 use crate::enforce::dialogue::{BATCH, Heard, Question};
 use crate::enforce::inspect::{Depth, Inspection, Verdict};
 use crate::enforce::render::Held;
-use crate::enforce::ruleset::Set;
 use crate::enforce::verify::{Subject, Sweep};
 use crate::enforce::watch::{Stage, Watched};
 use crate::netlink::nftables::Family;
@@ -14,6 +13,8 @@ use crate::netlink::nftables::Family;
 /// How often the counters are read while they rise, and at least.
 pub(super) const PACE: Duration = Duration::from_secs(2);
 const PACE_QUIET: Duration = Duration::from_secs(10);
+/// How soon it is looked who sends: an attack has sent by then.
+pub(super) const FIRST_LOOK: Duration = Duration::from_millis(100);
 
 /// How long checks wait for changes that follow each other: a list of all flows holds the kernel for tens of milliseconds,
 /// which the requests of a burst still to be answered would have to wait.
@@ -122,7 +123,6 @@ impl Enforcer {
             let Some(watched) = watched else { continue };
             let before = watched.stage;
             watched.judge(subject.key, &finding, &mut self.events);
-            again_soon |= watched.compare(finding.passing);
             again_soon |= watched.stage != before || watched.strikes > 0 && watched.stage == Stage::InForce;
             if watched.stage == Stage::Leaking {
                 self.inspect = Some(Depth::Everything);
@@ -169,24 +169,13 @@ impl Enforcer {
             Verdict::Unknown => {}
             Verdict::Intact => {
                 self.events.extend(self.counters.totals(&held.ruleset));
-                if inspection.depth == Depth::Everything {
-                    self.find_framed();
-                }
+                let seen = inspection.senders.into_iter().filter(|(_, senders)| !senders.is_empty());
+                self.events.extend(seen.map(|(id, senders)| Event::Witnessed { id, senders }));
             }
         }
         if !empty && self.read_at.is_none() {
             self.pace = if inspection.moved { PACE } else { (self.pace * 2).clamp(PACE, PACE_QUIET) };
             self.read_at = Some(now + self.pace);
-        }
-    }
-
-    fn find_framed(&mut self) {
-        let counters = &self.counters;
-        for (key, watched) in &mut self.watched {
-            let Some(id) = *key else { continue };
-            let set = if watched.measure.target.is_some() { Set::BlockBy(id) } else { Set::QuarantineBy(id) };
-            let framed = watched.framed(|mac| counters.reading(set, mac));
-            self.events.extend(framed.into_iter().map(|mac| Event::Framed { id, mac }));
         }
     }
 

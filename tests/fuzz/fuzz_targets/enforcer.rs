@@ -19,7 +19,7 @@ fuzz_target!(|datagrams: Vec<(bool, Vec<u8>)>| {
     let scope = Scope { target_prefixes: vec!["0.0.0.0/0".parse().unwrap()], ..Scope::default() };
     let block = Block { id: 1, scope, devices: vec![mac], remaining: Duration::from_secs(3600) };
     let mut enforcer = Enforcer::new();
-    enforcer.set_desired(Desired { blocks: vec![block], quarantined: Vec::new() }, Vec::new(), &inventory, now);
+    enforcer.set_desired(Desired { blocks: vec![block], ..Desired::default() }, Vec::new(), &inventory, now);
     for (events, datagram) in datagrams {
         let mut questions = 0;
         while enforcer.poll_transmit().is_some() {

@@ -27,6 +27,8 @@ pub struct Case {
 pub enum Who {
     /// These and nobody else are found for sure: they send.
     Surely(&'static [usize]),
+    /// These and nobody else once their packets have been seen; until then it may seem to be those whose addresses they use.
+    InTheEnd(&'static [usize]),
     /// Nobody is found for sure, though these send and are shown; why nobody can know.
     Nobody(&'static [usize], &'static str),
     /// Nobody is found for sure, for it is somebody behind this router of the home; the name shown says so.

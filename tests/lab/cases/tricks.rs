@@ -49,11 +49,44 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "an address nobody has",
-        who: Who::Surely(&[]),
+        who: Who::InTheEnd(&[36]),
         act: |lab, port| {
             pretend(lab, 36, "192.168.1.250");
             lab.send_as(36, "192.168.1.250", port);
             lab.asked(port, UDP, &[lab.seen(36).port()])
+        },
+    },
+    Case {
+        name: "the address of a neighbour that is there",
+        who: Who::InTheEnd(&[35]),
+        act: |lab, port| {
+            lab.host(37).output("ping", &["-c1", "-W2", "192.168.1.1"]);
+            pretend(lab, 35, "192.168.1.47");
+            lab.send_as(35, "192.168.1.47", port);
+            lab.asked(port, UDP, &[lab.seen(35).port()])
+        },
+    },
+    Case {
+        name: "the address of a neighbour that sends to the target as well",
+        who: Who::Nobody(&[35, 37], "packets with the same address come from two devices"),
+        act: |lab, port| {
+            lab.send(&[37], port, 0);
+            pretend(lab, 35, "192.168.1.47");
+            lab.send_as(35, "192.168.1.47", port);
+            lab.asked(port, UDP, &[lab.seen(35).port()])
+        },
+    },
+    Case {
+        name: "forty addresses that nobody has, no port named",
+        who: Who::InTheEnd(&[35]),
+        act: |lab, port| {
+            for n in 200..240 {
+                let address = format!("192.168.1.{n}");
+                pretend(lab, 35, &address);
+                lab.send_as(35, &address, port);
+            }
+            lab.seen(35);
+            lab.asked(port, UDP, &[])
         },
     },
     Case {
@@ -110,5 +143,5 @@ fn pretend(lab: &mut Lab, number: usize, address: &str) {
     for (what, value) in [("arp_ignore", "1"), ("arp_announce", "2")] {
         host.sysctl(&format!("ipv4/conf/all/{what}"), value);
     }
-    host.ip(&format!("addr add {address}/32 dev lo"));
+    host.ip(&format!("addr replace {address}/32 dev lo"));
 }

@@ -1,0 +1,62 @@
+//! Who was seen to send what one search is about, whatever address the packets bore.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::device::{Mac, Sender};
+use super::network::Located;
+
+/// Most addresses remembered, and most senders of one.
+const MOST_ADDRESSES: usize = 64;
+const MOST_SENDERS: usize = 8;
+
+/// The senders of each address.
+#[derive(Debug, Default)]
+pub(super) struct Senders {
+    seen: BTreeMap<IpAddr, Vec<Sender>>,
+    /// In whose name others send, and whether it does as well.
+    framed: BTreeMap<Mac, bool>,
+}
+
+impl Senders {
+    /// Takes in who sends; tells whether anybody new does from an address that, as `holder` says, another one has or nobody.
+    pub(super) fn note<'a>(
+        &mut self,
+        seen: impl Iterator<Item = &'a Sender>,
+        holder: impl Fn(IpAddr) -> Option<Mac>,
+    ) -> bool {
+        let mut differs = false;
+        for sender in seen {
+            if self.seen.len() >= MOST_ADDRESSES && !self.seen.contains_key(&sender.address) {
+                continue;
+            }
+            let senders = self.seen.entry(sender.address).or_default();
+            if senders.len() < MOST_SENDERS && !senders.contains(sender) {
+                senders.push(*sender);
+                differs |= senders.iter().any(|sender| Some(sender.mac) != holder(sender.address));
+            }
+        }
+        differs
+    }
+
+    /// In whose name others send, and whether it does as well, as far as that is new.
+    pub(super) fn framed(&mut self, holder: impl Fn(IpAddr) -> Option<Mac>) -> Vec<(Mac, bool)> {
+        let mut framed = BTreeMap::new();
+        for (address, senders) in &self.seen {
+            let Some(holder) = holder(*address) else { continue };
+            if senders.iter().any(|sender| sender.mac != holder) {
+                *framed.entry(holder).or_default() |= senders.iter().any(|sender| sender.mac == holder);
+            }
+        }
+        let before = std::mem::replace(&mut self.framed, framed.clone());
+        framed.into_iter().filter(|(mac, sends)| before.get(mac) != Some(sends)).collect()
+    }
+
+    /// Who sends from an address: whoever was seen to, else whoever has it.
+    pub(super) fn of(&self, address: IpAddr, holder: Option<Located>) -> Vec<Located> {
+        let behind = holder.is_some_and(|holder| holder.behind);
+        let seen = |sender: &Sender| Located { mac: sender.mac, link: sender.link, behind };
+        let seen = self.seen.get(&address).map(|senders| senders.iter().map(seen).collect());
+        seen.unwrap_or_else(|| holder.into_iter().collect())
+    }
+}
