@@ -12,7 +12,7 @@ use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
 use messages::{attribute, done, error, hostile, nest};
 
 fn tuple(source: &str, destination: &str, protocol: u8, detail: Detail) -> Tuple {
-    Tuple { source: source.parse().unwrap(), destination: destination.parse().unwrap(), protocol, detail }
+    Tuple { source: source.parse().unwrap(), destination: destination.parse().unwrap(), protocol, detail, zone: 0 }
 }
 
 fn ports(source: u16, destination: u16) -> Detail {
@@ -72,6 +72,42 @@ fn entries_are_read_whole() {
     }
 }
 
+/// In zone 7 both ways, or one way only: everybody inside a zone of his own, all answers in the same.
+fn zoned() -> [Flow; 3] {
+    let flow = flows()[0];
+    let within = |zone, tuple| Tuple { zone, ..tuple };
+    [(7, 7), (7, 0), (0, 7)].map(|(original, reply)| Flow {
+        original: within(original, flow.original),
+        reply: within(reply, flow.reply),
+        ..flow
+    })
+}
+
+#[test]
+fn zones_are_told_of_each_direction() {
+    for flow in zoned() {
+        let said: Vec<_> = conntrack::messages(&messages::flow(0x100, 2, 1, &flow)).collect();
+        assert_eq!(said, [(1, Message::Flow(flow))]);
+    }
+}
+
+/// What the kernel has told leads back to the same entry.
+#[test]
+fn an_entry_is_asked_for_and_deleted_in_its_zone() {
+    let zone = attribute(18, &7_u16.to_be_bytes());
+    for flow in zoned() {
+        for (by, which, tuple) in [(By::Original, 1, flow.original), (By::Reply, 2, flow.reply)] {
+            let zone = if tuple.zone == 7 { zone.clone() } else { Vec::new() };
+            let plain = Tuple { zone: 0, ..tuple };
+            let tuple_and_zone = [written(&plain, which), zone].concat();
+            assert_eq!(asked(&conntrack::get(by, &tuple, 77)).attributes, tuple_and_zone);
+            if by == By::Original {
+                assert_eq!(asked(&conntrack::delete(&tuple, None, 77)).attributes, tuple_and_zone);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_entry_without_accounting_has_no_counters() {
     let flow = Flow { sent: None, answered: None, ..flows()[0] };
@@ -106,7 +142,10 @@ fn asked(request: &[u8]) -> Asked {
     assert_eq!(u32::from_ne_bytes(request[..4].try_into().unwrap()) as usize, request.len(), "length of the message");
     assert_eq!(request[8..12], 77_u32.to_ne_bytes(), "sequence");
     let word = |at: usize| u16::from_ne_bytes(request[at..at + 2].try_into().unwrap());
-    Asked { kind: word(4), flags: word(6), family: request[16], attributes: request[20..].to_vec() }
+    let mut attributes = request[20..].to_vec();
+    // What fills up the last one may be left out.
+    attributes.resize(attributes.len().next_multiple_of(4), 0);
+    Asked { kind: word(4), flags: word(6), family: request[16], attributes }
 }
 
 /// The tuple's attribute as the kernel would write it: the first or second of a flow's message.

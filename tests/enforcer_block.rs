@@ -162,6 +162,19 @@ fn notices_answers_on_flows_opened_from_outside() {
 }
 
 /// What is forwarded counts, not what the device believes to be talking to: a redirected packet goes elsewhere.
+/// Where rules keep flows apart in zones of conntrack, one of the same addresses and ports in zone 0 is another one.
+#[test]
+fn cuts_flows_in_their_zone() {
+    let flow = outgoing(1, CAMERA_V4, 4000, (VICTIM, 53));
+    let within = |tuple| Tuple { zone: 7, ..tuple };
+    let zoned = Flow { id: 2, original: within(flow.original), reply: within(flow.reply), ..flow };
+    let mut house = House::new();
+    house.kernel.flows = vec![zoned, flow];
+    house.desire_cutting(blocks(&[block(7, &[CAMERA])]), &[zoned.original]);
+    assert!(house.kernel.flows.is_empty());
+    assert_eq!(house.outcomes(7), [Ok(())]);
+}
+
 #[test]
 fn looks_at_the_target_behind_destination_nat() {
     let mut house = House::new();
@@ -183,6 +196,7 @@ fn selects_flows_as_the_rules_select_packets() {
             destination: ip(destination),
             protocol: 58,
             detail: Detail::Icmp { kind, code: 0, id: 7 },
+            zone: 0,
         };
         let (there, back) =
             (side(CAMERA_V6, "2001:db8:c000::80", kind), side("2001:db8:c000::80", CAMERA_V6, kind + 1));
@@ -199,6 +213,7 @@ fn selects_flows_as_the_rules_select_packets() {
             destination: ip(destination),
             protocol: 47,
             detail: Detail::None,
+            zone: 0,
         };
         Flow { id, original: side(CAMERA_V4, target), reply: side(target, WAN), sent: None, answered: None }
     };

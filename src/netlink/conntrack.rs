@@ -65,7 +65,7 @@ impl Family {
 }
 
 /// What the kernel is to list. It compares exact values only (since Linux 5.8; older ones list the whole family) and no
-/// IPv6 addresses, so the answers still have to be matched.
+/// IPv6 addresses, so the answers still have to be matched. It lists entries of all zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// Only entries of this family.
@@ -109,7 +109,7 @@ pub enum Message {
     Other,
 }
 
-/// Asks for the one entry with this tuple. The answer is a [`Message::Flow`] and `Error(0)`, or `Error(ENOENT)`.
+/// Asks for the one entry with this tuple in its zone. The answer is a [`Message::Flow`] and `Error(0)`, or `Error(ENOENT)`.
 pub fn get(by: By, tuple: &Tuple, sequence: u32) -> Vec<u8> {
     let body = push_tuple(body(Family::of(tuple.source)), by, tuple).end_nested();
     request(GET, ACK, sequence, &body)
@@ -157,19 +157,22 @@ fn read(message: &Raw<'_>) -> Message {
 
 fn flow(body: &[u8]) -> Option<Flow> {
     let (_, attributes): (_, IterableConntrackAttrs<'_>) = OpGetDo::decode_request(body);
-    let (mut original, mut reply, mut id, mut sent, mut answered) = (None, None, 0, None, None);
+    let (mut original, mut reply, mut id, mut zone, mut sent, mut answered) = (None, None, 0, 0, None, None);
     for attribute in attributes {
         match attribute.ok()? {
             ConntrackAttrs::TupleOrig(attributes) => original = Some(tuple(attributes)?),
             ConntrackAttrs::TupleReply(attributes) => reply = Some(tuple(attributes)?),
             // As delete() gives it back: the bytes count, not the number.
             ConntrackAttrs::Id(number) => id = number,
+            ConntrackAttrs::Zone(number) => zone = number,
             ConntrackAttrs::CountersOrig(attributes) => sent = traffic(attributes),
             ConntrackAttrs::CountersReply(attributes) => answered = traffic(attributes),
             _ => {}
         }
     }
-    Some(Flow { id, original: original?, reply: reply?, sent, answered })
+    // One zone at most: of both directions, or told within the tuple of the one that is in it.
+    let placed = |tuple: Tuple| Tuple { zone: tuple.zone.max(zone), ..tuple };
+    Some(Flow { id, original: placed(original?), reply: placed(reply?), sent, answered })
 }
 
 fn traffic(attributes: IterableCounterAttrs<'_>) -> Option<Traffic> {
@@ -185,7 +188,7 @@ fn traffic(attributes: IterableCounterAttrs<'_>) -> Option<Traffic> {
 }
 
 fn tuple(attributes: IterableTupleAttrs<'_>) -> Option<Tuple> {
-    let (mut source, mut destination) = (None, None);
+    let (mut source, mut destination, mut zone) = (None, None, 0);
     let (mut protocol, mut from, mut to, mut kind, mut code, mut identifier) = (None, None, None, None, None, None);
     for attribute in attributes {
         match attribute.ok()? {
@@ -217,7 +220,7 @@ fn tuple(attributes: IterableTupleAttrs<'_>) -> Option<Tuple> {
                     }
                 }
             }
-            TupleAttrs::TupleZone(_) => {}
+            TupleAttrs::TupleZone(number) => zone = number,
         }
     }
     let detail = match (from, to, kind, code, identifier) {
@@ -225,7 +228,7 @@ fn tuple(attributes: IterableTupleAttrs<'_>) -> Option<Tuple> {
         (_, _, Some(kind), Some(code), Some(id)) => Detail::Icmp { kind, code, id },
         _ => Detail::None,
     };
-    Some(Tuple { source: source?, destination: destination?, protocol: protocol?, detail })
+    Some(Tuple { source: source?, destination: destination?, protocol: protocol?, detail, zone })
 }
 
 type Attributes = PushConntrackAttrs<Vec<u8>>;
@@ -270,7 +273,10 @@ fn push_tuple(attributes: Attributes, by: By, tuple: &Tuple) -> Attributes {
         }
         Detail::None => protocol,
     };
-    protocol.end_nested().end_nested()
+    let attributes = protocol.end_nested().end_nested();
+    // The kernel compares the zone of the direction it finds, so the other one's need not be told. One that knows no
+    // zones refuses to hear of any.
+    if tuple.zone == 0 { attributes } else { attributes.push_zone(tuple.zone) }
 }
 
 /// Which fields of a tuple the kernel shall compare.

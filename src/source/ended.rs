@@ -36,6 +36,7 @@ pub(super) struct Ended {
 struct Packed<A> {
     addresses: [A; 4],
     numbers: [u16; 4],
+    zones: [u16; 2],
     packets: [u32; 2],
     bytes: [u64; 2],
     id: u32,
@@ -116,6 +117,7 @@ fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
     Packed {
         addresses,
         numbers: [a, b, c, d],
+        zones: [flow.original.zone, flow.reply.zone],
         packets: [short(sent.packets), short(answered.packets)],
         bytes: [sent.bytes, answered.bytes],
         id: flow.id,
@@ -138,21 +140,22 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
     fn unpack(&self) -> Ended {
         let [a, b, c, d] = self.addresses.map(Into::into);
         let [e, f, g, h] = self.numbers;
-        let tuple = |source, destination, first: u16, second| {
+        let [there, back] = self.zones;
+        let tuple = |source, destination, first: u16, second, zone| {
             let [kind, code] = first.to_be_bytes();
             let detail = match self.protocol {
                 1 | 58 => Detail::Icmp { kind, code, id: second },
                 protocol if super::flow::has_ports(protocol) => Detail::Ports { source: first, destination: second },
                 _ => Detail::None,
             };
-            Tuple { source, destination, protocol: self.protocol, detail }
+            Tuple { source, destination, protocol: self.protocol, detail, zone }
         };
         let ([sent, answered], [sent_bytes, answered_bytes]) = (self.packets, self.bytes);
         let traffic = |packets: u32, bytes| self.counted.then_some(Traffic { packets: packets.into(), bytes });
         let flow = Flow {
             id: self.id,
-            original: tuple(a, b, e, f),
-            reply: tuple(c, d, g, h),
+            original: tuple(a, b, e, f, there),
+            reply: tuple(c, d, g, h, back),
             sent: traffic(sent, sent_bytes),
             answered: traffic(answered, answered_bytes),
         };

@@ -14,6 +14,8 @@ pub struct Tuple {
     pub protocol: u8,
     /// What tells apart flows between two addresses.
     pub detail: Detail,
+    /// The zone of conntrack it is in, 0 unless rules choose another: two flows may be the same in all else.
+    pub zone: u16,
 }
 
 /// The protocol's own part of a [`Tuple`].

@@ -32,8 +32,8 @@ pub(super) fn lookups(scope: &Scope) -> Option<Vec<Tuple>> {
         for (protocol, (from, to)) in pairs(protocols, &pairs(&from, &to).collect::<Vec<_>>()) {
             // Behind NAT only the answers bear what the provider sees; a device's own address only its own packets.
             let ports = |source, destination| Detail::Ports { source, destination };
-            tuples.push(Tuple { source: target, destination: source, protocol, detail: ports(to, from) });
-            tuples.push(Tuple { source, destination: target, protocol, detail: ports(from, to) });
+            tuples.push(Tuple { source: target, destination: source, protocol, detail: ports(to, from), zone: 0 });
+            tuples.push(Tuple { source, destination: target, protocol, detail: ports(from, to), zone: 0 });
         }
     }
     (!tuples.is_empty()).then_some(tuples)

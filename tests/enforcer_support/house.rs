@@ -69,6 +69,7 @@ pub fn tuple(protocol: u8, source: (&str, u16), destination: (&str, u16)) -> Tup
         destination: ip(destination.0),
         protocol,
         detail: Detail::Ports { source: source.1, destination: destination.1 },
+        zone: 0,
     }
 }
 

@@ -88,7 +88,12 @@ impl Kernel {
         let body = &request[20..];
         match kind {
             0x101 => self.list_flows(request, sequence),
-            0x102 => vec![error(self.delete(body), sequence)],
+            0x102 => {
+                // What fills up the last attribute may be left out.
+                let mut body = body.to_vec();
+                body.resize(body.len().next_multiple_of(4), 0);
+                vec![error(self.delete(&body), sequence)]
+            }
             0xa0d | 0xa07 => self.inspect(kind, request[16], body, sequence),
             other => panic!("unexpected request {other:x}"),
         }
@@ -116,7 +121,11 @@ impl Kernel {
 
     fn delete(&mut self, body: &[u8]) -> i32 {
         self.asked.push("delete");
-        let found = self.flows.iter().position(|flow| body.starts_with(&tuple(1, &flow.original)));
+        let meant = |flow: &Flow| {
+            let by_tuple = [tuple(1, &flow.original), zone(flow)].concat();
+            body == by_tuple || body == [by_tuple, attribute(12, &flow.id.to_ne_bytes())].concat()
+        };
+        let found = self.flows.iter().position(meant);
         match found {
             Some(_) if self.sticky => 0,
             Some(number) => {
@@ -274,8 +283,15 @@ pub fn flow_message(flow: &Flow, kind: u16, sequence: u32) -> Vec<u8> {
         counters(9, flow.sent),
         counters(10, flow.answered),
         attribute(12, &flow.id.to_ne_bytes()),
+        zone(flow),
     ];
     message(kind, 2, sequence, &body.concat())
+}
+
+/// The zone of a flow that is in one both ways.
+fn zone(flow: &Flow) -> Vec<u8> {
+    let zone = flow.original.zone;
+    if zone == 0 { Vec::new() } else { attribute(18, &zone.to_be_bytes()) }
 }
 
 fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {

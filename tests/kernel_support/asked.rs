@@ -14,6 +14,7 @@ pub struct Partial {
     from: Option<u16>,
     to: Option<u16>,
     icmp: (Option<u8>, Option<u8>, Option<u16>),
+    zone: u16,
 }
 
 impl Partial {
@@ -27,6 +28,7 @@ impl Partial {
         let fields = [
             (0, self.source == Some(tuple.source)),
             (1, self.destination == Some(tuple.destination)),
+            (2, self.zone == tuple.zone),
             (3, self.protocol == Some(tuple.protocol)),
             (4, self.from == from),
             (5, self.to == to),
@@ -38,7 +40,7 @@ impl Partial {
 
 /// The tuples of a request, original and reply, and the flags of its filter.
 pub fn decode(body: &[u8]) -> ([Option<Partial>; 2], [Option<u32>; 2]) {
-    let (mut tuples, mut flags) = ([None, None], [None, None]);
+    let (mut tuples, mut flags, mut zone) = ([None, None], [None, None], 0);
     let (_, attributes) = OpGetDo::decode_request(body);
     for attribute in attributes {
         match attribute.unwrap() {
@@ -52,10 +54,11 @@ pub fn decode(body: &[u8]) -> ([Option<Partial>; 2], [Option<u32>; 2]) {
                     }
                 }
             }
+            ConntrackAttrs::Zone(number) => zone = number,
             _ => panic!("an attribute the kernel would not expect"),
         }
     }
-    (tuples, flags)
+    (tuples.map(|tuple| tuple.map(|tuple| Partial { zone, ..tuple })), flags)
 }
 
 fn partial(attributes: netlink_bindings::conntrack::IterableTupleAttrs<'_>) -> Partial {
@@ -90,7 +93,7 @@ fn partial(attributes: netlink_bindings::conntrack::IterableTupleAttrs<'_>) -> P
                     }
                 }
             }
-            TupleAttrs::TupleZone(_) => panic!("zones are not asked for"),
+            TupleAttrs::TupleZone(_) => panic!("the kernel would take the other direction to be in zone 0"),
         }
     }
     partial

@@ -52,6 +52,10 @@ pub fn family(address: IpAddr) -> u8 {
 
 /// One direction of an entry: 1 for the original, 2 for the reply.
 pub fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {
+    nest(kind, &parts(tuple))
+}
+
+fn parts(tuple: &Tuple) -> Vec<Vec<u8>> {
     let (from, to) = if tuple.source.is_ipv4() { (1, 2) } else { (3, 4) };
     let addresses = [attribute(from, &octets(tuple.source)), attribute(to, &octets(tuple.destination))];
     let mut protocol = vec![attribute(1, &[tuple.protocol])];
@@ -68,7 +72,17 @@ pub fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {
         }
         Detail::None => {}
     }
-    nest(kind, &[nest(1, &addresses), nest(2, &protocol)])
+    vec![nest(1, &addresses), nest(2, &protocol)]
+}
+
+/// Both directions: a zone of both stands behind them, a zone of one in its tuple. None is zone 0.
+fn tuples(original: &Tuple, reply: &Tuple) -> Vec<u8> {
+    let both = original.zone == reply.zone;
+    let zone = |kind, tuple: &Tuple, told| {
+        if told && tuple.zone != 0 { vec![attribute(kind, &tuple.zone.to_be_bytes())] } else { Vec::new() }
+    };
+    let side = |kind, tuple| nest(kind, &[parts(tuple), zone(3, tuple, !both)].concat());
+    [side(1, original), side(2, reply), zone(18, original, both).concat()].concat()
 }
 
 fn counters(kind: u16, traffic: Traffic) -> Vec<u8> {
@@ -78,8 +92,7 @@ fn counters(kind: u16, traffic: Traffic) -> Vec<u8> {
 /// A conntrack entry in a message of this type: 0x100 or, when it ends, 0x102.
 pub fn flow(kind: u16, flags: u16, sequence: u32, flow: &Flow) -> Vec<u8> {
     let mut body = vec![family(flow.original.source), 0, 0, 0];
-    body.extend(tuple(1, &flow.original));
-    body.extend(tuple(2, &flow.reply));
+    body.extend(tuples(&flow.original, &flow.reply));
     body.extend(attribute(3, &0x18e_u32.to_be_bytes()));
     body.extend(flow.sent.map(|traffic| counters(9, traffic)).unwrap_or_default());
     body.extend(flow.answered.map(|traffic| counters(10, traffic)).unwrap_or_default());

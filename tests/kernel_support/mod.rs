@@ -37,7 +37,7 @@ pub fn ports(source: u16, destination: u16) -> Detail {
 }
 
 pub fn tuple(source: &str, destination: &str, protocol: u8, detail: Detail) -> Tuple {
-    Tuple { source: ip(source), destination: ip(destination), protocol, detail }
+    Tuple { source: ip(source), destination: ip(destination), protocol, detail, zone: 0 }
 }
 
 /// Device number `n`: `02:00:00:00:00:n`, `192.168.1.n`, `2001:db8:123::n` (hexadecimal), on the LAN bridge.

@@ -185,6 +185,7 @@ fn entry(number: u32) -> Vec<u8> {
         destination: destination.parse().expect("address"),
         protocol: 17,
         detail: Detail::Ports { source: source_port, destination: destination_port },
+        zone: 0,
     };
     let original = tuple("192.168.1.250", "203.0.113.99", from, to);
     let reply = tuple("203.0.113.99", "198.51.100.7", to, from);

@@ -66,6 +66,7 @@ pub fn flow() -> Flow {
         destination: to.parse().unwrap(),
         protocol: 17,
         detail: Detail::Ports { source, destination },
+        zone: 0,
     };
     Flow {
         id: 1,

@@ -25,6 +25,17 @@ const NEW_MAC: &str = "02:00:00:00:aa:01";
 
 const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
 const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+/// Zones of conntrack, chosen by the port a device sends from.
+const ZONES: &str = "
+table inet zones {
+    chain prerouting {
+        type filter hook prerouting priority raw; policy accept;
+        udp sport 21008 ct zone set 7
+        udp sport 21009 ct original zone set 8
+        udp sport 21010 ct reply zone set 9
+    }
+}
+";
 /// How long a connection may take that can be had.
 const ATTEMPT: Duration = Duration::from_millis(700);
 
@@ -34,6 +45,7 @@ type Check = fn(&mut Lab) -> Result<(), String>;
 pub const ALL: &[(&str, Check)] = &[
     ("a block of one port leaves the target's other ports", one_port),
     ("of two blocks that overlap the one left still bites", overlap),
+    ("flows in zones of conntrack are cut, and the provider told", zones),
     ("an exempt device is never touched, and the provider told", exempt),
     ("a device stays blocked when its IPv6 address changes", private_address),
     ("a device that changes its Ethernet address shows up as new, with a hint", new_mac),
@@ -104,6 +116,26 @@ fn overlap(lab: &mut Lab) -> Result<(), String> {
     ensure(passing(lab) == (false, true), "the narrow block ended with the wide one")?;
     lab.withdraw(narrow);
     lab.stage.until("all is free", |_| passing(lab) == (true, true));
+    Ok(())
+}
+
+/// One in a zone both ways, one only as it was opened, one only as it is answered.
+fn zones(lab: &mut Lab) -> Result<(), String> {
+    lab.stage.home.router.nft(ZONES);
+    let numbers = [TWICE, TWICE + OTHER, TWICE + 2 * OTHER];
+    for (number, port) in numbers.into_iter().zip(21_008..) {
+        lab.stream(TWICE, any(port), (TARGET, 7700).into(), number)?;
+    }
+    let words = format!("--source {WAN}/32 --source-port 21008-21010 --target {TARGET}/32 --target-port 7700");
+    let mid = lab.request(&format!("{words} --protocol 17"));
+    let id = lab.suspected(&mid, TWICE);
+    lab.approve(id, "block", TWICE);
+    lab.stage.until("the provider is told", |s| s.provider_status(mid.as_u64().unwrap_or_default())["status"] == 2);
+    let left = lab.stage.home.router.run("conntrack", &["-L", "-p", "udp", "--dport", "7700"]);
+    ensure(left.is_empty(), &format!("conntrack still has {left}"))?;
+    ensure(numbers.iter().all(|number| lab.passing(*number, TARGET) == 0), "one passes")?;
+    lab.release(TWICE);
+    lab.stage.home.router.nft("delete table inet zones");
     Ok(())
 }
 
