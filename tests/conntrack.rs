@@ -91,6 +91,13 @@ fn zones_are_told_of_each_direction() {
     }
 }
 
+#[test]
+fn a_flow_that_begins_in_a_zone_is_noticed() {
+    let begins = |flow: &Flow| conntrack::begins_in_zone(&messages::flow(0x100, 0x600, 0, flow));
+    assert!(zoned().iter().all(begins));
+    assert!(!flows().iter().any(begins));
+}
+
 /// What the kernel has told leads back to the same entry.
 #[test]
 fn an_entry_is_asked_for_and_deleted_in_its_zone() {
@@ -239,5 +246,6 @@ fn hostile_datagrams_are_survived() {
     for bytes in hostile(&datagram, 20_000) {
         // No more messages than headers fit.
         assert!(conntrack::messages(&bytes).count() <= bytes.len() / 16);
+        conntrack::begins_in_zone(&bytes);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::flow::Tuple;
 use super::search::{Home, Search};
 use crate::mitigation::Id;
-use crate::netlink::conntrack::{self, By, ENOENT, Filter, Message};
+use crate::netlink::conntrack::{self, By, ENOENT, Family, Filter, Message};
 use crate::time::Now;
 
 /// How long the kernel may take to answer; it answers at once.
@@ -27,12 +27,24 @@ enum Request {
 }
 
 /// Requests to conntrack.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asking {
+    /// What has to be listed once before it is known that no flow is in a zone.
+    unlisted: Vec<Filter>,
+    /// Whether any flow is, or may be, in another zone than 0, the only one that lookups are about: then they find less
+    /// than there is.
+    zones: bool,
     request: Option<Request>,
     deadline: Option<Instant>,
     sequence: u32,
     out: VecDeque<Vec<u8>>,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        let unlisted = [Family::V4, Family::V6].map(Filter::all).into();
+        Self { unlisted, zones: false, request: None, deadline: None, sequence: 0, out: VecDeque::new() }
+    }
 }
 
 type Searches = BTreeMap<Id, Search>;
@@ -51,6 +63,11 @@ impl Asking {
     /// Whether an answer is awaited.
     pub(super) fn is_busy(&self) -> bool {
         self.request.is_some()
+    }
+
+    /// Takes note of the zone of a flow that begins, is listed or ends.
+    pub(super) fn note(&mut self, in_zone: bool) {
+        self.zones |= in_zone;
     }
 
     /// Gives up on an answer that does not come.
@@ -78,7 +95,13 @@ impl Asking {
         if !wanted.is_empty() {
             return self.look_up(wanted, true, now);
         }
-        let Some(filter) = searches.values().find_map(Search::list).copied() else { return };
+        let Some(filter) = searches.values().find_map(Search::list).copied() else {
+            // Nobody waits for this.
+            if let Some(filter) = self.unlisted.first().copied() {
+                self.list(Vec::new(), filter, now);
+            }
+            return;
+        };
         let wanting = |wants: &dyn Fn(&Filter) -> bool| -> Vec<Id> {
             searches.iter().filter(|(_, search)| search.list().is_some_and(wants)).map(|(id, _)| *id).collect()
         };
@@ -124,6 +147,9 @@ impl Asking {
         home: Home<'_>,
         now: Now,
     ) {
+        if let Message::Flow(flow) | Message::New(flow) = message {
+            self.note(flow.has_zone());
+        }
         match &self.request {
             Some(Request::Single { first, .. }) => {
                 let index = sequence.checked_sub(*first).and_then(|index| usize::try_from(index).ok());
@@ -180,6 +206,8 @@ impl Asking {
     /// The request under way has been answered in full; or not, and will not be.
     pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: Home<'_>, now: Now) {
         self.deadline = None;
+        // Lookups say all there is to say where everything is in zone 0.
+        let whole = self.unlisted.is_empty() && !self.zones;
         match self.request.take() {
             Some(Request::Single { wanted, again, .. }) => {
                 let mut ids: Vec<Id> = wanted.into_iter().map(|(id, _)| id).collect();
@@ -193,10 +221,12 @@ impl Asking {
                     if failed {
                         search.fail();
                     }
-                    search.looked_up(home, now);
+                    search.looked_up(whole, home, now);
                 }
             }
             Some(Request::List { ids, filter, .. }) => {
+                self.zones |= failed && self.unlisted.contains(&filter);
+                self.unlisted.retain(|unlisted| *unlisted != filter);
                 for id in ids {
                     let Some(search) = searches.get_mut(&id) else { continue };
                     if failed {

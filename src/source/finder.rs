@@ -246,11 +246,13 @@ impl Finder {
     fn handle_flows(&mut self, datagram: &[u8], now: Now) {
         if self.searches.is_empty() {
             // Most of the time, and there may be thousands a second.
+            self.asking.note(conntrack::begins_in_zone(datagram));
             return conntrack::ended(datagram).for_each(|flow| self.flow_ended(flow, now));
         }
         for (_, message) in conntrack::messages(datagram) {
             match message {
                 conntrack::Message::New(flow) => {
+                    self.asking.note(flow.has_zone());
                     let home = Home { network: &self.network, inventory: &self.inventory };
                     self.searches.values_mut().for_each(|search| search.opened(&flow, home, now));
                 }
@@ -261,6 +263,7 @@ impl Finder {
     }
 
     fn flow_ended(&mut self, flow: Flow, now: Now) {
+        self.asking.note(flow.has_zone());
         if self.network.is_local(flow.original.destination) && self.network.is_local(flow.reply.source) {
             return;
         }

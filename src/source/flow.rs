@@ -65,6 +65,13 @@ pub struct Flow {
     pub answered: Option<Traffic>,
 }
 
+impl Flow {
+    /// Whether either direction is in another zone of conntrack than 0.
+    pub(crate) fn has_zone(&self) -> bool {
+        self.original.zone != 0 || self.reply.zone != 0
+    }
+}
+
 impl fmt::Display for Flow {
     /// `udp 192.168.1.23:4000 -> 203.0.113.80:53 as 198.51.100.7:40000`, the last part only where translated; and `to
     /// 192.168.1.30:80` where the receiver is another than addressed.

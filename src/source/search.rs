@@ -163,12 +163,12 @@ impl Search {
         }
     }
 
-    /// All entries looked up have been seen.
-    pub(super) fn looked_up(&mut self, home: Home<'_>, now: Now) {
+    /// All entries looked up have been seen. `whole`: there can be no others like them.
+    pub(super) fn looked_up(&mut self, whole: bool, home: Home<'_>, now: Now) {
         if self.lookups().is_none() {
             return;
         }
-        if self.candidates.any_full() {
+        if whole && self.candidates.any_full() {
             self.end_look(home, now);
         } else {
             self.wants = self.lists(home);

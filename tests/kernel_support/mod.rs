@@ -263,6 +263,7 @@ impl House {
             next: 1,
         };
         house.run();
+        (house.kernel.lists, house.kernel.lookups) = (0, 0);
         house
     }
 

@@ -37,8 +37,8 @@ table inet choice {
 }
 ";
 
-/// A port forwarded to device 5, also for those inside; whoever is asked for 192.0.2.50 is given the victim; and device 39
-/// has a conntrack zone of its own.
+/// A port forwarded to device 5, also for those inside; whoever is asked for 192.0.2.50 is given the victim; device 39 has
+/// a conntrack zone of its own, and device 37 one for what it sends.
 const TRANSLATIONS: &str = "
 table ip translations {
     chain in {
@@ -53,6 +53,7 @@ table ip translations {
     chain zones {
         type filter hook prerouting priority raw; policy accept;
         ip saddr 192.168.1.49 ct zone set 7
+        ip saddr 192.168.1.47 ct original zone set 8
     }
 }
 ";

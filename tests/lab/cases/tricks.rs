@@ -134,6 +134,23 @@ pub const CASES: &[Case] = &[
             lab.asked(port, UDP, &[lab.seen(39).port()])
         },
     },
+    Case {
+        name: "a flow that is in another zone of conntrack one way only",
+        who: Who::Surely(&[37]),
+        act: |lab, port| {
+            lab.send(&[35, 37], port, 4000);
+            lab.asked(port, UDP, &[lab.seen(37).port()])
+        },
+    },
+    Case {
+        name: "the same port in two zones of conntrack, seen from the same address",
+        who: Who::Nobody(&[38, 39], "each zone gives away all ports, and the provider sees no zones"),
+        act: |lab, port| {
+            lab.send(&[38, 39], port, 24_002);
+            assert_eq!((lab.seen(38), lab.seen(39)), ((WAN, 24_002).into(), (WAN, 24_002).into()));
+            lab.asked(port, UDP, &[24_002])
+        },
+    },
 ];
 
 /// Lets a device send from an address without answering for it.
