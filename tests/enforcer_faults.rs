@@ -11,6 +11,9 @@ use dots_callhome::enforce::{Event, Socket};
 use enforcer_support::house::*;
 use enforcer_support::kernel::table_deleted;
 
+/// What is told after a moment.
+const NOT_YET: &str = "the rules do not stand yet";
+
 fn in_force() -> House {
     let mut house = House::new();
     house.desire(blocks(&[block(7, &[CAMERA])]));
@@ -250,6 +253,117 @@ fn a_table_that_can_not_be_made_anew_is_told() {
     house.kernel.nft = None;
     house.pass(seconds(1));
     assert_eq!(house.outcomes(7), [Ok(())]);
+}
+
+/// A table is gone, and nft does not end: nothing is in force, and nobody hears otherwise for longer than a moment.
+#[test]
+fn a_table_that_is_long_in_coming_back_is_told() {
+    let mut house = in_force();
+    house.slow_nft = true;
+    house.kernel.tables.clear();
+    house.hear(Socket::Events, &table_deleted("dots_callhome"));
+    house.pass(Duration::from_millis(900));
+    assert!(house.outcomes(7).is_empty(), "it may be back at once");
+    house.pass(Duration::from_millis(200));
+    assert_eq!(house.outcomes(7), [Err(NOT_YET.into())]);
+    house.pass(seconds(28));
+    assert!(house.outcomes(7).is_empty(), "told once");
+    house.end_nft();
+    house.settle();
+    assert_eq!(house.outcomes(7), [Ok(())]);
+}
+
+/// The rules are back, but nobody knows what has begun without them.
+#[test]
+fn a_table_that_is_back_is_checked_before_it_is_relied_on() {
+    let mut house = in_force();
+    house.slow_nft = true;
+    house.kernel.tables.clear();
+    house.hear(Socket::Events, &table_deleted("dots_callhome"));
+    house.kernel.mute = true;
+    house.end_nft();
+    house.pass(seconds(2));
+    assert!(matches!(house.outcomes(7).as_slice(), [Err(_)]));
+    house.kernel.mute = false;
+    house.pass(seconds(20));
+    assert_eq!(house.outcomes(7), [Ok(())]);
+}
+
+/// What a transaction has not brought yet is not in force, what it does not touch is.
+#[test]
+fn a_change_that_takes_long_is_told() {
+    let mut house = in_force();
+    house.desire(blocks(&[after(0, 7), after(0, 9)]));
+    house.told();
+    house.slow_nft = true;
+    house.desire(blocks(&[after(0, 7), block(8, &[CAMERA]), block(9, &[CAMERA, TV])]));
+    house.pass(seconds(2));
+    let told = house.told();
+    for id in [8, 9] {
+        assert!(told.contains(&Event::Enforced { id, outcome: Err(NOT_YET.into()) }), "{id}: {told:?}");
+        assert!(!told.contains(&Event::Enforced { id, outcome: Ok(()) }), "{id}: {told:?}");
+    }
+    assert!(!told.iter().any(|event| matches!(event, Event::Enforced { id: 7, outcome: Err(_) })));
+    house.end_nft();
+    house.settle();
+    let told = house.told();
+    assert!([8, 9].iter().all(|id| told.contains(&Event::Enforced { id: *id, outcome: Ok(()) })), "{told:?}");
+}
+
+/// Nobody waits for nft to end before looking.
+#[test]
+fn a_table_that_is_deleted_while_nft_hangs_is_told() {
+    let mut house = in_force();
+    house.slow_nft = true;
+    house.desire(blocks(&[after(0, 7), after(0, 8)]));
+    house.kernel.tables.clear();
+    house.hear(Socket::Events, &table_deleted("dots_callhome"));
+    house.pass(seconds(3));
+    let told = house.told();
+    assert!(told.contains(&Event::Enforced { id: 7, outcome: Err(NOT_YET.into()) }), "{told:?}");
+    house.enforcer.handle_nft(Err("nft does not end".into()), house.now);
+    house.slow_nft = false;
+    house.pass(seconds(1));
+    let told = house.told();
+    assert!([7, 8].iter().all(|id| told.contains(&Event::Enforced { id: *id, outcome: Ok(()) })), "{told:?}");
+    assert_eq!(house.members("m7"), [CAMERA]);
+}
+
+/// What nft changes itself is no loss, whether it is seen before it ends or while it does.
+#[test]
+fn an_nft_that_takes_long_takes_nothing_away() {
+    for ends_meanwhile in [false, true] {
+        let mut house = in_force();
+        house.desire(blocks(&[after(0, 7), after(0, 9)]));
+        house.slow_nft = true;
+        house.desire(blocks(&[after(0, 7), after(0, 8)]));
+        house.pass(seconds(2));
+        house.told();
+        house.kernel.run(&house.runs.last().unwrap().clone()).unwrap();
+        house.enforcer.handle_datagram(Socket::Events, &table_deleted("dots_callhome"), house.now);
+        if !ends_meanwhile {
+            house.settle();
+        }
+        house.enforcer.handle_nft(Ok(()), house.now);
+        house.settle();
+        let told = house.told();
+        assert!(!told.contains(&Event::Vanished), "{told:?}");
+        assert!(!told.iter().any(|event| matches!(event, Event::Enforced { outcome: Err(_), .. })), "{told:?}");
+        assert!(told.contains(&Event::Enforced { id: 8, outcome: Ok(()) }), "{told:?}");
+    }
+}
+
+#[test]
+fn an_nft_that_ends_all_and_takes_long_is_not_somebody_else() {
+    let mut house = in_force();
+    house.slow_nft = true;
+    house.desire(Desired::default());
+    house.pass(seconds(2));
+    house.kernel.run(&house.runs.last().unwrap().clone()).unwrap();
+    house.hear(Socket::Events, &table_deleted("dots_callhome"));
+    house.enforcer.handle_nft(Ok(()), house.now);
+    house.settle();
+    assert!(!house.told().contains(&Event::Vanished));
 }
 
 /// Elements that have run out are nobody's doing.

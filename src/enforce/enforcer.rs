@@ -9,7 +9,7 @@ use super::inspect::{Depth, Inspection};
 use super::render::{Held, TABLE, transaction};
 use super::ruleset::{Desired, Measure, Ruleset};
 use super::verify::{Addresses, Sweep};
-use super::watch::{Pause, Stage, Watched, told};
+use super::watch::{MOMENT, Pause, Stage, Watched, told};
 use crate::netlink::nftables::{self, Family};
 use crate::source::Inventory;
 use crate::source::device::{Mac, Sender};
@@ -76,7 +76,7 @@ pub struct Enforcer {
     /// Somebody else has changed our tables, and they have not been made anew yet.
     gone: bool,
     running: Option<Run>,
-    /// How many transactions there have been.
+    /// How many transactions have begun or ended.
     runs: u32,
     bridge: Bridge,
     told_of_bridge: bool,
@@ -113,9 +113,17 @@ pub struct Enforcer {
 #[derive(Debug)]
 struct Run {
     held: Held,
+    began: Instant,
     /// Whether it speaks of the bridge.
     bridge: bool,
     cut: Vec<Tuple>,
+}
+
+impl Run {
+    /// From when on it takes longer than it should.
+    fn late_at(&self) -> Instant {
+        self.began + MOMENT
+    }
 }
 
 /// Whether the kernel filters bridges.
@@ -142,7 +150,7 @@ impl Enforcer {
         self.now = Some(now);
         self.wanted = Ruleset::new(&desired, &self.wanted, now);
         self.take_addresses(inventory, now);
-        self.take_measures();
+        self.take_measures(now);
         if !self.is_applied() && self.settled_by.is_none() {
             self.settled_by = Some(now + look::BURST);
         }
@@ -175,7 +183,7 @@ impl Enforcer {
         self.prepared = false;
         self.runs = self.runs.wrapping_add(1);
         let held = Held { ruleset: self.wanted.clone(), families };
-        self.running = Some(Run { held, bridge, cut: std::mem::take(&mut self.cut_later) });
+        self.running = Some(Run { held, began: now, bridge, cut: std::mem::take(&mut self.cut_later) });
         Some(text)
     }
 
@@ -184,6 +192,7 @@ impl Enforcer {
         let now = now.instant;
         self.now = Some(now);
         let Some(run) = self.running.take() else { return };
+        self.runs = self.runs.wrapping_add(1);
         match outcome {
             Ok(()) => self.succeed(run, now),
             Err(reason) => self.fail(run, reason, now),
@@ -234,7 +243,9 @@ impl Enforcer {
         let idle = self.dialogue.is_idle();
         let watch = self.watch_at.map(|at| self.settled_by.map_or(at, |by| at.max(by)));
         let looks = [self.read_at, watch].into_iter().flatten().filter(|_| idle);
-        looks.chain(retry).chain(self.dialogue.poll_timeout()).min()
+        let late = self.running.as_ref().filter(|_| idle && self.inspect.is_some()).map(Run::late_at);
+        let told = self.watched.values().filter_map(|watched| watched.due);
+        looks.chain(retry).chain(late).chain(told).chain(self.dialogue.poll_timeout()).min()
     }
 
     /// Does what is due.
@@ -245,6 +256,9 @@ impl Enforcer {
             self.start_over();
         }
         self.retry_at = self.retry_at.filter(|at| *at > now);
+        for (key, watched) in &mut self.watched {
+            watched.hold_off(*key, now, &mut self.events);
+        }
         if self.read_at.is_some_and(|at| at <= now) {
             self.read_at = None;
             self.inspect = self.inspect.max(Some(Depth::Counters));
@@ -287,13 +301,13 @@ impl Enforcer {
     }
 
     /// What has changed has to come into force anew.
-    fn take_measures(&mut self) {
+    fn take_measures(&mut self, now: Instant) {
         let measures: BTreeMap<Option<u32>, Measure> = self.wanted.measures().collect();
         self.watched.retain(|key, _| measures.contains_key(key));
         for (key, measure) in measures {
             if self.watched.get(&key).is_none_or(|watched| watched.measure != measure) {
                 self.changes = self.changes.wrapping_add(1);
-                self.watched.insert(key, Watched::new(measure, self.changes));
+                self.watched.insert(key, Watched::new(measure, self.changes, now));
             }
         }
     }

@@ -27,6 +27,8 @@ pub(super) enum Verdict {
     Intact,
     /// Somebody else has removed or added something.
     Disturbed,
+    /// Without any rule left: there may as well be no table.
+    Gone,
     /// The kernel did not say.
     Unknown,
 }
@@ -46,7 +48,7 @@ pub(super) struct Inspection {
     /// Whether any counter has risen, or anybody sends what is looked for.
     pub(super) moved: bool,
     pub(super) depth: Depth,
-    /// How many transactions there had been when it began.
+    /// How many transactions had begun or ended when it began.
     pub(super) runs: u32,
 }
 
@@ -130,6 +132,8 @@ impl Inspection {
         };
         if self.failed {
             Verdict::Unknown
+        } else if self.rules.get(&Family::Inet) == Some(&0) {
+            Verdict::Gone
         } else if self.missing || !self.sets.iter().all(whole) || !self.rules.iter().all(complete) {
             Verdict::Disturbed
         } else {

@@ -11,6 +11,10 @@ use super::verify::Finding;
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// How long something may be on its way into force before it is told that it isn't there: what somebody has deleted is
+/// made again within some hundredths of a second.
+pub(super) const MOMENT: Duration = Duration::from_secs(1);
+
 /// A mitigation, or the administrator's own quarantines, on the way into force.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -18,6 +22,8 @@ pub(super) struct Watched {
     /// Rises with every change of the measure.
     pub(super) change: u32,
     pub(super) stage: Stage,
+    /// When it is told that it is not in force, if nothing else has been told by then.
+    pub(super) due: Option<Instant>,
     /// How many checks in a row have found flows that should not be.
     pub(super) strikes: u8,
     pub(super) told: Option<Result<(), String>>,
@@ -50,8 +56,29 @@ impl Pause {
 }
 
 impl Watched {
-    pub(super) fn new(measure: Measure, change: u32) -> Self {
-        Self { measure, change, stage: Stage::Waiting, strikes: 0, told: None }
+    pub(super) fn new(measure: Measure, change: u32, now: Instant) -> Self {
+        let (stage, due) = (Stage::Waiting, Some(now + MOMENT));
+        Self { measure, change, stage, due, strikes: 0, told: None }
+    }
+
+    /// Its rules are gone.
+    pub(super) fn lose(&mut self, now: Instant) {
+        (self.stage, self.due) = (Stage::Waiting, Some(now + MOMENT));
+    }
+
+    /// Tells that it is not in force if it has been on its way for too long.
+    pub(super) fn hold_off(&mut self, key: Option<u32>, now: Instant, events: &mut VecDeque<Event>) {
+        if self.due.take_if(|due| *due <= now).is_none() {
+            return;
+        }
+        match self.stage {
+            Stage::Waiting => self.tell(key, Err("the rules do not stand yet".to_owned()), events),
+            // Back, but what has begun without them is not known.
+            Stage::Checking if self.told == Some(Ok(())) => {
+                self.tell(key, Err("the rules stand again, but traffic may still pass".to_owned()), events);
+            }
+            Stage::Checking | Stage::InForce | Stage::Leaking => {}
+        }
     }
 
     pub(super) fn judge(&mut self, key: Option<u32>, finding: &Finding, events: &mut VecDeque<Event>) {
@@ -77,6 +104,7 @@ impl Watched {
     }
 
     pub(super) fn tell(&mut self, key: Option<u32>, outcome: Result<(), String>, events: &mut VecDeque<Event>) {
+        self.due = None;
         if self.told.as_ref() != Some(&outcome) {
             self.told = Some(outcome.clone());
             events.push_back(told(key, outcome));

@@ -44,17 +44,21 @@ fn without(reason: &str, take_away: impl Fn(&Path)) -> Outcome {
     blocked.holds();
     assert_eq!(blocked.through(), 0);
     blocked.stage.home.router.nft("delete table inet dots_callhome");
+    let told = blocked.stage.until("the provider is told", |s| s.provider_status(mid)["status"] == 1);
+    assert_eq!(blocked.stage.mitigation(id)["verified"], false);
     blocked.stage.until_within("the reason shows", Duration::from_secs(60), |s| {
         let mitigation = s.mitigation(id);
         mitigation["verified"] == false && mitigation["detail"].as_str().is_some_and(|text| text.contains(reason))
     });
-    blocked.stage.until("the provider is told", |s| s.provider_status(mid)["status"] == 1);
     let _ = fs::remove_file(&nft);
     symlink(real, &nft).expect("link");
     blocked.made_again();
     blocked.is_told();
     blocked.holds();
-    blocked.outcome("what stands stays; once deleted the provider is told, made again when nft is back")
+    let told = told.as_millis();
+    blocked.outcome(format!(
+        "what stands stays; once deleted the provider is told within {told} ms, made again when nft is back"
+    ))
 }
 
 fn missing() -> Outcome {

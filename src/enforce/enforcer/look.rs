@@ -83,7 +83,7 @@ impl Enforcer {
 
     fn next_of_inspection(&mut self, now: Instant) -> Option<Question> {
         loop {
-            self.begin_inspection();
+            self.begin_inspection(now);
             let question = self.inspection.as_mut()?.next();
             if question.is_some() {
                 return question;
@@ -137,8 +137,10 @@ impl Enforcer {
         }
     }
 
-    fn begin_inspection(&mut self) {
-        if self.inspection.is_some() || self.running.is_some() {
+    fn begin_inspection(&mut self, now: Instant) {
+        // What is changing right now is looked at afterwards, but an nft that hangs is not waited for.
+        let changing = self.running.as_ref().is_some_and(|run| now < run.late_at());
+        if self.inspection.is_some() || changing {
             return;
         }
         let depth = self.inspect.take();
@@ -164,9 +166,12 @@ impl Enforcer {
             return;
         }
         let (verdict, empty) = (inspection.verdict(&held.ruleset, now), held.ruleset.is_empty());
+        // What nft has just done looks like that, too, and is looked at once more when it has ended. Only an end takes all.
+        let run = self.running.as_ref();
+        let ours = run.is_some_and(|run| verdict == Verdict::Disturbed || run.held.ruleset.is_empty());
         match verdict {
-            Verdict::Disturbed => return self.lose(now),
-            Verdict::Unknown => {}
+            Verdict::Disturbed | Verdict::Gone if !ours => return self.lose(now),
+            Verdict::Disturbed | Verdict::Gone | Verdict::Unknown => {}
             Verdict::Intact => {
                 self.events.extend(self.counters.totals(&held.ruleset));
                 let seen = inspection.senders.into_iter().filter(|(_, senders)| !senders.is_empty());
@@ -185,7 +190,7 @@ impl Enforcer {
         self.rebuild = true;
         self.gone = true;
         for watched in self.watched.values_mut() {
-            watched.stage = Stage::Waiting;
+            watched.lose(now);
         }
         if let Some(reason) = self.failure.clone() {
             return self.fail_waiting(&reason);
