@@ -310,6 +310,33 @@ fn a_change_that_takes_long_is_told() {
     assert!([8, 9].iter().all(|id| told.contains(&Event::Enforced { id: *id, outcome: Ok(()) })), "{told:?}");
 }
 
+/// What the kernel holds ends when it was to end at first, as long as nft has not prolonged it.
+#[test]
+fn a_block_that_is_not_prolonged_in_time_is_told() {
+    for (hangs, reason) in [(false, "nft: busy"), (true, NOT_YET)] {
+        let mut house = House::new();
+        house.desire(blocks(&[Block { remaining: seconds(60), ..block(7, &[CAMERA]) }]));
+        house.told();
+        house.slow_nft = hangs;
+        house.kernel.nft = (!hangs).then(|| reason.into());
+        house.desire(blocks(&[after(0, 7)]));
+        house.pass(seconds(59));
+        assert_eq!(house.outcomes(7), [Ok(())], "it stands, as it is asked again");
+        house.kernel.set("m7").clear();
+        house.kernel.set("accused").clear();
+        house.pass(seconds(2));
+        assert_eq!(house.outcomes(7), [Err(reason.into())]);
+        house.desire(blocks(&[after(61, 7)]));
+        assert_eq!(house.outcomes(7), [Err(reason.into())], "asked again");
+        house.kernel.nft = None;
+        if hangs {
+            house.end_nft();
+        }
+        house.pass(seconds(60));
+        assert_eq!(house.outcomes(7), [Ok(())]);
+    }
+}
+
 /// Nobody waits for nft to end before looking.
 #[test]
 fn a_table_that_is_deleted_while_nft_hangs_is_told() {

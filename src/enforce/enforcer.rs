@@ -99,6 +99,8 @@ pub struct Enforcer {
     /// Until then nothing is checked before all is in force.
     settled_by: Option<Instant>,
     watch_at: Option<Instant>,
+    /// When the kernel ends first what has been prolonged, but not there yet.
+    lapse_at: Option<Instant>,
     watch: Pause,
     failure: Option<String>,
     retry_at: Option<Instant>,
@@ -156,7 +158,7 @@ impl Enforcer {
         }
         self.cut_later = cut_first;
         self.cut_later.truncate(MOST_CUT_FIRST);
-        self.rely_on_rules();
+        self.rely_on_rules(now);
         self.tell_again();
         if let Some(reason) = self.failure.clone() {
             self.fail_waiting(&reason);
@@ -245,7 +247,7 @@ impl Enforcer {
         let looks = [self.read_at, watch].into_iter().flatten().filter(|_| idle);
         let late = self.running.as_ref().filter(|_| idle && self.inspect.is_some()).map(Run::late_at);
         let told = self.watched.values().filter_map(|watched| watched.due);
-        looks.chain(retry).chain(late).chain(told).chain(self.dialogue.poll_timeout()).min()
+        looks.chain(retry).chain(late).chain(told).chain(self.lapse_at).chain(self.dialogue.poll_timeout()).min()
     }
 
     /// Does what is due.
@@ -256,6 +258,7 @@ impl Enforcer {
             self.start_over();
         }
         self.retry_at = self.retry_at.filter(|at| *at > now);
+        self.let_lapse(now);
         for (key, watched) in &mut self.watched {
             watched.hold_off(*key, now, &mut self.events);
         }
@@ -287,6 +290,28 @@ impl Enforcer {
 
     fn is_applied(&self) -> bool {
         self.held().is_some_and(|held| held.ruleset == self.wanted)
+    }
+
+    /// What has been prolonged but still ends in the kernel, and when.
+    fn lapses(&self) -> BTreeMap<Option<u32>, Instant> {
+        let held = self.applied.as_ref().map(|held| &held.ruleset);
+        self.watched.keys().filter_map(|key| Some((*key, held?.lapses(*key, &self.wanted)?))).collect()
+    }
+
+    fn let_lapse(&mut self, now: Instant) {
+        if self.lapse_at.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        for (key, at) in self.lapses() {
+            let standing = self.watched.get_mut(&key).filter(|watched| watched.stage != Stage::Waiting);
+            match standing {
+                Some(watched) if at <= now => watched.lose(now),
+                _ => self.lapse_at = self.lapse_at.into_iter().chain([at]).filter(|at| *at > now).min(),
+            }
+        }
+        if let Some(reason) = self.failure.clone() {
+            self.fail_waiting(&reason);
+        }
     }
 
     fn take_addresses(&mut self, inventory: &Inventory, now: Instant) {
@@ -348,11 +373,13 @@ impl Enforcer {
             self.watch_at = None;
         }
         self.applied = Some(run.held);
-        self.rely_on_rules();
+        self.rely_on_rules(now);
     }
 
     /// Flows are cut and looked for only where the rules stand: before that they would come back.
-    fn rely_on_rules(&mut self) {
+    fn rely_on_rules(&mut self, now: Instant) {
+        let lapses = self.lapses();
+        self.lapse_at = lapses.values().copied().min();
         if self.is_applied() {
             self.settled_by = None;
             self.cut_now.append(&mut self.cut_later);
@@ -360,7 +387,11 @@ impl Enforcer {
         let held = self.applied.as_ref().filter(|_| self.running.is_none() && !self.rebuild);
         let Some(held) = held else { return };
         for (key, watched) in &mut self.watched {
-            if watched.stage == Stage::Waiting && held.ruleset.measure(*key).as_ref() == Some(&watched.measure) {
+            let stands = lapses.get(key).is_none_or(|at| *at > now);
+            if watched.stage == Stage::Waiting
+                && stands
+                && held.ruleset.measure(*key).as_ref() == Some(&watched.measure)
+            {
                 watched.stage = Stage::Checking;
             }
         }

@@ -224,6 +224,15 @@ impl Ruleset {
         Some(Measure { target: self.targets.get(&id).cloned(), devices: members.keys().copied().collect() })
     }
 
+    /// When one of them ends here though it goes on in `later`.
+    pub(super) fn lapses(&self, key: Option<u32>, later: &Self) -> Option<Instant> {
+        let ends = |ruleset: &Self| {
+            let sets = [Set::BlockBy(key?), Set::QuarantineBy(key?)];
+            sets.iter().filter_map(|set| ruleset.sets.get(set)).flat_map(BTreeMap::values).copied().flatten().min()
+        };
+        ends(self).filter(|end| ends(later).is_some_and(|later| later > *end))
+    }
+
     /// Whether an element that has a counter is not in `later` as it is here.
     pub(super) fn loses_counters(&self, later: &Self) -> bool {
         self.sets(Family::Inet).filter(|(set, _)| set.counts(Family::Inet)).any(|(set, members)| {
