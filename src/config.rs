@@ -6,12 +6,12 @@
 mod options;
 mod peer;
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::time::Duration;
 
 use log::LevelFilter;
+use vecset::VecMap;
+use vecset::map::Entry;
 
 use self::options::{Options, flag, number, one_of, quoted};
 use crate::mitigation::{Action, Consent, DevicePolicy, Policy, TimeoutAction};
@@ -41,7 +41,7 @@ pub struct Config {
     /// Those that can't.
     pub disabled: Vec<Disabled>,
     /// The administrator's names for devices.
-    pub names: BTreeMap<Mac, String>,
+    pub names: VecMap<Mac, String>,
 }
 
 /// A peer that is not called.
@@ -88,7 +88,7 @@ impl Default for Config {
             timeout_action: TimeoutAction::Ignore,
             max_lifetime: Duration::from_secs(86_400),
             max_mitigations: 128,
-            devices: BTreeMap::new(),
+            devices: VecMap::new(),
         };
         Self {
             enabled: false,
@@ -97,7 +97,7 @@ impl Default for Config {
             policy,
             peers: Vec::new(),
             disabled: Vec::new(),
-            names: BTreeMap::new(),
+            names: VecMap::new(),
         }
     }
 }
@@ -114,7 +114,7 @@ impl Config {
                 return (config, vec![Problem { section: String::new(), option: None, reason, line }]);
             }
         };
-        let mut counts = BTreeMap::new();
+        let mut counts = VecMap::new();
         let mut problems = Vec::new();
         for section in &sections {
             let index = counts.entry(section.kind()).or_insert(0_usize);

@@ -16,6 +16,9 @@
 //!
 //! **The rule:** no I/O, no clock, no randomness and no global state outside [`driver`]. Every other room is a deterministic state
 //! machine with `handle_*(input, now)` for what happens and `poll_*()` for what it wants sent, shown, timed or done.
+//!
+//! **Collections:** what a home has few of is kept in sorted vectors ([`vecset`]): the code of trees would be a tenth of
+//! the router's binary. [`BTreeMap`](std::collections::BTreeMap) is for what may come and go by the thousand in any order.
 
 pub mod coap;
 pub mod config;

@@ -3,12 +3,12 @@
 
 mod kernel_support;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dots_callhome::source::Socket;
 use dots_callhome::source::device::Mac;
 use kernel_support::*;
+use vecset::VecSet;
 
 fn devices(house: &House) -> Vec<Mac> {
     house.finder.inventory().devices().map(|device| device.mac).collect()
@@ -63,7 +63,7 @@ fn claims_in_the_wrong_place_are_not_believed() {
 #[test]
 fn the_router_itself_is_no_device_and_says_its_addresses() {
     let mut house = House::new(1);
-    let own: BTreeSet<Mac> =
+    let own: VecSet<Mac> =
         (1..=3).map(|last| Mac([2, 0xff, 0, 0, 0, last])).chain([Mac([2, 0xff, 0, 0, 0, 0])]).collect();
     assert_eq!(house.router, own);
     for address in ["192.168.1.1", "2001:db8:123::1", "fe80::1", "192.168.2.1", "198.51.100.7"] {

@@ -2,14 +2,13 @@
 
 mod ledger_support;
 
-use std::collections::BTreeSet;
-
 use dots_callhome::enforce::ruleset::{Desired, Witness};
 use dots_callhome::mitigation::{
     Action, Consent, Denied, DevicePolicy, Event, Happened, Id, Policy, Refusal, State, TimeoutAction,
 };
 use dots_callhome::source::device::{Confidence, Mac};
 use ledger_support::*;
+use vecset::VecSet;
 
 fn asking() -> House {
     House::new(policy(Consent::Ask))
@@ -289,14 +288,14 @@ fn silence_is_answered_as_configured() {
 #[test]
 fn the_router_is_never_a_device() {
     let mut house = House::new(policy(Consent::Auto));
-    house.ledger.set_router(BTreeSet::from([CAMERA]), house.now);
+    house.ledger.set_router(VecSet::from([CAMERA]), house.now);
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     assert_eq!(house.state(id), State::Searching);
     assert!(house.m(id).suspects().is_empty());
     assert_eq!(house.ledger.quarantine(CAMERA, None, None, "root", house.now), Err(Denied::NoSuchDevice));
     let late = house.request(2, &other_attack(1), &[exact(TV)]);
     assert_eq!(house.blocked(), [TV]);
-    house.ledger.set_router(BTreeSet::from([TV]), house.now);
+    house.ledger.set_router(VecSet::from([TV]), house.now);
     assert!(house.blocked().is_empty());
     assert_eq!(house.state(late), State::Withdrawn);
 }

@@ -3,14 +3,13 @@
 
 mod ledger_support;
 
-use std::collections::BTreeSet;
-
 use dots_callhome::enforce::ruleset::Desired;
 use dots_callhome::mitigation::{Action, Consent, DevicePolicy, Event, Ledger, Policy, State, TimeoutAction};
 use dots_callhome::scope::{IcmpTypeRange, Scope};
 use dots_callhome::store::{self, Snapshot, Unreadable};
 use dots_callhome::time::{ClockSet, Now};
 use ledger_support::*;
+use vecset::VecSet;
 
 /// A house in which everything that can be kept has happened.
 fn busy() -> House {
@@ -250,7 +249,7 @@ fn what_was_let_go_stays_free() {
     after.ledger.attributed(id, vec![exact(CAMERA)], after.now);
     assert_eq!(after.blocked(), [TV, LAPTOP]);
     let mut ledger = Ledger::new(policy(Consent::Auto));
-    ledger.set_router(BTreeSet::from([LAPTOP]), before.now);
+    ledger.set_router(VecSet::from([LAPTOP]), before.now);
     ledger.restore(&before.ledger.snapshot(before.now), before.now);
     assert_eq!(House { ledger, now: before.now }.blocked(), [TV]);
 }

@@ -4,7 +4,6 @@
 mod ledger_support;
 mod ubus_support;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dots_callhome::mitigation::{Consent, State};
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use ubus::envelope::{UbusAttr, find};
 use ubus::wire::{Frame, MsgType};
 use ubus_support::{Desk, OBJECT, RECEIVER, answer, data, hello, invoke, message, number, status, table, text};
+use vecset::VecMap;
 
 const SESSION: &str = "0123456789abcdef0123456789abcdef";
 const THEIRS: u32 = 0x0055_aa55;
@@ -322,7 +322,7 @@ fn names_are_asked_on_joining_and_when_mitigations_change_but_not_too_often() {
         "FF:FF:FF:FF:FF:FF": { "name": "everybody" },
     });
     serve(&mut desk, "luci-rpc", "getHostHints", &reply);
-    let names = BTreeMap::from([(CAMERA, "camera[31m".to_owned()), (Mac([2, 0, 0, 0, 0, 0xaa]), "x".repeat(63))]);
+    let names = VecMap::from([(CAMERA, "camera[31m".to_owned()), (Mac([2, 0, 0, 0, 0, 0xaa]), "x".repeat(63))]);
     assert_eq!(desk.events(), [Event::Names(names)]);
     assert_eq!(desk.bus.poll_timeout(), None, "nothing more to ask");
     desk.home.ledger.enforced(id, Err("no".into()), desk.home.now);

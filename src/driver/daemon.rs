@@ -1,6 +1,5 @@
 //! The daemon: all rooms and the loop that drives them.
 
-use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::net::UnixStream;
 use mio::{Events, Poll, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use vecset::VecMap;
 
 use super::child::Nft;
 use super::files::{self, Decisions};
@@ -78,8 +78,8 @@ pub struct Daemon {
     enforcer: Enforcer,
     keeper: Keeper,
     /// Names of devices: as LuCI knows them, and as configured.
-    hints: BTreeMap<Mac, String>,
-    names: BTreeMap<Mac, String>,
+    hints: VecMap<Mac, String>,
+    names: VecMap<Mac, String>,
     token: usize,
     started: Now,
     now: Now,
@@ -109,8 +109,8 @@ impl Daemon {
             finder: Finder::new(),
             enforcer: Enforcer::new(),
             resolver: Resolver::new(waker),
-            hints: BTreeMap::new(),
-            names: BTreeMap::new(),
+            hints: VecMap::new(),
+            names: VecMap::new(),
             nft: None,
             nft_hold: None,
             token: CONNECTIONS,

@@ -1,11 +1,11 @@
 //! The connection to the bus.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use mio::net::UnixStream;
 use mio::{Registry, Token};
+use vecset::VecMap;
 
 use super::link::{self, Link};
 use crate::source;
@@ -93,7 +93,7 @@ impl Join {
 }
 
 /// The router's interfaces as the search wants them.
-pub fn known(interfaces: BTreeMap<String, Interface>) -> Vec<source::Interface> {
+pub fn known(interfaces: VecMap<String, Interface>) -> Vec<source::Interface> {
     let up = interfaces.into_iter().filter(|(_, interface)| interface.up);
     let translate = |(name, interface): (String, Interface)| source::Interface {
         name,

@@ -1,6 +1,6 @@
 //! What the rules have dropped, as the kernel's counters tell.
 
-use std::collections::BTreeMap;
+use vecset::VecMap;
 
 use super::enforcer::Event;
 use super::ruleset::{Ruleset, Set};
@@ -10,9 +10,9 @@ use crate::source::flow::Traffic;
 /// The last reading of every element, and what has been counted by elements that are no more.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    readings: BTreeMap<(Set, Mac), Traffic>,
-    past: BTreeMap<u32, Traffic>,
-    past_of: BTreeMap<Mac, Traffic>,
+    readings: VecMap<(Set, Mac), Traffic>,
+    past: VecMap<u32, Traffic>,
+    past_of: VecMap<Mac, Traffic>,
 }
 
 impl Counters {

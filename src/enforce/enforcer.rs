@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use vecset::VecMap;
+
 use super::counters::Counters;
 use super::dialogue::Dialogue;
 use super::inspect::{Depth, Inspection};
@@ -80,7 +82,7 @@ pub struct Enforcer {
     runs: u32,
     bridge: Bridge,
     told_of_bridge: bool,
-    watched: BTreeMap<Option<u32>, Watched>,
+    watched: VecMap<Option<u32>, Watched>,
     changes: u32,
     addresses: Addresses,
     cut_later: Vec<Tuple>,
@@ -293,7 +295,7 @@ impl Enforcer {
     }
 
     /// What has been prolonged but still ends in the kernel, and when.
-    fn lapses(&self) -> BTreeMap<Option<u32>, Instant> {
+    fn lapses(&self) -> VecMap<Option<u32>, Instant> {
         let held = self.applied.as_ref().map(|held| &held.ruleset);
         self.watched.keys().filter_map(|key| Some((*key, held?.lapses(*key, &self.wanted)?))).collect()
     }
@@ -327,7 +329,7 @@ impl Enforcer {
 
     /// What has changed has to come into force anew.
     fn take_measures(&mut self, now: Instant) {
-        let measures: BTreeMap<Option<u32>, Measure> = self.wanted.measures().collect();
+        let measures: VecMap<Option<u32>, Measure> = self.wanted.measures().collect();
         self.watched.retain(|key, _| measures.contains_key(key));
         for (key, measure) in measures {
             if self.watched.get(&key).is_none_or(|watched| watched.measure != measure) {

@@ -1,7 +1,9 @@
 //! A look at what the kernel holds: counters, and whether all is still there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
+
+use vecset::{VecMap, VecSet};
 
 use super::counters::Counters;
 use super::dialogue::{Heard, Question};
@@ -38,13 +40,13 @@ pub(super) struct Inspection {
     questions: VecDeque<Question>,
     /// What each finished question was about, and what has been seen of it.
     sets: Vec<(Family, Set)>,
-    seen: BTreeSet<(Family, Set, Mac)>,
-    rules: BTreeMap<Family, usize>,
+    seen: VecSet<(Family, Set, Mac)>,
+    rules: VecMap<Family, usize>,
     current: Option<Question>,
     missing: bool,
     failed: bool,
     /// Who has sent what mitigations are about, by their numbers.
-    pub(super) senders: BTreeMap<u32, Vec<Sender>>,
+    pub(super) senders: VecMap<u32, Vec<Sender>>,
     /// Whether any counter has risen, or anybody sends what is looked for.
     pub(super) moved: bool,
     pub(super) depth: Depth,
@@ -66,12 +68,12 @@ impl Inspection {
         Self {
             questions,
             sets: Vec::new(),
-            seen: BTreeSet::new(),
-            rules: BTreeMap::new(),
+            seen: VecSet::new(),
+            rules: VecMap::new(),
             current: None,
             missing: false,
             failed: false,
-            senders: BTreeMap::new(),
+            senders: VecMap::new(),
             moved: false,
             depth,
             runs,

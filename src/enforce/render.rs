@@ -1,8 +1,9 @@
 //! Rulesets as nft text: one transaction from what the kernel holds to what it should hold.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
+
+use vecset::VecMap;
 
 use super::counters::Counters;
 use super::ruleset::{Chain, Members, Ruleset, Set};
@@ -111,7 +112,7 @@ impl Change<'_> {
     /// An element's timeout can be changed only by making it anew (before Linux 6.12); one that may have run out already
     /// can be deleted only after being added.
     fn fill_set(&self, text: &mut String, set: Set, members: &Members) -> std::fmt::Result {
-        let nobody = BTreeMap::new();
+        let nobody = VecMap::new();
         let before = self.before.iter().flat_map(|before| before.sets(self.family));
         let before = before.into_iter().find(|(old, _)| *old == set).map_or(&nobody, |(_, members)| members);
         let gone: Vec<String> = before

@@ -3,10 +3,11 @@
 //! One set for each mitigation holds the devices, each with its own timeout and counter; the rules hold the scope. So
 //! scopes may overlap, a device may be in many mitigations, and a change of one leaves the counters of the others alone.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use vecset::{VecMap, VecSet};
 
 use super::target::Target;
 use crate::netlink::conntrack;
@@ -114,16 +115,16 @@ impl fmt::Display for Set {
 }
 
 /// When a device's membership ends; nothing: when it is taken out.
-pub(super) type Members = BTreeMap<Mac, Option<Instant>>;
+pub(super) type Members = VecMap<Mac, Option<Instant>>;
 
 /// A [`Desired`] state with moments instead of durations, ready to be compared, written and checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ruleset {
-    targets: BTreeMap<u32, Rc<Target>>,
-    witnessed: BTreeMap<u32, Rc<Target>>,
-    sets: BTreeMap<Set, Members>,
+    targets: VecMap<u32, Rc<Target>>,
+    witnessed: VecMap<u32, Rc<Target>>,
+    sets: VecMap<Set, Members>,
     /// Those the administrator has quarantined himself.
-    standing: BTreeSet<Mac>,
+    standing: VecSet<Mac>,
 }
 
 /// What a mitigation does: to whom, and about which traffic if not all.
@@ -200,7 +201,7 @@ impl Ruleset {
 
     /// All devices anything is in force against.
     pub(super) fn devices(&self) -> impl Iterator<Item = Mac> {
-        self.sets.get(&Set::Accused).into_iter().flat_map(BTreeMap::keys).copied()
+        self.sets.get(&Set::Accused).into_iter().flat_map(VecMap::keys).copied()
     }
 
     /// Whether the device is in the set.
@@ -228,7 +229,7 @@ impl Ruleset {
     pub(super) fn lapses(&self, key: Option<u32>, later: &Self) -> Option<Instant> {
         let ends = |ruleset: &Self| {
             let sets = [Set::BlockBy(key?), Set::QuarantineBy(key?)];
-            sets.iter().filter_map(|set| ruleset.sets.get(set)).flat_map(BTreeMap::values).copied().flatten().min()
+            sets.iter().filter_map(|set| ruleset.sets.get(set)).flat_map(VecMap::values).copied().flatten().min()
         };
         ends(self).filter(|end| ends(later).is_some_and(|later| later > *end))
     }
@@ -323,7 +324,7 @@ impl Ruleset {
     /// Whether a later block of one of the same devices is about any of the same targets.
     fn shares_traffic(&self, id: u32, target: &Target) -> bool {
         let devices = self.sets.get(&Set::BlockBy(id));
-        self.targets.range(id.saturating_add(1)..).any(|(later, other)| {
+        self.targets.iter().skip_while(|(other, _)| **other <= id).any(|(later, other)| {
             let both = devices.zip(self.sets.get(&Set::BlockBy(*later)));
             both.is_some_and(|(own, others)| own.keys().any(|mac| others.contains_key(mac))) && target.meets(other)
         })

@@ -3,9 +3,11 @@
 //! What is dropped never gets as far as conntrack. So an entry opened by a device's packet that should be dropped is
 //! traffic that passes. One opened from outside may well be there, but must not show answers of the device.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+
+use vecset::{VecMap, VecSet};
 
 use super::dialogue::{BATCH, Question};
 use super::ruleset::Measure;
@@ -30,7 +32,7 @@ const LEFT_OPEN: [(u8, &[u16]); 2] = [(6, &[53, 80, 443]), (17, &[53, 67, 547])]
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     pub(super) devices: BTreeMap<IpAddr, Mac>,
-    pub(super) router: BTreeSet<IpAddr>,
+    pub(super) router: VecSet<IpAddr>,
 }
 
 /// One mitigation to be checked; `change` tells apart what it was and has become.
@@ -76,8 +78,8 @@ impl fmt::Display for Finding {
 pub(super) struct Sweep {
     subjects: Vec<(Subject, Finding)>,
     /// Which of them an address is of interest to.
-    concerned: BTreeMap<IpAddr, Vec<usize>>,
-    router: BTreeSet<IpAddr>,
+    concerned: VecMap<IpAddr, Vec<usize>>,
+    router: VecSet<IpAddr>,
     questions: VecDeque<Question>,
     found: Vec<(Tuple, Option<u32>)>,
     rounds: u8,
@@ -86,13 +88,13 @@ pub(super) struct Sweep {
 
 impl Sweep {
     pub(super) fn new(subjects: Vec<Subject>, addresses: &Addresses) -> Self {
-        let mut by_device: BTreeMap<Mac, Vec<usize>> = BTreeMap::new();
+        let mut by_device: VecMap<Mac, Vec<usize>> = VecMap::new();
         for (number, subject) in subjects.iter().enumerate() {
             for mac in &subject.measure.devices {
                 by_device.entry(*mac).or_default().push(number);
             }
         }
-        let mut concerned = BTreeMap::new();
+        let mut concerned = VecMap::new();
         for (address, mac) in &addresses.devices {
             let mut numbers = by_device.get(mac).cloned().unwrap_or_default();
             numbers.retain(|number| subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*address)));
@@ -195,7 +197,7 @@ impl Measure {
     }
 
     /// Whether the packet of a device must not pass.
-    fn covers(&self, packet: &Tuple, router: &BTreeSet<IpAddr>) -> bool {
+    fn covers(&self, packet: &Tuple, router: &VecSet<IpAddr>) -> bool {
         match &self.target {
             Some(target) => target.covers(packet) && !router.contains(&packet.destination),
             None => !(left_open(packet) && is_received(packet.destination, router)),
@@ -204,7 +206,7 @@ impl Measure {
 }
 
 /// Whether the router takes it in rather than forwarding it.
-fn is_received(destination: IpAddr, router: &BTreeSet<IpAddr>) -> bool {
+fn is_received(destination: IpAddr, router: &VecSet<IpAddr>) -> bool {
     let broadcast = matches!(destination, IpAddr::V4(v4) if v4.is_broadcast());
     broadcast || destination.is_multicast() || router.contains(&destination)
 }

@@ -1,10 +1,10 @@
 //! Who may be acted upon, and whether somebody has to be asked first.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
+use vecset::VecMap;
 
 use crate::source::device::{Confidence, Mac, Suspect};
 
@@ -95,7 +95,7 @@ pub struct Policy {
     /// Most requests of one peer at a time.
     pub max_mitigations: usize,
     /// Rules for single devices.
-    pub devices: BTreeMap<Mac, DevicePolicy>,
+    pub devices: VecMap<Mac, DevicePolicy>,
 }
 
 /// Why the administrator's wish can't be done.

@@ -1,10 +1,10 @@
 //! The book of all mitigations: what clients ask, what the search finds, what enforcement tells, and the passing of time.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use vecset::{VecMap, VecSet};
 
 use super::consent::{Action, Policy, TimeoutAction};
 use super::history::{Entry, Happened};
@@ -88,9 +88,9 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct Ledger {
     pub(super) policy: Policy,
-    pub(super) router: BTreeSet<Mac>,
-    pub(super) mitigations: BTreeMap<Id, Mitigation>,
-    pub(super) standing: BTreeMap<Mac, Standing>,
+    pub(super) router: VecSet<Mac>,
+    pub(super) mitigations: VecMap<Id, Mitigation>,
+    pub(super) standing: VecMap<Mac, Standing>,
     pub(super) next: Id,
     pub(super) taken_up: Option<TakenUp>,
     pub(super) outbox: Outbox,
@@ -101,9 +101,9 @@ impl Ledger {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
-            router: BTreeSet::new(),
-            mitigations: BTreeMap::new(),
-            standing: BTreeMap::new(),
+            router: VecSet::new(),
+            mitigations: VecMap::new(),
+            standing: VecMap::new(),
             next: Id(1),
             taken_up: None,
             outbox: Outbox::default(),
@@ -131,7 +131,7 @@ impl Ledger {
     }
 
     /// The router's own Ethernet addresses: never a device, and let go at once if one was taken for it.
-    pub fn set_router(&mut self, addresses: BTreeSet<Mac>, now: Now) {
+    pub fn set_router(&mut self, addresses: VecSet<Mac>, now: Now) {
         for m in self.mitigations.values_mut() {
             m.suspects.retain(|suspect| !addresses.contains(&suspect.mac));
         }

@@ -1,11 +1,11 @@
 //! One mitigation from request to end, and what the provider is told of it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use minicbor::{Decode, Encode};
+use vecset::VecMap;
 
 use super::consent::Action;
 use super::tally::Tally;
@@ -155,7 +155,7 @@ pub struct Mitigation {
     pub(super) suspects: Vec<Suspect>,
     pub(super) chosen: Vec<Mac>,
     /// Requests of other clients that overlap, and where.
-    pub(super) rivals: BTreeMap<Id, Vec<IpNet>>,
+    pub(super) rivals: VecMap<Id, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
     pub(super) released: Vec<Mac>,
     /// Devices from whose addresses somebody else sends: what is found of them proves nothing.
@@ -196,7 +196,7 @@ impl Mitigation {
             action,
             suspects: Vec::new(),
             chosen: Vec::new(),
-            rivals: BTreeMap::new(),
+            rivals: VecMap::new(),
             released: Vec::new(),
             framed: Vec::new(),
             inherited: None,

@@ -93,7 +93,7 @@ fn icmp_types(fields: &Fields<'_>) -> Result<Vec<IcmpTypeRange>, Invalid> {
 
 /// The lower bound is the key of these lists (RFC 9066 section 6.3).
 fn unique<T, K: Ord>(items: Vec<T>, name: &'static str, key: impl Fn(&T) -> K) -> Result<Vec<T>, Invalid> {
-    let keys: std::collections::BTreeSet<K> = items.iter().map(key).collect();
+    let keys: vecset::VecSet<K> = items.iter().map(key).collect();
     if keys.len() == items.len() { Ok(items) } else { Err(Invalid::Value(name, "the same lower bound twice".into())) }
 }
 

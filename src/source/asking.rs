@@ -1,7 +1,9 @@
 //! What conntrack is asked, one thing at a time: many searches may share one list, or be looked up in one go.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use vecset::VecMap;
 
 use super::flow::Tuple;
 use super::search::{Home, Search};
@@ -47,7 +49,7 @@ impl Default for Asking {
     }
 }
 
-type Searches = BTreeMap<Id, Search>;
+type Searches = VecMap<Id, Search>;
 
 impl Asking {
     /// The next datagram.

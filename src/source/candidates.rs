@@ -1,8 +1,9 @@
 //! Who may be meant, and how sure that is.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use vecset::{VecMap, VecSet};
 
 use super::attribution::{Fit, Mark, View};
 use super::device::{Confidence, Evidence, Mac, Suspect};
@@ -117,17 +118,17 @@ impl Watched {
 #[derive(Debug, Default)]
 struct Candidate {
     flows: Vec<Watched>,
-    marks: BTreeSet<Mark>,
+    marks: VecSet<Mark>,
 }
 
 /// All devices with flows that fit.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    devices: BTreeMap<Mac, Candidate>,
+    devices: VecMap<Mac, Candidate>,
     /// Marks of senders that are no device or none that is known: the router itself, an address nobody answers to.
-    strangers: BTreeSet<Option<Mark>>,
+    strangers: VecSet<Option<Mark>>,
     /// Those of the look before, until the one under way is over.
-    former: BTreeSet<Option<Mark>>,
+    former: VecSet<Option<Mark>>,
 }
 
 impl Candidates {
@@ -251,7 +252,7 @@ impl Candidates {
     /// Whether the mark points to somebody else as well.
     fn shared(&self, mac: Mac, mark: Mark) -> bool {
         let others = self.devices.iter().filter(|(other, _)| **other != mac);
-        let strange = |strangers: &BTreeSet<Option<Mark>>| strangers.contains(&Some(mark));
+        let strange = |strangers: &VecSet<Option<Mark>>| strangers.contains(&Some(mark));
         strange(&self.strangers)
             || strange(&self.former)
             || others.into_iter().any(|(_, other)| other.marks.contains(&mark))
@@ -264,7 +265,7 @@ fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: Home<'
     let name = device.and_then(|device| device.name.clone());
     let mut flows: Vec<&Watched> = candidate.flows.iter().collect();
     flows.sort_by_key(|watched| std::cmp::Reverse(watched.weight()));
-    let behind: BTreeSet<IpAddr> =
+    let behind: VecSet<IpAddr> =
         flows.iter().filter(|watched| watched.sighting.behind).map(|watched| watched.sighting.address).collect();
     let evidence = flows.iter().map(|watched| Evidence {
         flow: watched.sighting.flow,
@@ -291,7 +292,7 @@ fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: Home<'
 }
 
 /// A block by Ethernet address hits everybody behind the other router: say so.
-fn behind_name(behind: &BTreeSet<IpAddr>, mac: Mac, name: Option<String>) -> String {
+fn behind_name(behind: &VecSet<IpAddr>, mac: Mac, name: Option<String>) -> String {
     let router = name.unwrap_or_else(|| mac.to_string());
     let mut addresses = behind.iter();
     match (addresses.next(), addresses.next()) {

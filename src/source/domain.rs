@@ -1,10 +1,10 @@
 //! What is ours: the addresses and prefixes under which the provider of an upstream sees this home (RFC 9066 section
 //! 5.3.1, "in the scope of the Call Home DOTS server domain").
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use vecset::VecSet;
 
 use super::network::Network;
 
@@ -44,11 +44,11 @@ pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec
     if known.is_none() {
         names.push(name.to_owned());
     }
-    let mut links: BTreeSet<u32> = network.links_named(&names).collect();
+    let mut links: VecSet<u32> = network.links_named(&names).collect();
     if links.is_empty() && known.is_none() {
         links = network.outward_links().collect();
     }
-    let mut domain: BTreeSet<IpNet> = same.iter().flat_map(|i| &i.addresses).copied().map(IpNet::from).collect();
+    let mut domain: VecSet<IpNet> = same.iter().flat_map(|i| &i.addresses).copied().map(IpNet::from).collect();
     domain.extend(links.iter().flat_map(|link| network.addresses_on(*link)).map(|net| IpNet::from(net.addr())));
     domain.extend(same.iter().flat_map(|interface| &interface.prefixes));
     domain.extend(links.iter().flat_map(|link| network.routed_out_by(*link)));
@@ -60,13 +60,13 @@ pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec
 }
 
 /// Whether packets of a network inside can leave by these links: not where only others have a default route for them.
-fn may_leave(net: &IpNet, links: &BTreeSet<u32>, network: &Network) -> bool {
+fn may_leave(net: &IpNet, links: &VecSet<u32>, network: &Network) -> bool {
     let leads = |link: &u32| network.leads_out(*link, net.addr().is_ipv4());
     links.iter().any(leads) || !network.outward_links().any(|link| leads(&link))
 }
 
 /// What belongs to other upstreams.
-fn others(links: &BTreeSet<u32>, same: &[&Interface], interfaces: &[Interface], network: &Network) -> Vec<IpNet> {
+fn others(links: &VecSet<u32>, same: &[&Interface], interfaces: &[Interface], network: &Network) -> Vec<IpNet> {
     let routed = network.outward_links().filter(|link| !links.contains(link));
     let given = interfaces.iter().filter(|interface| !same.contains(interface));
     routed.flat_map(|link| network.routed_out_by(link)).chain(given.flat_map(|i| i.prefixes.clone())).collect()

@@ -1,10 +1,11 @@
 //! The finder: who it is that requests speak of, from conntrack and the neighbour tables.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use ipnet::IpNet;
+use vecset::{VecMap, VecSet};
 
 use super::asking::Asking;
 use super::device::{Mac, Sender, Suspect};
@@ -58,7 +59,7 @@ pub enum Event {
     /// What [`Finder::inventory`] says has changed.
     InventoryChanged,
     /// The router's own Ethernet addresses, all of them.
-    RouterAddresses(BTreeSet<Mac>),
+    RouterAddresses(VecSet<Mac>),
 }
 
 /// What is ours on every upstream, and the default routers.
@@ -71,13 +72,13 @@ pub struct Finder {
     inventory: Inventory,
     interfaces: Vec<Interface>,
     ended: Ring,
-    searches: BTreeMap<Id, Search>,
+    searches: VecMap<Id, Search>,
     asking: Asking,
     surveyor: Surveyor,
     /// Requests to find out who has an address.
     asking_for: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
-    own: BTreeSet<Mac>,
+    own: VecSet<Mac>,
     domains: Domains,
     overruns: u32,
 }
@@ -96,12 +97,12 @@ impl Finder {
             inventory: Inventory::new(),
             interfaces: Vec::new(),
             ended: Ring::default(),
-            searches: BTreeMap::new(),
+            searches: VecMap::new(),
             asking: Asking::default(),
             surveyor: Surveyor::default(),
             asking_for: VecDeque::new(),
             events: VecDeque::new(),
-            own: BTreeSet::new(),
+            own: VecSet::new(),
             domains: Domains::default(),
             overruns: 0,
         };
@@ -205,7 +206,7 @@ impl Finder {
     }
 
     /// The names the house has given to devices; replaces those before.
-    pub fn set_names(&mut self, names: BTreeMap<Mac, String>) {
+    pub fn set_names(&mut self, names: VecMap<Mac, String>) {
         self.inventory.set_names(names);
         self.say_once(Event::InventoryChanged);
     }

@@ -1,8 +1,10 @@
 //! The devices of the home: who answers to which address, as the kernel's neighbour tables tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use vecset::{VecMap, VecSet};
 
 use super::device::Mac;
 
@@ -58,12 +60,12 @@ struct Known {
 /// Everybody seen on the links that lead into the home.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    devices: BTreeMap<Mac, Known>,
+    devices: VecMap<Mac, Known>,
     holders: BTreeMap<Place, Holder>,
-    names: BTreeMap<Mac, String>,
+    names: VecMap<Mac, String>,
     /// When the first address lost may be forgotten.
     forget: Option<Instant>,
-    own: BTreeSet<IpAddr>,
+    own: VecSet<IpAddr>,
 }
 
 impl Inventory {
@@ -110,12 +112,12 @@ impl Inventory {
     }
 
     /// The addresses of the router itself, which are no device's.
-    pub fn own(&self) -> &BTreeSet<IpAddr> {
+    pub fn own(&self) -> &VecSet<IpAddr> {
         &self.own
     }
 
     /// Takes over the addresses of the router itself.
-    pub fn set_own(&mut self, own: BTreeSet<IpAddr>) {
+    pub fn set_own(&mut self, own: VecSet<IpAddr>) {
         self.own = own;
     }
 
@@ -125,7 +127,7 @@ impl Inventory {
     }
 
     /// The names the house has given to devices; replaces those before. Control characters are dropped.
-    pub fn set_names(&mut self, names: BTreeMap<Mac, String>) {
+    pub fn set_names(&mut self, names: VecMap<Mac, String>) {
         let clean = |(mac, name): (Mac, String)| {
             let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
             (!name.trim().is_empty()).then_some((mac, name))

@@ -1,9 +1,9 @@
 //! The router's own network: which links lead into the home and which out of it, as the kernel tells.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use ipnet::IpNet;
+use vecset::{VecMap, VecSet};
 
 use super::device::Mac;
 use super::inventory::{Inventory, is_link_local};
@@ -15,9 +15,9 @@ const MOST: usize = 4096;
 /// The kernel's tables.
 #[derive(Clone, Debug, Default)]
 struct Tables {
-    links: BTreeMap<u32, Link>,
-    addresses: BTreeSet<Address>,
-    routes: BTreeSet<Route>,
+    links: VecMap<u32, Link>,
+    addresses: VecSet<Address>,
+    routes: VecSet<Route>,
 }
 
 impl Tables {
@@ -78,9 +78,9 @@ pub(super) struct Network {
     /// What is being listed anew; it takes the place of the old tables when complete.
     listing: Option<Tables>,
     /// Links that netifd calls an upstream.
-    named: BTreeSet<String>,
-    local: BTreeSet<IpAddr>,
-    outward: BTreeSet<u32>,
+    named: VecSet<String>,
+    local: VecSet<IpAddr>,
+    outward: VecSet<u32>,
     /// Where the router sends packets, but for default routes: over which link, and to which router if not to the
     /// receiver itself. The longest prefixes first.
     paths: Vec<Path>,
@@ -114,7 +114,7 @@ impl Network {
     }
 
     /// The links that netifd calls an upstream, by name; they lead out of the home even without a default route.
-    pub(super) fn set_outward(&mut self, names: BTreeSet<String>) {
+    pub(super) fn set_outward(&mut self, names: VecSet<String>) {
         self.named = names;
     }
 
@@ -168,12 +168,12 @@ impl Network {
     }
 
     /// The router's own addresses.
-    pub(super) fn own_addresses(&self) -> &BTreeSet<IpAddr> {
+    pub(super) fn own_addresses(&self) -> &VecSet<IpAddr> {
         &self.local
     }
 
     /// The router's own Ethernet addresses.
-    pub(super) fn own_macs(&self) -> BTreeSet<Mac> {
+    pub(super) fn own_macs(&self) -> VecSet<Mac> {
         self.tables.links.values().filter_map(|link| link.mac).collect()
     }
 

@@ -1,7 +1,8 @@
 //! Who was seen to send what one search is about, whatever address the packets bore.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+use vecset::VecMap;
 
 use super::device::{Mac, Sender};
 use super::network::Located;
@@ -13,9 +14,9 @@ const MOST_SENDERS: usize = 8;
 /// The senders of each address.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
-    seen: BTreeMap<IpAddr, Vec<Sender>>,
+    seen: VecMap<IpAddr, Vec<Sender>>,
     /// In whose name others send, and whether it does as well.
-    framed: BTreeMap<Mac, bool>,
+    framed: VecMap<Mac, bool>,
 }
 
 impl Senders {
@@ -41,7 +42,7 @@ impl Senders {
 
     /// In whose name others send, and whether it does as well, as far as that is new.
     pub(super) fn framed(&mut self, holder: impl Fn(IpAddr) -> Option<Mac>) -> Vec<(Mac, bool)> {
-        let mut framed = BTreeMap::new();
+        let mut framed = VecMap::new();
         for (address, senders) in &self.seen {
             let Some(holder) = holder(*address) else { continue };
             if senders.iter().any(|sender| sender.mac != holder) {

@@ -1,9 +1,10 @@
 //! The daemon's place on the bus.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ubus::BlobMsgTable;
+use vecset::VecMap;
 
 use super::api::perform;
 use super::blob::Writer;
@@ -59,9 +60,9 @@ pub enum Event {
     /// Our object can be called.
     Joined,
     /// Names of devices, as LuCI knows them.
-    Names(BTreeMap<Mac, String>),
+    Names(VecMap<Mac, String>),
     /// The router's interfaces by name.
-    Interfaces(BTreeMap<String, Interface>),
+    Interfaces(VecMap<String, Interface>),
     /// Somebody has changed our configuration.
     ConfigChanged,
     /// Something on the bus is not as it should be: a line for the log.
@@ -115,7 +116,7 @@ pub struct Bus {
     hints: Inquiry,
     interfaces: Inquiry,
     /// Mitigations to tell of, each as it was last.
-    changed: BTreeMap<mitigation::Id, BlobMsgTable>,
+    changed: VecMap<mitigation::Id, BlobMsgTable>,
     /// Variables of scripts to run.
     hooks: VecDeque<BlobMsgTable>,
     hook_runs: bool,
@@ -137,7 +138,7 @@ impl Bus {
             subscribed: false,
             hints: Inquiry::new(HINTS_SPACING),
             interfaces: Inquiry::new(INTERFACES_SPACING),
-            changed: BTreeMap::new(),
+            changed: VecMap::new(),
             hooks: VecDeque::new(),
             hook_runs: false,
             events: VecDeque::new(),

@@ -3,13 +3,14 @@
 //! Messages of a kind we don't know, and answers nobody waits for, are passed over. What can't be a message at all
 //! ends the connection: the stream can't be understood any more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Instant;
 
 use ubus::BlobMsgTable;
 use ubus::envelope::{EnvBuilder, UbusAttr, find, unwrap};
 use ubus::wire::{HEADER_SIZE, Header, MAX_MSG_LEN, MsgType, PROTO_VERSION};
+use vecset::VecMap;
 
 use super::blob::Writer;
 
@@ -117,13 +118,13 @@ pub(super) struct Connection<P> {
     input: Vec<u8>,
     output: Vec<u8>,
     sequence: u16,
-    pending: BTreeMap<u16, Pending<P>>,
+    pending: VecMap<u16, Pending<P>>,
     messages: VecDeque<Message<P>>,
 }
 
 impl<P> Default for Connection<P> {
     fn default() -> Self {
-        Self { input: Vec::new(), output: Vec::new(), sequence: 0, pending: BTreeMap::new(), messages: VecDeque::new() }
+        Self { input: Vec::new(), output: Vec::new(), sequence: 0, pending: VecMap::new(), messages: VecDeque::new() }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A device as the administrator sees it: what is known of it, joined with what is decided about it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+use vecset::VecMap;
 
 use super::house::House;
 use crate::mitigation::{Action, DevicePolicy, Id, Mitigation, State};
@@ -75,7 +76,7 @@ impl<'a> Device<'a> {
 }
 
 /// All devices seen, suspected, acted upon or named by the policy.
-pub(super) fn all<'a>(house: &'a House<'_>) -> BTreeMap<Mac, Device<'a>> {
+pub(super) fn all<'a>(house: &'a House<'_>) -> VecMap<Mac, Device<'a>> {
     collect(house, |_| true)
 }
 
@@ -84,8 +85,8 @@ pub(super) fn find<'a>(house: &'a House<'_>, mac: Mac) -> Option<Device<'a>> {
     collect(house, |other| other == mac).remove(&mac)
 }
 
-fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> BTreeMap<Mac, Device<'a>> {
-    let mut devices = BTreeMap::new();
+fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> VecMap<Mac, Device<'a>> {
+    let mut devices = VecMap::new();
     for seen in house.inventory.devices().filter(|seen| wanted(seen.mac)) {
         entry(&mut devices, seen.mac).is_known_as(None, &seen.addresses, seen.interface.as_deref());
     }
@@ -121,7 +122,7 @@ fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> BTreeMap<M
     devices
 }
 
-fn entry<'m, 'a>(devices: &'m mut BTreeMap<Mac, Device<'a>>, mac: Mac) -> &'m mut Device<'a> {
+fn entry<'m, 'a>(devices: &'m mut VecMap<Mac, Device<'a>>, mac: Mac) -> &'m mut Device<'a> {
     devices.entry(mac).or_insert_with(|| Device::new(mac))
 }
 

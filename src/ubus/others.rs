@@ -2,10 +2,10 @@
 //!
 //! Names come from the devices themselves (DHCP), so they are as hostile as anything from the network.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use vecset::VecMap;
 
 use super::blob::{array, elements, entries, integer, table, text};
 use crate::source::device::Mac;
@@ -33,7 +33,7 @@ pub struct Interface {
 }
 
 /// The names in a reply of `luci-rpc getHostHints`: a table by address of the device.
-pub(super) fn names(reply: &[u8]) -> BTreeMap<Mac, String> {
+pub(super) fn names(reply: &[u8]) -> VecMap<Mac, String> {
     let hints = entries(reply).take(MOST_NAMES).filter_map(|(address, hints)| {
         let name = entries(table(&hints)?).find(|(key, _)| *key == "name")?;
         Some((address.parse().ok()?, readable(text(&name.1)?)?))
@@ -59,7 +59,7 @@ pub(super) fn added_path(event: &[u8]) -> Option<&str> {
 }
 
 /// The interfaces in a reply of `network.interface dump`.
-pub(super) fn interfaces(reply: &[u8]) -> BTreeMap<String, Interface> {
+pub(super) fn interfaces(reply: &[u8]) -> VecMap<String, Interface> {
     let all = entries(reply).filter(|(key, _)| *key == "interface").filter_map(|(_, value)| array(&value));
     all.flat_map(elements).take(MOST).filter_map(|value| interface(table(&value)?)).collect()
 }

@@ -1,6 +1,5 @@
 //! A ledger for the sessions that are fuzzed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dots_callhome::mitigation::{Action, Consent, Event, Ledger, Policy, TimeoutAction};
@@ -17,7 +16,7 @@ pub fn of_any_provider() -> Ledger {
         timeout_action: TimeoutAction::Ignore,
         max_lifetime: Duration::from_secs(86_400),
         max_mitigations: 128,
-        devices: BTreeMap::new(),
+        devices: Default::default(),
     })
 }
 

@@ -4,7 +4,7 @@
 mod asked;
 pub mod messages;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
 use dots_callhome::source::{Event, Finder, Socket};
 use dots_callhome::time::Now;
 pub use messages::Route;
+use vecset::VecSet;
 
 use asked::{Partial, decode};
 
@@ -227,7 +228,7 @@ pub struct House {
     pub found: Vec<(Id, Vec<Suspect>)>,
     /// In whose name others have been seen to send, and whether it was seen to as well.
     pub framed: Vec<(Id, Mac, bool)>,
-    pub router: BTreeSet<Mac>,
+    pub router: VecSet<Mac>,
     pub domain_changes: usize,
     pub inventory_changes: usize,
     /// Whether events of conntrack get lost.
@@ -255,7 +256,7 @@ impl House {
             now,
             found: Vec::new(),
             framed: Vec::new(),
-            router: BTreeSet::new(),
+            router: VecSet::new(),
             domain_changes: 0,
             inventory_changes: 0,
             deaf: false,

@@ -1,7 +1,6 @@
 //! A ledger with simulated time, and short words for what the tests say often.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dots_callhome::mitigation::{
@@ -11,6 +10,7 @@ use dots_callhome::scope::{PortRange, Scope};
 use dots_callhome::source::device::{Confidence, Evidence, Mac, Suspect};
 use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
 use dots_callhome::time::Now;
+use vecset::VecMap;
 
 pub const CAMERA: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
 pub const TV: Mac = Mac([2, 0, 0, 0, 0, 0x22]);
@@ -28,12 +28,12 @@ pub fn policy(consent: Consent) -> Policy {
         timeout_action: TimeoutAction::Ignore,
         max_lifetime: seconds(86_400),
         max_mitigations: 128,
-        devices: BTreeMap::new(),
+        devices: VecMap::new(),
     }
 }
 
 pub fn with_device(consent: Consent, mac: Mac, device: DevicePolicy) -> Policy {
-    Policy { devices: BTreeMap::from([(mac, device)]), ..policy(consent) }
+    Policy { devices: VecMap::from([(mac, device)]), ..policy(consent) }
 }
 
 pub fn isp() -> Client {

@@ -4,7 +4,6 @@
 pub mod diag;
 pub mod wire;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dots_callhome::coap::{Broken, Endpoint, Random};
@@ -56,7 +55,7 @@ pub fn policy(consent: Consent) -> Policy {
         timeout_action: TimeoutAction::Ignore,
         max_lifetime: seconds(86_400),
         max_mitigations: 128,
-        devices: BTreeMap::new(),
+        devices: Default::default(),
     }
 }
 

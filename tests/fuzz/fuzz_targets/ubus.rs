@@ -1,7 +1,6 @@
 #![no_main]
 //! Whatever the broker sends, our end of the bus survives it, and what it sends itself is well-formed.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dots_callhome::mitigation::{Action, Consent, Ledger, Policy, TimeoutAction};
@@ -20,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
         timeout_action: TimeoutAction::Ignore,
         max_lifetime: Duration::from_secs(86_400),
         max_mitigations: 128,
-        devices: BTreeMap::new(),
+        devices: Default::default(),
     };
     let (mut ledger, inventory) = (Ledger::new(policy), Inventory::new());
     let mut house = House { ledger: &mut ledger, peers: &[], inventory: &inventory, started: now.instant, not_kept: None };
