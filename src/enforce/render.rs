@@ -151,7 +151,7 @@ impl Change<'_> {
 }
 
 /// How long and of how many it is remembered who has sent something: whoever makes up addresses must not fill the memory.
-const NOTED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 20s\n\t\tsize 1024";
+const NOTED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 20s\n\t\tsize 128";
 
 fn declare_set(text: &mut String, set: Set, counts: bool) -> std::fmt::Result {
     writeln!(text, "\tset {set} {{")?;
