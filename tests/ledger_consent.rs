@@ -104,6 +104,9 @@ fn a_suspect_in_whose_name_another_one_sends_is_doubted() {
         house.ledger.framed(id, CAMERA, true, now);
         assert_eq!(house.m(id).suspects()[0].confidence, Confidence::Possible);
         assert!(house.m(id).detail().is_some_and(|detail| detail.starts_with("another device sends from the address")));
+        house.ledger.attributed(id, vec![possible(TV)], now);
+        let suspects: Vec<Mac> = house.m(id).suspects().iter().map(|suspect| suspect.mac).collect();
+        assert_eq!(suspects, [TV, CAMERA], "the one that sends comes first");
         house.ledger.attributed(id, vec![exact(TV)], now);
         let m = house.m(id);
         assert_eq!((m.state(), m.suspects()[0].mac), (state, TV));

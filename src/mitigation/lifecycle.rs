@@ -365,7 +365,8 @@ impl Mitigation {
         for suspect in self.suspects.iter_mut().filter(|suspect| self.framed.contains(&suspect.mac)) {
             suspect.confidence = Confidence::Possible;
         }
-        self.suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.confidence));
+        let framed = &self.framed;
+        self.suspects.sort_by_key(|suspect| (std::cmp::Reverse(suspect.confidence), framed.contains(&suspect.mac)));
         self.suspects.truncate(MAX_SUSPECTS);
     }
 

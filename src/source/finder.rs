@@ -278,7 +278,7 @@ impl Finder {
         let (located, contested) = device.map_or((None, false), |(located, contested)| (Some(located), contested));
         let ended = Ended { flow, located, contested, at: now.unix };
         self.ended.push(&ended, now);
-        self.searches.values_mut().for_each(|search| search.remember(&ended, now));
+        self.searches.values_mut().for_each(|search| search.remember(&ended, home, now));
     }
 
     fn handle_network(&mut self, socket: Socket, datagram: &[u8], now: Now) {

@@ -138,7 +138,7 @@ impl Search {
         self.wants = plan::lookups(&self.scope).map_or_else(|| self.lists(home), Wants::Lookups);
         let targets = self.scope.target_prefixes.clone();
         for ended in ended.aimed_at(&targets, now.instant) {
-            self.remember(&ended, now);
+            self.remember(&ended, home, now);
         }
         self.next_list(home, now);
     }
@@ -259,8 +259,9 @@ impl Search {
 
     fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
         let Some(fit) = view.fit(&self.scope, home.network.is_local(view.device)) else { return };
-        let senders = self.senders.of(view.device, home.network.locate(view.device, home.inventory));
-        let contested = senders.len() > 1 || home.inventory.contested(view.device, now.instant);
+        let holder = home.network.locate(view.device, home.inventory);
+        let (senders, doubtful) = self.senders.of(view.device, holder, home.network);
+        let contested = doubtful || home.inventory.contested(view.device, now.instant);
         for at in &senders {
             let sighting = Sighting { contested, opened, ..Sighting::of(flow, view, fit, at, now) };
             if self.candidates.see(at.mac, sighting, now.instant) && self.next_reading().is_none() {
@@ -285,20 +286,18 @@ impl Search {
     }
 
     /// Takes in a flow that has ended.
-    pub(super) fn remember(&mut self, ended: &Ended, now: Now) {
+    pub(super) fn remember(&mut self, ended: &Ended, home: Home<'_>, now: Now) {
         self.candidates.end(&ended.flow.original, Some(ended.flow.id));
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
             let Some(fit) = view.fit(&self.scope, ended.located.is_none()) else { continue };
             let Ended { flow, located, contested, at: seen } = *ended;
-            let senders = self.senders.of(view.device, located);
+            let (senders, doubtful) = self.senders.of(view.device, located, home.network);
             if senders.is_empty() {
                 self.candidates.strange(fit);
             }
             for at in &senders {
-                // That may have been before the other one began.
-                let contested = contested || located.is_some_and(|located| senders.len() > 1 || located.mac != at.mac);
                 let sighting = Sighting::of(&flow, view, fit, at, now);
-                let sighting = Sighting { contested, ended: true, seen, ..sighting };
+                let sighting = Sighting { contested: contested || doubtful, ended: true, seen, ..sighting };
                 self.candidates.see(at.mac, sighting, now.instant);
                 self.tell(now);
             }

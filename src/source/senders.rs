@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use vecset::VecMap;
 
 use super::device::{Mac, Sender};
-use super::network::Located;
+use super::network::{Located, Network};
 
 /// Most addresses remembered, and most senders of one.
 const MOST_ADDRESSES: usize = 64;
@@ -53,11 +53,14 @@ impl Senders {
         framed.into_iter().filter(|(mac, sends)| before.get(mac) != Some(sends)).collect()
     }
 
-    /// Who sends from an address: whoever was seen to, else whoever has it.
-    pub(super) fn of(&self, address: IpAddr, holder: Option<Located>) -> Vec<Located> {
-        let behind = holder.is_some_and(|holder| holder.behind);
-        let seen = |sender: &Sender| Located { mac: sender.mac, link: sender.link, behind };
-        let seen = self.seen.get(&address).map(|senders| senders.iter().map(seen).collect());
-        seen.unwrap_or_else(|| holder.into_iter().collect())
+    /// Who sends from an address: whoever was seen to, else whoever has it; and whether that may still be another one's
+    /// doing. A sender that does not have the address itself may be a router of the home that forwards for the one who has.
+    pub(super) fn of(&self, address: IpAddr, holder: Option<Located>, network: &Network) -> (Vec<Located>, bool) {
+        let Some(seen) = self.seen.get(&address) else { return (holder.into_iter().collect(), false) };
+        let behind = |link| holder.map_or(network.home_of(address) != Some(link), |holder| holder.behind);
+        let senders =
+            seen.iter().map(|sender| Located { mac: sender.mac, link: sender.link, behind: behind(sender.link) });
+        let others = holder.is_some_and(|holder| seen.iter().any(|sender| sender.mac != holder.mac));
+        (senders.collect(), others || seen.len() > 1)
     }
 }

@@ -58,7 +58,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "the address of a neighbour that is there",
-        who: Who::InTheEnd(&[35]),
+        who: Who::Nobody(&[35], "whoever has the address may send by way of the one who is seen to send"),
         act: |lab, port| {
             lab.host(37).output("ping", &["-c1", "-W2", "192.168.1.1"]);
             pretend(lab, 35, "192.168.1.47");
