@@ -19,6 +19,9 @@ conformance:
 lint:
 	cargo fmt --all --check
 	cargo clippy --all-features --all-targets -- -D warnings
+	# The fuzz targets stand apart: nothing else would notice one that does not compile any more.
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+	cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz/lint -- -D warnings
 
 # Whom requests speak of, with real packets; ends with `right N, wrong N, undecided N`.
 attribution:

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use dots_callhome::enforce::Enforcer;
 use dots_callhome::mitigation::{Action, Consent, Ledger, Policy, TimeoutAction};
 use dots_callhome::source::Inventory;
 use dots_callhome::time::Now;
@@ -22,7 +23,14 @@ fuzz_target!(|data: &[u8]| {
         devices: Default::default(),
     };
     let (mut ledger, inventory) = (Ledger::new(policy), Inventory::new());
-    let mut house = House { ledger: &mut ledger, peers: &[], inventory: &inventory, started: now.instant, not_kept: None };
+    let mut house = House {
+        ledger: &mut ledger,
+        peers: &[],
+        inventory: &inventory,
+        enforcer: &Enforcer::new(),
+        started: now.instant,
+        not_kept: None,
+    };
     let mut bus = Bus::new("0");
     assert!(bus.poll_connect(now));
     bus.handle_connected();
