@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dots_callhome::mitigation::Id;
 use dots_callhome::source::device::Confidence::{Exact, Possible};
+use dots_callhome::source::device::Sender;
 use kernel_support::*;
 use table::{UDP, home};
 
@@ -145,4 +146,28 @@ fn made_up_senders_are_bounded() {
     house.pass(Duration::from_secs(20));
     assert!(house.verdict(1).len() <= 10, "{}", house.verdict(1).len());
     assert!(house.verdict(1).iter().all(|(_, confidence)| *confidence == Possible));
+}
+
+/// Who is seen while a list is under way takes nothing away of what the list has told so far.
+#[test]
+fn a_look_under_way_is_seen_to_its_end() {
+    let mut house = home();
+    for port in 0..40 {
+        house.translated(11, UDP, 1000 + port, 40_000 + port, 53, 100);
+    }
+    house.translated(12, UDP, 1, 41_000, 53, 100);
+    house.finder.search(Id(1), &scope("198.51.100.7 - > 203.0.113.80 53 / 17"), house.now);
+    let (socket, request) = house.finder.poll_transmit().unwrap();
+    for (number, datagram) in house.kernel.answer(socket, &request).iter().enumerate() {
+        if number == 1 {
+            house.finder.witnessed(Id(1), &[Sender { mac: mac(17), address: ip(&v4(99)), link: LAN }], house.now);
+        }
+        house.finder.handle_datagram(socket, datagram, house.now);
+    }
+    house.run();
+    house.pass(Duration::from_secs(20));
+    assert_eq!(house.ever_sure(1), []);
+    let mut verdict = house.verdict(1);
+    verdict.sort();
+    assert_eq!(verdict, [(mac(11), Possible), (mac(12), Possible)]);
 }

@@ -16,7 +16,7 @@ use crate::source::device::{Mac, Sender};
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Depth {
-    /// The counters.
+    /// The counters, and who sends.
     Counters,
     /// Every set and rule.
     Everything,

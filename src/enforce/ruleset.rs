@@ -159,11 +159,11 @@ impl Ruleset {
                 ruleset.add(Set::BlockBy(block.id), *mac, ends);
                 ruleset.add(Set::Accused, *mac, ends);
             }
-            let target = before.target(block.id, &block.scope);
+            let target = ruleset.target(before, block.id, &block.scope);
             ruleset.targets.insert(block.id, target);
         }
         for witness in &desired.witnesses {
-            let target = before.target(witness.id, &witness.scope);
+            let target = ruleset.target(before, witness.id, &witness.scope);
             for family in target.families() {
                 ruleset.sets.insert(Set::WitnessOf(witness.id, family), Members::new());
             }
@@ -181,9 +181,10 @@ impl Ruleset {
         ruleset
     }
 
-    /// What a mitigation of this scope is about.
-    fn target(&self, id: u32, scope: &Scope) -> Rc<Target> {
-        let known = [&self.targets, &self.witnessed].into_iter().find_map(|targets| targets.get(&id));
+    /// What a mitigation of this scope is about, worked out once for all rules.
+    fn target(&self, before: &Self, id: u32, scope: &Scope) -> Rc<Target> {
+        let known = [&self.targets, &before.targets, &before.witnessed];
+        let known = known.into_iter().find_map(|targets| targets.get(&id));
         known.filter(|target| target.is_of(scope)).map_or_else(|| Rc::new(Target::new(scope)), Rc::clone)
     }
 

@@ -287,7 +287,7 @@ impl Ledger {
             }
         }
         // Who sends is of interest from the moment that somebody seems to.
-        let open = self.all().filter(|m| m.assessed && m.state.is_open() && m.state != State::Terminating);
+        let open = self.all().filter(|m| m.assessed && m.state.is_open());
         desired.witnesses.extend(open.map(|m| Witness { id: m.id.0, scope: m.scope.clone() }));
         desired.quarantined.extend(self.standing.iter().map(|(mac, standing)| Quarantined {
             mac: *mac,

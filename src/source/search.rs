@@ -60,6 +60,8 @@ pub(super) struct Search {
     scope: Scope,
     candidates: Candidates,
     senders: Senders,
+    /// Whether the next look has to begin from nothing: those who seemed to send do not.
+    outdated: bool,
     /// Addresses of senders nobody knew during this look, and how many of them have been asked for.
     unknown: Vec<IpAddr>,
     asked_for: usize,
@@ -87,6 +89,7 @@ impl Search {
             scope,
             candidates: Candidates::default(),
             senders: Senders::default(),
+            outdated: false,
             unknown: Vec::new(),
             asked_for: 0,
             wants: Wants::Nothing,
@@ -106,9 +109,9 @@ impl Search {
         &self.scope
     }
 
-    /// Begins again: looks at once, and says what it finds even if that has been said.
+    /// Begins again: looks as soon as no look is under way, and says what it finds even if that has been said.
     pub(super) fn again(&mut self, now: Now) {
-        (self.vain, self.said, self.next_look) = (0, None, Some(now.instant));
+        (self.vain, self.said, self.news, self.next_look) = (0, None, None, Some(now.instant));
     }
 
     /// Takes in who sends what is searched for; begins anew where that is another one than it seemed. Tells in whose name
@@ -123,13 +126,16 @@ impl Search {
         if !self.senders.note(seen, holder) {
             return Vec::new();
         }
-        self.candidates = Candidates::default();
+        self.outdated = true;
         self.again(now);
         self.senders.framed(holder)
     }
 
     /// Begins a look.
     pub(super) fn look(&mut self, ended: &Ring, home: Home<'_>, now: Now) {
+        if std::mem::take(&mut self.outdated) {
+            self.candidates = Candidates::default();
+        }
         self.candidates.begin();
         self.unknown.clear();
         self.asked_for = 0;
@@ -206,7 +212,7 @@ impl Search {
 
     /// There may be something new to say; the first word waits for the first look to be complete.
     fn tell(&mut self, now: Now) {
-        if self.said.is_none() && self.wants != Wants::Nothing {
+        if self.outdated || self.said.is_none() && self.wants != Wants::Nothing {
             return;
         }
         let due = self.weighed.filter(|_| self.said.is_some()).map_or(now.instant, |at| at + BETWEEN_REPORTS);
@@ -216,7 +222,7 @@ impl Search {
 
     /// Decides when to look next.
     fn pause(&mut self, home: Home<'_>, now: Now) {
-        if self.settled(home) {
+        if self.settled(home) && !self.outdated {
             self.next_look = None;
         } else if self.next_look.is_none() {
             let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.vain).unwrap_or(u32::MAX));
@@ -353,12 +359,17 @@ impl Search {
 
     /// Whether it is time to look again.
     pub(super) fn look_due(&self, now: Now) -> bool {
-        self.next_look.is_some_and(|due| due <= now.instant)
+        self.next_look().is_some_and(|due| due <= now.instant)
+    }
+
+    /// When to look again; not while a look is under way, whose answers would count for the next.
+    fn next_look(&self) -> Option<Instant> {
+        self.next_look.filter(|_| self.wants == Wants::Nothing)
     }
 
     /// When something is due; flows can only be read while conntrack is not `busy` with another question.
     pub(super) fn poll_timeout(&self, busy: bool) -> Option<Instant> {
         let reading = self.next_reading().filter(|_| !busy);
-        [self.next_look, reading, self.news].into_iter().flatten().min()
+        [self.next_look(), reading, self.news].into_iter().flatten().min()
     }
 }

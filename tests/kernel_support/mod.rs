@@ -133,7 +133,7 @@ impl Kernel {
         self.routes.push(default);
     }
 
-    fn answer(&mut self, socket: Socket, request: &[u8]) -> Vec<Vec<u8>> {
+    pub fn answer(&mut self, socket: Socket, request: &[u8]) -> Vec<Vec<u8>> {
         let number = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
         let kind = u16::from_ne_bytes(request[4..6].try_into().unwrap());
         let dump = u16::from_ne_bytes(request[6..8].try_into().unwrap()) & 0x300 == 0x300;
