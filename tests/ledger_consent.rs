@@ -4,9 +4,10 @@ mod ledger_support;
 
 use dots_callhome::enforce::ruleset::{Desired, Witness};
 use dots_callhome::mitigation::{
-    Action, Consent, Denied, DevicePolicy, Event, Happened, Id, Policy, Refusal, State, TimeoutAction,
+    Action, Consent, Denied, DevicePolicy, Event, Happened, Policy, Refusal, State, TimeoutAction,
 };
-use dots_callhome::source::device::{Confidence, Mac};
+use dots_callhome::model::{Mac, MitigationId};
+use dots_callhome::source::device::Confidence;
 use ledger_support::*;
 use vecset::VecSet;
 
@@ -14,7 +15,7 @@ fn asking() -> House {
     House::new(policy(Consent::Ask))
 }
 
-fn approve(house: &mut House, id: Id, devices: &[Mac]) -> Result<(), Denied> {
+fn approve(house: &mut House, id: MitigationId, devices: &[Mac]) -> Result<(), Denied> {
     house.ledger.approve(id, None, devices, None, "root", house.now)
 }
 
@@ -229,7 +230,7 @@ fn with_several_candidates_the_devices_have_to_be_named() {
     assert_eq!(house.m(one).chosen(), [LAPTOP]);
     let nobody = house.request(4, &other_attack(3), &[]);
     assert_eq!(approve(&mut house, nobody, &[]), Err(Denied::NotInThisState));
-    assert_eq!(approve(&mut house, Id(4711), &[]), Err(Denied::NoSuchMitigation));
+    assert_eq!(approve(&mut house, MitigationId(4711), &[]), Err(Denied::NoSuchMitigation));
 }
 
 /// Proves CH-5.3.1-28: an unattributed request keeps searching and acts when the device shows.

@@ -16,7 +16,7 @@ mod signal_support;
 use std::time::{Duration, Instant};
 
 use dots_callhome::coap::Endpoint;
-use dots_callhome::scope::Scope;
+use dots_callhome::model::Scope;
 use dots_callhome::signal::body::Lifetime;
 use router::{Event, Router};
 use signal_support::*;

@@ -5,9 +5,8 @@ mod ledger_support;
 
 use dots_callhome::enforce::ruleset::Desired;
 use dots_callhome::mitigation::{Action, Consent, DevicePolicy, Event, Ledger, Policy, State, TimeoutAction};
-use dots_callhome::scope::{IcmpTypeRange, Scope};
+use dots_callhome::model::{ClockSet, IcmpTypeRange, Now, Scope};
 use dots_callhome::store::{self, Snapshot, Unreadable};
-use dots_callhome::time::{ClockSet, Now};
 use ledger_support::*;
 use vecset::VecSet;
 

@@ -24,10 +24,9 @@ use super::signals::signals;
 use super::{clock, logger};
 use crate::config::Config;
 use crate::enforce::{self, Enforcer};
-use crate::mitigation::{self, Id, Ledger};
-use crate::source::device::Mac;
+use crate::mitigation::{self, Ledger};
+use crate::model::{ClockSet, Mac, MitigationId, Now};
 use crate::source::{self, Finder};
-use crate::time::{ClockSet, Now};
 use crate::transport::credentials::Clock;
 use crate::ubus::{self, House};
 
@@ -299,9 +298,11 @@ impl Daemon {
         while let Some(event) = self.enforcer.poll_event() {
             heard = true;
             match event {
-                enforce::Event::Enforced { id, outcome } => self.ledger.enforced(Id(id), outcome, self.now),
-                enforce::Event::Witnessed { id, senders } => self.finder.witnessed(Id(id), &senders, self.now),
-                enforce::Event::Counted { id, total } => self.ledger.counted(Id(id), total, self.now),
+                enforce::Event::Enforced { id, outcome } => self.ledger.enforced(MitigationId(id), outcome, self.now),
+                enforce::Event::Witnessed { id, senders } => {
+                    self.finder.witnessed(MitigationId(id), &senders, self.now)
+                }
+                enforce::Event::Counted { id, total } => self.ledger.counted(MitigationId(id), total, self.now),
                 enforce::Event::Standing { outcome: Ok(()) } => {}
                 enforce::Event::Standing { outcome: Err(why) } => log::warn!("quarantine: {why}"),
                 enforce::Event::NoBridge => {

@@ -8,8 +8,8 @@ use mio::{Registry, Token};
 use vecset::VecMap;
 
 use super::link::{self, Link};
+use crate::model::Now;
 use crate::source;
-use crate::time::Now;
 use crate::ubus::{Bus, House, Interface};
 
 /// Reads of one wake-up.

@@ -9,8 +9,8 @@ use mio::Waker;
 
 use super::files::Decisions;
 use crate::mitigation::Ledger;
+use crate::model::Now;
 use crate::store::Snapshot;
-use crate::time::Now;
 
 /// The first and the longest pause before decisions that could not be kept are written again; each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use rustls::ClientConfig;
 
 use super::link::{self, Link};
-use crate::time::Now;
+use crate::model::Now;
 use crate::transport::{dtls, tls};
 
 /// Reads of one wake-up: a provider that floods us does not hold the loop.

@@ -13,7 +13,7 @@ use super::provider::{Proof, Provider, Surroundings};
 use super::random;
 use crate::config::{Auth, Config, Disabled, Peer};
 use crate::mitigation::{self, Ledger};
-use crate::time::Now;
+use crate::model::Now;
 use crate::transport::credentials::{Anchors, Clock, EXPIRY_WARNING, Identity, Psk, client_config};
 use crate::transport::dtls;
 use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};

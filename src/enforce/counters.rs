@@ -4,8 +4,7 @@ use vecset::VecMap;
 
 use super::enforcer::Event;
 use super::ruleset::{Ruleset, Set};
-use crate::source::device::Mac;
-use crate::source::flow::Traffic;
+use crate::model::{Mac, Traffic};
 
 /// The last reading of every element, and what has been counted by elements that are no more.
 #[derive(Debug, Default)]

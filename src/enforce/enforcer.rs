@@ -12,11 +12,10 @@ use super::render::{Held, TABLE, transaction};
 use super::ruleset::{Desired, Measure, Ruleset};
 use super::verify::{Addresses, Sweep};
 use super::watch::{MOMENT, Pause, Stage, Watched, told};
+use crate::model::{Mac, Now, Traffic, Tuple};
 use crate::netlink::nftables::{self, Family};
 use crate::source::Inventory;
-use crate::source::device::{Mac, Sender};
-use crate::source::flow::{Traffic, Tuple};
-use crate::time::Now;
+use crate::source::device::Sender;
 
 mod look;
 

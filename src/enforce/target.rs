@@ -8,9 +8,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::model::{Detail, Scope, Tuple};
 use crate::netlink::conntrack::Family;
-use crate::scope::Scope;
-use crate::source::flow::{Detail, Tuple};
 
 /// The protocols that have ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
 const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];

@@ -6,9 +6,8 @@ use super::consent::{Action, Denied};
 use super::decisions::decided_by;
 use super::history::Happened;
 use super::ledger::{Ledger, Standing};
-use super::lifecycle::{Id, State};
-use crate::source::device::Mac;
-use crate::time::Now;
+use super::lifecycle::State;
+use crate::model::{Mac, MitigationId, Now};
 
 /// Characters kept of a comment.
 const COMMENT: usize = 256;
@@ -22,7 +21,7 @@ impl Ledger {
     /// See [`Denied`]. Nothing has changed then.
     pub fn approve(
         &mut self,
-        id: Id,
+        id: MitigationId,
         action: Option<Action>,
         devices: &[Mac],
         lifetime: Option<Duration>,
@@ -49,7 +48,7 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`Denied`].
-    pub fn reject(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
+    pub fn reject(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
             state if state.is_open() => {
                 self.finish(id, State::Rejected, decided_by(by, brief(comment), now), now);
@@ -63,7 +62,7 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`Denied`].
-    pub fn withdraw(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
+    pub fn withdraw(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
             state if state.is_open() || state == State::Terminating => {
                 self.finish(id, State::Withdrawn, decided_by(by, brief(comment), now), now);
@@ -106,7 +105,7 @@ impl Ledger {
     /// [`Denied::NotInThisState`]: nothing is in force against it.
     pub fn release(&mut self, mac: Mac, by: &str, now: Now) -> Result<(), Denied> {
         let concerned = self.all().filter(|m| m.state.in_force() && m.chosen.contains(&mac));
-        let concerned: Vec<Id> = concerned.map(|m| m.id).collect();
+        let concerned: Vec<MitigationId> = concerned.map(|m| m.id).collect();
         if self.standing.remove(&mac).is_none() && concerned.is_empty() {
             return Err(Denied::NotInThisState);
         }

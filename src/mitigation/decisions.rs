@@ -3,13 +3,12 @@
 use super::consent::{Action, TimeoutAction, Verdict, confident};
 use super::history::Happened;
 use super::ledger::Ledger;
-use super::lifecycle::{Decision, Id, Mitigation, State};
-use crate::source::device::Mac;
-use crate::time::Now;
+use super::lifecycle::{Decision, Mitigation, State};
+use crate::model::{Mac, MitigationId, Now};
 
 impl Ledger {
     /// Draws the consequences of what is known about the suspects now.
-    pub(super) fn consider(&mut self, id: Id, now: Now) {
+    pub(super) fn consider(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed && m.state.is_open()) else { return };
         let before: &[Mac] = m.inherited.as_ref().map_or(&[], |(_, devices)| devices);
         match self.policy.judge(&m.suspects, before, &m.released) {
@@ -33,7 +32,14 @@ impl Ledger {
     }
 
     /// Acts on `devices` from now on; the first decision about a mitigation is the one shown.
-    pub(super) fn act(&mut self, id: Id, devices: &[Mac], action: Option<Action>, decision: Decision, now: Now) {
+    pub(super) fn act(
+        &mut self,
+        id: MitigationId,
+        devices: &[Mac],
+        action: Option<Action>,
+        decision: Decision,
+        now: Now,
+    ) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         if devices.is_empty() || !m.act_on(devices, action.unwrap_or(m.action)) {
             return;
@@ -45,7 +51,7 @@ impl Ledger {
 
     /// Ends what is in force at once, but keeps the entry for the provider to read (RFC 9132 section 4.4.4: no
     /// terminating period where the server itself withdraws). What the client has withdrawn itself is gone.
-    pub(super) fn finish(&mut self, id: Id, state: State, decision: Decision, now: Now) {
+    pub(super) fn finish(&mut self, id: MitigationId, state: State, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         let nobody_waits = m.state == State::Terminating;
         m.state = state;
@@ -62,7 +68,7 @@ impl Ledger {
     }
 
     /// Brings a decided mitigation in line with a changed policy.
-    pub(super) fn submit(&mut self, id: Id, now: Now) {
+    pub(super) fn submit(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state.in_force()) else { return };
         if !self.policy.acts() {
             if m.state == State::Terminating {
@@ -83,7 +89,7 @@ impl Ledger {
     }
 
     /// Takes one device out of what a mitigation does; without any other device it ends in the state `end`.
-    pub(super) fn let_go(&mut self, id: Id, mac: Mac, end: State, decision: Decision, now: Now) {
+    pub(super) fn let_go(&mut self, id: MitigationId, mac: Mac, end: State, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         m.released.push(mac);
         if m.chosen == [mac] {
@@ -95,7 +101,7 @@ impl Ledger {
 
     /// Somebody else sends in the name of a suspect: nobody is sure of it any more. If it is acted upon and does not send
     /// itself (`sends`), it is let go; without any other the question is open again.
-    pub fn framed(&mut self, id: Id, mac: Mac, sends: bool, now: Now) {
+    pub fn framed(&mut self, id: MitigationId, mac: Mac, sends: bool, now: Now) {
         let suspected = |m: &&mut Mitigation| m.suspects.iter().any(|s| s.mac == mac) && !m.framed.contains(&mac);
         let Some(m) = self.mitigations.get_mut(&id).filter(suspected) else { return };
         let acted_upon = m.state.in_force() && m.chosen.contains(&mac);
@@ -121,7 +127,7 @@ impl Ledger {
         self.outbox.decided(m);
     }
 
-    pub(super) fn answer_for_administrator(&mut self, id: Id, now: Now) {
+    pub(super) fn answer_for_administrator(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         m.asked = None;
         let sure = m.suspects.iter().filter(|s| confident(s) && !self.policy.exempts(s.mac));

@@ -8,15 +8,13 @@ use vecset::{VecMap, VecSet};
 
 use super::consent::{Action, Policy, TimeoutAction};
 use super::history::{Entry, Happened};
-use super::lifecycle::{Client, Decision, Id, Mitigation, State};
+use super::lifecycle::{Client, Decision, Mitigation, State};
 use super::outbox::{Event, Outbox};
 use super::overlap::{same_targets, shared_targets};
 use super::restart::TakenUp;
 use crate::enforce::ruleset::{Block, Desired, Quarantined, Witness};
-use crate::scope::Scope;
-use crate::source::device::{Mac, Suspect};
-use crate::source::flow::{Traffic, Tuple};
-use crate::time::Now;
+use crate::model::{Mac, MitigationId, Now, Scope, Traffic, Tuple};
+use crate::source::device::Suspect;
 
 /// How long nothing matches before the attack counts as stopped.
 const QUIET: Duration = Duration::from_secs(60);
@@ -28,7 +26,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The mitigation it opened or refreshed.
-    pub id: Id,
+    pub id: MitigationId,
     /// Whether it is new (2.01) rather than refreshed (2.04).
     pub created: bool,
     /// The lifetime granted.
@@ -89,9 +87,9 @@ pub struct Standing {
 pub struct Ledger {
     pub(super) policy: Policy,
     pub(super) router: VecSet<Mac>,
-    pub(super) mitigations: VecMap<Id, Mitigation>,
+    pub(super) mitigations: VecMap<MitigationId, Mitigation>,
     pub(super) standing: VecMap<Mac, Standing>,
-    pub(super) next: Id,
+    pub(super) next: MitigationId,
     pub(super) taken_up: Option<TakenUp>,
     pub(super) outbox: Outbox,
 }
@@ -104,7 +102,7 @@ impl Ledger {
             router: VecSet::new(),
             mitigations: VecMap::new(),
             standing: VecMap::new(),
-            next: Id(1),
+            next: MitigationId(1),
             taken_up: None,
             outbox: Outbox::default(),
         }
@@ -121,7 +119,7 @@ impl Ledger {
         self.policy = policy;
         let policy = &self.policy;
         self.standing.retain(|mac, _| !policy.exempts(*mac));
-        let ids: Vec<Id> = self.mitigations.keys().copied().collect();
+        let ids: Vec<MitigationId> = self.mitigations.keys().copied().collect();
         for id in ids {
             self.submit(id, now);
             self.consider(id, now);
@@ -197,7 +195,7 @@ impl Ledger {
     }
 
     /// The mitigation with this number.
-    pub fn get(&self, id: Id) -> Option<&Mitigation> {
+    pub fn get(&self, id: MitigationId) -> Option<&Mitigation> {
         self.mitigations.get(&id)
     }
 
@@ -207,7 +205,7 @@ impl Ledger {
     }
 
     /// What the search found, perhaps nothing; may come again whenever there is more.
-    pub fn attributed(&mut self, id: Id, mut suspects: Vec<Suspect>, now: Now) {
+    pub fn attributed(&mut self, id: MitigationId, mut suspects: Vec<Suspect>, now: Now) {
         suspects.retain(|suspect| !self.router.contains(&suspect.mac));
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         let fresh = !m.assessed;
@@ -228,7 +226,7 @@ impl Ledger {
     }
 
     /// Enforcement has seen the mitigation in force as it stands, or says why it isn't.
-    pub fn enforced(&mut self, id: Id, outcome: Result<(), String>, now: Now) {
+    pub fn enforced(&mut self, id: MitigationId, outcome: Result<(), String>, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state.in_force()) else { return };
         match outcome {
             Ok(()) if m.verified => return,
@@ -253,7 +251,7 @@ impl Ledger {
     }
 
     /// The mitigation's counters read back: totals since the rules were made, which may be anew.
-    pub fn counted(&mut self, id: Id, total: Traffic, now: Now) {
+    pub fn counted(&mut self, id: MitigationId, total: Traffic, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         let matched = m.tally.count(total, now.instant);
         match m.state {
@@ -334,12 +332,12 @@ impl Ledger {
 
     /// Ends what has lived long enough, and stops waiting for answers that don't come.
     pub fn handle_timeout(&mut self, now: Now) {
-        let over: Vec<Id> = self.all().filter(|m| m.ends <= now.instant).map(|m| m.id).collect();
+        let over: Vec<MitigationId> = self.all().filter(|m| m.ends <= now.instant).map(|m| m.id).collect();
         for id in over {
             self.remove(id, Happened::Expired, now);
         }
         let unanswered = |m: &&Mitigation| self.answer_due(m).is_some_and(|due| due <= now.instant);
-        let unanswered: Vec<Id> = self.all().filter(unanswered).map(|m| m.id).collect();
+        let unanswered: Vec<MitigationId> = self.all().filter(unanswered).map(|m| m.id).collect();
         for id in unanswered {
             self.answer_for_administrator(id, now);
         }
@@ -353,7 +351,7 @@ impl Ledger {
 
     fn refresh(
         &mut self,
-        id: Id,
+        id: MitigationId,
         scope: &Scope,
         lifetime: Duration,
         efficacy: bool,
@@ -411,17 +409,17 @@ impl Ledger {
     }
 
     /// Numbers start again after the last one, past those in use.
-    fn unused_id(&mut self) -> Id {
+    fn unused_id(&mut self) -> MitigationId {
         while self.mitigations.contains_key(&self.next) {
-            self.next = Id(self.next.0.wrapping_add(1));
+            self.next = MitigationId(self.next.0.wrapping_add(1));
         }
         let id = self.next;
-        self.next = Id(id.0.wrapping_add(1));
+        self.next = MitigationId(id.0.wrapping_add(1));
         id
     }
 
     /// The client's requests that give way to a new one. One it has withdrawn does so whatever its `mid`.
-    fn superseded_by(&self, client: &Client, mid: u32, scope: &Scope) -> Result<Vec<Id>, Refusal> {
+    fn superseded_by(&self, client: &Client, mid: u32, scope: &Scope) -> Result<Vec<MitigationId>, Refusal> {
         let mut superseded = Vec::new();
         let mut highest = None;
         for m in self.of_client(client) {
@@ -441,7 +439,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn remove(&mut self, id: Id, happened: Happened, now: Now) {
+    pub(super) fn remove(&mut self, id: MitigationId, happened: Happened, now: Now) {
         let Some(mut m) = self.mitigations.remove(&id) else { return };
         self.part_from_rivals(&m);
         m.state = State::Expired;

@@ -9,10 +9,8 @@ use vecset::VecMap;
 
 use super::consent::Action;
 use super::tally::Tally;
-use crate::scope::Scope;
-use crate::source::device::{Confidence, Mac, Suspect};
-use crate::source::flow::Traffic;
-use crate::time::Now;
+use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
+use crate::source::device::{Confidence, Suspect};
 
 /// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
 pub(super) const TERMINATING: Duration = Duration::from_secs(120);
@@ -22,10 +20,6 @@ pub(super) const TERMINATING_MAX: Duration = Duration::from_secs(300);
 
 /// Most suspects remembered of one request; the least likely give way.
 const MAX_SUSPECTS: usize = 64;
-
-/// The number under which the administrator knows a mitigation; counts up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(pub u32);
 
 /// Who asks: the peer as authenticated, and its name for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -139,7 +133,7 @@ pub struct Decision {
 /// One request of a client and what has become of it.
 #[derive(Clone, Debug)]
 pub struct Mitigation {
-    pub(super) id: Id,
+    pub(super) id: MitigationId,
     pub(super) client: Client,
     pub(super) mid: u32,
     pub(super) state: State,
@@ -155,7 +149,7 @@ pub struct Mitigation {
     pub(super) suspects: Vec<Suspect>,
     pub(super) chosen: Vec<Mac>,
     /// Requests of other clients that overlap, and where.
-    pub(super) rivals: VecMap<Id, Vec<IpNet>>,
+    pub(super) rivals: VecMap<MitigationId, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
     pub(super) released: Vec<Mac>,
     /// Devices from whose addresses somebody else sends: what is found of them proves nothing.
@@ -174,7 +168,7 @@ pub struct Mitigation {
 
 impl Mitigation {
     pub(super) fn new(
-        id: Id,
+        id: MitigationId,
         client: Client,
         mid: u32,
         scope: Scope,
@@ -218,7 +212,7 @@ impl Mitigation {
     }
 
     /// Its number.
-    pub fn id(&self) -> Id {
+    pub fn id(&self) -> MitigationId {
         self.id
     }
 

@@ -16,5 +16,5 @@ mod tally;
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
 pub use history::{Entry, Happened};
 pub use ledger::{Grant, Ledger, Refusal, Standing};
-pub use lifecycle::{Client, Decision, Id, Mitigation, State, Status};
+pub use lifecycle::{Client, Decision, Mitigation, State, Status};
 pub use outbox::Event;

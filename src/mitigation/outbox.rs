@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 
 use super::history::{Entry, Happened, History};
-use super::lifecycle::{Decision, Id, Mitigation};
-use crate::source::device::Mac;
-use crate::time::Now;
+use super::lifecycle::{Decision, Mitigation};
+use crate::model::{Mac, MitigationId, Now};
 
 /// What the owner has to see to.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Find out who is meant and call [`Ledger::attributed`].
-    Search(Id),
+    Search(MitigationId),
     /// The mitigation has changed in what is told to the provider or shown to the administrator; it may be gone by now.
-    Changed(Id),
+    Changed(MitigationId),
     /// The mitigation is no more. As it was at its end: observers get its last status (6), then 4.04.
     Gone(Box<Mitigation>),
     /// [`Ledger::desired`] has changed.
@@ -29,7 +28,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn changed(&mut self, id: Id) {
+    pub(super) fn changed(&mut self, id: MitigationId) {
         if !self.events.iter().any(|event| matches!(event, Event::Changed(known) if *known == id)) {
             self.events.push_back(Event::Changed(id));
         }

@@ -6,8 +6,8 @@
 use ipnet::IpNet;
 
 use super::ledger::Ledger;
-use super::lifecycle::{Id, Mitigation};
-use crate::scope::Scope;
+use super::lifecycle::Mitigation;
+use crate::model::{MitigationId, Scope};
 
 /// Requests of other clients remembered beside one that overlap with it.
 const MOST_RIVALS: usize = 16;
@@ -21,7 +21,7 @@ impl Ledger {
         if !mitigation.state.is_open() {
             return Vec::new();
         }
-        let open = |id: &Id| self.get(*id).is_some_and(|rival| rival.state.is_open());
+        let open = |id: &MitigationId| self.get(*id).is_some_and(|rival| rival.state.is_open());
         let mut prefixes: Vec<IpNet> =
             mitigation.rivals.iter().filter(|(id, _)| open(id)).flat_map(|(_, shared)| shared).copied().collect();
         prefixes.sort_unstable();

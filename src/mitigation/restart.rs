@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::ledger::{LONGEST, Ledger, Standing};
-use super::lifecycle::{Id, Mitigation, State, TERMINATING, TERMINATING_MAX};
+use super::lifecycle::{Mitigation, State, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
 use super::tally::Tally;
-use crate::source::device::{Mac, Suspect};
+use crate::model::{ClockSet, Mac, MitigationId, Now};
+use crate::source::device::Suspect;
 use crate::store::{SavedMitigation, SavedQuarantine, Snapshot};
-use crate::time::{ClockSet, Now};
 
 /// No clock that is right says less than this, seconds since 1970: the beginning of 2025.
 const KNOWN: u64 = 1_735_689_600;
@@ -20,7 +20,7 @@ pub(super) struct TakenUp {
     at: Instant,
     /// Seconds that were believed to have passed.
     passed: u64,
-    lives: Vec<(Id, Instant)>,
+    lives: Vec<(MitigationId, Instant)>,
     standing: Vec<(Mac, Instant)>,
 }
 
@@ -59,7 +59,7 @@ impl Ledger {
                 self.standing.insert(saved.mac, Standing { ends, decision: saved.decision.clone() });
             }
         }
-        self.next = self.next.max(Id(snapshot.next));
+        self.next = self.next.max(MitigationId(snapshot.next));
         let lives = self.all().map(|m| (m.id, m.ends)).collect();
         let standing = self.standing.iter().filter_map(|(mac, standing)| Some((*mac, standing.ends?))).collect();
         self.taken_up = Some(TakenUp { saved: snapshot.saved, at: now.instant, passed, lives, standing });
@@ -112,7 +112,7 @@ impl Ledger {
     }
 
     fn take_up(&mut self, saved: &SavedMitigation, lifetime: Duration, passed: u64, now: Now) {
-        let id = Id(saved.id);
+        let id = MitigationId(saved.id);
         let known = self.get(id).is_some() || self.find(&saved.client, saved.mid).is_some();
         let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
         let mut chosen = saved.chosen.clone();
@@ -140,7 +140,7 @@ impl Ledger {
         m.period = Duration::from_secs(saved.period).clamp(TERMINATING, TERMINATING_MAX);
         m.released.clone_from(&saved.released);
         m.tally = Tally::resumed(saved.dropped(), saved.reading());
-        self.next = self.next.max(Id(saved.id.wrapping_add(1)));
+        self.next = self.next.max(MitigationId(saved.id.wrapping_add(1)));
         self.outbox.changed(id);
         if matches!(m.state, State::Searching | State::Active) {
             self.outbox.events.push_back(Event::Search(id));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::source::flow::Traffic;
+use crate::model::Traffic;
 
 /// Averages are taken over such intervals (RFC 9132 section 4.4.2, bps-dropped and pps-dropped).
 const BUCKET: Duration = Duration::from_secs(300);

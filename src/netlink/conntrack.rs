@@ -10,7 +10,7 @@ use netlink_bindings::conntrack::{
 use netlink_bindings::traits::Pusher;
 
 use super::{ACK, DONE, DUMP, ERROR, Raw, raw, request};
-use crate::source::flow::{Detail, Flow, Traffic, Tuple};
+use crate::model::{Detail, Flow, Traffic, Tuple};
 
 /// The multicast group of new entries (`NFNLGRP_CONNTRACK_NEW`).
 pub const GROUP_NEW: u32 = 1;

@@ -12,8 +12,8 @@ use super::body::{
 };
 use super::path::Content;
 use crate::coap::{Code, Response};
-use crate::mitigation::{Client, Id, Ledger, Mitigation, Refusal, State, Status};
-use crate::time::Now;
+use crate::mitigation::{Client, Ledger, Mitigation, Refusal, State, Status};
+use crate::model::{MitigationId, Now};
 
 /// Prefixes told of one conflict; a message has to hold them.
 const MOST_SHARED: usize = 16;
@@ -24,9 +24,9 @@ pub(super) enum Put {
     /// Answer at once.
     Answer(Response),
     /// A new request: answer once the home has been searched, so that legitimate traffic is refused in the answer itself.
-    Assess(Id),
+    Assess(MitigationId),
     /// A refresh, and its answer; one of a request that is not answered yet is but a copy of it.
-    Refreshed(Id, Response),
+    Refreshed(MitigationId, Response),
     /// Say nothing (RFC 9132 section 4.4.3).
     Silence,
 }
@@ -134,7 +134,7 @@ fn contest(ledger: &Ledger, mitigation: &Mitigation) -> Option<Conflict> {
 }
 
 /// The answer to a new request, now that the home has been searched, or that waiting longer would be rude.
-pub(super) fn created(ledger: &mut Ledger, id: Id, now: Now) -> Response {
+pub(super) fn created(ledger: &mut Ledger, id: MitigationId, now: Now) -> Response {
     let Some(mitigation) = ledger.get(id) else {
         return unavailable("overtaken by another request", Duration::ZERO);
     };

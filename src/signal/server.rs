@@ -12,8 +12,8 @@ use super::session_config::SessionConfig;
 use super::{DOTS_CBOR, Invalid, heartbeat};
 use crate::coap::block::{self, Assembly, Block};
 use crate::coap::{Code, Endpoint, Exchange, Method, Request, Response};
-use crate::mitigation::{Client, Id, Ledger, Mitigation};
-use crate::time::Now;
+use crate::mitigation::{Client, Ledger, Mitigation};
+use crate::model::{MitigationId, Now};
 
 /// How long a new request's answer waits for the search of the home.
 const ASSESSMENT: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ const TRANSFER: Duration = Duration::from_secs(60);
 
 /// A new request whose answer waits for the search.
 pub(super) struct Waiting {
-    id: Id,
+    id: MitigationId,
     exchange: Exchange,
     block1: Option<Block>,
     pub(super) due: Instant,

@@ -18,7 +18,7 @@ use super::{DOTS_CBOR, heartbeat};
 use crate::coap::block::Assembly;
 use crate::coap::{self, Broken, Endpoint, Method, Request};
 use crate::mitigation::{self, Ledger, State};
-use crate::time::Now;
+use crate::model::Now;
 
 /// What the session tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::flow::{Detail, Flow, Traffic, Tuple, has_ports};
-use crate::scope::Scope;
+use crate::model::{Detail, Flow, Scope, Traffic, Tuple, has_ports};
 
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use vecset::{VecMap, VecSet};
 
 use super::attribution::{Fit, Mark, View};
-use super::device::{Confidence, Evidence, Mac, Suspect};
-use super::flow::{Flow, Traffic, Tuple};
+use super::device::{Confidence, Evidence, Suspect};
 use super::inventory::Inventory;
 use super::network::Located;
 use super::search::Home;
-use crate::time::Now;
+use crate::model::{Flow, Mac, Now, Traffic, Tuple};
 
 /// Most devices kept for one request.
 const MOST: usize = 64;

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::flow::{Detail, Flow, Traffic, Tuple};
 use super::network::Located;
-use crate::time::Now;
+use crate::model::{Detail, Flow, Now, Traffic, Tuple, has_ports};
 
 /// How long they are remembered.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -145,7 +144,7 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             let [kind, code] = first.to_be_bytes();
             let detail = match self.protocol {
                 1 | 58 => Detail::Icmp { kind, code, id: second },
-                protocol if super::flow::has_ports(protocol) => Detail::Ports { source: first, destination: second },
+                protocol if has_ports(protocol) => Detail::Ports { source: first, destination: second },
                 _ => Detail::None,
             };
             Tuple { source, destination, protocol: self.protocol, detail, zone }

@@ -8,18 +8,15 @@ use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
 use super::asking::Asking;
-use super::device::{Mac, Sender, Suspect};
+use super::device::{Sender, Suspect};
 use super::domain::{self, Interface};
 use super::ended::{Ended, Ring};
-use super::flow::Flow;
 use super::inventory::Inventory;
 use super::network::Network;
 use super::search::{Home, Search};
 use super::surveyor::Surveyor;
-use crate::mitigation::Id;
+use crate::model::{Flow, Mac, MitigationId, Now, Scope};
 use crate::netlink::{conntrack, neighbour};
-use crate::scope::Scope;
-use crate::time::Now;
 
 /// The netlink sockets the finder speaks over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,14 +38,14 @@ pub enum Event {
     /// was in vain; the search goes on.
     Found {
         /// The mitigation searched for.
-        id: Id,
+        id: MitigationId,
         /// Who.
         suspects: Vec<Suspect>,
     },
     /// Another device sends what is searched for in the name of this one.
     Framed {
         /// The mitigation searched for.
-        id: Id,
+        id: MitigationId,
         /// In whose name.
         mac: Mac,
         /// Whether it sends as well.
@@ -72,7 +69,7 @@ pub struct Finder {
     inventory: Inventory,
     interfaces: Vec<Interface>,
     ended: Ring,
-    searches: VecMap<Id, Search>,
+    searches: VecMap<MitigationId, Search>,
     asking: Asking,
     surveyor: Surveyor,
     /// Requests to find out who has an address.
@@ -112,7 +109,7 @@ impl Finder {
 
     /// Begins to search for whom a request speaks of, or begins again. What is found comes as [`Event::Found`], any
     /// number of times, until [`Self::forget`].
-    pub fn search(&mut self, id: Id, scope: &Scope, now: Now) {
+    pub fn search(&mut self, id: MitigationId, scope: &Scope, now: Now) {
         let known = self.searches.remove(&id).filter(|search| search.scope() == scope);
         let mut search = known.unwrap_or_else(|| Search::new(scope.clone()));
         search.again(now);
@@ -121,12 +118,12 @@ impl Finder {
     }
 
     /// Ends a search.
-    pub fn forget(&mut self, id: Id) {
+    pub fn forget(&mut self, id: MitigationId) {
         self.searches.remove(&id);
     }
 
     /// Takes in who was seen to send what a search is about, whatever address it was sent from.
-    pub fn witnessed(&mut self, id: Id, senders: &[Sender], now: Now) {
+    pub fn witnessed(&mut self, id: MitigationId, senders: &[Sender], now: Now) {
         let home = Home { network: &self.network, inventory: &self.inventory };
         let Some(search) = self.searches.get_mut(&id) else { return };
         // From outside the home anybody may send in a device's name.

@@ -21,7 +21,6 @@ pub mod device;
 mod domain;
 mod ended;
 mod finder;
-pub mod flow;
 mod inventory;
 mod network;
 mod plan;

@@ -5,16 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::attribution::{View, views};
 use super::candidates::{Candidates, Sighting, owner};
-use super::device::{Confidence, Mac, Sender, Suspect};
+use super::device::{Confidence, Sender, Suspect};
 use super::ended::{Ended, Ring};
-use super::flow::{Flow, Tuple};
 use super::inventory::Inventory;
 use super::network::Network;
 use super::plan;
 use super::senders::Senders;
+use crate::model::{Flow, Mac, Now, Scope, Tuple};
 use crate::netlink::conntrack::Filter;
-use crate::scope::Scope;
-use crate::time::Now;
 
 /// When flows found are looked at again, counted from when they were found: first to see whether they send at all, then
 /// for their rate.

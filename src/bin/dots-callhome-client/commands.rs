@@ -67,7 +67,7 @@ impl Server {
                 }
             }
             Ask::Request { router, scope, lifetime } => {
-                let scope = dots_callhome::scope::Scope::from(scope);
+                let scope = dots_callhome::model::Scope::from(scope);
                 if let Some(foreign) = self.roster.foreign(&router, &scope.source_prefixes) {
                     let why = format!("{foreign} does not belong to {router}");
                     return self.reply_last(token, &json!({ "error": why }));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::coap::block::Block;
 use dots_callhome::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
-use dots_callhome::scope::Scope;
+use dots_callhome::model::Scope;
 use dots_callhome::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};
 use dots_callhome::signal::liveness::Liveness;
 use dots_callhome::signal::path::{BadPath, Resource};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use dots_callhome::driver::link::{self, Link};
-use dots_callhome::time::Now;
+use dots_callhome::model::Now;
 use dots_callhome::transport::tls::Failure;
 use dots_callhome::transport::{dtls, identity, tls};
 use mio::Registry;
