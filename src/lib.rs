@@ -29,7 +29,6 @@ pub mod model;
 pub mod netlink;
 pub mod signal;
 pub mod source;
-pub mod store;
 pub mod transport;
 pub mod ubus;
 pub mod uci;

@@ -1,35 +1,9 @@
 //! Block-wise transfer (RFC 7959): large bodies in pieces.
 
-use super::message::{Code, Response};
+use super::message::{Block, Code, Response};
 
 /// SZX 7 means "as much as fits" and exists over reliable transports only (RFC 8323 section 6).
 const BERT: u8 = 7;
-
-/// One block of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Which one, from 0.
-    pub number: u32,
-    /// Whether more follow.
-    pub more: bool,
-    /// Size exponent: the block has `2^(szx+4)` bytes; 7 only over TCP.
-    pub szx: u8,
-}
-
-impl Block {
-    pub(super) fn from_value(value: u32) -> Self {
-        Self { number: value >> 4, more: value & 8 != 0, szx: u8::try_from(value & 7).unwrap_or(0) }
-    }
-
-    pub(super) fn to_value(self) -> u32 {
-        (self.number << 4) | (u32::from(self.more) << 3) | u32::from(self.szx & 7)
-    }
-
-    /// Bytes of a full block; 1024 for SZX 7, whose blocks are multiples of that.
-    pub fn size(self) -> usize {
-        1 << (self.szx.min(6) + 4)
-    }
-}
 
 /// Whether a response goes in blocks: because the peer wishes so, or because it is larger than `limit` bytes.
 pub fn is_cut(response: &Response, asked: Option<Block>, limit: usize) -> bool {

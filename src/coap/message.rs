@@ -5,8 +5,6 @@ use std::fmt;
 
 use coap_lite::{CoapOption, MessageClass, Packet};
 
-use super::block::Block;
-
 const HOP_LIMIT: u16 = 16;
 const PROXY_URI: u16 = 35;
 const PROXY_SCHEME: u16 = 39;
@@ -32,6 +30,32 @@ const KNOWN: &[(u16, bool, usize, usize)] = &[
     (28, false, 0, 4),
     (60, false, 0, 4),
 ];
+
+/// One block of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Which one, from 0.
+    pub number: u32,
+    /// Whether more follow.
+    pub more: bool,
+    /// Size exponent: the block has `2^(szx+4)` bytes; 7 only over TCP.
+    pub szx: u8,
+}
+
+impl Block {
+    fn from_value(value: u32) -> Self {
+        Self { number: value >> 4, more: value & 8 != 0, szx: u8::try_from(value & 7).unwrap_or(0) }
+    }
+
+    fn to_value(self) -> u32 {
+        (self.number << 4) | (u32::from(self.more) << 3) | u32::from(self.szx & 7)
+    }
+
+    /// Bytes of a full block; 1024 for SZX 7, whose blocks are multiples of that.
+    pub fn size(self) -> usize {
+        1 << (self.szx.min(6) + 4)
+    }
+}
 
 /// A request method (RFC 7252 section 5.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use mio::Waker;
 
 use super::files::Decisions;
 use crate::mitigation::Ledger;
+use crate::mitigation::snapshot::Snapshot;
 use crate::model::Now;
-use crate::store::Snapshot;
 
 /// The first and the longest pause before decisions that could not be kept are written again; each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(1);

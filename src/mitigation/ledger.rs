@@ -11,7 +11,7 @@ use super::history::{Entry, Happened};
 use super::lifecycle::{Client, Decision, Mitigation, State};
 use super::outbox::{Event, Outbox};
 use super::overlap::{same_targets, shared_targets};
-use super::restart::TakenUp;
+use super::restored::Restored;
 use crate::enforce::ruleset::{Block, Desired, Quarantined, Witness};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic, Tuple};
 use crate::source::device::Suspect;
@@ -90,7 +90,7 @@ pub struct Ledger {
     pub(super) mitigations: VecMap<MitigationId, Mitigation>,
     pub(super) standing: VecMap<Mac, Standing>,
     pub(super) next: MitigationId,
-    pub(super) taken_up: Option<TakenUp>,
+    pub(super) restored: Option<Restored>,
     pub(super) outbox: Outbox,
 }
 
@@ -103,7 +103,7 @@ impl Ledger {
             mitigations: VecMap::new(),
             standing: VecMap::new(),
             next: MitigationId(1),
-            taken_up: None,
+            restored: None,
             outbox: Outbox::default(),
         }
     }

@@ -11,6 +11,9 @@ mod lifecycle;
 mod outbox;
 mod overlap;
 mod restart;
+mod restored;
+mod rivals;
+pub mod snapshot;
 mod tally;
 
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};

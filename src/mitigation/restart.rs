@@ -5,24 +5,14 @@ use std::time::{Duration, Instant};
 use super::ledger::{LONGEST, Ledger, Standing};
 use super::lifecycle::{Mitigation, State, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
+use super::restored::Restored;
+use super::snapshot::{SavedMitigation, SavedQuarantine, Snapshot};
 use super::tally::Tally;
-use crate::model::{ClockSet, Mac, MitigationId, Now};
+use crate::model::{ClockSet, MitigationId, Now};
 use crate::source::device::Suspect;
-use crate::store::{SavedMitigation, SavedQuarantine, Snapshot};
 
 /// No clock that is right says less than this, seconds since 1970: the beginning of 2025.
 const KNOWN: u64 = 1_735_689_600;
-
-/// What was taken up after a restart, until the clock is sure to be right.
-#[derive(Debug)]
-pub(super) struct TakenUp {
-    saved: u64,
-    at: Instant,
-    /// Seconds that were believed to have passed.
-    passed: u64,
-    lives: Vec<(MitigationId, Instant)>,
-    standing: Vec<(Mac, Instant)>,
-}
 
 impl Ledger {
     /// What has to be written whenever [`Ledger::generation`] has risen.
@@ -62,7 +52,7 @@ impl Ledger {
         self.next = self.next.max(MitigationId(snapshot.next));
         let lives = self.all().map(|m| (m.id, m.ends)).collect();
         let standing = self.standing.iter().filter_map(|(mac, standing)| Some((*mac, standing.ends?))).collect();
-        self.taken_up = Some(TakenUp { saved: snapshot.saved, at: now.instant, passed, lives, standing });
+        self.restored = Some(Restored { saved: snapshot.saved, at: now.instant, passed, lives, standing });
         self.outbox.enforce();
     }
 
@@ -74,15 +64,15 @@ impl Ledger {
         }
         self.standing.values_mut().for_each(|standing| set.correct(&mut standing.decision.at));
         self.outbox.history.dates().for_each(|date| set.correct(date));
-        if let Some(mut taken_up) = self.taken_up.take() {
-            let running = now.instant.saturating_duration_since(taken_up.at).as_secs();
-            let passed = passed(taken_up.saved, now.unix.saturating_sub(running));
-            let more = Duration::from_secs(passed.saturating_sub(taken_up.passed));
+        if let Some(mut restored) = self.restored.take() {
+            let running = now.instant.saturating_duration_since(restored.at).as_secs();
+            let passed = passed(restored.saved, now.unix.saturating_sub(running));
+            let more = Duration::from_secs(passed.saturating_sub(restored.passed));
             if !more.is_zero() {
-                self.age(&mut taken_up, more, now);
-                taken_up.passed = passed;
+                self.age(&mut restored, more, now);
+                restored.passed = passed;
             }
-            self.taken_up = Some(taken_up);
+            self.restored = Some(restored);
         }
         if !self.mitigations.is_empty() || !self.standing.is_empty() {
             self.outbox.persist();
@@ -90,9 +80,9 @@ impl Ledger {
     }
 
     /// Makes everything end earlier, but for what has been granted anew since.
-    fn age(&mut self, taken_up: &mut TakenUp, more: Duration, now: Now) {
+    fn age(&mut self, restored: &mut Restored, more: Duration, now: Now) {
         let earlier = |ends: Instant| ends.checked_sub(more).map_or(now.instant, |ends| ends.max(now.instant));
-        for (id, ends) in &mut taken_up.lives {
+        for (id, ends) in &mut restored.lives {
             let Some(m) = self.mitigations.get_mut(id) else { continue };
             m.limit = m.limit.map(earlier);
             if m.ends == *ends {
@@ -102,7 +92,7 @@ impl Ledger {
             m.ends = m.limit.map_or(m.ends, |limit| limit.min(m.ends));
             self.outbox.changed(*id);
         }
-        for (mac, ends) in &mut taken_up.standing {
+        for (mac, ends) in &mut restored.standing {
             if let Some(standing) = self.standing.get_mut(mac).filter(|standing| standing.ends == Some(*ends)) {
                 *ends = earlier(*ends);
                 standing.ends = Some(*ends);

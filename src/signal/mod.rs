@@ -10,10 +10,11 @@ mod mitigate;
 mod observers;
 pub mod path;
 pub mod redirect;
+mod resources;
 mod scope;
-mod server;
 pub mod session;
 pub mod session_config;
+mod transfer;
 
 pub use fields::Invalid;
 

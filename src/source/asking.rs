@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use vecset::VecMap;
 
-use super::search::{Home, Search};
+use super::home_network::HomeNetwork;
+use super::search::Search;
 use crate::model::{MitigationId, Now, Tuple};
 use crate::netlink::conntrack::{self, By, ENOENT, Family, Filter, Message};
 
@@ -71,7 +72,7 @@ impl Asking {
     }
 
     /// Gives up on an answer that does not come.
-    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: Home<'_>, now: Now) {
+    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: HomeNetwork<'_>, now: Now) {
         if self.deadline.is_some_and(|due| due <= now.instant) {
             self.finish(true, searches, home, now);
         }
@@ -144,7 +145,7 @@ impl Asking {
         sequence: u32,
         message: &Message,
         searches: &mut Searches,
-        home: Home<'_>,
+        home: HomeNetwork<'_>,
         now: Now,
     ) {
         if let Message::Flow(flow) | Message::New(flow) = message {
@@ -180,7 +181,14 @@ impl Asking {
         }
     }
 
-    fn handle_single(&mut self, index: usize, message: &Message, searches: &mut Searches, home: Home<'_>, now: Now) {
+    fn handle_single(
+        &mut self,
+        index: usize,
+        message: &Message,
+        searches: &mut Searches,
+        home: HomeNetwork<'_>,
+        now: Now,
+    ) {
         let Some(Request::Single { wanted, left, again, .. }) = &mut self.request else { return };
         let Some((id, tuple)) = wanted.get(index) else { return };
         // It may have been ended meanwhile.
@@ -204,7 +212,7 @@ impl Asking {
     }
 
     /// The request under way has been answered in full; or not, and will not be.
-    pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: Home<'_>, now: Now) {
+    pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: HomeNetwork<'_>, now: Now) {
         self.deadline = None;
         // Lookups say all there is to say where everything is in zone 0.
         let whole = self.unlisted.is_empty() && !self.zones;

@@ -7,9 +7,9 @@ use vecset::{VecMap, VecSet};
 
 use super::attribution::{Fit, Mark, View};
 use super::device::{Confidence, Evidence, Suspect};
+use super::home_network::HomeNetwork;
 use super::inventory::Inventory;
 use super::network::Located;
-use super::search::Home;
 use crate::model::{Flow, Mac, Now, Traffic, Tuple};
 
 /// Most devices kept for one request.
@@ -216,7 +216,7 @@ impl Candidates {
     }
 
     /// Who may be meant, most likely first. `complete`: everything there is has been looked at.
-    pub(super) fn suspects(&self, home: Home<'_>, complete: bool) -> Vec<Suspect> {
+    pub(super) fn suspects(&self, home: HomeNetwork<'_>, complete: bool) -> Vec<Suspect> {
         let mut full: Vec<_> = self.full().collect();
         let alone = complete && !self.has_strangers() && full.len() == 1;
         if full.is_empty() {
@@ -258,7 +258,7 @@ impl Candidates {
     }
 }
 
-fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: Home<'_>) -> Suspect {
+fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: HomeNetwork<'_>) -> Suspect {
     let inventory = home.inventory;
     let device = inventory.device(mac);
     let name = device.and_then(|device| device.name.clone());

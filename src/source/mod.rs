@@ -21,6 +21,7 @@ pub mod device;
 mod domain;
 mod ended;
 mod finder;
+mod home_network;
 mod inventory;
 mod network;
 mod plan;

@@ -7,8 +7,7 @@ use super::attribution::{View, views};
 use super::candidates::{Candidates, Sighting, owner};
 use super::device::{Confidence, Sender, Suspect};
 use super::ended::{Ended, Ring};
-use super::inventory::Inventory;
-use super::network::Network;
+use super::home_network::HomeNetwork;
 use super::plan;
 use super::senders::Senders;
 use crate::model::{Flow, Mac, Now, Scope, Tuple};
@@ -43,13 +42,6 @@ enum Wants {
     Lists(Vec<Filter>),
     /// Nothing for now.
     Nothing,
-}
-
-/// What is known of the home.
-#[derive(Clone, Copy)]
-pub(super) struct Home<'a> {
-    pub(super) network: &'a Network,
-    pub(super) inventory: &'a Inventory,
 }
 
 /// One search.
@@ -117,7 +109,7 @@ impl Search {
     pub(super) fn witnessed<'a>(
         &mut self,
         seen: impl Iterator<Item = &'a Sender>,
-        home: Home<'_>,
+        home: HomeNetwork<'_>,
         now: Now,
     ) -> Vec<(Mac, bool)> {
         let holder = |address| home.network.locate(address, home.inventory).map(|at| at.mac);
@@ -130,7 +122,7 @@ impl Search {
     }
 
     /// Begins a look.
-    pub(super) fn look(&mut self, ended: &Ring, home: Home<'_>, now: Now) {
+    pub(super) fn look(&mut self, ended: &Ring, home: HomeNetwork<'_>, now: Now) {
         if std::mem::take(&mut self.outdated) {
             self.candidates = Candidates::default();
         }
@@ -147,7 +139,7 @@ impl Search {
         self.next_list(home, now);
     }
 
-    fn lists(&self, home: Home<'_>) -> Wants {
+    fn lists(&self, home: HomeNetwork<'_>) -> Wants {
         Wants::Lists(plan::filters(&self.scope, |address| home.network.is_local(address)))
     }
 
@@ -168,7 +160,7 @@ impl Search {
     }
 
     /// All entries looked up have been seen. `whole`: there can be no others like them.
-    pub(super) fn looked_up(&mut self, whole: bool, home: Home<'_>, now: Now) {
+    pub(super) fn looked_up(&mut self, whole: bool, home: HomeNetwork<'_>, now: Now) {
         if self.lookups().is_none() {
             return;
         }
@@ -181,7 +173,7 @@ impl Search {
     }
 
     /// A list has been seen: this one, or of its whole family.
-    pub(super) fn listed(&mut self, filter: &Filter, home: Home<'_>, now: Now) {
+    pub(super) fn listed(&mut self, filter: &Filter, home: HomeNetwork<'_>, now: Now) {
         if let Wants::Lists(filters) = &mut self.wants {
             let whole = *filter == Filter::all(filter.family);
             filters.retain(|wanted| wanted != filter && !(whole && wanted.family == filter.family));
@@ -189,7 +181,7 @@ impl Search {
         }
     }
 
-    fn next_list(&mut self, home: Home<'_>, now: Now) {
+    fn next_list(&mut self, home: HomeNetwork<'_>, now: Now) {
         if matches!(&self.wants, Wants::Lists(filters) if filters.is_empty()) {
             self.end_look(home, now);
         }
@@ -200,7 +192,7 @@ impl Search {
         self.failed = true;
     }
 
-    fn end_look(&mut self, home: Home<'_>, now: Now) {
+    fn end_look(&mut self, home: HomeNetwork<'_>, now: Now) {
         (self.wants, self.complete) = (Wants::Nothing, !self.failed);
         self.candidates.finish();
         self.found = self.candidates.living().next().map(|_| (now.instant, 0));
@@ -219,7 +211,7 @@ impl Search {
     }
 
     /// Decides when to look next.
-    fn pause(&mut self, home: Home<'_>, now: Now) {
+    fn pause(&mut self, home: HomeNetwork<'_>, now: Now) {
         if self.settled(home) && !self.outdated {
             self.next_look = None;
         } else if self.next_look.is_none() {
@@ -229,7 +221,7 @@ impl Search {
         }
     }
 
-    fn settled(&self, home: Home<'_>) -> bool {
+    fn settled(&self, home: HomeNetwork<'_>) -> bool {
         self.suspects(home).first().is_some_and(|suspect| suspect.confidence >= Confidence::Likely)
     }
 
@@ -246,7 +238,7 @@ impl Search {
     }
 
     /// Takes in a flow that exists.
-    pub(super) fn consider(&mut self, flow: &Flow, home: Home<'_>, now: Now) {
+    pub(super) fn consider(&mut self, flow: &Flow, home: HomeNetwork<'_>, now: Now) {
         for view in views(flow) {
             // Whoever has sent nothing is not the one.
             if view.sent.is_none_or(|sent| sent.packets > 0) {
@@ -256,12 +248,12 @@ impl Search {
     }
 
     /// Takes in a flow that has just been opened.
-    pub(super) fn opened(&mut self, flow: &Flow, home: Home<'_>, now: Now) {
+    pub(super) fn opened(&mut self, flow: &Flow, home: HomeNetwork<'_>, now: Now) {
         let [opener, _] = views(flow);
         self.consider_view(flow, &opener, true, home, now);
     }
 
-    fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
+    fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: HomeNetwork<'_>, now: Now) {
         let Some(fit) = view.fit(&self.scope, home.network.is_local(view.device)) else { return };
         let holder = home.network.locate(view.device, home.inventory);
         let (senders, doubtful) = self.senders.of(view.device, holder, home.network);
@@ -290,7 +282,7 @@ impl Search {
     }
 
     /// Takes in a flow that has ended.
-    pub(super) fn remember(&mut self, ended: &Ended, home: Home<'_>, now: Now) {
+    pub(super) fn remember(&mut self, ended: &Ended, home: HomeNetwork<'_>, now: Now) {
         self.candidates.end(&ended.flow.original, Some(ended.flow.id));
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
             let Some(fit) = view.fit(&self.scope, ended.located.is_none()) else { continue };
@@ -323,13 +315,13 @@ impl Search {
     }
 
     /// All flows have been read again.
-    pub(super) fn read(&mut self, home: Home<'_>, now: Now) {
+    pub(super) fn read(&mut self, home: HomeNetwork<'_>, now: Now) {
         self.pause(home, now);
         self.tell(now);
     }
 
     /// What there is to say now, if anything.
-    pub(super) fn report(&mut self, home: Home<'_>, now: Now) -> Option<Vec<Suspect>> {
+    pub(super) fn report(&mut self, home: HomeNetwork<'_>, now: Now) -> Option<Vec<Suspect>> {
         self.news.take_if(|due| *due <= now.instant)?;
         self.weighed = Some(now.instant);
         let suspects = self.suspects(home);
@@ -340,7 +332,7 @@ impl Search {
         Some(suspects)
     }
 
-    fn suspects(&self, home: Home<'_>) -> Vec<Suspect> {
+    fn suspects(&self, home: HomeNetwork<'_>) -> Vec<Suspect> {
         let suspects = self.candidates.suspects(home, self.complete);
         if !suspects.is_empty() {
             return suspects;

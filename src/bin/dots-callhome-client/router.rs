@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use dots_callhome::coap::block::Block;
+use dots_callhome::coap::Block;
 use dots_callhome::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
 use dots_callhome::model::Scope;
 use dots_callhome::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};

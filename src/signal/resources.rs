@@ -9,11 +9,13 @@ use super::path::{BadPath, Content, Resource};
 use super::redirect::Redirect;
 use super::session::{Event, Session};
 use super::session_config::SessionConfig;
+use super::transfer::{Transfer, Waiting};
 use super::{DOTS_CBOR, Invalid, heartbeat};
-use crate::coap::block::{self, Assembly, Block};
+use crate::coap::Block;
+use crate::coap::block::{self, Assembly};
 use crate::coap::{Code, Endpoint, Exchange, Method, Request, Response};
 use crate::mitigation::{Client, Ledger, Mitigation};
-use crate::model::{MitigationId, Now};
+use crate::model::Now;
 
 /// How long a new request's answer waits for the search of the home.
 const ASSESSMENT: Duration = Duration::from_millis(250);
@@ -21,21 +23,6 @@ const ASSESSMENT: Duration = Duration::from_millis(250);
 const CONFIG_MAX_AGE: u32 = 86_400;
 /// How long a content is kept for a client that fetches it block by block.
 const TRANSFER: Duration = Duration::from_secs(60);
-
-/// A new request whose answer waits for the search.
-pub(super) struct Waiting {
-    id: MitigationId,
-    exchange: Exchange,
-    block1: Option<Block>,
-    pub(super) due: Instant,
-}
-
-/// A content that goes block by block, as it was at the first: it changes every second.
-pub(super) struct Transfer {
-    subject: Subject,
-    content: Response,
-    until: Instant,
-}
 
 impl Session {
     pub(super) fn requested(&mut self, exchange: &Exchange, mut request: Request, ledger: &mut Ledger, now: Now) {

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use minicbor::decode::{Decoder, Error};
 use minicbor::{Decode, Encode};
 
-use crate::mitigation::{Action, Client, Decision, State};
+use super::consent::Action;
+use super::lifecycle::{Client, Decision, State};
 use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
 use crate::source::device::{Confidence, Suspect};
 
