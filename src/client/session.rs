@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use dots_callhome::coap::Block;
-use dots_callhome::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
-use dots_callhome::model::Scope;
-use dots_callhome::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};
-use dots_callhome::signal::liveness::Liveness;
-use dots_callhome::signal::path::{BadPath, Resource};
-use dots_callhome::signal::redirect::Redirect;
-use dots_callhome::signal::session_config::{Parameters, SessionConfig};
-use dots_callhome::signal::{DOTS_CBOR, heartbeat};
-use dots_callhome::transport::identity::another_cuid;
+use crate::coap::Block;
+use crate::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
+use crate::model::Scope;
+use crate::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};
+use crate::signal::liveness::Liveness;
+use crate::signal::path::{BadPath, Resource};
+use crate::signal::redirect::Redirect;
+use crate::signal::session_config::{Parameters, SessionConfig};
+use crate::signal::{DOTS_CBOR, heartbeat};
+use crate::transport::identity::another_cuid;
 
-use crate::objection::{conflict, objection};
-use crate::question::{Asker, Awaited, Question};
+use super::error_text::{conflict, objection};
+use super::pending::{Asker, Awaited, Question};
 
 /// Status 3: the attack has stopped, the client withdraws (RFC 9132 section 4.4.2.2).
 const ATTACK_STOPPED: u8 = 3;
