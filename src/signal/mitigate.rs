@@ -11,7 +11,7 @@ use super::body::{
     REQUEST_ACTIVE, Report,
 };
 use super::path::Content;
-use crate::coap::{Code, Response};
+use crate::coap::{Code, Request, Response};
 use crate::mitigation::{Client, Ledger, Mitigation, Refusal, State, Status};
 use crate::model::{MitigationId, Now};
 
@@ -60,16 +60,10 @@ fn is_internal(prefix: &IpNet) -> bool {
 }
 
 /// A request or a refresh.
-pub(super) fn put(
-    ledger: &mut Ledger,
-    client: &Client,
-    mid: u32,
-    payload: &[u8],
-    efficacy: bool,
-    reach: &Reach,
-    now: Now,
-) -> Put {
-    let request = match MitigationRequest::parse(payload, efficacy) {
+pub(super) fn put(ledger: &mut Ledger, reach: &Reach, client: &Client, mid: u32, request: &Request, now: Now) -> Put {
+    // An efficacy update is told by its If-Match (RFC 9132 section 4.4.3).
+    let efficacy = request.if_match;
+    let request = match MitigationRequest::parse(&request.payload, efficacy) {
         Ok(request) => request,
         Err(invalid) => return Put::Answer(Response::text(Code::BAD_REQUEST, &invalid.to_string())),
     };

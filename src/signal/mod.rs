@@ -1,6 +1,5 @@
 //! The DOTS signal channel: bodies, resources and sessions (RFC 9132, RFC 9066).
 
-mod allowance;
 pub mod body;
 pub mod cbor;
 mod fields;
@@ -9,6 +8,7 @@ pub mod liveness;
 mod mitigate;
 mod observers;
 pub mod path;
+mod rate_limiter;
 pub mod redirect;
 mod resources;
 mod scope;

@@ -7,7 +7,7 @@ use crate::coap::{Block, Exchange, Response};
 use crate::model::MitigationId;
 
 /// A new request whose answer waits for the search.
-pub(super) struct Waiting {
+pub(super) struct SeparateResponse {
     pub(super) id: MitigationId,
     pub(super) exchange: Exchange,
     pub(super) block1: Option<Block>,
