@@ -4,13 +4,15 @@ mod backoff;
 mod flow;
 mod id;
 mod mac;
+pub(crate) mod protocol;
 mod scope;
 mod time;
+mod traffic;
 
 pub use backoff::Backoff;
-pub(crate) use flow::has_ports;
-pub use flow::{Detail, Flow, Traffic, Tuple};
+pub use flow::{Detail, Flow, Tuple};
 pub use id::MitigationId;
 pub use mac::{Mac, NotAMac};
 pub use scope::{IcmpTypeRange, PortRange, Scope};
 pub use time::{ClockSet, Now};
+pub use traffic::Traffic;
