@@ -81,7 +81,7 @@ impl Watched {
             && later.flow.sent.is_some()
             && passed >= Duration::from_millis(1)
         {
-            self.rate = per_second(before, sent, passed);
+            self.rate = sent.minus(before).per_second(passed);
             self.sending |= sent.packets > before.packets;
             self.read = now;
         }
@@ -298,12 +298,6 @@ fn behind_name(behind: &VecSet<IpAddr>, mac: Mac, name: Option<String>) -> Strin
         (Some(only), None) => format!("{only} behind router {router}"),
         _ => format!("several devices behind router {router}"),
     }
-}
-
-fn per_second(before: Traffic, after: Traffic, passed: Duration) -> Traffic {
-    let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
-    let share = |before: u64, after: u64| after.saturating_sub(before).saturating_mul(1000) / millis;
-    Traffic { packets: share(before.packets, after.packets), bytes: share(before.bytes, after.bytes) }
 }
 
 /// An owner of an address that a request names alone, without any flow to show for it.

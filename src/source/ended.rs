@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::network::Located;
-use crate::model::{Detail, Flow, Now, Traffic, Tuple, has_ports};
+use crate::model::{Detail, Flow, Now, Traffic, Tuple, protocol};
 
 /// How long they are remembered.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -143,8 +143,8 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
         let tuple = |source, destination, first: u16, second, zone| {
             let [kind, code] = first.to_be_bytes();
             let detail = match self.protocol {
-                1 | 58 => Detail::Icmp { kind, code, id: second },
-                protocol if has_ports(protocol) => Detail::Ports { source: first, destination: second },
+                number if protocol::is_icmp(number) => Detail::Icmp { kind, code, id: second },
+                number if protocol::has_ports(number) => Detail::Ports { source: first, destination: second },
                 _ => Detail::None,
             };
             Tuple { source, destination, protocol: self.protocol, detail, zone }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use crate::model::{Detail, PortRange, Scope, Tuple, has_ports};
+use crate::model::protocol::has_ports;
+use crate::model::{Detail, PortRange, Scope, Tuple};
 use crate::netlink::conntrack::{By, Family, Filter};
 
 /// Most entries looked up one by one; beyond that a list is cheaper.

@@ -10,7 +10,7 @@ use super::ended::{Ended, Ring};
 use super::home_network::HomeNetwork;
 use super::plan;
 use super::senders::Senders;
-use crate::model::{Flow, Mac, Now, Scope, Tuple};
+use crate::model::{Backoff, Flow, Mac, Now, Scope, Tuple};
 use crate::netlink::conntrack::Filter;
 
 /// When flows found are looked at again, counted from when they were found: first to see whether they send at all, then
@@ -26,10 +26,10 @@ const READINGS: [Duration; 5] = [
 const MOST_READINGS: usize = 64;
 /// Most addresses asked for in one look: whoever makes up addresses must not keep the neighbourhood busy.
 const MOST_UNKNOWN: usize = 8;
-/// The pause after the first look that found nobody sure; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The pauses after looks that found nobody sure.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// The longest pause before a look that something new calls for.
+const SOON: Duration = Duration::from_secs(8);
 /// Reports that follow each other are this far apart.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
 
@@ -56,8 +56,7 @@ pub(super) struct Search {
     unknown: Vec<IpAddr>,
     asked_for: usize,
     wants: Wants,
-    /// Looks completed without anybody sure.
-    vain: u32,
+    backoff: Backoff,
     /// Whether the last look has seen everything.
     complete: bool,
     failed: bool,
@@ -83,7 +82,7 @@ impl Search {
             unknown: Vec::new(),
             asked_for: 0,
             wants: Wants::Nothing,
-            vain: 0,
+            backoff: PAUSES,
             complete: false,
             failed: false,
             next_look: None,
@@ -101,7 +100,8 @@ impl Search {
 
     /// Begins again: looks as soon as no look is under way, and says what it finds even if that has been said.
     pub(super) fn again(&mut self, now: Now) {
-        (self.vain, self.said, self.news, self.next_look) = (0, None, None, Some(now.instant));
+        self.backoff.reset();
+        (self.said, self.news, self.next_look) = (None, None, Some(now.instant));
     }
 
     /// Takes in who sends what is searched for; begins anew where that is another one than it seemed. Tells in whose name
@@ -215,9 +215,7 @@ impl Search {
         if self.settled(home) && !self.outdated {
             self.next_look = None;
         } else if self.next_look.is_none() {
-            let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.vain).unwrap_or(u32::MAX));
-            self.next_look = Some(now.instant + pause.min(LONGEST_PAUSE));
-            self.vain = self.vain.saturating_add(1).min(16);
+            self.next_look = Some(now.instant + self.backoff.pause());
         }
     }
 
@@ -230,7 +228,7 @@ impl Search {
         let nobody = self.said.as_ref().is_some_and(Vec::is_empty);
         if missed || nobody || self.candidates.has_strangers() {
             self.complete &= !missed;
-            let soon = now.instant + FIRST_PAUSE.saturating_mul(1 << self.vain.min(3));
+            let soon = now.instant + self.backoff.next_pause().min(SOON);
             if self.wants == Wants::Nothing {
                 self.next_look = Some(self.next_look.map_or(soon, |next| next.min(soon)));
             }

@@ -70,7 +70,7 @@ impl<'a> Device<'a> {
     fn is_acted_on(&mut self, m: &Mitigation) {
         let state = if m.action() == Action::Quarantine { DeviceState::Quarantined } else { DeviceState::Blocked };
         self.state = self.state.max(state);
-        self.rate = sum(self.rate, m.rate());
+        self.rate = self.rate.plus(m.rate());
     }
 }
 
@@ -128,8 +128,4 @@ fn entry<'m, 'a>(devices: &'m mut VecMap<Mac, Device<'a>>, mac: Mac) -> &'m mut 
 /// Whether the administrator has not answered with no.
 fn is_open(state: State) -> bool {
     !matches!(state, State::Rejected | State::Withdrawn | State::Expired)
-}
-
-fn sum(one: Traffic, other: Traffic) -> Traffic {
-    Traffic { packets: one.packets.saturating_add(other.packets), bytes: one.bytes.saturating_add(other.bytes) }
 }
