@@ -94,6 +94,22 @@ fn a_device_in_whose_name_another_one_sends_is_let_go() {
     }
 }
 
+/// Asked for again after its only device was let go while it was ending, nothing is mitigated until somebody decides anew.
+#[test]
+fn what_has_no_device_left_is_asked_anew_when_it_is_wanted_again() {
+    let mut house = House::new(policy(Consent::Auto));
+    let id = house.in_force(1, &attack(), CAMERA);
+    house.delete(1);
+    house.ledger.framed(id, CAMERA, false, house.now);
+    assert_eq!((house.state(id), house.blocked()), (State::Terminating, vec![]));
+    let generation = house.ledger.generation();
+    assert!(!house.put(1, &attack()).unwrap().created);
+    assert_eq!((house.state(id), house.status(id)), (State::Pending, 1));
+    assert_ne!(house.ledger.generation(), generation);
+    approve(&mut house, id, &[CAMERA]).unwrap();
+    assert_eq!(house.blocked(), [CAMERA]);
+}
+
 /// Nobody is asked about it as if it were sure, and the real one is acted upon as if nothing had been.
 #[test]
 fn a_suspect_in_whose_name_another_one_sends_is_doubted() {

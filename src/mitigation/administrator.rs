@@ -6,7 +6,8 @@ use super::consent::{Action, Denied};
 use super::decisions::decided_by;
 use super::history::Happened;
 use super::ledger::{Ledger, Standing};
-use super::lifecycle::State;
+use super::phase::Ending;
+use super::state::State;
 use crate::model::{Mac, MitigationId, Now};
 
 /// Characters kept of a comment.
@@ -29,7 +30,7 @@ impl Ledger {
         now: Now,
     ) -> Result<(), Denied> {
         let m = self.mitigations.get_mut(&id).ok_or(Denied::NoSuchMitigation)?;
-        let open = matches!(m.state, State::Pending | State::Active | State::Stopped);
+        let open = matches!(m.state(), State::Pending | State::Active | State::Stopped);
         if !open || !self.policy.acts() {
             return Err(Denied::NotInThisState);
         }
@@ -49,9 +50,9 @@ impl Ledger {
     /// # Errors
     /// See [`Denied`].
     pub fn reject(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
-        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
+        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() => {
-                self.finish(id, State::Rejected, decided_by(by, brief(comment), now), now);
+                self.finish(id, Ending::Rejected, decided_by(by, brief(comment), now), now);
                 Ok(())
             }
             _ => Err(Denied::NotInThisState),
@@ -63,9 +64,9 @@ impl Ledger {
     /// # Errors
     /// See [`Denied`].
     pub fn withdraw(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
-        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
+        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() || state == State::Terminating => {
-                self.finish(id, State::Withdrawn, decided_by(by, brief(comment), now), now);
+                self.finish(id, Ending::Withdrawn, decided_by(by, brief(comment), now), now);
                 Ok(())
             }
             _ => Err(Denied::NotInThisState),
@@ -104,7 +105,7 @@ impl Ledger {
     /// # Errors
     /// [`Denied::NotInThisState`]: nothing is in force against it.
     pub fn release(&mut self, mac: Mac, by: &str, now: Now) -> Result<(), Denied> {
-        let concerned = self.all().filter(|m| m.state.in_force() && m.chosen.contains(&mac));
+        let concerned = self.all().filter(|m| m.state().in_force() && m.chosen().contains(&mac));
         let concerned: Vec<MitigationId> = concerned.map(|m| m.id).collect();
         if self.standing.remove(&mac).is_none() && concerned.is_empty() {
             return Err(Denied::NotInThisState);
@@ -112,7 +113,7 @@ impl Ledger {
         let decision = decided_by(by, None, now);
         self.outbox.note_device(mac, Happened::Released, &decision);
         for id in concerned {
-            self.let_go(id, mac, State::Withdrawn, decision.clone(), now);
+            self.let_go(id, mac, Ending::Withdrawn, decision.clone(), now);
         }
         self.outbox.enforce();
         self.outbox.persist();

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::history::{Entry, Happened, History};
-use super::lifecycle::{Decision, Mitigation};
+use super::lifecycle::Mitigation;
+use super::state::Decision;
 use crate::model::{Mac, MitigationId, Now};
 
 /// What the owner has to see to.
@@ -57,7 +58,7 @@ impl Outbox {
 
     /// A line of history about `m`; about a device too where only one is meant.
     pub(super) fn note(&mut self, m: &Mitigation, event: Happened, by: Option<&str>, comment: Option<&str>, now: Now) {
-        let mac = match (m.chosen.as_slice(), m.suspects.as_slice()) {
+        let mac = match (m.chosen(), m.suspects.as_slice()) {
             ([only], _) => Some(*only),
             ([], [only]) => Some(only.mac),
             _ => None,

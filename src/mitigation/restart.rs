@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::ledger::{LONGEST, Ledger, Standing};
-use super::lifecycle::{Mitigation, State, TERMINATING, TERMINATING_MAX};
+use super::lifecycle::{Mitigation, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
+use super::phase::{Approval, Check, Ending, Phase};
 use super::restored::Restored;
 use super::snapshot::{SavedMitigation, SavedQuarantine, Snapshot};
+use super::state::State;
 use super::tally::Tally;
 use crate::model::{ClockSet, MitigationId, Now};
 use crate::source::device::Suspect;
@@ -105,22 +107,10 @@ impl Ledger {
         let id = MitigationId(saved.id);
         let known = self.get(id).is_some() || self.find(&saved.client, saved.mid).is_some();
         let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
-        let mut chosen = saved.chosen.clone();
-        chosen.retain(|mac| !self.router.contains(mac));
-        let decided = !chosen.is_empty() && saved.decision.is_some();
         let mut m = Mitigation::new(id, saved.client.clone(), saved.mid, scope, lifetime, saved.action, now);
-        m.state = match saved.state {
-            State::Active | State::Stopped if decided => State::Active,
-            State::Terminating if decided => State::Terminating,
-            State::Rejected => State::Rejected,
-            State::Withdrawn => State::Withdrawn,
-            _ => State::Searching,
-        };
-        if m.state != State::Searching {
-            m.chosen = chosen;
-            m.decision.clone_from(&saved.decision);
+        m.phase = self.saved_phase(saved);
+        if m.state() != State::Searching {
             m.started = saved.started;
-            m.assessed = true;
             m.learn(saved.suspects.iter().map(Suspect::from).collect());
         }
         m.requested = saved.requested;
@@ -132,12 +122,33 @@ impl Ledger {
         m.tally = Tally::resumed(saved.dropped(), saved.reading());
         self.next = self.next.max(MitigationId(saved.id.wrapping_add(1)));
         self.outbox.changed(id);
-        if matches!(m.state, State::Searching | State::Active) {
+        if matches!(m.state(), State::Searching | State::Active) {
             self.outbox.events.push_back(Event::Search(id));
         }
         self.meet_rivals(&mut m);
         self.mitigations.insert(id, m);
         self.submit(id, now);
+    }
+
+    /// What was decided holds, but has to be verified anew; without a decision or devices it is searched for again.
+    fn saved_phase(&self, saved: &SavedMitigation) -> Phase {
+        let mut devices = saved.chosen.clone();
+        devices.retain(|mac| !self.router.contains(mac));
+        let ending = match saved.state {
+            State::Rejected => Ending::Rejected,
+            State::Withdrawn => Ending::Withdrawn,
+            state => {
+                let decision = saved.decision.clone().filter(|_| !devices.is_empty());
+                return match (state, decision.map(|decision| Approval { decision, devices })) {
+                    (State::Active | State::Stopped, Some(approval)) => {
+                        Phase::InForce { approval, check: Check::Unverified }
+                    }
+                    (State::Terminating, Some(approval)) => Phase::Terminating { approval, verified: false },
+                    _ => Phase::Searching { assessed: false },
+                };
+            }
+        };
+        Phase::Ended { ending, decision: saved.decision.clone(), devices }
     }
 }
 
@@ -151,7 +162,7 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         id: m.id.0,
         client: m.client.clone(),
         mid: m.mid,
-        state: m.state,
+        state: m.state(),
         scope: (&m.scope).into(),
         requested: m.requested,
         granted: m.granted.as_secs(),
@@ -160,9 +171,9 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         period: m.period.as_secs(),
         action: m.action,
         suspects: m.suspects.iter().map(Into::into).collect(),
-        chosen: m.chosen.clone(),
+        chosen: m.chosen().to_vec(),
         released: m.released.clone(),
-        decision: m.decision.clone(),
+        decision: m.decision().cloned(),
         started: m.started,
         dropped: (m.tally.dropped.packets, m.tally.dropped.bytes),
         reading: Some(m.tally.reading()).map(|reading| (reading.packets, reading.bytes)),

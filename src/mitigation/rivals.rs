@@ -16,10 +16,10 @@ impl Ledger {
     /// The target prefixes that requests of other clients speak of too. Both stand: what one wants blocked the other wants
     /// blocked as well. But their clients are told (RFC 9132 section 4.4.1.3).
     pub fn contested(&self, mitigation: &Mitigation) -> Vec<IpNet> {
-        if !mitigation.state.is_open() {
+        if !mitigation.state().is_open() {
             return Vec::new();
         }
-        let open = |id: &MitigationId| self.get(*id).is_some_and(|rival| rival.state.is_open());
+        let open = |id: &MitigationId| self.get(*id).is_some_and(|rival| rival.state().is_open());
         let mut prefixes: Vec<IpNet> =
             mitigation.rivals.iter().filter(|(id, _)| open(id)).flat_map(|(_, shared)| shared).copied().collect();
         prefixes.sort_unstable();

@@ -10,7 +10,7 @@ use minicbor::decode::{Decoder, Error};
 use minicbor::{Decode, Encode};
 
 use super::consent::Action;
-use super::lifecycle::{Client, Decision, State};
+use super::state::{Client, Decision, State};
 use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
 use crate::source::device::{Confidence, Suspect};
 
