@@ -1,4 +1,4 @@
-//! What we have asked a router and what its answers are about.
+//! The requests that wait for a router's answers.
 
 use std::time::{Duration, Instant};
 
@@ -8,54 +8,54 @@ use crate::signal::body::MitigationRequest;
 /// After so long a notification is the latest whatever its number (RFC 7641 section 3.4).
 const ORDERED: Duration = Duration::from_secs(128);
 
-/// Whoever waits for an answer; the control connection.
-pub type Asker = u64;
+/// Who waits for an answer, numbered by the session's owner.
+pub type Requester = u64;
 
-/// What a question is about.
-pub enum Awaited {
+/// What the answer to a request is about.
+pub enum Expected {
     /// The configuration.
     Config,
     /// All mitigations, as far as their blocks have come.
     All(Vec<u8>),
     /// A mitigation request.
-    Put { asker: Asker, mid: u32, request: Box<MitigationRequest> },
+    Put { requester: Requester, mid: u32, request: Box<MitigationRequest> },
     /// Nobody has asked when the router says itself that the attack has stopped.
-    Delete { asker: Option<Asker>, mid: u32 },
+    Delete { requester: Option<Requester>, mid: u32 },
     /// That the router call elsewhere.
-    Redirect(Asker),
+    Redirect(Requester),
     /// What becomes of a mitigation.
     Observation(u32),
     /// The rest of a notification that comes in blocks.
     Rest(u32, Vec<u8>),
 }
 
-impl Awaited {
-    /// Who waits for the answer.
-    pub fn asker(self) -> Option<Asker> {
+impl Expected {
+    /// Who waits for the answer, if anybody does.
+    pub fn requester(self) -> Option<Requester> {
         match self {
-            Self::Put { asker, .. } | Self::Redirect(asker) => Some(asker),
-            Self::Delete { asker, .. } => asker,
+            Self::Put { requester, .. } | Self::Redirect(requester) => Some(requester),
+            Self::Delete { requester, .. } => requester,
             Self::Config | Self::All(_) | Self::Observation(_) | Self::Rest(..) => None,
         }
     }
 }
 
-/// A request of ours whose answers are awaited.
-pub struct Question {
+/// A request of ours whose answers are expected.
+pub struct PendingRequest {
     /// Its answers bear this.
     pub token: Token,
     /// What it is about.
-    pub awaited: Awaited,
+    pub expected: Expected,
     /// What is to be repeated until it is answered.
     pub unanswered: Option<Request>,
     /// The number of the latest notification, and when it came.
     latest: Option<(u32, Instant)>,
 }
 
-impl Question {
+impl PendingRequest {
     /// Asked just now.
-    pub fn new(token: Token, awaited: Awaited, unanswered: Option<Request>) -> Self {
-        Self { token, awaited, unanswered, latest: None }
+    pub fn new(token: Token, expected: Expected, unanswered: Option<Request>) -> Self {
+        Self { token, expected, unanswered, latest: None }
     }
 
     /// Takes note of an answer; false where it is a notification that others have overtaken (RFC 7641 section 3.4).

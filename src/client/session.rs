@@ -14,8 +14,8 @@ use crate::signal::session_config::{Parameters, SessionConfig};
 use crate::signal::{DOTS_CBOR, heartbeat};
 use crate::transport::identity::another_cuid;
 
-use super::error_text::{conflict, objection};
-use super::pending::{Asker, Awaited, Question};
+use super::pending::{Expected, PendingRequest, Requester};
+use super::refusal::Refusal;
 
 /// Status 3: the attack has stopped, the client withdraws (RFC 9132 section 4.4.2.2).
 const ATTACK_STOPPED: u8 = 3;
@@ -35,8 +35,8 @@ const FRESH: Duration = Duration::from_secs(60);
 pub enum Event {
     /// The router is there.
     Ready,
-    /// A question has its answer: the mitigation's number, or what the router objected.
-    Answered(Asker, Result<u32, String>),
+    /// A request has its answer.
+    Answered(Requester, Result<Outcome, Refusal>),
     /// The router reported something new about this mitigation.
     Reported(u32),
     /// We go by another identifier from now on: some other client of the router has ours.
@@ -45,9 +45,18 @@ pub enum Event {
     Lost,
 }
 
-/// One mitigation as known here.
+/// What an answered request has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The router keeps the mitigation with this `mid`, or does so no more.
+    Mitigation(u32),
+    /// The router calls elsewhere from now on.
+    Redirected,
+}
+
+/// What is known of one mitigation.
 #[derive(Default)]
-pub struct Known {
+pub struct MitigationRecord {
     /// What the router said last.
     pub report: Report,
     /// Whether it is no more.
@@ -55,7 +64,7 @@ pub struct Known {
 }
 
 /// A router that has called home.
-pub struct Router {
+pub struct Session {
     endpoint: Endpoint,
     cuid: String,
     /// Whether that is no more the one we began with.
@@ -64,16 +73,16 @@ pub struct Router {
     /// When the configuration is no longer fresh.
     refresh: Option<Instant>,
     liveness: Liveness,
-    questions: Vec<Question>,
+    pending: Vec<PendingRequest>,
     /// When we last sent a request that goes without acknowledgement.
     asked: Instant,
     /// What the router does not want to hear of until then.
     withheld: VecDeque<(Scope, Instant)>,
-    mitigations: BTreeMap<u32, Known>,
+    mitigations: BTreeMap<u32, MitigationRecord>,
     events: VecDeque<Event>,
 }
 
-impl Router {
+impl Session {
     /// Begins on an established channel.
     pub fn new(endpoint: Endpoint, cuid: String, now: Instant) -> Self {
         Self {
@@ -83,7 +92,7 @@ impl Router {
             config: SessionConfig::default(),
             refresh: None,
             liveness: Liveness::new(Parameters::default(), now),
-            questions: Vec::new(),
+            pending: Vec::new(),
             asked: now,
             withheld: VecDeque::new(),
             mitigations: BTreeMap::new(),
@@ -97,7 +106,7 @@ impl Router {
     }
 
     /// All mitigations known, by `mid`.
-    pub fn mitigations(&self) -> impl Iterator<Item = (u32, &Known)> {
+    pub fn mitigations(&self) -> impl Iterator<Item = (u32, &MitigationRecord)> {
         self.mitigations.iter().map(|(mid, known)| (*mid, known))
     }
 
@@ -108,9 +117,9 @@ impl Router {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 coap::Event::Ready => self.begin(now),
-                coap::Event::Request { exchange, request } => self.requested(&exchange, &request, now),
-                coap::Event::Response { token, response } => self.answered(&token, response, now),
-                coap::Event::Failed { token } => self.failed(&token, now),
+                coap::Event::Request { exchange, request } => self.handle_request(&exchange, &request, now),
+                coap::Event::Response { token, response } => self.handle_response(&token, response, now),
+                coap::Event::Failed { token } => self.handle_failed(&token, now),
                 coap::Event::Released => self.events.push_back(Event::Lost),
             }
         }
@@ -118,46 +127,48 @@ impl Router {
     }
 
     /// Sends a mitigation request; the answer comes as an event.
-    pub fn request(&mut self, asker: Asker, mid: u32, scope: Scope, lifetime: Lifetime, now: Instant) {
+    pub fn request(&mut self, requester: Requester, mid: u32, scope: Scope, lifetime: Lifetime, now: Instant) {
         self.withheld.retain(|(_, until)| *until > now);
         if let Some((_, until)) = self.withheld.iter().find(|(withheld, _)| *withheld == scope) {
             let seconds = until.saturating_duration_since(now).as_secs();
-            let why = format!("the router does not want to hear of this for another {seconds} s");
-            return self.events.push_back(Event::Answered(asker, Err(why)));
+            return self.refuse(requester, Refusal::Withheld(seconds));
         }
         let request = MitigationRequest { scope, lifetime: Some(lifetime), attack_status: None };
         if request.encode().len() > self.endpoint.max_payload() {
-            let why = "too much for one message: ask for fewer prefixes at once".to_owned();
-            return self.events.push_back(Event::Answered(asker, Err(why)));
+            return self.refuse(requester, Refusal::TooLarge);
         }
-        self.put(asker, mid, Box::new(request), now);
+        self.put(requester, mid, Box::new(request), now);
     }
 
-    fn put(&mut self, asker: Asker, mid: u32, request: Box<MitigationRequest>, now: Instant) {
+    fn refuse(&mut self, requester: Requester, why: Refusal) {
+        self.events.push_back(Event::Answered(requester, Err(why)));
+    }
+
+    fn put(&mut self, requester: Requester, mid: u32, request: Box<MitigationRequest>, now: Instant) {
         let message = Request::new(Method::Put, &self.mitigate(Some(mid))).with_payload(DOTS_CBOR, request.encode());
-        self.send(message, Awaited::Put { asker, mid, request }, now);
+        self.send(message, Expected::Put { requester, mid, request }, now);
     }
 
     /// Withdraws a request, though it be still on its way.
-    pub fn withdraw(&mut self, asker: Asker, mid: u32, now: Instant) {
-        let meant = |question: &mut Question| matches!(question.awaited, Awaited::Put { mid: put, .. } if put == mid);
-        for question in self.questions.extract_if(.., meant) {
-            let outcome = Err("withdrawn before the router answered".to_owned());
-            self.events.extend(question.awaited.asker().map(|asker| Event::Answered(asker, outcome)));
+    pub fn withdraw(&mut self, requester: Requester, mid: u32, now: Instant) {
+        let meant =
+            |pending: &mut PendingRequest| matches!(pending.expected, Expected::Put { mid: put, .. } if put == mid);
+        for requester in self.pending.extract_if(.., meant).filter_map(|pending| pending.expected.requester()) {
+            self.events.push_back(Event::Answered(requester, Err(Refusal::Withdrawn)));
         }
-        self.delete(Some(asker), mid, now);
+        self.delete(Some(requester), mid, now);
     }
 
-    fn delete(&mut self, asker: Option<Asker>, mid: u32, now: Instant) {
+    fn delete(&mut self, requester: Option<Requester>, mid: u32, now: Instant) {
         let request = Request::new(Method::Delete, &self.mitigate(Some(mid)));
-        self.send(request, Awaited::Delete { asker, mid }, now);
+        self.send(request, Expected::Delete { requester, mid }, now);
     }
 
     /// Sends the router elsewhere.
-    pub fn redirect(&mut self, asker: Asker, redirect: &Redirect, now: Instant) {
+    pub fn redirect(&mut self, requester: Requester, redirect: &Redirect, now: Instant) {
         let request =
             Request::new(Method::Put, &[".well-known", "dots", "redirect"]).with_payload(DOTS_CBOR, redirect.encode());
-        self.send(request, Awaited::Redirect(asker), now);
+        self.send(request, Expected::Redirect(requester), now);
     }
 
     /// The next bytes for the secure channel.
@@ -170,9 +181,9 @@ impl Router {
         self.events.pop_front()
     }
 
-    /// When [`Router::handle_timeout`] is due.
+    /// When [`Session::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waits = self.questions.iter().any(|question| question.unanswered.is_some());
+        let waits = self.pending.iter().any(|pending| pending.unanswered.is_some());
         let repeat = waits.then_some(self.asked + REPEAT);
         let (liveness, refresh) = match self.is_mitigating() {
             true => (self.liveness.poll_heartbeat(), None),
@@ -186,7 +197,7 @@ impl Router {
         self.endpoint.handle_timeout(now);
         while let Some(event) = self.endpoint.poll_event() {
             if let coap::Event::Failed { token } = event {
-                self.failed(&token, now);
+                self.handle_failed(&token, now);
             }
         }
         if self.asked + REPEAT <= now {
@@ -208,41 +219,41 @@ impl Router {
         }
     }
 
-    fn send(&mut self, request: Request, awaited: Awaited, now: Instant) {
+    fn send(&mut self, request: Request, expected: Expected, now: Instant) {
         let token = self.endpoint.request(&request, now);
         let mut unanswered = None;
         if !request.reliable && !self.endpoint.is_stream() {
             self.asked = now;
             unanswered = Some(request);
         }
-        self.questions.push(Question::new(token, awaited, unanswered));
+        self.pending.push(PendingRequest::new(token, expected, unanswered));
     }
 
     /// Asks once more what has waited longest, one request at a time however many wait; what is to be done comes before
     /// what is to be known.
     fn repeat(&mut self, now: Instant) {
-        let waits = |question: &Question| question.unanswered.as_ref().map(|request| request.method == Method::Get);
-        let position = |is_get| self.questions.iter().position(|question| waits(question) == Some(is_get));
+        let waits = |pending: &PendingRequest| pending.unanswered.as_ref().map(|request| request.method == Method::Get);
+        let position = |is_get| self.pending.iter().position(|pending| waits(pending) == Some(is_get));
         let Some(position) = position(false).or_else(|| position(true)) else { return };
-        let question = self.questions.remove(position);
-        if let Some(request) = &question.unanswered {
-            self.endpoint.repeat(&question.token, request);
+        let pending = self.pending.remove(position);
+        if let Some(request) = &pending.unanswered {
+            self.endpoint.repeat(&pending.token, request);
         }
         self.asked = now;
-        self.questions.push(question);
+        self.pending.push(pending);
     }
 
     /// First the configuration, then what the router still knows of us.
     fn begin(&mut self, now: Instant) {
         self.ask_config(now);
-        self.send(self.ask_reports(None), Awaited::All(Vec::new()), now);
+        self.send(self.ask_reports(None), Expected::All(Vec::new()), now);
         self.events.push_back(Event::Ready);
     }
 
     fn ask_config(&mut self, now: Instant) {
         self.refresh = None;
         let config = Request { reliable: true, ..Request::new(Method::Get, &[".well-known", "dots", "config"]) };
-        self.send(config, Awaited::Config, now);
+        self.send(config, Expected::Config, now);
     }
 
     fn mitigate(&self, mid: Option<u32>) -> Vec<String> {
@@ -252,7 +263,7 @@ impl Router {
         path
     }
 
-    /// A question for one mitigation as far as we don't know it, which spares the path in an attack (RFC 9132 section 4.4.2),
+    /// A request for one mitigation as far as we don't know it, which spares the path in an attack (RFC 9132 section 4.4.2),
     /// or for all.
     fn ask_reports(&self, mid: Option<u32>) -> Request {
         let query = mid.map(|_| "c=n".to_owned()).into_iter().collect();
@@ -261,11 +272,11 @@ impl Router {
 
     fn observe(&mut self, mid: u32, now: Instant) {
         let request = Request { observe: Some(0), ..self.ask_reports(Some(mid)) };
-        self.send(request, Awaited::Observation(mid), now);
+        self.send(request, Expected::Observation(mid), now);
     }
 
     /// Only heartbeats are served here.
-    fn requested(&mut self, exchange: &Exchange, request: &Request, now: Instant) {
+    fn handle_request(&mut self, exchange: &Exchange, request: &Request, now: Instant) {
         let response = match Resource::parse(&request.path) {
             Ok(Resource::Heartbeat) if request.method == Method::Put => match heartbeat::parse(&request.payload) {
                 Ok(answered) => {
@@ -281,37 +292,39 @@ impl Router {
         self.endpoint.respond(exchange, &response);
     }
 
-    fn answered(&mut self, token: &Token, response: Response, now: Instant) {
+    fn handle_response(&mut self, token: &Token, response: Response, now: Instant) {
         self.liveness.handle_response(token, now);
-        let Some(position) = self.questions.iter().position(|question| question.token == *token) else { return };
-        let Some(question) = self.questions.get_mut(position) else { return };
+        let Some(position) = self.pending.iter().position(|pending| pending.token == *token) else { return };
+        let Some(pending) = self.pending.get_mut(position) else { return };
         // On a stream nothing overtakes (RFC 8323 section 7.1).
-        if !question.take(&response, now) && !self.endpoint.is_stream() {
+        if !pending.take(&response, now) && !self.endpoint.is_stream() {
             return;
         }
-        let awaited = match question.awaited {
-            Awaited::Observation(mid) if response.observe.is_some() => Awaited::Observation(mid),
-            _ => self.questions.remove(position).awaited,
+        let expected = match pending.expected {
+            Expected::Observation(mid) if response.observe.is_some() => Expected::Observation(mid),
+            _ => self.pending.remove(position).expected,
         };
-        match awaited {
-            Awaited::Config => self.configured(&response, now),
-            Awaited::All(body) => {
+        match expected {
+            Expected::Config => self.configured(&response, now),
+            Expected::All(body) => {
                 if let Some(response) = self.whole(None, body, response, now) {
                     self.all_reported(&response, now);
                 }
             }
-            Awaited::Observation(mid) => self.mid_reported(mid, Vec::new(), response, now),
-            Awaited::Rest(mid, body) => self.mid_reported(mid, body, response, now),
-            Awaited::Put { asker, mid, request } => self.put_answered(asker, mid, request, &response, now),
-            Awaited::Delete { asker: Some(asker), mid } => self.done(asker, mid, &response),
-            Awaited::Redirect(asker) => self.done(asker, 0, &response),
-            Awaited::Delete { asker: None, .. } => {}
+            Expected::Observation(mid) => self.mid_reported(mid, Vec::new(), response, now),
+            Expected::Rest(mid, body) => self.mid_reported(mid, body, response, now),
+            Expected::Put { requester, mid, request } => self.put_answered(requester, mid, request, &response, now),
+            Expected::Delete { requester: Some(requester), mid } => {
+                self.done(requester, Outcome::Mitigation(mid), &response);
+            }
+            Expected::Redirect(requester) => self.done(requester, Outcome::Redirected, &response),
+            Expected::Delete { requester: None, .. } => {}
         }
     }
 
-    fn done(&mut self, asker: Asker, mid: u32, response: &Response) {
-        let outcome = if response.code.is_success() { Ok(mid) } else { Err(objection(response)) };
-        self.events.push_back(Event::Answered(asker, outcome));
+    fn done(&mut self, requester: Requester, outcome: Outcome, response: &Response) {
+        let outcome = if response.code.is_success() { Ok(outcome) } else { Err(Refusal::by_router(response)) };
+        self.events.push_back(Event::Answered(requester, outcome));
     }
 
     fn configured(&mut self, response: &Response, now: Instant) {
@@ -346,15 +359,15 @@ impl Router {
         }
         let next = Block { number: u32::try_from(body.len() / block.size()).ok()?, more: false, szx: block.szx };
         let request = Request { block2: Some(next), etag: response.etag, ..self.ask_reports(mid) };
-        let awaited = match mid {
-            Some(mid) => Awaited::Rest(mid, body),
-            None => Awaited::All(body),
+        let expected = match mid {
+            Some(mid) => Expected::Rest(mid, body),
+            None => Expected::All(body),
         };
-        self.questions.retain(|question| match (&question.awaited, &awaited) {
-            (Awaited::Rest(former, _), Awaited::Rest(mid, _)) => former != mid,
+        self.pending.retain(|pending| match (&pending.expected, &expected) {
+            (Expected::Rest(former, _), Expected::Rest(mid, _)) => former != mid,
             _ => true,
         });
-        self.send(request, awaited, now);
+        self.send(request, expected, now);
         None
     }
 
@@ -371,28 +384,29 @@ impl Router {
 
     fn put_answered(
         &mut self,
-        asker: Asker,
+        requester: Requester,
         mid: u32,
         request: Box<MitigationRequest>,
         response: &Response,
         now: Instant,
     ) {
         if !response.code.is_success() {
-            let conflict = conflict(response).unwrap_or_default();
+            let refusal = Refusal::by_router(response);
+            let conflict = refusal.conflict().cloned().unwrap_or_default();
             // A mitigation keeps the identifier it was asked for with (RFC 9132 section 4.4.1).
             if conflict.cause == Some(CUID_COLLISION) && !self.renamed && !self.is_mitigating() {
                 self.renamed = true;
                 self.cuid = another_cuid(&self.cuid);
                 self.events.push_back(Event::Renamed(self.cuid.clone()));
-                return self.put(asker, mid, request, now);
+                return self.put(requester, mid, request, now);
             }
             self.withhold(&request.scope, &conflict, now);
-            return self.events.push_back(Event::Answered(asker, Err(objection(response))));
+            return self.refuse(requester, refusal);
         }
         let granted = Report::parse_all(&response.payload).unwrap_or_default().into_iter().next();
         let report = Report { scope: Some(request.scope), mid: Some(mid), ..granted.unwrap_or_default() };
-        self.mitigations.insert(mid, Known { report, ended: false });
-        self.events.push_back(Event::Answered(asker, Ok(mid)));
+        self.mitigations.insert(mid, MitigationRecord { report, ended: false });
+        self.events.push_back(Event::Answered(requester, Ok(Outcome::Mitigation(mid))));
         self.choose_parameters(now);
         self.observe(mid, now);
     }
@@ -444,20 +458,20 @@ impl Router {
         }
     }
 
-    fn failed(&mut self, token: &Token, now: Instant) {
-        let Some(position) = self.questions.iter().position(|question| question.token == *token) else { return };
-        let awaited = self.questions.remove(position).awaited;
-        if matches!(awaited, Awaited::Config) {
+    fn handle_failed(&mut self, token: &Token, now: Instant) {
+        let Some(position) = self.pending.iter().position(|pending| pending.token == *token) else { return };
+        let expected = self.pending.remove(position).expected;
+        if matches!(expected, Expected::Config) {
             self.refresh = Some(now + FRESH);
         }
-        if let Some(asker) = awaited.asker() {
-            self.events.push_back(Event::Answered(asker, Err("the router does not answer".into())));
+        if let Some(requester) = expected.requester() {
+            self.refuse(requester, Refusal::NoAnswer);
         }
     }
 
     /// The session is over: who has asked and will hear no more.
-    pub fn give_up(&mut self) -> Vec<Asker> {
-        self.questions.drain(..).filter_map(|question| question.awaited.asker()).collect()
+    pub fn give_up(&mut self) -> Vec<Requester> {
+        self.pending.drain(..).filter_map(|pending| pending.expected.requester()).collect()
     }
 
     /// Follows the set that is in force now (RFC 9132 section 4.5).

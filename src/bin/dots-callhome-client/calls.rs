@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::doors::Place;
 use crate::serve::{MOST, Server};
 use crate::wire::{Lost, Wire, gone};
-use dots_callhome::client::{Event, Router};
+use dots_callhome::client::{Event, Refusal, Session};
 
 /// Time for a router to prove who it is.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -33,7 +33,7 @@ pub struct Call {
     /// Whose it is.
     pub name: Option<String>,
     /// The session, once that is proven.
-    pub router: Option<Router>,
+    pub router: Option<Session>,
     since: Instant,
 }
 
@@ -189,7 +189,7 @@ impl Server {
             Wire::Tls(..) => Endpoint::stream(random),
             Wire::Dtls(..) => Endpoint::datagram(random),
         };
-        let mut router = Router::new(endpoint, cuid, Instant::now());
+        let mut router = Session::new(endpoint, cuid, Instant::now());
         // Over datagrams it need not wait for the router's first words.
         router.handle_input(&[], Instant::now()).map_err(|broken| broken.to_string())?;
         call.router = Some(router);
@@ -240,10 +240,10 @@ impl Server {
     }
 
     fn leave(&mut self, token: usize, mut call: Call) {
-        let askers = call.router.as_mut().map(Router::give_up).unwrap_or_default();
+        let askers = call.router.as_mut().map(Session::give_up).unwrap_or_default();
         for asker in askers {
             let name = call.name.as_deref().unwrap_or_default();
-            self.answered(asker, name, Err("the session ended before the router answered".into()));
+            self.answered(asker, name, Err(Refusal::SessionEnded));
         }
         if let (Some(place), Some(doors)) = (call.place, &mut self.doors) {
             doors.left(place, token);
