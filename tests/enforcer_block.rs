@@ -6,7 +6,7 @@ mod enforcer_support;
 use std::time::Duration;
 
 use dots_callhome::enforce::Event;
-use dots_callhome::enforce::ruleset::{Block, Desired};
+use dots_callhome::enforce::desired::{Block, Desired, Owner};
 use dots_callhome::model::{Detail, Flow, IcmpTypeRange, PortRange, Scope, Tuple};
 
 use enforcer_support::house::*;
@@ -60,7 +60,7 @@ fn tells_only_what_the_kernel_holds() {
     house.end_nft();
     house.settle();
     let told = house.told();
-    assert!([7, 8].iter().all(|id| told.contains(&Event::Enforced { id: *id, outcome: Ok(()) })));
+    assert!([7, 8].iter().all(|id| told.contains(&enforced(*id))));
     // Back to what is being replaced, before it is.
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.desire(blocks(&[block(7, &[CAMERA, TV]), block(8, &[TV])]));
@@ -88,7 +88,7 @@ fn coalesces_a_burst() {
     house.settle();
     assert_eq!(house.runs.len(), 2);
     let told = house.told();
-    assert!((1..=128).all(|id| told.contains(&Event::Enforced { id, outcome: Ok(()) })));
+    assert!((1..=128).all(|id| told.contains(&enforced(id))));
 }
 
 /// Lists of flows wait for changes that follow each other, not for changes without end.
@@ -307,8 +307,8 @@ fn a_quarantine_cuts_all_but_the_router() {
     house.desire(quarantines(&[quarantine(Some(7), CAMERA), quarantine(None, CAMERA)]));
     assert_eq!(house.kernel.flows, open);
     let told = house.told();
-    assert!(told.contains(&Event::Enforced { id: 7, outcome: Ok(()) }));
-    assert!(told.contains(&Event::Standing { outcome: Ok(()) }));
+    assert!(told.contains(&enforced(7)));
+    assert!(told.contains(&Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) }));
     house.pass(seconds(3000));
     assert!(house.outcomes(7).is_empty());
 }

@@ -6,7 +6,7 @@ mod enforcer_support;
 use std::time::Duration;
 
 use dots_callhome::enforce::Enforcer;
-use dots_callhome::enforce::ruleset::{Block, Desired};
+use dots_callhome::enforce::desired::{Block, Desired};
 use dots_callhome::model::Traffic;
 
 use enforcer_support::house::*;

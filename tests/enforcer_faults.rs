@@ -5,11 +5,14 @@ mod enforcer_support;
 
 use std::time::Duration;
 
-use dots_callhome::enforce::ruleset::{Block, Desired};
+use dots_callhome::enforce::desired::{Block, Desired, Owner};
 use dots_callhome::enforce::{Event, Socket};
+use dots_callhome::model::MitigationId;
 
 use enforcer_support::house::*;
 use enforcer_support::kernel::table_deleted;
+
+const SEVEN: Owner = Owner::Mitigation(MitigationId(7));
 
 /// What is told after a moment.
 const NOT_YET: &str = "the rules do not stand yet";
@@ -33,8 +36,8 @@ fn a_missing_nft_is_told_and_tried_again() {
     house.kernel.nft = Some("nft: No such file or directory".into());
     house.desire(blocks(&[after(0, 7), after(0, 8)]));
     let told = house.told();
-    assert!(told.contains(&Event::Enforced { id: 8, outcome: Err("nft: No such file or directory".into()) }));
-    assert!(!told.iter().any(|event| matches!(event, Event::Enforced { id: 7, outcome: Err(_) })));
+    assert!(failed(&told, 8, "nft: No such file or directory"));
+    assert!(!told.iter().any(|event| matches!(event, Event::Enforced { owner: SEVEN, outcome: Err(_) })));
     let mut runs = house.runs.len();
     for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
         house.pass(seconds(pause) - Duration::from_millis(1));
@@ -50,7 +53,7 @@ fn a_missing_nft_is_told_and_tried_again() {
     house.kernel.nft = None;
     house.pass(seconds(60));
     let told = house.told();
-    assert!([8, 9].iter().all(|id| told.contains(&Event::Enforced { id: *id, outcome: Ok(()) })));
+    assert!([8, 9].iter().all(|id| told.contains(&enforced(*id))));
     assert_eq!(house.members("m7"), [CAMERA]);
 }
 
@@ -88,11 +91,14 @@ fn a_kernel_without_bridges_blocks_all_the_same() {
     assert_eq!(house.outcomes(7), [Ok(())]);
     house.desire(quarantines(&[quarantine(Some(8), TV)]));
     let told = house.told();
-    assert!(told.contains(&Event::NoBridge) && told.contains(&Event::Enforced { id: 8, outcome: Ok(()) }));
+    assert!(told.contains(&Event::NoBridge) && told.contains(&enforced(8)));
     assert_eq!(house.members("quarantine"), [TV]);
     house.desire(quarantines(&[quarantine(Some(8), TV), quarantine(None, CAMERA)]));
     let told = house.told();
-    assert!(!told.contains(&Event::NoBridge) && told.contains(&Event::Standing { outcome: Ok(()) }));
+    assert!(
+        !told.contains(&Event::NoBridge)
+            && told.contains(&Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) })
+    );
     let runs = house.runs.len();
     house.desire(blocks(&[block(9, &[CAMERA])]));
     assert_eq!(house.runs.len(), runs + 1);
@@ -113,7 +119,7 @@ fn a_failure_with_and_without_bridge_is_a_failure() {
     house.kernel.nft = None;
     house.pass(seconds(1));
     let told = house.told();
-    assert!(!told.contains(&Event::NoBridge) && told.contains(&Event::Enforced { id: 8, outcome: Ok(()) }));
+    assert!(!told.contains(&Event::NoBridge) && told.contains(&enforced(8)));
     assert_eq!(house.kernel.tables["bridge"].sets["quarantine"].len(), 1);
 }
 
@@ -126,8 +132,8 @@ fn a_leak_is_told_once_and_watched() {
     house.desire(blocks(&[block(7, &[CAMERA]), block(8, &[TV])]));
     let told = house.told();
     let reason = "traffic still passes: udp 192.168.1.17:4001 -> 203.0.113.80:53 as 198.51.100.7:4001 and 1 more";
-    assert!(told.contains(&Event::Enforced { id: 7, outcome: Err(reason.into()) }));
-    assert!(told.contains(&Event::Enforced { id: 8, outcome: Ok(()) }));
+    assert!(failed(&told, 7, reason));
+    assert!(told.contains(&enforced(8)));
     house.pass(seconds(300));
     assert!(house.outcomes(7).is_empty());
     house.kernel.flows.clear();
@@ -300,14 +306,14 @@ fn a_change_that_takes_long_is_told() {
     house.pass(seconds(2));
     let told = house.told();
     for id in [8, 9] {
-        assert!(told.contains(&Event::Enforced { id, outcome: Err(NOT_YET.into()) }), "{id}: {told:?}");
-        assert!(!told.contains(&Event::Enforced { id, outcome: Ok(()) }), "{id}: {told:?}");
+        assert!(failed(&told, id, NOT_YET), "{id}: {told:?}");
+        assert!(!told.contains(&enforced(id)), "{id}: {told:?}");
     }
-    assert!(!told.iter().any(|event| matches!(event, Event::Enforced { id: 7, outcome: Err(_) })));
+    assert!(!told.iter().any(|event| matches!(event, Event::Enforced { owner: SEVEN, outcome: Err(_) })));
     house.end_nft();
     house.settle();
     let told = house.told();
-    assert!([8, 9].iter().all(|id| told.contains(&Event::Enforced { id: *id, outcome: Ok(()) })), "{told:?}");
+    assert!([8, 9].iter().all(|id| told.contains(&enforced(*id))), "{told:?}");
 }
 
 /// What the kernel holds ends when it was to end at first, as long as nft has not prolonged it.
@@ -347,12 +353,12 @@ fn a_table_that_is_deleted_while_nft_hangs_is_told() {
     house.hear(Socket::Events, &table_deleted("dots_callhome"));
     house.pass(seconds(3));
     let told = house.told();
-    assert!(told.contains(&Event::Enforced { id: 7, outcome: Err(NOT_YET.into()) }), "{told:?}");
+    assert!(failed(&told, 7, NOT_YET), "{told:?}");
     house.enforcer.handle_nft(Err("nft does not end".into()), house.now);
     house.slow_nft = false;
     house.pass(seconds(1));
     let told = house.told();
-    assert!([7, 8].iter().all(|id| told.contains(&Event::Enforced { id: *id, outcome: Ok(()) })), "{told:?}");
+    assert!([7, 8].iter().all(|id| told.contains(&enforced(*id))), "{told:?}");
     assert_eq!(house.members("m7"), [CAMERA]);
 }
 
@@ -376,7 +382,7 @@ fn an_nft_that_takes_long_takes_nothing_away() {
         let told = house.told();
         assert!(!told.contains(&Event::Vanished), "{told:?}");
         assert!(!told.iter().any(|event| matches!(event, Event::Enforced { outcome: Err(_), .. })), "{told:?}");
-        assert!(told.contains(&Event::Enforced { id: 8, outcome: Ok(()) }), "{told:?}");
+        assert!(told.contains(&enforced(8)), "{told:?}");
     }
 }
 

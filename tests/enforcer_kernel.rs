@@ -16,8 +16,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStr
 use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Event;
-use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined, Witness};
-use dots_callhome::model::{PortRange, Scope};
+use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
+use dots_callhome::model::{MitigationId, PortRange, Scope};
 use dots_callhome::source::{Inventory, device};
 
 use crate::home::{Home, VICTIM, device_address};
@@ -39,7 +39,7 @@ fn scope() -> Scope {
 
 fn block(id: u32, seconds: u64, devices: &[u8]) -> Block {
     let devices = devices.iter().map(|n| mac(*n)).collect();
-    Block { id, scope: scope(), devices, remaining: Duration::from_secs(seconds) }
+    Block { id: MitigationId(id), scope: scope(), devices, remaining: Duration::from_secs(seconds) }
 }
 
 fn blocks(blocks: &[Block]) -> Desired {
@@ -144,10 +144,13 @@ fn a_quarantine_leaves_the_router() {
     assert!(other.packets(2) > 0 && victim.packets(3) > 0 && neighbour.packets(4) > 0);
 
     let mut router = Router::new(&home.router);
-    let quarantined = |id| Quarantined { mac: mac(1), id, remaining: id.map(|_| Duration::from_secs(60)) };
-    let desired = Desired { quarantined: vec![quarantined(Some(7)), quarantined(None)], ..Desired::default() };
+    let quarantined = |owner, remaining| Quarantined { mac: mac(1), owner, remaining };
+    let by_mitigation = quarantined(Owner::Mitigation(MitigationId(7)), Some(Duration::from_secs(60)));
+    let by_administrator = quarantined(Owner::Administrator, None);
+    let desired = Desired { quarantined: vec![by_mitigation, by_administrator], ..Desired::default() };
     router.desire(desired, Vec::new(), &inventory(2));
-    router.until("in force", |r| r.in_force(7) && r.told.contains(&Event::Standing { outcome: Ok(()) }));
+    let standing = Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) };
+    router.until("in force", |r| r.in_force(7) && r.told.contains(&standing));
     let before = [dns.packets(1), other.packets(2), victim.packets(3), neighbour.packets(4), victim.packets(5)];
     router.until("counted", |r| r.counted(7) > 100);
     let after = [dns.packets(1), other.packets(2), victim.packets(3), neighbour.packets(4), victim.packets(5)];
@@ -254,7 +257,8 @@ fn senders_are_seen() {
     let mut scope = scope();
     scope.target_prefixes.push("2001:db8:c000::/48".parse().unwrap());
     let mut router = Router::new(&home.router);
-    let desired = Desired { witnesses: vec![Witness { id: 7, scope }], ..blocks(&[block(7, 60, &[1])]) };
+    let desired =
+        Desired { sender_logs: vec![SenderLog { id: MitigationId(7), scope }], ..blocks(&[block(7, 60, &[1])]) };
     router.desire(desired, Vec::new(), &inventory(2));
     let link = home.router.run("ip", &["-o", "link", "show", "dev", "br-lan"]);
     let link = link.split(':').next().unwrap().parse().unwrap();
@@ -264,7 +268,7 @@ fn senders_are_seen() {
     router.until("all are seen", |r| {
         let _ = sender6.send_to(b"x", v6);
         let mut told = r.told.iter().filter_map(|event| match event {
-            Event::Witnessed { id: 7, senders } => Some(senders),
+            Event::Senders { id: MitigationId(7), senders } => Some(senders),
             _ => None,
         });
         told.next_back().is_some_and(|senders| senders.len() == 3 && all.iter().all(|sender| senders.contains(sender)))

@@ -6,14 +6,14 @@ mod enforcer_support;
 use std::time::Duration;
 
 use dots_callhome::enforce::Event;
-use dots_callhome::enforce::ruleset::{Desired, Witness};
-use dots_callhome::model::Mac;
+use dots_callhome::enforce::desired::{Desired, SenderLog};
+use dots_callhome::model::{Mac, MitigationId};
 use dots_callhome::source::device::Sender;
 
 use enforcer_support::house::*;
 
-fn witness(id: u32) -> Witness {
-    Witness { id, scope: scope(&["203.0.113.80/32", "2001:db8:2::80/128"]) }
+fn log(id: u32) -> SenderLog {
+    SenderLog { id: MitigationId(id), scope: scope(&["203.0.113.80/32", "2001:db8:2::80/128"]) }
 }
 
 fn sender(mac: Mac, address: &str) -> Sender {
@@ -23,7 +23,7 @@ fn sender(mac: Mac, address: &str) -> Sender {
 /// Who has been told of as sending, by mitigation; everything told is forgotten.
 fn witnessed(house: &mut House) -> Vec<(u32, Vec<Sender>)> {
     let of = |event| match event {
-        Event::Witnessed { id, senders } => Some((id, senders)),
+        Event::Senders { id, senders } => Some((id.0, senders)),
         _ => None,
     };
     house.told().into_iter().filter_map(of).collect()
@@ -33,7 +33,7 @@ fn witnessed(house: &mut House) -> Vec<(u32, Vec<Sender>)> {
 #[test]
 fn senders_are_told_while_they_send() {
     let mut house = House::new();
-    house.desire(Desired { witnesses: vec![witness(7), witness(8)], ..Desired::default() });
+    house.desire(Desired { sender_logs: vec![log(7), log(8)], ..Desired::default() });
     let (v4, v6) = (sender(CAMERA, TV_V4), sender(TV, CAMERA_V6));
     house.kernel.senders.insert("w7v4".into(), vec![v4]);
     house.kernel.senders.insert("w7v6".into(), vec![v6]);
@@ -53,9 +53,9 @@ fn senders_are_told_while_they_send() {
 #[test]
 fn a_block_changes_nothing_about_it() {
     let mut house = House::new();
-    let watched = Desired { witnesses: vec![witness(7)], ..Desired::default() };
+    let watched = Desired { sender_logs: vec![log(7)], ..Desired::default() };
     house.desire(watched.clone());
-    house.desire(Desired { witnesses: watched.witnesses, ..blocks(&[block(7, &[CAMERA])]) });
+    house.desire(Desired { sender_logs: watched.sender_logs, ..blocks(&[block(7, &[CAMERA])]) });
     assert_eq!(house.outcomes(7), [Ok(())]);
     let prerouting = &house.kernel.tables["inet"].chains["prerouting"];
     let jumps: Vec<_> = prerouting.iter().filter_map(|rule| rule.split_once(" jump ").map(|(_, to)| to)).collect();

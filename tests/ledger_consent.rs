@@ -2,7 +2,8 @@
 
 mod ledger_support;
 
-use dots_callhome::enforce::ruleset::{Desired, Witness};
+use dots_callhome::enforce::NotInForce;
+use dots_callhome::enforce::desired::{Desired, Owner, SenderLog};
 use dots_callhome::mitigation::{
     Action, Consent, Denied, DevicePolicy, Event, Happened, Policy, Refusal, State, TimeoutAction,
 };
@@ -30,8 +31,8 @@ fn with_consent_required_nothing_happens_before_the_approval() {
     assert!(house.m(grant.id).assessed());
     assert_eq!((house.state(grant.id), house.status(grant.id)), (State::Pending, 1));
     // Nothing but that it is looked who sends.
-    let witness = Witness { id: grant.id.0, scope: attack() };
-    let desired = Desired { witnesses: vec![witness], ..Desired::default() };
+    let log = SenderLog { id: grant.id, scope: attack() };
+    let desired = Desired { sender_logs: vec![log], ..Desired::default() };
     assert_eq!(house.ledger.desired(house.now), desired);
     assert!(house.events().iter().any(|event| matches!(event, Event::Enforce)));
     approve(&mut house, grant.id, &[]).unwrap();
@@ -220,7 +221,7 @@ fn a_rejection_is_told_until_the_lifetime_ends() {
 fn rejecting_what_is_in_force_unblocks_at_once() {
     let mut house = House::new(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
-    house.ledger.enforced(id, Err("flows remain".into()), house.now);
+    house.ledger.enforced(id, Err(NotInForce::Nft("flows remain".into())), house.now);
     house.ledger.reject(id, None, "root", house.now).unwrap();
     assert!(house.blocked().is_empty());
     assert_eq!(house.m(id).detail(), None, "why it was not in force is of no concern any more");
@@ -329,7 +330,7 @@ fn quarantine_ends_with_the_mitigation_unless_made_standing() {
     assert_eq!(house.quarantined(), [CAMERA]);
     assert!(house.blocked().is_empty());
     let desired = house.ledger.desired(house.now);
-    assert_eq!(desired.quarantined[0].id, Some(id.0));
+    assert_eq!(desired.quarantined[0].owner, Owner::Mitigation(id));
     assert_eq!(desired.quarantined[0].remaining, Some(seconds(3600)));
     house.ledger.quarantine(TV, Some(seconds(7200)), Some("odd"), "root", house.now).unwrap();
     house.ledger.quarantine(LAPTOP, None, None, "root", house.now).unwrap();
@@ -396,7 +397,7 @@ fn new_rules_apply_at_once() {
     assert!(house.m(pending).legitimate());
     let mut house = House::new(policy(Consent::Auto));
     let active = house.in_force(1, &attack(), CAMERA);
-    house.ledger.enforced(active, Err("flows remain".into()), house.now);
+    house.ledger.enforced(active, Err(NotInForce::Nft("flows remain".into())), house.now);
     house.in_force(2, &other_attack(1), TV);
     house.delete(2);
     house.ledger.quarantine(LAPTOP, None, None, "root", house.now).unwrap();

@@ -2,6 +2,7 @@
 
 mod ledger_support;
 
+use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Client, Consent, Event, Happened, Policy, Refusal, State, Status};
 use dots_callhome::model::Mac;
 use ledger_support::*;
@@ -229,7 +230,7 @@ fn mitigated_is_reported_when_it_was_seen() {
     assert_eq!(house.blocked(), [CAMERA]);
     assert_eq!(house.status(id), 1);
     assert_eq!(house.m(id).started(), None);
-    house.ledger.enforced(id, Err("no nft".into()), house.now);
+    house.ledger.enforced(id, Err(NotInForce::Nft("no nft".into())), house.now);
     assert_eq!(house.status(id), 1);
     assert_eq!(house.m(id).detail(), Some("no nft"));
     house.pass(seconds(7));
@@ -241,7 +242,7 @@ fn mitigated_is_reported_when_it_was_seen() {
     assert!(matches!(house.events().as_slice(), [Event::Changed(changed)] if *changed == id));
     let start = house.now.unix;
     house.pass(seconds(7));
-    house.ledger.enforced(id, Err("flows remain".into()), house.now);
+    house.ledger.enforced(id, Err(NotInForce::Nft("flows remain".into())), house.now);
     assert_eq!(house.status(id), 1);
     house.ledger.enforced(id, Ok(()), house.now);
     assert_eq!(house.m(id).started(), Some(start), "it starts once");
@@ -274,7 +275,7 @@ fn a_quiet_attack_has_stopped_until_it_returns() {
     house.pass(seconds(60));
     house.ledger.counted(id, packets(11), house.now);
     assert_eq!(house.status(id), 3);
-    house.ledger.enforced(id, Err("the table is gone".into()), house.now);
+    house.ledger.enforced(id, Err(NotInForce::Nft("the table is gone".into())), house.now);
     assert_eq!(house.status(id), 1);
 }
 
@@ -406,7 +407,7 @@ fn events_do_not_pile_up() {
     let id = house.in_force(1, &attack(), CAMERA);
     for n in 0..1000 {
         house.put(1, &attack()).unwrap();
-        house.ledger.enforced(id, Err(n.to_string()), house.now);
+        house.ledger.enforced(id, Err(NotInForce::Nft(n.to_string())), house.now);
     }
     assert!(house.events().len() <= 3);
     house.ledger.attributed(

@@ -5,6 +5,7 @@ mod signal_support;
 
 use std::time::Duration;
 
+use dots_callhome::enforce::NotInForce;
 use dots_callhome::model::Traffic;
 use signal_support::*;
 
@@ -102,7 +103,7 @@ fn three_seconds_between_notifications() {
             if step == 0 {
                 house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
             }
-            house.ledger.enforced(id, Err(format!("reason {step}")), house.now);
+            house.ledger.enforced(id, Err(NotInForce::Nft(format!("reason {step}"))), house.now);
             house.settle();
         }
         house.pass(Duration::from_millis(700));
@@ -306,7 +307,7 @@ fn large_contents_are_told_with_measure() {
     assert!(refused.code() == "5.03" && refused.uint(14).unwrap() > 20, "{refused}");
     for round in 0..600 {
         let id = house.id(5);
-        house.ledger.enforced(id, Err(format!("reason {round}")), house.now);
+        house.ledger.enforced(id, Err(NotInForce::Nft(format!("reason {round}"))), house.now);
         house.settle();
         house.pass(Duration::from_millis(500));
     }

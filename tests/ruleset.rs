@@ -9,8 +9,8 @@ mod host;
 use std::time::Duration;
 
 use dots_callhome::enforce::Socket;
-use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined, Witness};
-use dots_callhome::model::{IcmpTypeRange, Mac, PortRange, Scope};
+use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
+use dots_callhome::model::{IcmpTypeRange, Mac, MitigationId, PortRange, Scope};
 
 use enforcer_support::house::*;
 use enforcer_support::kernel::table_deleted;
@@ -30,7 +30,11 @@ fn any(targets: &[&str]) -> Scope {
 }
 
 fn with(id: u32, scope: Scope, devices: &[Mac], remaining: u64) -> Block {
-    Block { id, scope, devices: devices.into(), remaining: seconds(remaining) }
+    Block { id: MitigationId(id), scope, devices: devices.into(), remaining: seconds(remaining) }
+}
+
+fn log(id: u32, scope: &Scope) -> SenderLog {
+    SenderLog { id: MitigationId(id), scope: scope.clone() }
 }
 
 /// The text nft is given to get from one state to the next.
@@ -58,7 +62,7 @@ fn several() -> Desired {
     };
     let ping = Scope { target_protocols: vec![1], source_icmp_types: types(&[(8, 8)]), ..any(&["198.18.0.1/32"]) };
     Desired {
-        witnesses: vec![Witness { id: 7, scope: attack.clone() }, Witness { id: 10, scope: ping.clone() }],
+        sender_logs: vec![log(7, &attack), log(10, &ping)],
         blocks: vec![with(7, attack, &[CAMERA, TV], 3600), with(8, ping, &[TV], 600)],
         quarantined: vec![quarantine(Some(9), LAPTOP), quarantine(None, LAPTOP)],
     }
@@ -70,7 +74,7 @@ fn changed() -> Desired {
     desired.blocks[0].remaining = seconds(7200);
     desired.blocks.remove(1);
     desired.quarantined.clear();
-    desired.witnesses.truncate(1);
+    desired.sender_logs.truncate(1);
     desired
 }
 
@@ -108,7 +112,7 @@ fn texts_do_not_depend_on_the_order() {
     let mut turned = several();
     turned.blocks.reverse();
     turned.quarantined.reverse();
-    turned.witnesses.reverse();
+    turned.sender_logs.reverse();
     turned.blocks[1].devices.reverse();
     turned.blocks[1].scope.target_prefixes.reverse();
     turned.blocks[1].scope.target_ports.reverse();
@@ -175,7 +179,8 @@ fn timeouts_are_as_long_as_what_is_left() {
         let element = texts[0].lines().find_map(|line| line.strip_prefix("add element inet dots_callhome quarantine "));
         element.unwrap().to_owned()
     };
-    let lasting = |remaining: Option<Duration>| element(Quarantined { mac: CAMERA, id: None, remaining });
+    let lasting =
+        |remaining: Option<Duration>| element(Quarantined { mac: CAMERA, owner: Owner::Administrator, remaining });
     assert_eq!(lasting(None), "{ 02:00:00:00:00:11 }");
     assert_eq!(lasting(Some(Duration::from_millis(1))), "{ 02:00:00:00:00:11 timeout 1s }");
     assert_eq!(lasting(Some(Duration::from_millis(59_001))), "{ 02:00:00:00:00:11 timeout 60s }");
@@ -189,8 +194,8 @@ fn timeouts_are_as_long_as_what_is_left() {
 /// Whoever is quarantined twice stays so until the later end.
 #[test]
 fn the_later_end_counts() {
-    let standing = |remaining| Quarantined { mac: CAMERA, id: None, remaining };
-    let by = |remaining| Quarantined { mac: CAMERA, id: Some(7), remaining: Some(seconds(remaining)) };
+    let standing = |remaining| Quarantined { mac: CAMERA, owner: Owner::Administrator, remaining };
+    let by = |remaining| Quarantined { mac: CAMERA, owner: owner(Some(7)), remaining: Some(seconds(remaining)) };
     for (desired, expected) in [
         (vec![by(60), standing(Some(seconds(50)))], "{ 02:00:00:00:00:11 timeout 60s }"),
         (vec![by(60), standing(Some(seconds(70)))], "{ 02:00:00:00:00:11 timeout 70s }"),
@@ -210,7 +215,8 @@ fn nft_and_kernel_take_it() {
     host::prepare().unwrap();
     let mut house = House::new();
     let long = [seconds(u32::MAX.into()), seconds(1 << 40)];
-    let lasting = |remaining: Duration| Quarantined { mac: TV, id: None, remaining: Some(remaining) };
+    let lasting =
+        |remaining: Duration| Quarantined { mac: TV, owner: Owner::Administrator, remaining: Some(remaining) };
     let states = [several(), changed(), overlapping(), several(), random(), quarantines(&long.map(lasting))];
     for state in states.into_iter().chain([Desired::default()]) {
         house.desire(state);
@@ -257,6 +263,6 @@ fn random() -> Desired {
         with(id, scope, &devices[..=below(3) as usize], 60 + below(1000))
     };
     let blocks: Vec<Block> = (1..=128).map(&mut of).collect();
-    let witnesses = blocks.iter().map(|block| Witness { id: block.id, scope: block.scope.clone() }).collect();
-    Desired { blocks, witnesses, ..Desired::default() }
+    let sender_logs = blocks.iter().map(|block| log(block.id.0, &block.scope)).collect();
+    Desired { blocks, sender_logs, ..Desired::default() }
 }

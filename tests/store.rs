@@ -3,7 +3,7 @@
 
 mod ledger_support;
 
-use dots_callhome::enforce::ruleset::Desired;
+use dots_callhome::enforce::desired::Desired;
 use dots_callhome::mitigation::snapshot::{self, Snapshot, Unreadable};
 use dots_callhome::mitigation::{Action, Consent, DevicePolicy, Event, Ledger, Policy, State, TimeoutAction};
 use dots_callhome::model::{ClockSet, IcmpTypeRange, Now, Scope};
@@ -57,7 +57,7 @@ fn set_clock(house: &mut House, since: u64, unix: u64) {
 
 /// What must be in force. Who sends is looked for anew, once the search has begun again.
 fn in_force(ledger: &Ledger, now: Now) -> Desired {
-    Desired { witnesses: Vec::new(), ..ledger.desired(now) }
+    Desired { sender_logs: Vec::new(), ..ledger.desired(now) }
 }
 
 /// What was decided holds; it is in force again before anybody is asked anything.

@@ -6,6 +6,7 @@ mod ubus_support;
 
 use std::time::Duration;
 
+use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Consent, State};
 use dots_callhome::model::Mac;
 use dots_callhome::ubus::{Event, PeerState};
@@ -325,7 +326,7 @@ fn names_are_asked_on_joining_and_when_mitigations_change_but_not_too_often() {
     let names = VecMap::from([(CAMERA, "camera[31m".to_owned()), (Mac([2, 0, 0, 0, 0, 0xaa]), "x".repeat(63))]);
     assert_eq!(desk.events(), [Event::Names(names)]);
     assert_eq!(desk.bus.poll_timeout(), None, "nothing more to ask");
-    desk.home.ledger.enforced(id, Err("no".into()), desk.home.now);
+    desk.home.ledger.enforced(id, Err(NotInForce::Nft("no".into())), desk.home.now);
     desk.home.ledger.reject(id, None, "root", desk.home.now).unwrap();
     desk.pump_ledger();
     assert!(desk.sent().iter().all(|frame| frame.hdr.ty != MsgType::Lookup));

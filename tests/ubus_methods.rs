@@ -7,6 +7,7 @@ mod ubus_support;
 
 use std::time::Duration;
 
+use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Consent, DevicePolicy, State};
 use dots_callhome::model::{IcmpTypeRange, MitigationId, PortRange, Scope};
 use dots_callhome::ubus::{PeerState, PeerStatus};
@@ -99,7 +100,7 @@ fn a_mitigation_is_told_in_full() {
 
     desk.pass(10);
     desk.home.ledger.approve(id, None, &[CAMERA], None, "root", desk.home.now).unwrap();
-    desk.home.ledger.enforced(id, Err("nft: not found".into()), desk.home.now);
+    desk.home.ledger.enforced(id, Err(NotInForce::Nft("nft: not found".into())), desk.home.now);
     expected["state"] = json!("active");
     expected["remaining"] = json!(3590);
     expected["devices"][0]["chosen"] = json!(true);

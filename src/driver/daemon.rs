@@ -21,12 +21,13 @@ use super::peers::Peers;
 use super::provider::Surroundings;
 use super::resolver::Resolver;
 use crate::config::Config;
+use crate::enforce::desired::Owner;
 use crate::enforce::{self, Enforcer};
 use crate::io::clock;
 use crate::io::netlink::Received;
 use crate::io::signals;
 use crate::mitigation::{self, Ledger};
-use crate::model::{ClockSet, Mac, MitigationId, Now};
+use crate::model::{ClockSet, Mac, Now};
 use crate::source::{self, Finder};
 use crate::transport::credentials::Clock;
 use crate::ubus::{self, House};
@@ -299,13 +300,15 @@ impl Daemon {
         while let Some(event) = self.enforcer.poll_event() {
             heard = true;
             match event {
-                enforce::Event::Enforced { id, outcome } => self.ledger.enforced(MitigationId(id), outcome, self.now),
-                enforce::Event::Witnessed { id, senders } => {
-                    self.finder.witnessed(MitigationId(id), &senders, self.now)
+                enforce::Event::Enforced { owner: Owner::Mitigation(id), outcome } => {
+                    self.ledger.enforced(id, outcome, self.now);
                 }
-                enforce::Event::Counted { id, total } => self.ledger.counted(MitigationId(id), total, self.now),
-                enforce::Event::Standing { outcome: Ok(()) } => {}
-                enforce::Event::Standing { outcome: Err(why) } => log::warn!("quarantine: {why}"),
+                enforce::Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) } => {}
+                enforce::Event::Enforced { owner: Owner::Administrator, outcome: Err(why) } => {
+                    log::warn!("quarantine: {why}");
+                }
+                enforce::Event::Senders { id, senders } => self.finder.witnessed(id, &senders, self.now),
+                enforce::Event::Counted { id, total } => self.ledger.counted(id, total, self.now),
                 enforce::Event::NoBridge => {
                     log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");
                 }

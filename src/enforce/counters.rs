@@ -2,15 +2,16 @@
 
 use vecset::VecMap;
 
-use super::enforcer::Event;
-use super::ruleset::{Ruleset, Set};
-use crate::model::{Mac, Traffic};
+use super::desired::Owner;
+use super::ruleset::Ruleset;
+use super::set::Set;
+use crate::model::{Mac, MitigationId, Traffic};
 
 /// The last reading of every element, and what has been counted by elements that are no more.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     readings: VecMap<(Set, Mac), Traffic>,
-    past: VecMap<u32, Traffic>,
+    past: VecMap<MitigationId, Traffic>,
     past_of: VecMap<Mac, Traffic>,
 }
 
@@ -31,13 +32,16 @@ impl Counters {
     }
 
     /// The total of each mitigation in force.
-    pub(super) fn totals(&self, ruleset: &Ruleset) -> impl Iterator<Item = Event> {
-        let ids = ruleset.measures().filter_map(|(key, _)| key);
-        ids.map(|id| Event::Counted { id, total: self.total(id) })
+    pub(super) fn totals(&self, ruleset: &Ruleset) -> impl Iterator<Item = (MitigationId, Traffic)> {
+        let ids = ruleset.measures().filter_map(|(owner, _)| match owner {
+            Owner::Mitigation(id) => Some(id),
+            Owner::Administrator => None,
+        });
+        ids.map(|id| (id, self.total(id)))
     }
 
     /// All that was dropped on behalf of a mitigation while it is in force.
-    fn total(&self, id: u32) -> Traffic {
+    fn total(&self, id: MitigationId) -> Traffic {
         let own = self.readings.iter().filter(|((set, _), _)| set.id() == Some(id)).map(|(_, reading)| *reading);
         own.chain(self.past.get(&id).copied()).sum()
     }
@@ -58,8 +62,8 @@ impl Counters {
                 self.keep(set, mac, reading);
             }
         }
-        self.past.retain(|id, _| ruleset.measure(Some(*id)).is_some());
-        self.past_of.retain(|mac, _| ruleset.holds(Set::Accused, *mac));
+        self.past.retain(|id, _| ruleset.measure(Owner::Mitigation(*id)).is_some());
+        self.past_of.retain(|mac, _| ruleset.holds(Set::Targeted, *mac));
     }
 
     fn keep(&mut self, set: Set, mac: Mac, reading: Traffic) {

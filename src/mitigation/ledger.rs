@@ -14,7 +14,8 @@ use super::overlap::{same_targets, shared_targets};
 use super::phase::{Check, Phase};
 use super::restored::Restored;
 use super::state::{Client, Decision, State};
-use crate::enforce::ruleset::{Block, Desired, Quarantined, Witness};
+use crate::enforce::NotInForce;
+use crate::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic, Tuple};
 use crate::source::device::Suspect;
 
@@ -226,9 +227,9 @@ impl Ledger {
     }
 
     /// Enforcement has seen the mitigation in force as it stands, or says why it isn't.
-    pub fn enforced(&mut self, id: MitigationId, outcome: Result<(), String>, now: Now) {
+    pub fn enforced(&mut self, id: MitigationId, outcome: Result<(), NotInForce>, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state().in_force()) else { return };
-        match outcome {
+        match outcome.map_err(|reason| reason.to_string()) {
             Ok(()) if m.verified() => return,
             Ok(()) => {
                 m.phase.set_verified(true);
@@ -273,7 +274,7 @@ impl Ledger {
         let mut desired = Desired::default();
         for m in self.all() {
             let Some(approval) = m.phase.approval() else { continue };
-            let (id, remaining) = (m.id.0, m.remaining(now));
+            let (id, remaining) = (m.id, m.remaining(now));
             match m.action {
                 Action::Block => {
                     let (scope, devices) = (m.scope.clone(), approval.devices.clone());
@@ -281,17 +282,17 @@ impl Ledger {
                 }
                 Action::Quarantine => desired.quarantined.extend(approval.devices.iter().map(|mac| Quarantined {
                     mac: *mac,
-                    id: Some(id),
+                    owner: Owner::Mitigation(id),
                     remaining: Some(remaining),
                 })),
             }
         }
         // Who sends is of interest from the moment that somebody seems to.
         let open = self.all().filter(|m| m.assessed() && m.state().is_open());
-        desired.witnesses.extend(open.map(|m| Witness { id: m.id.0, scope: m.scope.clone() }));
+        desired.sender_logs.extend(open.map(|m| SenderLog { id: m.id, scope: m.scope.clone() }));
         desired.quarantined.extend(self.standing.iter().map(|(mac, standing)| Quarantined {
             mac: *mac,
-            id: None,
+            owner: Owner::Administrator,
             remaining: standing.ends.map(|ends| ends.saturating_duration_since(now.instant)),
         }));
         desired

@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined};
+use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined};
 use dots_callhome::enforce::{Enforcer, Event, Socket};
-use dots_callhome::model::{Detail, Flow, Mac, Now, PortRange, Scope, Traffic, Tuple};
+use dots_callhome::model::{Detail, Flow, Mac, MitigationId, Now, PortRange, Scope, Traffic, Tuple};
 use dots_callhome::source::Inventory;
 
 use super::kernel::Kernel;
@@ -41,7 +41,12 @@ pub fn scope(targets: &[&str]) -> Scope {
 }
 
 pub fn block(id: u32, devices: &[Mac]) -> Block {
-    Block { id, scope: scope(&["203.0.113.80/32"]), devices: devices.into(), remaining: seconds(3600) }
+    Block {
+        id: MitigationId(id),
+        scope: scope(&["203.0.113.80/32"]),
+        devices: devices.into(),
+        remaining: seconds(3600),
+    }
 }
 
 pub fn blocks(blocks: &[Block]) -> Desired {
@@ -49,7 +54,25 @@ pub fn blocks(blocks: &[Block]) -> Desired {
 }
 
 pub fn quarantine(id: Option<u32>, mac: Mac) -> Quarantined {
-    Quarantined { mac, id, remaining: id.map(|_| seconds(3600)) }
+    Quarantined { mac, owner: owner(id), remaining: id.map(|_| seconds(3600)) }
+}
+
+/// A mitigation; without a number, the administrator.
+pub fn owner(id: Option<u32>) -> Owner {
+    id.map_or(Owner::Administrator, |id| Owner::Mitigation(MitigationId(id)))
+}
+
+/// A mitigation is told to be in force.
+pub fn enforced(id: u32) -> Event {
+    Event::Enforced { owner: owner(Some(id)), outcome: Ok(()) }
+}
+
+/// Whether a mitigation has been told not to be in force, in these words.
+pub fn failed(told: &[Event], id: u32, reason: &str) -> bool {
+    told.iter().any(|event| match event {
+        Event::Enforced { owner: of, outcome: Err(why) } => *of == owner(Some(id)) && why.to_string() == reason,
+        _ => false,
+    })
 }
 
 pub fn quarantines(quarantined: &[Quarantined]) -> Desired {
@@ -184,7 +207,9 @@ impl House {
     /// What has been told about a mitigation being in force since the last time; everything told is forgotten.
     pub fn outcomes(&mut self, id: u32) -> Vec<Result<(), String>> {
         let of = |event| match event {
-            Event::Enforced { id: of, outcome } if of == id => Some(outcome),
+            Event::Enforced { owner: of, outcome } if of == owner(Some(id)) => {
+                Some(outcome.map_err(|reason| reason.to_string()))
+            }
             _ => None,
         };
         self.told().into_iter().filter_map(of).collect()
@@ -193,7 +218,7 @@ impl House {
     /// The last total told of a mitigation; everything told is forgotten.
     pub fn counted(&mut self, id: u32) -> Option<Traffic> {
         let of = |event: Event| match event {
-            Event::Counted { id: of, total } if of == id => Some(total),
+            Event::Counted { id: of, total } if of.0 == id => Some(total),
             _ => None,
         };
         self.told().into_iter().filter_map(of).next_back()

@@ -9,7 +9,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use vecset::{VecMap, VecSet};
 
-use super::dialogue::{BATCH, Question};
+use super::desired::Owner;
+use super::kernel_queries::{BATCH, Query};
+use super::left_open::is_left_open;
 use super::ruleset::Measure;
 use crate::model::{Detail, Flow, Mac, Tuple};
 use crate::netlink::conntrack::{By, Family, Filter};
@@ -24,9 +26,6 @@ const MOST_GOES: u8 = 32;
 /// More addresses than this are looked for in a list of everything, which takes as long as this many filtered ones.
 const MOST_FILTERED: usize = 3;
 
-/// Ports of the router that stay open for a quarantined device, by protocol.
-const LEFT_OPEN: [(u8, &[u16]); 2] = [(6, &[53, 80, 443]), (17, &[53, 67, 547])];
-
 /// The addresses of devices, and those of the router.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
@@ -34,17 +33,17 @@ pub(super) struct Addresses {
     pub(super) router: VecSet<IpAddr>,
 }
 
-/// One mitigation to be checked; `change` tells apart what it was and has become.
+/// What an owner wants, to be checked; `change` tells apart what it was and has become.
 #[derive(Debug)]
 pub(super) struct Subject {
-    pub(super) key: Option<u32>,
+    pub(super) owner: Owner,
     pub(super) change: u32,
     pub(super) measure: Measure,
 }
 
-/// What was seen of one.
-#[derive(Debug, Default)]
-pub(super) struct Finding {
+/// Flows that a block should have stopped.
+#[derive(Clone, Debug, Default)]
+pub struct PassingFlows {
     /// Flows seen when it began.
     pub(super) met: usize,
     /// Flows that did not go.
@@ -55,7 +54,16 @@ pub(super) struct Finding {
     pub(super) unknown: Option<i32>,
 }
 
-impl fmt::Display for Finding {
+impl PartialEq for PassingFlows {
+    /// What reads the same is the same: what the example has sent so far plays no part.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for PassingFlows {}
+
+impl fmt::Display for PassingFlows {
     /// `traffic still passes: udp 192.168.1.23:4000 -> 203.0.113.80:53 and 3 more`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(errno) = self.unknown {
@@ -75,11 +83,11 @@ impl fmt::Display for Finding {
 /// One pass over the flows of the devices concerned.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    subjects: Vec<(Subject, Finding)>,
+    subjects: Vec<(Subject, PassingFlows)>,
     /// Which of them an address is of interest to.
     concerned: VecMap<IpAddr, Vec<usize>>,
     router: VecSet<IpAddr>,
-    questions: VecDeque<Question>,
+    queries: VecDeque<Query>,
     found: Vec<(Tuple, Option<u32>)>,
     rounds: u8,
     goes: u8,
@@ -102,10 +110,10 @@ impl Sweep {
             }
         }
         let mut sweep = Self {
-            subjects: subjects.into_iter().map(|subject| (subject, Finding::default())).collect(),
+            subjects: subjects.into_iter().map(|subject| (subject, PassingFlows::default())).collect(),
             concerned,
             router: addresses.router.clone(),
-            questions: VecDeque::new(),
+            queries: VecDeque::new(),
             found: Vec::new(),
             rounds: 1,
             goes: 1,
@@ -115,36 +123,36 @@ impl Sweep {
     }
 
     /// What to ask next; nothing: it is over.
-    pub(super) fn next(&mut self) -> Option<Question> {
+    pub(super) fn poll_query(&mut self) -> Option<Query> {
         let again = self.rounds < ROUNDS && self.goes < MOST_GOES;
-        if self.questions.is_empty() && !self.found.is_empty() && again {
+        if self.queries.is_empty() && !self.found.is_empty() && again {
             self.rounds += u8::from(self.found.len() < MOST_CUT);
             self.goes += 1;
             let found = std::mem::take(&mut self.found);
-            self.questions.extend(found.chunks(BATCH).map(|batch| Question::Cut(batch.to_vec())));
-            for (_, finding) in &mut self.subjects {
-                finding.left = 0;
+            self.queries.extend(found.chunks(BATCH).map(|batch| Query::Cut(batch.to_vec())));
+            for (_, passing) in &mut self.subjects {
+                passing.left = 0;
             }
             self.look();
         }
-        self.questions.pop_front()
+        self.queries.pop_front()
     }
 
-    /// A flow of the answer.
-    pub(super) fn hear(&mut self, flow: &Flow) {
+    /// Takes a flow of a list.
+    pub(super) fn handle_flow(&mut self, flow: &Flow) {
         let mut meant = false;
         for (packet, passes) in directions(flow) {
             let Some(numbers) = self.concerned.get(&packet.source) else { continue };
             for number in numbers {
-                let Some((subject, finding)) = self.subjects.get_mut(*number) else { continue };
+                let Some((subject, passing)) = self.subjects.get_mut(*number) else { continue };
                 if !subject.measure.covers(&packet, &self.router) {
                     continue;
                 }
                 meant = true;
                 if passes {
-                    finding.met += usize::from(self.goes == 1);
-                    finding.left += 1;
-                    finding.example = Some(*flow);
+                    passing.met += usize::from(self.goes == 1);
+                    passing.left += 1;
+                    passing.example = Some(*flow);
                 }
             }
         }
@@ -154,15 +162,16 @@ impl Sweep {
     }
 
     /// A list of flows is complete, or the kernel refuses to give it.
-    pub(super) fn listed(&mut self, outcome: Result<(), i32>) {
+    pub(super) fn handle_end(&mut self, outcome: Result<(), i32>) {
         if let Err(errno) = outcome {
-            for (_, finding) in &mut self.subjects {
-                finding.unknown = Some(errno);
+            for (_, passing) in &mut self.subjects {
+                passing.unknown = Some(errno);
             }
         }
     }
 
-    pub(super) fn findings(self) -> Vec<(Subject, Finding)> {
+    /// Returns what was seen for each.
+    pub(super) fn findings(self) -> Vec<(Subject, PassingFlows)> {
         self.subjects
     }
 
@@ -174,17 +183,15 @@ impl Sweep {
             .filter_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None })
             .collect();
         if v4.len() > MOST_FILTERED {
-            self.questions.push_back(Question::Flows(Filter::all(Family::V4)));
+            self.queries.push_back(Query::Flows(Filter::all(Family::V4)));
         } else {
             let both = v4.into_iter().flat_map(|address| [(By::Original, address), (By::Reply, address)]);
-            self.questions.extend(
-                both.map(|(by, address)| {
-                    Question::Flows(Filter { by, source: Some(address), ..Filter::all(Family::V4) })
-                }),
+            self.queries.extend(
+                both.map(|(by, address)| Query::Flows(Filter { by, source: Some(address), ..Filter::all(Family::V4) })),
             );
         }
         if self.concerned.keys().any(IpAddr::is_ipv6) {
-            self.questions.push_back(Question::Flows(Filter::all(Family::V6)));
+            self.queries.push_back(Query::Flows(Filter::all(Family::V6)));
         }
     }
 }
@@ -199,7 +206,7 @@ impl Measure {
     fn covers(&self, packet: &Tuple, router: &VecSet<IpAddr>) -> bool {
         match &self.target {
             Some(target) => target.covers(packet) && !router.contains(&packet.destination),
-            None => !(left_open(packet) && is_received(packet.destination, router)),
+            None => !(is_left_open(packet) && is_received(packet.destination, router)),
         }
     }
 }
@@ -208,14 +215,6 @@ impl Measure {
 fn is_received(destination: IpAddr, router: &VecSet<IpAddr>) -> bool {
     let broadcast = matches!(destination, IpAddr::V4(v4) if v4.is_broadcast());
     broadcast || destination.is_multicast() || router.contains(&destination)
-}
-
-fn left_open(packet: &Tuple) -> bool {
-    let ports = LEFT_OPEN.iter().find(|(protocol, _)| *protocol == packet.protocol).map(|(_, ports)| ports);
-    match packet.detail {
-        Detail::Ports { destination, .. } => ports.is_some_and(|ports| ports.contains(&destination)),
-        _ => false,
-    }
 }
 
 /// The packets of a flow as the router forwards them, between its two translations, each with whether they have passed:

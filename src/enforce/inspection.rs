@@ -6,15 +6,15 @@ use std::time::Instant;
 use vecset::{VecMap, VecSet};
 
 use super::counters::Counters;
-use super::dialogue::{Heard, Question};
-use super::render::Held;
-use super::ruleset::{Ruleset, Set};
-use crate::model::Mac;
+use super::kernel_queries::{Answer, Query};
+use super::ruleset::{Held, Ruleset};
+use super::set::Set;
+use crate::model::{Mac, MitigationId};
 use crate::netlink::conntrack::ENOENT;
 use crate::netlink::nftables::{Element, Family};
 use crate::source::device::Sender;
 
-/// How much is looked at.
+/// How much is inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Depth {
     /// The counters, and who sends.
@@ -23,7 +23,7 @@ pub(super) enum Depth {
     Everything,
 }
 
-/// What follows from it.
+/// What follows from an inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// All is there.
@@ -36,18 +36,19 @@ pub(super) enum Verdict {
     Unknown,
 }
 
+/// One look at the sets, and at the rules where everything is looked at.
 #[derive(Debug)]
 pub(super) struct Inspection {
-    questions: VecDeque<Question>,
-    /// What each finished question was about, and what has been seen of it.
+    queries: VecDeque<Query>,
+    /// What each finished query was about, and what has been seen of it.
     sets: Vec<(Family, Set)>,
     seen: VecSet<(Family, Set, Mac)>,
     rules: VecMap<Family, usize>,
-    current: Option<Question>,
+    current: Option<Query>,
     missing: bool,
     failed: bool,
-    /// Who has sent what mitigations are about, by their numbers.
-    pub(super) senders: VecMap<u32, Vec<Sender>>,
+    /// Who has sent what mitigations are about, by mitigation.
+    pub(super) senders: VecMap<MitigationId, Vec<Sender>>,
     /// Whether any counter has risen, or anybody sends what is looked for.
     pub(super) moved: bool,
     pub(super) depth: Depth,
@@ -56,18 +57,24 @@ pub(super) struct Inspection {
 }
 
 impl Inspection {
-    pub(super) fn new(held: &Held, depth: Depth, runs: u32) -> Self {
-        let mut questions = VecDeque::new();
-        for family in &held.families {
-            let sets: Vec<Set> = held.ruleset.sets(*family).map(|(set, _)| set).collect();
+    /// Begins to look at what the tables of these families hold of the ruleset.
+    pub(super) fn new<'a>(
+        ruleset: &Ruleset,
+        families: impl IntoIterator<Item = &'a Family>,
+        depth: Depth,
+        runs: u32,
+    ) -> Self {
+        let mut queries = VecDeque::new();
+        for family in families {
+            let sets: Vec<Set> = ruleset.sets(*family).map(|(set, _)| set).collect();
             if depth == Depth::Everything && !sets.is_empty() {
-                questions.push_back(Question::Rules(*family));
+                queries.push_back(Query::Rules(*family));
             }
             let sets = sets.into_iter().filter(|set| depth == Depth::Everything || set.is_read(*family));
-            questions.extend(sets.map(|set| Question::Elements(*family, set)));
+            queries.extend(sets.map(|set| Query::Elements(*family, set)));
         }
         Self {
-            questions,
+            queries,
             sets: Vec::new(),
             seen: VecSet::new(),
             rules: VecMap::new(),
@@ -82,27 +89,27 @@ impl Inspection {
     }
 
     /// What to ask next; nothing: it is over.
-    pub(super) fn next(&mut self) -> Option<Question> {
-        self.current = self.questions.pop_front();
+    pub(super) fn poll_query(&mut self) -> Option<Query> {
+        self.current = self.queries.pop_front();
         match &self.current {
-            Some(Question::Elements(family, set)) => self.sets.push((*family, *set)),
-            Some(Question::Rules(family)) => drop(self.rules.insert(*family, 0)),
+            Some(Query::Elements(family, set)) => self.sets.push((*family, *set)),
+            Some(Query::Rules(family)) => drop(self.rules.insert(*family, 0)),
             _ => {}
         }
         self.current.clone()
     }
 
     /// A part of an answer.
-    pub(super) fn hear(&mut self, heard: Heard, counters: &mut Counters) {
-        match heard {
-            Heard::Elements(_, Set::WitnessOf(id, _), elements) => {
+    pub(super) fn handle_answer(&mut self, answer: Answer, counters: &mut Counters) {
+        match answer {
+            Answer::Elements(_, Set::SenderLog(id, _), elements) => {
                 let seen =
                     |element: Element| element.place.map(|(address, link)| Sender { mac: element.mac, address, link });
                 let senders = self.senders.entry(id).or_default();
                 senders.extend(elements.into_iter().filter_map(seen));
                 self.moved |= !senders.is_empty();
             }
-            Heard::Elements(family, set, elements) => {
+            Answer::Elements(family, set, elements) => {
                 for element in elements {
                     self.seen.insert((family, set, element.mac));
                     if let Some(reading) = element.counted.filter(|_| set.counts(family)) {
@@ -110,29 +117,27 @@ impl Inspection {
                     }
                 }
             }
-            Heard::Rule => {
-                if let Some(Question::Rules(family)) = &self.current {
+            Answer::Rule => {
+                if let Some(Query::Rules(family)) = &self.current {
                     *self.rules.entry(*family).or_default() += 1;
                 }
             }
-            Heard::Table(Err(ENOENT)) => self.missing = true,
-            Heard::Table(Err(_)) => self.failed = true,
+            Answer::Table(Err(ENOENT)) => self.missing = true,
+            Answer::Table(Err(_)) => self.failed = true,
             _ => {}
         }
     }
 
     /// Compares with what should be there.
-    pub(super) fn verdict(&self, ruleset: &Ruleset, now: Instant) -> Verdict {
+    pub(super) fn verdict(&self, held: &Held, now: Instant) -> Verdict {
         let whole = |(family, set): &(Family, Set)| {
-            let members = ruleset.sets(*family).find(|(known, _)| known == set);
+            let members = held.ruleset.sets(*family).find(|(known, _)| known == set);
             members
                 .into_iter()
                 .flat_map(|(_, members)| members)
                 .all(|(mac, ends)| ends.is_some_and(|ends| ends <= now) || self.seen.contains(&(*family, *set, *mac)))
         };
-        let complete = |(family, rules): (&Family, &usize)| {
-            ruleset.chains(*family).iter().map(|chain| chain.rules.len()).sum::<usize>() == *rules
-        };
+        let complete = |(family, rules): (&Family, &usize)| held.families.get(family) == Some(rules);
         if self.failed {
             Verdict::Unknown
         } else if self.rules.get(&Family::Inet) == Some(&0) {
