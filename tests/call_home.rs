@@ -13,9 +13,11 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use dots_callhome::mitigation::{Event, State};
+use dots_callhome::model::Now;
 use dots_callhome::source::device::Confidence;
+use dots_callhome::transport::Channel;
 use dots_callhome::transport::dtls::ClientConfig;
-use dots_callhome::transport::tls::Channel;
+use dots_callhome::transport::tls::TlsChannel;
 use dtls_support::{To, World};
 use signal_support::{House, Message, camera, put, wanted};
 use tls_support::{Line, PROVIDER, ROUTER, params};
@@ -55,21 +57,28 @@ impl Stream {
 
     /// Until neither end has more to say.
     fn carry(&mut self) {
-        let line = &mut self.line;
-        while hand_on(&mut line.client, &mut self.router, &mut self.provider, &mut line.server, &mut line.at_server)
-            || hand_on(&mut line.server, &mut self.provider, &mut self.router, &mut line.client, &mut line.at_client)
-        {
-        }
+        let Self { line, router, provider } = self;
+        while hand_on(&mut line.client, router, provider, &mut line.server, &mut line.at_server, line.now)
+            || hand_on(&mut line.server, provider, router, &mut line.client, &mut line.at_client, line.now)
+        {}
     }
 }
 
 /// Whether there was something to send.
-fn hand_on(from: &mut Channel, out: &mut TcpStream, into: &mut TcpStream, to: &mut Channel, at: &mut Vec<u8>) -> bool {
+fn hand_on(
+    from: &mut TlsChannel,
+    out: &mut TcpStream,
+    into: &mut TcpStream,
+    to: &mut TlsChannel,
+    at: &mut Vec<u8>,
+    now: Now,
+) -> bool {
     let Some(bytes) = from.poll_transmit() else { return false };
     out.write_all(&bytes).unwrap();
     let mut arrived = vec![0; bytes.len()];
     into.read_exact(&mut arrived).unwrap();
-    to.handle_input(&arrived, at).unwrap();
+    to.handle_input(&arrived, now).unwrap();
+    at.extend(to.poll_plaintext().into_iter().flatten());
     true
 }
 

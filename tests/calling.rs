@@ -3,8 +3,9 @@
 mod calling_support;
 
 use calling_support::*;
-use dots_callhome::calling::{Phase, Target, Transport};
+use dots_callhome::calling::{Phase, Target};
 use dots_callhome::config;
+use dots_callhome::model::Transport;
 
 fn silent() -> World {
     World::both(|_| Fate::Silent)

@@ -6,10 +6,10 @@ mod dtls_support;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use dots_callhome::transport::Failure;
 use dots_callhome::transport::credentials::{Fault, Identity, Psk};
-use dots_callhome::transport::dtls::{Channel, ClientConfig};
+use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel};
 use dots_callhome::transport::dtls_server::ServerConfig;
-use dots_callhome::transport::tls::Failure;
 use dtls_support::*;
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType};
 
@@ -36,7 +36,7 @@ fn both_prove_who_they_are() {
     let mut world = World::new();
     world.connect();
     world.talk();
-    assert_eq!(world.server().peer_name(), Some(ROUTER));
+    assert_eq!(world.server().peer_name().as_deref(), Some(ROUTER));
     assert!(world.client.peer_certificate().is_some() && world.server().peer_certificate().is_some());
     assert!(!world.client.is_resumed() && !world.server().is_resumed());
 }
@@ -188,7 +188,7 @@ fn an_address_is_a_name_too() {
         let identity = root.issue_with(Kind::P256, params_with(vec![SanType::IpAddress(address)], None));
         let server = serving(identity, root.anchors(), Vec::new());
         let mut world = World::between(&server, &client(&root, ROUTER), None);
-        world.client = Channel::client(&client(&root, ROUTER), name, None, world.now).unwrap();
+        world.client = DtlsChannel::client(&client(&root, ROUTER), name, None, world.now).unwrap();
         while world.client_failure.is_none() && !world.client.is_established() && world.step() {}
         assert!(world.seen.iter().all(|flight| !contains(&flight.datagram, name.as_bytes())), "an address as SNI");
         world.client_failure
@@ -205,7 +205,7 @@ fn a_bad_name_is_told_at_once() {
     let now = World::new().now;
     let config = client(&Authority::new("Root"), ROUTER);
     for name in ["", "under score?", "a..b", "nul\0"] {
-        let outcome = Channel::client(&config, name, None, now).err();
+        let outcome = DtlsChannel::client(&config, name, None, now).err();
         assert_eq!(outcome, Some(Failure::BadName(name.into())));
     }
 }
@@ -285,7 +285,7 @@ fn a_pre_shared_key_proves_both() {
     let mut world = World::between(&keyed(vec![psk("home-1", 4), psk("home-1234", 5)]), &client, None);
     world.connect();
     world.talk();
-    assert_eq!(world.server().peer_name(), Some("home-1234"));
+    assert_eq!(world.server().peer_name().as_deref(), Some("home-1234"));
     assert!(world.client.peer_certificate().is_none() && world.client.session().is_none());
 }
 
@@ -320,7 +320,7 @@ fn a_provider_with_keys_takes_certificates_too() {
     let server = serving(root.issue(PROVIDER), root.anchors(), vec![psk("home-1", 4)]);
     let mut world = World::between(&server, &client(&root, ROUTER), None);
     world.connect();
-    assert_eq!(world.server().peer_name(), Some(ROUTER));
+    assert_eq!(world.server().peer_name().as_deref(), Some(ROUTER));
 }
 
 #[test]

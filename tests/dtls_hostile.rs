@@ -6,7 +6,7 @@ mod dtls_support;
 
 use std::rc::Rc;
 
-use dots_callhome::transport::dtls::{ClientConfig, Session};
+use dots_callhome::transport::dtls::{ClientConfig, SavedSession};
 use dots_callhome::transport::dtls_server::Answer;
 use dtls_support::*;
 
@@ -65,7 +65,7 @@ fn worlds() -> Vec<Box<dyn Fn() -> World>> {
     first.connect();
     let session = first.client.session().cloned();
     let world =
-        Rc::new(move |client: &ClientConfig, session: Option<&Session>| World::between(&server, client, session));
+        Rc::new(move |client: &ClientConfig, session: Option<&SavedSession>| World::between(&server, client, session));
     let (keyed, resumed, again) = (Rc::clone(&world), Rc::clone(&world), by_certificate.clone());
     vec![
         Box::new(move || world(&by_certificate, None)),

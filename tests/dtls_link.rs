@@ -6,9 +6,9 @@ mod dtls_support;
 
 use std::time::Duration;
 
-use dots_callhome::transport::dtls::{Channel, ClientConfig, MAX_DATAGRAM};
+use dots_callhome::transport::Failure;
+use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel, MAX_DATAGRAM};
 use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
-use dots_callhome::transport::tls::Failure;
 use dtls_support::*;
 
 /// In fine weather nothing is repeated, and an idle session has no timers.
@@ -188,7 +188,7 @@ fn a_session_is_resumed_from_its_ticket() {
         first.connect();
         let mut world = resumed(TODAY + 86_400, &server, &client, &first);
         assert!(world.client.is_resumed() && world.server().is_resumed());
-        assert_eq!(world.server().peer_name(), Some(ROUTER));
+        assert_eq!(world.server().peer_name().as_deref(), Some(ROUTER));
         assert_eq!(world.client.peer_certificate(), first.client.peer_certificate());
         let bytes = |world: &World| world.seen.iter().map(|flight| flight.datagram.len()).sum::<usize>();
         assert!(bytes(&world) < bytes(&first), "{} {}", bytes(&world), bytes(&first));
@@ -274,7 +274,7 @@ fn a_router_begins_anew_from_the_same_port() {
     world.connect();
     world.talk();
     let mut old = world.server.take().unwrap();
-    world.client = Channel::client(&config, PROVIDER, None, world.now).unwrap();
+    world.client = DtlsChannel::client(&config, PROVIDER, None, world.now).unwrap();
     while !world.client.is_established() {
         world.collect();
         for flight in world.under_way.iter().filter(|flight| flight.to == To::Server) {
@@ -282,6 +282,6 @@ fn a_router_begins_anew_from_the_same_port() {
         }
         assert!(world.step());
     }
-    assert!(old.is_established() && old.poll_message().is_none() && old.poll_transmit().is_none());
+    assert!(old.is_established() && old.poll_plaintext().is_none() && old.poll_transmit().is_none());
     world.talk();
 }

@@ -4,7 +4,7 @@
 
 mod dtls_support;
 
-use dots_callhome::transport::dtls::{Channel, ClientConfig};
+use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel};
 use dots_callhome::transport::dtls_server::Answer;
 use dtls_support::*;
 
@@ -70,7 +70,7 @@ fn answer(world: &mut World, change: impl Fn(&mut [u8])) -> Vec<u8> {
     }
 }
 
-fn first(channel: &mut Channel) -> Vec<u8> {
+fn first(channel: &mut DtlsChannel) -> Vec<u8> {
     channel.poll_transmit().unwrap()
 }
 

@@ -15,8 +15,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use dots_callhome::io::clock::now;
-use dots_callhome::transport::dtls::{Channel, ClientConfig, Session};
-use dots_callhome::transport::tls::Failure;
+use dots_callhome::transport::Failure;
+use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel, SavedSession};
 use dtls_support::*;
 use provider_support::{Program, told};
 use wire::{CON, Message, NON, PUT};
@@ -28,25 +28,25 @@ const PONG: [u8; 4] = [0x70, 0, 0x12, 0x34];
 /// One router.
 struct Router {
     socket: UdpSocket,
-    channel: Channel,
+    channel: DtlsChannel,
     failure: Option<Failure>,
     sent: Vec<Vec<u8>>,
     heard: Vec<Vec<u8>>,
 }
 
 impl Router {
-    fn new(config: &ClientConfig, to: SocketAddr, session: Option<&Session>) -> Self {
+    fn new(config: &ClientConfig, to: SocketAddr, session: Option<&SavedSession>) -> Self {
         let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
         let socket = UdpSocket::bind(any).unwrap();
         socket.connect(to).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let channel = Channel::client(config, PROVIDER, session, now()).unwrap();
+        let channel = DtlsChannel::client(config, PROVIDER, session, now()).unwrap();
         Self { socket, channel, failure: None, sent: Vec::new(), heard: Vec::new() }
     }
 
     /// Begins anew from the port it has.
     fn restart(&mut self, config: &ClientConfig) {
-        self.channel = Channel::client(config, PROVIDER, None, now()).unwrap();
+        self.channel = DtlsChannel::client(config, PROVIDER, None, now()).unwrap();
         self.sent.clear();
     }
 
@@ -70,7 +70,7 @@ impl Router {
             self.failure = self.failure.take().or(outcome.err());
         }
         let _ = self.channel.handle_timeout(now());
-        self.heard.extend(std::iter::from_fn(|| self.channel.poll_message()));
+        self.heard.extend(std::iter::from_fn(|| self.channel.poll_plaintext()));
     }
 
     fn connect(&mut self) {

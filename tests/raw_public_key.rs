@@ -6,10 +6,10 @@ mod tls_support;
 
 use std::sync::Arc;
 
+use dots_callhome::transport::Failure;
 use dots_callhome::transport::credentials::Fault;
 use dots_callhome::transport::identity;
 use dots_callhome::transport::raw_public_key::{OwnKey, PeerKeys, client_config, server_config};
-use dots_callhome::transport::tls::Failure;
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData};
 use rustls::{ClientConfig, ServerConfig};
 use tls_support::*;

@@ -5,9 +5,12 @@ mod tls_support;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
+use dots_callhome::model::Now;
 use dots_callhome::transport::credentials::{Anchors, Fault, Identity, client_config, server_config};
-use dots_callhome::transport::tls::{Channel, Failure};
+use dots_callhome::transport::tls::TlsChannel;
+use dots_callhome::transport::{Channel, Failure};
 use rcgen::{KeyPair, SanType};
 use rustls::version::{TLS12, TLS13};
 use tls_support::*;
@@ -170,7 +173,7 @@ fn an_address_is_a_name_too() {
 #[test]
 fn the_first_message_names_the_provider_and_the_protocol() {
     let root = Authority::new("Root");
-    let mut channel = Channel::client(router(root.issue(ROUTER), &root), PROVIDER).unwrap();
+    let mut channel = TlsChannel::client(router(root.issue(ROUTER), &root), PROVIDER).unwrap();
     let hello = channel.poll_transmit().unwrap();
     let mut acceptor = rustls::server::Acceptor::default();
     acceptor.read_tls(&mut &hello[..]).unwrap();
@@ -184,7 +187,7 @@ fn a_bad_name_is_told_at_once() {
     let root = Authority::new("Root");
     let config = router(root.issue(ROUTER), &root);
     for name in ["", "under score?", "a..b", "nul\0"] {
-        let outcome = Channel::client(Arc::clone(&config), name).err();
+        let outcome = TlsChannel::client(Arc::clone(&config), name).err();
         assert_eq!(outcome, Some(Failure::BadName(name.into())));
     }
 }
@@ -218,23 +221,24 @@ fn no_weak_cipher_suite_is_offered() {
 #[test]
 fn old_versions_are_refused() {
     const PROTOCOL_VERSION: [u8; 2] = [2, 70];
+    let now = Now { instant: Instant::now(), unix: TODAY };
     let root = Authority::new("Root");
     for minor in [0, 1, 2] {
         // A provider that chooses the old version.
         let mut body = vec![3, minor];
         body.extend([0; 32]);
         body.extend([0, 0xc0, 0x13, 0]);
-        let mut client = Channel::client(router(root.issue(ROUTER), &root), PROVIDER).unwrap();
+        let mut client = TlsChannel::client(router(root.issue(ROUTER), &root), PROVIDER).unwrap();
         client.poll_transmit();
-        assert!(client.handle_input(&handshake(2, &body), &mut Vec::new()).is_err());
+        assert!(client.handle_input(&handshake(2, &body), now).is_err());
         assert!(client.poll_transmit().unwrap().ends_with(&PROTOCOL_VERSION));
         // A router that knows no newer one.
         let mut body = vec![3, minor];
         body.extend([0; 32]);
         // One cipher suite, no compression, signatures with ECDSA.
         body.extend([0, 0, 2, 0xc0, 0x13, 1, 0, 0, 8, 0, 13, 0, 4, 0, 2, 4, 3]);
-        let mut server = Channel::server(provider(root.issue(PROVIDER), &root)).unwrap();
-        assert!(server.handle_input(&handshake(1, &body), &mut Vec::new()).is_err());
+        let mut server = TlsChannel::server(provider(root.issue(PROVIDER), &root)).unwrap();
+        assert!(server.handle_input(&handshake(1, &body), now).is_err());
         assert!(server.poll_transmit().unwrap().ends_with(&PROTOCOL_VERSION));
     }
 }

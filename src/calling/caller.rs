@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::race::{Candidate, Order, Outcomes, Race, Transport, candidates, is_callable};
+use super::race::{Candidate, Order, Outcomes, Race, candidates, is_callable};
 use super::redirection::{Called, Detour, NotFollowed};
 use super::target::Target;
+use crate::model::Transport;
 use crate::signal::redirect::Redirect;
 
 /// Whole attempts never begin closer together (RFC 9132 section 4.7: MUST NOT).

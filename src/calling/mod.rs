@@ -6,6 +6,5 @@ mod redirection;
 mod target;
 
 pub use caller::{Action, Caller, Phase, State};
-pub use race::Transport;
 pub use redirection::NotFollowed;
 pub use target::Target;

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::model::Transport;
+
 /// The Connection Attempt Delay (RFC 8305 section 8).
 const DELAY: Duration = Duration::from_millis(250);
 /// The same during an attack (RFC 9132 section 4.3).
@@ -16,25 +18,6 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 const MOST_CONNECTIONS: usize = 16;
 /// Outcomes remembered at once.
 const MOST_OUTCOMES: usize = 64;
-
-/// Which secure channel. The preferred one comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
-    /// DTLS over UDP.
-    Dtls,
-    /// TLS over TCP.
-    Tls,
-}
-
-impl Transport {
-    /// Its name in the configuration and for the house.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dtls => "dtls",
-            Self::Tls => "tls",
-        }
-    }
-}
 
 /// A way to reach the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::race::Transport;
 use crate::config;
+use crate::model::Transport;
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@ mod files;
 mod join;
 mod keeper;
 mod kernel;
-mod line;
 pub mod logger;
 mod news;
 mod peers;

@@ -2,6 +2,7 @@
 
 pub mod buffered_stream;
 pub mod clock;
+pub mod connection;
 pub mod netlink;
 pub mod random;
 mod signals;

@@ -8,6 +8,7 @@ pub(crate) mod protocol;
 mod scope;
 mod time;
 mod traffic;
+mod transport;
 
 pub use backoff::Backoff;
 pub use flow::{Detail, Flow, Tuple};
@@ -16,3 +17,4 @@ pub use mac::{Mac, NotAMac};
 pub use scope::{IcmpTypeRange, PortRange, Scope};
 pub use time::{ClockSet, Now};
 pub use traffic::Traffic;
+pub use transport::Transport;

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::model::Now;
 use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
-use dots_callhome::transport::dtls::{Channel, ClientConfig, Random, Session};
+use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel, Random, SavedSession};
 use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
-use dots_callhome::transport::tls::Failure;
+pub use dots_callhome::transport::{Channel, Failure};
 use rustls::crypto::{GetRandomFailed, SecureRandom};
 
 /// A secret for tickets.
@@ -97,8 +97,8 @@ pub struct Flight {
 pub struct World {
     pub now: Now,
     pub server_config: ServerConfig,
-    pub client: Channel,
-    pub server: Option<Channel>,
+    pub client: DtlsChannel,
+    pub server: Option<DtlsChannel>,
     pub client_failure: Option<Failure>,
     pub server_failure: Option<Failure>,
     pub under_way: VecDeque<Flight>,
@@ -117,17 +117,17 @@ impl World {
     }
 
     /// These two, today.
-    pub fn between(server: &Make, client: &ClientConfig, session: Option<&Session>) -> Self {
+    pub fn between(server: &Make, client: &ClientConfig, session: Option<&SavedSession>) -> Self {
         Self::at(TODAY, server, client, session)
     }
 
     /// These two, when the clocks show `unix`.
-    pub fn at(unix: u64, server: &Make, client: &ClientConfig, session: Option<&Session>) -> Self {
+    pub fn at(unix: u64, server: &Make, client: &ClientConfig, session: Option<&SavedSession>) -> Self {
         let now = Now { instant: Instant::now(), unix };
         Self {
             now,
             server_config: server(),
-            client: Channel::client(client, PROVIDER, session, now).unwrap(),
+            client: DtlsChannel::client(client, PROVIDER, session, now).unwrap(),
             server: None,
             client_failure: None,
             server_failure: None,
@@ -246,19 +246,19 @@ impl World {
     }
 
     /// The server's end.
-    pub fn server(&mut self) -> &mut Channel {
+    pub fn server(&mut self) -> &mut DtlsChannel {
         self.server.as_mut().unwrap()
     }
 
     /// All messages that have arrived at the client.
     pub fn at_client(&mut self) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| self.client.poll_message()).collect()
+        std::iter::from_fn(|| self.client.poll_plaintext()).collect()
     }
 
     /// All messages that have arrived at the server.
     pub fn at_server(&mut self) -> Vec<Vec<u8>> {
         let server = self.server();
-        std::iter::from_fn(|| server.poll_message()).collect()
+        std::iter::from_fn(|| server.poll_plaintext()).collect()
     }
 
     /// A message each way, and both arrive.

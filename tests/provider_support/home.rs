@@ -12,7 +12,9 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dots_callhome::transport::tls::Channel;
+use dots_callhome::io::clock;
+use dots_callhome::transport::Channel;
+use dots_callhome::transport::tls::TlsChannel;
 use rustls::ClientConfig;
 
 use crate::provider_support::Program;
@@ -72,7 +74,7 @@ impl Isp {
 /// A router's side of its session.
 pub struct Home {
     pub stream: TcpStream,
-    channel: Channel,
+    channel: TlsChannel,
     plaintext: Vec<u8>,
     received: usize,
 }
@@ -85,7 +87,7 @@ impl Home {
     pub fn call(config: &Arc<ClientConfig>, name: &str, to: SocketAddr) -> Result<Self, usize> {
         let stream = TcpStream::connect(to).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let channel = Channel::client(Arc::clone(config), name).unwrap();
+        let channel = TlsChannel::client(Arc::clone(config), name).unwrap();
         let mut home = Self { stream, channel, plaintext: Vec::new(), received: 0 };
         while home.plaintext.is_empty() {
             if !home.read() {
@@ -113,7 +115,9 @@ impl Home {
             }
         };
         self.received += length;
-        length > 0 && self.channel.handle_input(&buffer[..length], &mut self.plaintext).is_ok()
+        let is_up = length > 0 && self.channel.handle_input(&buffer[..length], clock::now()).is_ok();
+        self.plaintext.extend(self.channel.poll_plaintext().into_iter().flatten());
+        is_up
     }
 
     /// The next message but settings.

@@ -5,9 +5,12 @@
 mod certificates;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use dots_callhome::model::Now;
 use dots_callhome::transport::credentials::{Clock, Identity, client_config, server_config};
-use dots_callhome::transport::tls::{Channel, Failure};
+use dots_callhome::transport::tls::TlsChannel;
+pub use dots_callhome::transport::{Channel, Failure};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -73,8 +76,10 @@ fn parts((chain, key): (String, String)) -> (Vec<CertificateDer<'static>>, Priva
 
 /// Both ends.
 pub struct Line {
-    pub client: Channel,
-    pub server: Channel,
+    pub client: TlsChannel,
+    pub server: TlsChannel,
+    /// What the provider's clock shows.
+    pub now: Now,
     /// What has arrived.
     pub at_client: Vec<u8>,
     pub at_server: Vec<u8>,
@@ -94,8 +99,9 @@ impl Line {
     /// A call to somebody of that name.
     pub fn to(name: &str, router: &Arc<ClientConfig>, provider: &Arc<ServerConfig>) -> Self {
         Self {
-            client: Channel::client(Arc::clone(router), name).unwrap(),
-            server: Channel::server(Arc::clone(provider)).unwrap(),
+            client: TlsChannel::client(Arc::clone(router), name).unwrap(),
+            server: TlsChannel::server(Arc::clone(provider)).unwrap(),
+            now: Now { instant: Instant::now(), unix: provider.time_provider.current_time().unwrap().as_secs() },
             at_client: Vec::new(),
             at_server: Vec::new(),
             client_failure: None,
@@ -113,14 +119,16 @@ impl Line {
                 quiet = false;
                 self.to_server.extend(&bytes);
                 if self.server_failure.is_none() {
-                    self.server_failure = self.server.handle_input(&bytes, &mut self.at_server).err();
+                    self.server_failure = self.server.handle_input(&bytes, self.now).err();
+                    self.at_server.extend(self.server.poll_plaintext().into_iter().flatten());
                 }
             }
             while let Some(bytes) = self.server.poll_transmit() {
                 quiet = false;
                 self.to_client.extend(&bytes);
                 if self.client_failure.is_none() {
-                    self.client_failure = self.client.handle_input(&bytes, &mut self.at_client).err();
+                    self.client_failure = self.client.handle_input(&bytes, self.now).err();
+                    self.at_client.extend(self.client.poll_plaintext().into_iter().flatten());
                 }
             }
             if quiet {

@@ -6,10 +6,10 @@ mod commands;
 mod control;
 mod credentials;
 mod doors;
+mod ended;
 mod roster;
 mod serve;
 mod show;
-mod wire;
 
 use std::process::ExitCode;
 

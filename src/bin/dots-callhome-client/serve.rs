@@ -83,7 +83,7 @@ pub fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
                     }
                 }
                 number @ DOORS..SIGNALS => unread.push(number - DOORS),
-                token if server.calls.contains_key(&token) => server.call_ready(token),
+                token if server.calls.contains_key(&token) => server.call_ready(token, event.is_writable()),
                 token => server.command_ready(token, event.is_writable()),
             }
         }
