@@ -13,7 +13,7 @@ use dots_callhome::source::flow::Tuple;
 use dots_callhome::time::Now;
 use netlink_sys::{Socket as Netlink, SocketAddr};
 
-use crate::host::Host;
+use crate::host::{Host, PATIENCE};
 
 /// NETLINK_NETFILTER and NFNLGRP_NFTABLES.
 const NETFILTER: isize = 12;
@@ -100,11 +100,11 @@ impl<'a> Router<'a> {
         busy
     }
 
-    /// Works until `done`, at most ten seconds, and tells how long it took.
+    /// Works until `done`, and tells how long it took.
     pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Duration {
         let start = Instant::now();
         while !done(self) {
-            assert!(start.elapsed() < Duration::from_secs(10), "never happened: {what}\n{:#?}", self.told);
+            assert!(start.elapsed() < PATIENCE, "never happened: {what}\n{:#?}", self.told);
             if !self.turn() {
                 std::thread::sleep(Duration::from_micros(200));
             }

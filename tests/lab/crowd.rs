@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// Traffic that goes on until dropped. Its first byte is the sender's number.
 pub struct Stream {
+    sent: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     ended: Option<std::thread::JoinHandle<()>>,
 }
@@ -29,14 +30,14 @@ impl Stream {
         let socket = host.enter(|| UdpSocket::bind(local)).expect("socket");
         socket.set_nonblocking(true).expect("socket");
         let packet = [u8::try_from(number).expect("a small number"); 100];
-        Self::new(host, move || drop(socket.send_to(&packet, to)))
+        Self::new(host, move || socket.send_to(&packet, to).is_ok())
     }
 
     /// A TCP connection.
     pub fn tcp(host: &Host, to: SocketAddr, number: usize) -> Self {
         let mut socket = host.enter(|| TcpStream::connect(to)).expect("connected");
         let packet = [u8::try_from(number).expect("a small number"); 100];
-        Self::new(host, move || drop(socket.write(&packet)))
+        Self::new(host, move || socket.write(&packet).is_ok())
     }
 
     /// A UDP server that answers everything ten times.
@@ -50,20 +51,26 @@ impl Stream {
                     let _ = socket.send_to(&packet[..length], from);
                 }
             }
+            true
         })
     }
 
-    /// Whatever `step` does, again and again.
-    pub fn new(host: &Host, mut step: impl FnMut() + Send + 'static) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+    /// Whatever `step` does, again and again; it tells whether it could.
+    pub fn new(host: &Host, mut step: impl FnMut() -> bool + Send + 'static) -> Self {
+        let (sent, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, stopped) = (Arc::clone(&sent), Arc::clone(&stop));
         let ended = host.spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                step();
+                count.fetch_add(usize::from(step()), Ordering::Relaxed);
                 std::thread::sleep(PACE);
             }
         });
-        Self { stop, ended: Some(ended) }
+        Self { sent, stop, ended: Some(ended) }
+    }
+
+    /// How often that was done so far.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 }
 
@@ -121,6 +128,7 @@ impl Victim {
                 while let Ok((_, from)) = socket.recv_from(&mut packet) {
                     note(&seen, packet[0], from);
                 }
+                true
             })
         });
     }
@@ -143,6 +151,7 @@ impl Victim {
                         note(&seen, packet[0], *from);
                     }
                 }
+                true
             })
         });
     }

@@ -94,7 +94,7 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
     assert_eq!(complaints(&blocked.stage), 2, "once more after the start: {}", blocked.stage.log());
 
     flash.run(mend);
-    blocked.stage.until_within("kept again", std::time::Duration::from_secs(60), |s| {
+    blocked.stage.until("kept again", |s| {
         s.ubus("status", json!({})).is_ok_and(|status| status["not_kept"].is_null())
     });
     assert!(blocked.stage.log().contains("decisions are kept again"), "{}", blocked.stage.log());

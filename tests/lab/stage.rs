@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::bus::Bus;
 use crate::credentials::{Authority, PROVIDER_NAME, ROUTER_NAME};
 use crate::home::{Home, PROVIDER, VICTIM};
-use crate::host::Host;
+use crate::host::{Host, comes_true};
 
 /// The port the provider listens on.
 pub const PORT: u16 = 4647;
@@ -283,20 +283,10 @@ impl Stage {
         status.unwrap_or_default()["mitigations"][0].clone()
     }
 
-    /// Waits until something is true, at most 20 seconds, and tells how long it took.
+    /// Waits until something is true, and tells how long it took.
     pub fn until(&self, what: &str, is: impl Fn(&Self) -> bool) -> Duration {
-        self.until_within(what, Duration::from_secs(20), is)
-    }
-
-    /// Waits until something is true, at most as long as given.
-    pub fn until_within(&self, what: &str, at_most: Duration, is: impl Fn(&Self) -> bool) -> Duration {
         let start = Instant::now();
-        while !is(self) {
-            assert!(start.elapsed() < at_most, "never happened: {what}\n{}", self.report());
-            // Looking costs processes: the longer it takes, the less often.
-            let pause = start.elapsed() / 10;
-            std::thread::sleep(pause.clamp(Duration::from_millis(20), Duration::from_millis(250)));
-        }
+        assert!(comes_true(|| is(self)), "never happened: {what}\n{}", self.report());
         start.elapsed()
     }
 
