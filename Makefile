@@ -5,7 +5,7 @@
 demo:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client node
 	cargo build --features client
-	STAY=$(STAY) cargo test --quiet --features client --test demo
+	STAY=$(STAY) cargo test --quiet --features client --test lab -- demo
 
 # Everything but what needs an emulated machine; ends with `N passed, N failed`.
 test:
@@ -34,31 +34,31 @@ lint:
 attribution:
 	sh tests/tools.sh nft ip conntrack unshare kill ping ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test who
+	cargo test --quiet --features client --test lab -- attribution
 
 # Whether blocks bite, and only those meant, with real packets; ends with `through N, harmed N, stuck N, failed N`.
 .PHONY: blocks
 blocks:
 	sh tests/tools.sh nft ip conntrack unshare kill ping ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test bites
+	cargo test --quiet --features client --test lab -- blocks
 
 # What happens to a block when something breaks, with real packets: a table, one line for each fault.
 faults:
 	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ping ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test faults
+	cargo test --quiet --features client --test lab -- faults
 
 # Blocks on flows that a flow table forwards, in an emulated machine with Debian's kernel; ends with `offload: N passed, N failed`.
 test-offload:
 	sh tests/tools.sh qemu-system-x86_64 linux busybox cpio strip modprobe nft ip conntrack ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test offload --config "target.'cfg(all())'.runner = ['sh', 'tests/offload/guest.sh']"
+	cargo test --quiet --features client --test lab --config "target.'cfg(all())'.runner = ['sh', 'tests/lab/offload/guest.sh']" -- offload
 
 # Figures beside their budgets, of the release build.
 bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
-	cargo test --quiet --release --features client --test bench
+	cargo test --quiet --release --features client --test lab -- bench
 
 # Every parser with input made up by a fuzzer, some seconds each: `make fuzz SECONDS=600`.
 SECONDS ?= 20

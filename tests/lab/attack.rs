@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::home::VICTIM;
-use crate::stage::Stage;
 use crate::host::comes_true;
+use crate::stage::Stage;
 use crate::traffic::{Sender, Sink};
 
 /// The tag of the flood's packets, and of the innocent device's.

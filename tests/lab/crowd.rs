@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dots_callhome::source::flow::{Detail, Tuple};
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 
 use crate::host::Host;
-use crate::messages;
 
 /// Between two packets of a sender.
 const PACE: Duration = Duration::from_millis(10);
@@ -81,25 +78,6 @@ impl Drop for Stream {
         if let Some(ended) = self.ended.take() {
             let _ = ended.join();
         }
-    }
-}
-
-/// A program inside a host, until dropped.
-pub struct Child(std::process::Child);
-
-impl Child {
-    /// Starts it.
-    pub fn start(host: &Host, program: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(host.enter(|| command.spawn()).expect("program starts"))
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -187,21 +165,34 @@ pub fn fill(router: &Host, count: u32) {
     });
 }
 
+/// A message that makes a flow: UDP from 192.168.1.250, translated by the router. See `linux/netfilter/nfnetlink_conntrack.h`.
 fn entry(number: u32) -> Vec<u8> {
     let (from, to) = ((number % 60_000) as u16 + 1024, (number / 60_000) as u16 + 1);
-    let tuple = |source: &str, destination: &str, source_port, destination_port| Tuple {
-        source: source.parse().expect("address"),
-        destination: destination.parse().expect("address"),
-        protocol: 17,
-        detail: Detail::Ports { source: source_port, destination: destination_port },
-        zone: 0,
+    let (device, router, nobody) = ([192, 168, 1, 250], [198, 51, 100, 7], [203, 0, 113, 99]);
+    let tuple = |kind, from: [u8; 4], to: [u8; 4], ports: [u16; 2]| {
+        let addresses = [attribute(1, &from), attribute(2, &to)].concat();
+        let [source, destination] = ports.map(u16::to_be_bytes);
+        let protocol = [attribute(1, &[17]), attribute(2, &source), attribute(3, &destination)].concat();
+        attribute(NESTED | kind, &[attribute(NESTED | 1, &addresses), attribute(NESTED | 2, &protocol)].concat())
     };
-    let original = tuple("192.168.1.250", "203.0.113.99", from, to);
-    let reply = tuple("203.0.113.99", "198.51.100.7", to, from);
-    let mut body = vec![messages::family(original.source), 0, 0, 0];
-    body.extend(messages::tuple(1, &original));
-    body.extend(messages::tuple(2, &reply));
-    body.extend(messages::attribute(7, &3600_u32.to_be_bytes()));
-    // NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
-    messages::message(0x100, 0x405, number, &body)
+    let (original, reply) = (tuple(1, device, nobody, [from, to]), tuple(2, nobody, router, [to, from]));
+    let body = [vec![AF_INET, 0, 0, 0], original, reply, attribute(7, &3600_u32.to_be_bytes())].concat();
+    let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
+    // IPCTNL_MSG_CT_NEW, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
+    message.extend([0x100_u16.to_ne_bytes(), 0x405_u16.to_ne_bytes()].concat());
+    message.extend([number.to_ne_bytes(), [0; 4]].concat());
+    message.extend(body);
+    message
+}
+
+const AF_INET: u8 = 2;
+const NESTED: u16 = 0x8000;
+
+/// An attribute of a netlink message, padded.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use rustix::net::{
     AddressFamily, Protocol, RawProtocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
@@ -59,9 +58,7 @@ fn send(host: &Host, protocol: u8, to: IpAddr, packet: Vec<u8>) -> Stream {
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(host, family, SocketType::RAW, protocol.into());
     let to = SocketAddr::new(to, 0);
-    Stream::new(host, move || {
-        sendto(&socket, &packet, SendFlags::empty(), &to).is_ok()
-    })
+    Stream::new(host, move || sendto(&socket, &packet, SendFlags::empty(), &to).is_ok())
 }
 
 /// An echo request with the sender's number as its identifier. Over IPv6 the kernel makes the checksum.
@@ -86,7 +83,6 @@ pub struct Arrived {
     pub packets: usize,
     /// From where, after NAT; port 0 where there is none.
     pub from: SocketAddr,
-    pub last: Instant,
 }
 
 /// By sender, protocol and receiver.
@@ -110,7 +106,7 @@ impl Sniffer {
                 if let Some((key, from)) = buffer.get(..length).and_then(parse) {
                     let mut arrived = seen.lock().expect("not poisoned");
                     let packets = arrived.get(&key).map_or(0, |before| before.packets) + 1;
-                    arrived.insert(key, Arrived { packets, from, last: Instant::now() });
+                    arrived.insert(key, Arrived { packets, from });
                 }
             }
             true

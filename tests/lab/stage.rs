@@ -146,7 +146,6 @@ impl Stage {
     }
 
     /// Starts the daemon through another program, named with its first arguments.
-    #[allow(dead_code, reason = "for the faults")]
     pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
         self.wrapper = wrapper;
     }
@@ -199,20 +198,17 @@ impl Stage {
     }
 
     /// What to type before a bus command.
-    #[allow(dead_code, reason = "for the demonstration")]
     pub fn ubus_command(&self) -> String {
         format!("{} -s {}", crate::bus::client().display(), self.file("ubus.sock").display())
     }
 
     /// What to type before a command to the provider's program.
-    #[allow(dead_code, reason = "for the demonstration")]
     pub fn provider_command(&self) -> String {
         let program = env!("CARGO_BIN_EXE_dots-callhome-client");
         format!("{program} --control {}", self.control("provider").display())
     }
 
     /// A folder that is `/` to the LuCI page: the configuration in it is the daemon's.
-    #[allow(dead_code, reason = "for the page")]
     pub fn page_root(&self) -> PathBuf {
         let root = self.file("root");
         fs::create_dir_all(root.join("etc/config")).expect("directory");

@@ -9,7 +9,7 @@ sh tests/tools.sh node chromium ubusd playwright-core eslint nft ip conntrack un
 status=0
 target/tools/node/node_modules/.bin/eslint -c tests/luci/eslint.config.mjs luci-app || status=1
 if [ $# -eq 0 ] && [ -z "${LUCI_URL:-}" ]; then
-	cargo test --quiet --features client --test page || status=1
+	cargo test --quiet --features client --test lab -- page || status=1
 fi
 node tests/luci/suite.mjs "$@" || status=1
 exit $status

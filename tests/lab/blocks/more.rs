@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::{DEVICES, FEW, INNOCENT, Lab, VAIN};
 use crate::crowd::Stream;
 use crate::home::{WAN, device_address, device_mac};
+use crate::host::{PATIENCE, comes_true};
 use crate::raw::UDP;
 use crate::stage::Stage;
-use crate::host::{PATIENCE, comes_true};
-use crate::{DEVICES, FEW, INNOCENT, Lab, VAIN};
 
 const NARROW: usize = 18;
 const TWICE: usize = 19;
@@ -68,7 +68,8 @@ impl Lab {
 
     /// How many packets of a sender pass while it sends enough of them.
     fn passing(&self, number: usize, target: IpAddr) -> usize {
-        let sent = || self.streams.iter().filter(|(of, _)| *of == number).map(|(_, stream)| stream.sent()).sum::<usize>();
+        let sent =
+            || self.streams.iter().filter(|(of, _)| *of == number).map(|(_, stream)| stream.sent()).sum::<usize>();
         self.sniffer.settle();
         let (before, passed) = (sent(), self.sniffer.packets(number, UDP, target));
         assert!(comes_true(|| sent() >= before + VAIN), "{number} sends nothing");
@@ -250,10 +251,15 @@ fn quarantine(lab: &mut Lab) -> Result<(), String> {
     ensure(!lab.says(CUT_OFF, &other, ROUTER, 5353), "it reaches other services of the router")?;
     for (to, what) in [((router6, 8443), "another port of the router over IPv6"), ((TARGET, 7000), "the Internet")] {
         let try_it = |from, within| lab.reaches(from, to.into(), within);
-        ensure(is_cut_off(|within| try_it(CUT_OFF, within), |within| try_it(NARROW, within)), &format!("it reaches {what}"))?;
+        ensure(
+            is_cut_off(|within| try_it(CUT_OFF, within), |within| try_it(NARROW, within)),
+            &format!("it reaches {what}"),
+        )?;
     }
     let (itself, neighbour) = (device_address(CUT_OFF), device_address(INNOCENT));
-    for (from, to, what) in [(CUT_OFF, neighbour, "it reaches a neighbour"), (INNOCENT, itself, "a neighbour reaches it")] {
+    for (from, to, what) in
+        [(CUT_OFF, neighbour, "it reaches a neighbour"), (INNOCENT, itself, "a neighbour reaches it")]
+    {
         let others = |within| lab.pings(NARROW, neighbour, within);
         ensure(is_cut_off(|within| lab.pings(from, to, within), others), what)?;
     }

@@ -1,5 +1,4 @@
 //! The enforcer at work on a router of the lab: real netlink sockets, the real `nft`.
-#![allow(dead_code)]
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -29,8 +28,6 @@ pub struct Router<'a> {
     pub runs: Vec<String>,
     /// What the enforcer has told.
     pub told: Vec<Event>,
-    /// How long a turn of the loop took at most.
-    pub longest_turn: Duration,
 }
 
 pub fn now() -> Now {
@@ -55,7 +52,7 @@ impl<'a> Router<'a> {
         };
         let (netfilter, events) = (open(&[]), open(&[NFTABLES]));
         let (runs, told) = (Vec::new(), Vec::new());
-        Self { host, enforcer: Enforcer::new(), netfilter, events, runs, told, longest_turn: Duration::ZERO }
+        Self { host, enforcer: Enforcer::new(), netfilter, events, runs, told }
     }
 
     pub fn desire(&mut self, desired: Desired, cut_first: Vec<Tuple>, inventory: &Inventory) {
@@ -65,7 +62,6 @@ impl<'a> Router<'a> {
 
     /// One turn of the loop; tells whether there was anything to do.
     pub fn turn(&mut self) -> bool {
-        let start = Instant::now();
         let mut busy = false;
         while let Some((_, request)) = self.enforcer.poll_transmit() {
             self.netfilter.send(&request, 0).expect("sent");
@@ -90,7 +86,6 @@ impl<'a> Router<'a> {
             self.told.push(event);
             busy = true;
         }
-        self.longest_turn = self.longest_turn.max(start.elapsed());
         if let Some(text) = self.enforcer.poll_ruleset() {
             let outcome = self.nft(&text);
             self.runs.push(text);
@@ -110,15 +105,6 @@ impl<'a> Router<'a> {
             }
         }
         start.elapsed()
-    }
-
-    pub fn work(&mut self, time: Duration) {
-        let start = Instant::now();
-        while start.elapsed() < time {
-            if !self.turn() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
     }
 
     /// Whether the mitigation has been told to be in force.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use dots_callhome::store;
 use serde_json::json;
 
-use crate::blocked::Blocked;
-use crate::firewall::RULES;
+use super::blocked::Blocked;
+use super::firewall::RULES;
+use super::{Fault, Outcome};
 use crate::home::device_mac;
-use crate::{Fault, Outcome};
 
 /// All of them.
 pub const ALL: &[Fault] = &[

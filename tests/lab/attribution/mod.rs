@@ -1,36 +1,21 @@
 //! Whom requests speak of, with real packets in a home of forty devices and 60,000 other flows: a table of cases, each with
 //! the device that really sends. Ends with the line `right N, wrong N, undecided N`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
-// The scenarios use more of the lab than this does.
-#![allow(dead_code)]
 
-mod bus;
 mod cases;
-mod credentials;
-mod crowd;
-mod home;
-mod host;
-mod raw;
-mod stage;
-mod traffic;
 mod world;
-
-#[path = "../kernel_support/messages.rs"]
-mod messages;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::crowd::{Stream, Victim, fill};
+use crate::home::{VICTIM, WAN};
+use crate::host::{Host, comes_true};
+use crate::raw::{self, Arrived, Sniffer};
+use crate::stage::Stage;
 use cases::{Case, DEVICES, GUEST, INNER, TAGGED, TRUNK, Who};
-use crowd::{Stream, Victim};
-use home::{VICTIM, WAN};
-use host::{Host, comes_true};
-use raw::{Arrived, Sniffer};
-use stage::Stage;
 use world::World;
 
 const VICTIM6: &str = "2001:db8:c000::80";
@@ -79,7 +64,7 @@ impl Lab {
     fn new() -> Self {
         let mut stage = Stage::prepare(DEVICES, GLOBALS);
         let world = World::new(&mut stage, GLOBALS);
-        crowd::fill(&stage.home.router, 60_000);
+        fill(&stage.home.router, 60_000);
         let sniffer = Sniffer::new(&stage.home.victim);
         let (victim, streams) = (Victim::new(), Vec::new());
         let (device, port, from) = CONTROL;
@@ -212,7 +197,7 @@ impl Lab {
     /// Plays a case and judges it; tells whom the daemon found.
     fn play(&mut self, case: &Case, port: u16) -> (Outcome, String) {
         let words = (case.act)(self, port);
-        let mut arguments = vec!["request", "--router", credentials::ROUTER_NAME];
+        let mut arguments = vec!["request", "--router", crate::credentials::ROUTER_NAME];
         arguments.extend(words.iter().map(String::as_str));
         let played = match self.stage.ask(self.asker, &arguments) {
             Err(why) => (refused(case, &why), why),
@@ -263,7 +248,7 @@ impl Lab {
     fn look_into(&self) {
         let (device, port, from) = CONTROL;
         let words = self.asked(port, raw::UDP, &[from]);
-        let mut arguments = vec!["request", "--router", credentials::ROUTER_NAME];
+        let mut arguments = vec!["request", "--router", crate::credentials::ROUTER_NAME];
         arguments.extend(words.iter().map(String::as_str));
         let mid = self.stage.ask("provider", &arguments).expect("the control")["mid"].clone();
         let readings = RefCell::new(BTreeSet::new());
@@ -277,7 +262,7 @@ impl Lab {
     }
 
     fn withdraw(&self, asker: &str, mid: &Value) {
-        let words = ["withdraw", "--router", credentials::ROUTER_NAME, "--mid", &mid.to_string()];
+        let words = ["withdraw", "--router", crate::credentials::ROUTER_NAME, "--mid", &mid.to_string()];
         self.stage.ask(asker, &words).expect("gone");
     }
 
@@ -352,11 +337,8 @@ fn judge(case: &Case, found: &[Found]) -> Outcome {
     }
 }
 
-fn main() -> ExitCode {
-    if let Err(why) = host::prepare() {
-        eprintln!("{why}");
-        return ExitCode::FAILURE;
-    }
+/// Runs it; whether everything is as it must be.
+pub fn run() -> bool {
     let mut lab = Lab::new();
     let only = std::env::var("CASE").unwrap_or_default();
     let (mut right, mut wrong, mut undecided, mut missed) = (0, 0, 0, 0);
@@ -371,7 +353,7 @@ fn main() -> ExitCode {
         println!("{word:9}  {}: {found}{why}", case.name);
     }
     println!("right {right}, wrong {wrong}, undecided {}", undecided + missed);
-    if wrong + missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    wrong + missed == 0
 }
 
 fn describe(found: &[Found]) -> String {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::{Fault, Outcome};
 use crate::attack::{Attack, FLOOD, GOOD, state};
 use crate::credentials::ROUTER_NAME;
 use crate::home::device_mac;
-use crate::stage::Stage;
 use crate::host::comes_true;
-use crate::{Fault, Outcome};
+use crate::stage::Stage;
 
 /// The scenario.
 pub const ALL: &[Fault] =
@@ -148,7 +148,11 @@ fn check(stage: &Stage, attack: &Attack, p: Progress) {
     stage.until("the daemon answers", |s| s.ubus("status", json!({})).is_ok());
     let quarantined = || {
         let devices = stage.ubus("devices", json!({})).expect("the devices")["devices"].clone();
-        devices.as_array().expect("a list").iter().any(|device| device["mac"] == device_mac(QUARANTINED) && device["state"] == "quarantined")
+        devices
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|device| device["mac"] == device_mac(QUARANTINED) && device["state"] == "quarantined")
     };
     if p.quarantined && !p.releasing {
         assert!(quarantined(), "the quarantine is lost");

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::Fault;
-use crate::Outcome;
-use crate::blocked::{Blocked, dropped};
+use super::Fault;
+use super::Outcome;
+use super::blocked::{Blocked, dropped};
 use crate::host::Host;
 
 /// All of them.
@@ -136,7 +136,8 @@ fn fight() -> Outcome {
         stage.until("the provider is told", |stage| stage.provider_status(mid)["status"] == 1);
         stage.until("the reason shows", |stage| {
             let ours = stage.mitigation(id);
-            ours["verified"] == false && ours["detail"].as_str().is_some_and(|detail| detail.contains("another program"))
+            ours["verified"] == false
+                && ours["detail"].as_str().is_some_and(|detail| detail.contains("another program"))
         });
         assert!(dropped(&stage.mitigation(id)) > 0);
         over.store(true, Ordering::Relaxed);

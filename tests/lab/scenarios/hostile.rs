@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::attack::{Attack, approve, the_id_in_state};
 use crate::credentials::ROUTER_NAME;
 use crate::home::{PROVIDER, VICTIM, WAN};
-use crate::stage::Stage;
 use crate::host::comes_true;
+use crate::stage::Stage;
 
 /// Asks about UDP that comes from `seen` and goes to all of these targets and ports.
 fn ask(stage: &Stage, seen: SocketAddr, targets: &[String], ports: &[&str]) -> Result<(), String> {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::blocked::Blocked;
+use super::firewall::fw4_reload;
+use super::{Fault, Outcome};
 use crate::attack::{GOOD, state};
-use crate::blocked::Blocked;
-use crate::firewall::fw4_reload;
 use crate::home::{PROVIDER, device_mac};
 use crate::stage::Stage;
-use crate::{Fault, Outcome};
 
 /// Nothing says when everybody has noticed that a link is gone; a person with a cable takes no less.
 const AWAY: Duration = Duration::from_millis(300);

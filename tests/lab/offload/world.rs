@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::flows::{Flow, Kind, MANY, OFFLOADED, Traffic};
 use crate::credentials::ROUTER_NAME;
-use crate::flows::{Flow, Kind, MANY, OFFLOADED, Traffic};
 use crate::stage::Stage;
 
 /// What the row of one kind of traffic shows.

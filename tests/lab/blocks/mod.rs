@@ -1,34 +1,18 @@
 //! Whether blocks bite, and only those meant, with real packets: a table of kinds of traffic and of what is done about
 //! them, then what else a block must and must not do. Ends with the line `through N, harmed N, stuck N, failed N`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
-// The scenarios use more of the lab than this does.
-#![allow(dead_code)]
 
-mod bus;
-mod credentials;
-mod crowd;
-mod home;
-mod host;
-mod raw;
-mod stage;
-mod traffic;
-
-#[path = "../kernel_support/messages.rs"]
-mod messages;
-
-#[path = "blocks/more.rs"]
 mod more;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crowd::{Stream, Victim};
-use home::device_mac;
-use raw::Sniffer;
-use stage::Stage;
+use crate::crowd::{Stream, Victim};
+use crate::home::device_mac;
+use crate::host::{PATIENCE, comes_true};
+use crate::raw::{self, Sniffer};
+use crate::stage::Stage;
 
 /// Protocols, each over both families.
 const KINDS: [(&str, u8, u8); 4] = [
@@ -105,7 +89,8 @@ impl Lab {
 
     /// A provider's request; its number.
     fn request(&self, words: &str) -> Value {
-        let arguments = ["request", "--router", credentials::ROUTER_NAME].into_iter().chain(words.split_whitespace());
+        let arguments =
+            ["request", "--router", crate::credentials::ROUTER_NAME].into_iter().chain(words.split_whitespace());
         let answer = self.stage.provider(&arguments.collect::<Vec<_>>());
         answer.expect("request")["mid"].clone()
     }
@@ -203,7 +188,7 @@ fn configure(stage: &Stage, policies: &[(usize, &str)]) {
 fn free_again(lab: &Lab, rows: &[Row], blocked: &[(usize, usize)]) -> Vec<Option<Duration>> {
     let start = Instant::now();
     let mut free = vec![None; rows.len()];
-    while free.contains(&None) && start.elapsed() < host::PATIENCE {
+    while free.contains(&None) && start.elapsed() < PATIENCE {
         for ((row, (guilty, _)), free) in rows.iter().zip(blocked).zip(&mut free) {
             *free = free.or_else(|| (row.arrived(lab).0 > *guilty).then(|| start.elapsed()));
         }
@@ -222,7 +207,7 @@ fn send_in_vain(lab: &Lab, rows: &[Row]) -> usize {
         let sent = counted().into_iter().zip(&before).map(|(now, before)| now - before);
         rows.iter().zip(sent).filter(|(row, sent)| *sent < row.vain()).count()
     };
-    host::comes_true(|| rows.iter().all(passed) && silent() == 0);
+    comes_true(|| rows.iter().all(passed) && silent() == 0);
     lab.sniffer.settle();
     silent()
 }
@@ -248,11 +233,11 @@ fn table(lab: &mut Lab, tally: &mut Tally) {
         row.id = lab.suspected(&row.mid, row.guilty);
     }
     let counters: String = rows.iter().map(Row::counter).collect();
-    let chain = format!("type filter hook prerouting priority raw - 50\n{counters}");
-    lab.stage.home.router.nft(&format!("table inet sent {{ chain all {{ {chain} }} }}\n"));
+    let chain = format!("chain passing {{\ntype filter hook prerouting priority raw - 50\n{counters}}}");
+    lab.stage.home.router.nft(&format!("table inet sent {{\n{chain}\n}}\n"));
     rows.iter().for_each(|row| lab.approve(row.id, row.action, row.guilty));
     let start = Instant::now();
-    while rows.iter().any(|row| row.reported.is_none()) && start.elapsed() < host::PATIENCE {
+    while rows.iter().any(|row| row.reported.is_none()) && start.elapsed() < PATIENCE {
         for row in rows.iter_mut().filter(|row| row.reported.is_none() && lab.is_verified(row.id)) {
             lab.sniffer.settle();
             row.reported = Some(row.arrived(lab));
@@ -276,11 +261,8 @@ fn table(lab: &mut Lab, tally: &mut Tally) {
     lab.streams.clear();
 }
 
-fn main() -> ExitCode {
-    if let Err(why) = host::prepare() {
-        eprintln!("{why}");
-        return ExitCode::FAILURE;
-    }
+/// Runs it; whether everything is as it must be.
+pub fn run() -> bool {
     let (mut lab, mut tally) = (Lab::new(), Tally::default());
     table(&mut lab, &mut tally);
     let only = std::env::var("CHECK").unwrap_or_default();
@@ -295,5 +277,5 @@ fn main() -> ExitCode {
     }
     let Tally { through, harmed, stuck, failed } = tally;
     println!("through {through}, harmed {harmed}, stuck {stuck}, failed {failed}");
-    if through + harmed + stuck + failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    through + harmed + stuck + failed == 0
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::Outcome;
+use super::Outcome;
 use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
-use crate::stage::Stage;
 use crate::host::comes_true;
+use crate::stage::Stage;
 
 /// Seconds asked for.
 pub const LIFETIME: u64 = 3600;
@@ -42,7 +42,7 @@ impl Blocked {
 
     /// The same on a stage that has been set already.
     pub fn on(stage: Stage) -> Self {
-        stage.home.router.nft(crate::firewall::RULES);
+        stage.home.router.nft(super::firewall::RULES);
         // A device that says nothing is unknown.
         stage.home.device(3).says_hello();
         let attack = Attack::start(&stage);

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::blocked::Blocked;
+use super::blocked::Blocked;
+use super::{Fault, Outcome};
 use crate::stage::Stage;
-use crate::{Fault, Outcome};
 
 /// All of them.
 pub const ALL: &[Fault] = &[

@@ -1,20 +1,23 @@
-//! What the lab proves. Times are waited for, never measured: figures belong to `tests/bench`.
+//! What becomes of requests, sessions and configurations. Times are waited for, never measured: figures belong to the bench.
+
+mod datagrams;
+mod foreign;
+mod hostile;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
 
+use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
-use crate::datagrams;
 use crate::home::{VICTIM, WAN, device_address, device_mac};
 use crate::host::Host;
-use crate::hostile;
 use crate::stage::Stage;
 use crate::traffic::{Sender, Sink};
 
-/// All scenarios by name.
-pub const ALL: &[(&str, fn())] = &[
+/// The scenarios by name.
+const ALL: &[(&str, fn())] = &[
     ("a_request_lives_its_whole_life", whole_life),
     ("a_device_found_later_is_asked_about", found_later),
     ("auto_blocks_without_asking_and_observe_never_acts", auto_and_observe),
@@ -32,6 +35,16 @@ pub const ALL: &[(&str, fn())] = &[
     ("hostile_requests_do_no_harm", hostile::harmless),
     ("broken_configuration_is_told_and_the_rest_runs", broken_configuration),
 ];
+
+/// All of them as tests, with those that peers play that are not ours.
+pub fn trials() -> Vec<Trial> {
+    let name = |name: &str| format!("scenarios::{name}");
+    let own = ALL.iter().map(|(scenario, play)| crate::trial(name(scenario), play));
+    let foreign = foreign::ALL
+        .iter()
+        .map(|peer| crate::trial(name(&format!("foreign_{}", peer.name)), move || foreign::life(peer)));
+    own.chain(foreign).collect()
+}
 
 /// Proves CH-1-05, CH-4-01, CH-5.1-01, CH-5.1-03, CH-5.1-04, CH-5.3.2-06, CH-5.3.2-10, SC-4.4.4-04, DR-1.2-01, DR-3.1-05,
 /// DR-3.2.1-08 with packets.
