@@ -1,15 +1,21 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test test-offload attribution faults conformance lint audit bench fuzz
+.PHONY: demo test test-rust test-page test-offload attribution faults conformance lint audit bench fuzz
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client node
 	cargo build --features client
-	STAY=$(STAY) cargo test --quiet --features client --test demo
+	STAY=$(STAY) cargo test --quiet --features client --test lab -- demo
 
-test: lint
+# Everything but what needs an emulated machine; ends with `N passed, N failed`.
+test:
+	sh tests/run.sh lint test-rust test-page
+
+test-rust:
 	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping ubus-client aiocoap libcoap_peer busybox make python3 zopfli
-	cargo test --all-features
+	cargo test --all-features --no-fail-fast
+
+test-page:
 	sh tests/luci/run.sh
 
 # Runs the tests that prove requirements, and prints which requirement is proven by what.
@@ -17,6 +23,7 @@ conformance:
 	cargo test --quiet --all-features --test conformance
 
 lint:
+	sh tests/tools.sh
 	cargo fmt --all --check
 	cargo clippy --all-features --all-targets -- -D warnings
 	# The fuzz targets stand apart: nothing else would notice one that does not compile any more.
@@ -27,31 +34,31 @@ lint:
 attribution:
 	sh tests/tools.sh nft ip conntrack unshare kill ping ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test who
+	cargo test --quiet --features client --test lab -- attribution
 
 # Whether blocks bite, and only those meant, with real packets; ends with `through N, harmed N, stuck N, failed N`.
 .PHONY: blocks
 blocks:
 	sh tests/tools.sh nft ip conntrack unshare kill ping ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test bites
+	cargo test --quiet --features client --test lab -- blocks
 
 # What happens to a block when something breaks, with real packets: a table, one line for each fault.
 faults:
 	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ping ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test faults
+	cargo test --quiet --features client --test lab -- faults
 
 # Blocks on flows that a flow table forwards, in an emulated machine with Debian's kernel; ends with `offload: N passed, N failed`.
 test-offload:
 	sh tests/tools.sh qemu-system-x86_64 linux busybox cpio strip modprobe nft ip conntrack ubus-client
 	cargo build --features client
-	cargo test --quiet --features client --test offload --config "target.'cfg(all())'.runner = ['sh', 'tests/offload/guest.sh']"
+	cargo test --quiet --features client --test lab --config "target.'cfg(all())'.runner = ['sh', 'tests/lab/offload/guest.sh']" -- offload
 
 # Figures beside their budgets, of the release build.
 bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
-	cargo test --quiet --release --features client --test bench
+	cargo test --quiet --release --features client --test lab -- bench
 
 # Every parser with input made up by a fuzzer, some seconds each: `make fuzz SECONDS=600`.
 SECONDS ?= 20

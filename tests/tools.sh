@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that the programs named are there: from the system's own packages, from the registries of crates, Python and
-# Node packages, or built from tests/lab/peers. Usage: tools.sh PROGRAM...
+# Node packages, or built from tests/lab/peers. And a C compiler, which Rust links with. Usage: tools.sh PROGRAM...
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 own=target/tools
@@ -8,6 +8,7 @@ own=target/tools
 # The system's packages a program comes from or needs.
 packages() {
 	case $1 in
+	cc) echo gcc libc6-dev ;;
 	nft) echo nftables ;;
 	ip | ss) echo iproute2 ;;
 	unshare | nsenter | kill) echo util-linux ;;
@@ -28,6 +29,7 @@ packages() {
 
 is_there() {
 	case $1 in
+	cc) echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null ;;
 	ubus-client | ubusd | linux) true ;;
 	eslint | playwright-core) command -v node npm >/dev/null ;;
 	libcoap_peer) [ -e /usr/include/coap3/coap.h ] && command -v cc pkg-config >/dev/null ;;
@@ -99,6 +101,7 @@ install() {
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+set -- cc "$@"
 missing=
 for program in "$@"; do
 	is_there "$program" || missing="$missing $(packages "$program")"

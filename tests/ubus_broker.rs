@@ -29,7 +29,7 @@ use ubus_support::{Desk, data, table, text};
 type Client = UbusClient<UnixUbusTransport>;
 
 /// Long enough for a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The daemon's end with a socket, and the broker.
 struct Router {

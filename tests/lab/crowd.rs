@@ -3,22 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dots_callhome::model::{Detail, Tuple};
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 
 use crate::host::Host;
-use crate::messages;
 
 /// Between two packets of a sender.
 const PACE: Duration = Duration::from_millis(10);
 
 /// Traffic that goes on until dropped. Its first byte is the sender's number.
 pub struct Stream {
+    sent: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     ended: Option<std::thread::JoinHandle<()>>,
 }
@@ -29,14 +27,14 @@ impl Stream {
         let socket = host.enter(|| UdpSocket::bind(local)).expect("socket");
         socket.set_nonblocking(true).expect("socket");
         let packet = [u8::try_from(number).expect("a small number"); 100];
-        Self::new(host, move || drop(socket.send_to(&packet, to)))
+        Self::new(host, move || socket.send_to(&packet, to).is_ok())
     }
 
     /// A TCP connection.
     pub fn tcp(host: &Host, to: SocketAddr, number: usize) -> Self {
         let mut socket = host.enter(|| TcpStream::connect(to)).expect("connected");
         let packet = [u8::try_from(number).expect("a small number"); 100];
-        Self::new(host, move || drop(socket.write(&packet)))
+        Self::new(host, move || socket.write(&packet).is_ok())
     }
 
     /// A UDP server that answers everything ten times.
@@ -50,20 +48,26 @@ impl Stream {
                     let _ = socket.send_to(&packet[..length], from);
                 }
             }
+            true
         })
     }
 
-    /// Whatever `step` does, again and again.
-    pub fn new(host: &Host, mut step: impl FnMut() + Send + 'static) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+    /// Whatever `step` does, again and again; it tells whether it could.
+    pub fn new(host: &Host, mut step: impl FnMut() -> bool + Send + 'static) -> Self {
+        let (sent, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, stopped) = (Arc::clone(&sent), Arc::clone(&stop));
         let ended = host.spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                step();
+                count.fetch_add(usize::from(step()), Ordering::Relaxed);
                 std::thread::sleep(PACE);
             }
         });
-        Self { stop, ended: Some(ended) }
+        Self { sent, stop, ended: Some(ended) }
+    }
+
+    /// How often that was done so far.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 }
 
@@ -74,25 +78,6 @@ impl Drop for Stream {
         if let Some(ended) = self.ended.take() {
             let _ = ended.join();
         }
-    }
-}
-
-/// A program inside a host, until dropped.
-pub struct Child(std::process::Child);
-
-impl Child {
-    /// Starts it.
-    pub fn start(host: &Host, program: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(host.enter(|| command.spawn()).expect("program starts"))
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -121,6 +106,7 @@ impl Victim {
                 while let Ok((_, from)) = socket.recv_from(&mut packet) {
                     note(&seen, packet[0], from);
                 }
+                true
             })
         });
     }
@@ -143,6 +129,7 @@ impl Victim {
                         note(&seen, packet[0], *from);
                     }
                 }
+                true
             })
         });
     }
@@ -178,21 +165,34 @@ pub fn fill(router: &Host, count: u32) {
     });
 }
 
+/// A message that makes a flow: UDP from 192.168.1.250, translated by the router. See `linux/netfilter/nfnetlink_conntrack.h`.
 fn entry(number: u32) -> Vec<u8> {
     let (from, to) = ((number % 60_000) as u16 + 1024, (number / 60_000) as u16 + 1);
-    let tuple = |source: &str, destination: &str, source_port, destination_port| Tuple {
-        source: source.parse().expect("address"),
-        destination: destination.parse().expect("address"),
-        protocol: 17,
-        detail: Detail::Ports { source: source_port, destination: destination_port },
-        zone: 0,
+    let (device, router, nobody) = ([192, 168, 1, 250], [198, 51, 100, 7], [203, 0, 113, 99]);
+    let tuple = |kind, from: [u8; 4], to: [u8; 4], ports: [u16; 2]| {
+        let addresses = [attribute(1, &from), attribute(2, &to)].concat();
+        let [source, destination] = ports.map(u16::to_be_bytes);
+        let protocol = [attribute(1, &[17]), attribute(2, &source), attribute(3, &destination)].concat();
+        attribute(NESTED | kind, &[attribute(NESTED | 1, &addresses), attribute(NESTED | 2, &protocol)].concat())
     };
-    let original = tuple("192.168.1.250", "203.0.113.99", from, to);
-    let reply = tuple("203.0.113.99", "198.51.100.7", to, from);
-    let mut body = vec![messages::family(original.source), 0, 0, 0];
-    body.extend(messages::tuple(1, &original));
-    body.extend(messages::tuple(2, &reply));
-    body.extend(messages::attribute(7, &3600_u32.to_be_bytes()));
-    // NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
-    messages::message(0x100, 0x405, number, &body)
+    let (original, reply) = (tuple(1, device, nobody, [from, to]), tuple(2, nobody, router, [to, from]));
+    let body = [vec![AF_INET, 0, 0, 0], original, reply, attribute(7, &3600_u32.to_be_bytes())].concat();
+    let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
+    // IPCTNL_MSG_CT_NEW, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
+    message.extend([0x100_u16.to_ne_bytes(), 0x405_u16.to_ne_bytes()].concat());
+    message.extend([number.to_ne_bytes(), [0; 4]].concat());
+    message.extend(body);
+    message
+}
+
+const AF_INET: u8 = 2;
+const NESTED: u16 = 0x8000;
+
+/// An attribute of a netlink message, padded.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }

@@ -7,8 +7,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// How long is waited for what must happen: busy machines are slow.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Marks the process that already runs inside a user namespace of its own.
 const NESTED: &str = "DOTS_LAB_NESTED";
@@ -39,6 +43,20 @@ pub fn prepare() -> Result<(), String> {
          them: sysctl kernel.unprivileged_userns_clone=1 (Debian), \
          sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"
         .into())
+}
+
+/// Waits until something is true; tells whether it came true in time.
+pub fn comes_true(is: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !is() {
+        if start.elapsed() > PATIENCE {
+            return false;
+        }
+        // Looking costs processes: the longer it takes, the less often.
+        let pause = start.elapsed() / 10;
+        std::thread::sleep(pause.clamp(Duration::from_millis(20), Duration::from_millis(250)));
+    }
+    true
 }
 
 /// One host with a network of its own.
@@ -106,6 +124,12 @@ impl Host {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Lets the router at home know this device: one that says nothing is unknown.
+    pub fn says_hello(&self) {
+        let answered = || self.output("ping", &["-c1", "-W2", "192.168.1.1"]).status.success();
+        assert!(comes_true(answered), "the router does not answer {}", self.name);
+    }
+
     /// `ip` with its arguments in one string.
     pub fn ip(&self, args: &str) {
         self.run("ip", &args.split_whitespace().collect::<Vec<_>>());
@@ -119,6 +143,13 @@ impl Host {
             nft.wait().expect("nft ends")
         });
         assert!(output.success(), "{}: nft refused: {ruleset}", self.name);
+    }
+
+    /// What the counters of a table have counted, in packets and in the order of its rules.
+    pub fn counted(&self, table: &str) -> Vec<usize> {
+        let rules = self.run("nft", &["list", "table", "inet", table]);
+        let counts = rules.split("counter packets ").skip(1).map(|rest| rest.split(' ').next());
+        counts.map(|count| count.and_then(|count| count.parse().ok()).expect("a number")).collect()
     }
 
     /// Sets a network sysctl of this host, by its path below `/proc/sys/net`.

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use rustix::net::{
     AddressFamily, Protocol, RawProtocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
 };
 
 use crate::crowd::Stream;
-use crate::host::Host;
+use crate::host::{Host, comes_true};
 
 pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
@@ -59,9 +58,7 @@ fn send(host: &Host, protocol: u8, to: IpAddr, packet: Vec<u8>) -> Stream {
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(host, family, SocketType::RAW, protocol.into());
     let to = SocketAddr::new(to, 0);
-    Stream::new(host, move || {
-        let _ = sendto(&socket, &packet, SendFlags::empty(), &to);
-    })
+    Stream::new(host, move || sendto(&socket, &packet, SendFlags::empty(), &to).is_ok())
 }
 
 /// An echo request with the sender's number as its identifier. Over IPv6 the kernel makes the checksum.
@@ -86,7 +83,6 @@ pub struct Arrived {
     pub packets: usize,
     /// From where, after NAT; port 0 where there is none.
     pub from: SocketAddr,
-    pub last: Instant,
 }
 
 /// By sender, protocol and receiver.
@@ -95,7 +91,7 @@ type Key = (usize, u8, IpAddr);
 /// Looks at every packet that reaches a host and bears a payload.
 pub struct Sniffer {
     arrived: Arc<Mutex<BTreeMap<Key, Arrived>>>,
-    _stream: Stream,
+    stream: Stream,
 }
 
 impl Sniffer {
@@ -110,11 +106,18 @@ impl Sniffer {
                 if let Some((key, from)) = buffer.get(..length).and_then(parse) {
                     let mut arrived = seen.lock().expect("not poisoned");
                     let packets = arrived.get(&key).map_or(0, |before| before.packets) + 1;
-                    arrived.insert(key, Arrived { packets, from, last: Instant::now() });
+                    arrived.insert(key, Arrived { packets, from });
                 }
             }
+            true
         });
-        Self { arrived, _stream: stream }
+        Self { arrived, stream }
+    }
+
+    /// Waits until everything has been looked at that has reached the host by now.
+    pub fn settle(&self) {
+        let before = self.stream.sent();
+        assert!(comes_true(|| self.stream.sent() > before + 1), "nobody looks");
     }
 
     /// What has arrived of one sender, by protocol, at an address of this host.
@@ -128,15 +131,9 @@ impl Sniffer {
     }
 
     /// Waits for the next packet of a sender; nothing: none has come in time.
-    pub fn next(&self, number: usize, protocol: u8, at: IpAddr, at_most: Duration) -> Option<Arrived> {
-        let (start, before) = (Instant::now(), self.packets(number, protocol, at));
-        while start.elapsed() < at_most {
-            if let Some(arrived) = self.arrived(number, protocol, at).filter(|arrived| arrived.packets > before) {
-                return Some(arrived);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        None
+    pub fn next(&self, number: usize, protocol: u8, at: IpAddr) -> Option<Arrived> {
+        let before = self.packets(number, protocol, at);
+        comes_true(|| self.packets(number, protocol, at) > before).then(|| self.arrived(number, protocol, at))?
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::bus::Bus;
 use crate::credentials::{Authority, PROVIDER_NAME, ROUTER_NAME};
 use crate::home::{Home, PROVIDER, VICTIM};
-use crate::host::Host;
+use crate::host::{Host, comes_true};
 
 /// The port the provider listens on.
 pub const PORT: u16 = 4647;
@@ -146,7 +146,6 @@ impl Stage {
     }
 
     /// Starts the daemon through another program, named with its first arguments.
-    #[allow(dead_code, reason = "for the faults")]
     pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
         self.wrapper = wrapper;
     }
@@ -199,20 +198,17 @@ impl Stage {
     }
 
     /// What to type before a bus command.
-    #[allow(dead_code, reason = "for the demonstration")]
     pub fn ubus_command(&self) -> String {
         format!("{} -s {}", crate::bus::client().display(), self.file("ubus.sock").display())
     }
 
     /// What to type before a command to the provider's program.
-    #[allow(dead_code, reason = "for the demonstration")]
     pub fn provider_command(&self) -> String {
         let program = env!("CARGO_BIN_EXE_dots-callhome-client");
         format!("{program} --control {}", self.control("provider").display())
     }
 
     /// A folder that is `/` to the LuCI page: the configuration in it is the daemon's.
-    #[allow(dead_code, reason = "for the page")]
     pub fn page_root(&self) -> PathBuf {
         let root = self.file("root");
         fs::create_dir_all(root.join("etc/config")).expect("directory");
@@ -283,20 +279,10 @@ impl Stage {
         status.unwrap_or_default()["mitigations"][0].clone()
     }
 
-    /// Waits until something is true, at most 20 seconds, and tells how long it took.
+    /// Waits until something is true, and tells how long it took.
     pub fn until(&self, what: &str, is: impl Fn(&Self) -> bool) -> Duration {
-        self.until_within(what, Duration::from_secs(20), is)
-    }
-
-    /// Waits until something is true, at most as long as given.
-    pub fn until_within(&self, what: &str, at_most: Duration, is: impl Fn(&Self) -> bool) -> Duration {
         let start = Instant::now();
-        while !is(self) {
-            assert!(start.elapsed() < at_most, "never happened: {what}\n{}", self.report());
-            // Looking costs processes: the longer it takes, the less often.
-            let pause = start.elapsed() / 10;
-            std::thread::sleep(pause.clamp(Duration::from_millis(20), Duration::from_millis(250)));
-        }
+        assert!(comes_true(|| is(self)), "never happened: {what}\n{}", self.report());
         start.elapsed()
     }
 

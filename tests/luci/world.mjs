@@ -34,11 +34,14 @@ config peer 'isp'
 	option auth 'certificate'
 `;
 
-export const sleep = milliseconds => new Promise(done => setTimeout(done, milliseconds));
+const sleep = milliseconds => new Promise(done => setTimeout(done, milliseconds));
+
+/** How long is waited for what must happen: busy machines are slow. */
+const PATIENCE = 120000;
 
 /** Waits until `check` no longer throws, and gives what it gave. */
-export async function eventually(check, within = 20000) {
-	const ends = Date.now() + within;
+export async function eventually(check) {
+	const ends = Date.now() + PATIENCE;
 
 	for (;;) {
 		try {
@@ -135,6 +138,7 @@ export class World {
 	async open(page, { user = 'root', ...options } = {}) {
 		const { name, password } = USERS.find(u => u.name == user);
 		const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+		context.setDefaultTimeout(PATIENCE);
 		const window = await context.newPage();
 
 		window.on('pageerror', error => this.errors.push(error.message));

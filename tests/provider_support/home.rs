@@ -10,14 +10,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Child;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dots_callhome::io::clock;
 use dots_callhome::transport::Channel;
 use dots_callhome::transport::tls::TlsChannel;
 use rustls::ClientConfig;
 
-use crate::provider_support::Program;
+use crate::provider_support::{PATIENCE, Program};
 use crate::tls_support::{Authority, Kind, PROVIDER, params, router};
 pub use diag::canonical;
 pub use wire::*;
@@ -86,7 +85,7 @@ impl Home {
     /// There are none; with how many bytes it has said before.
     pub fn call(config: &Arc<ClientConfig>, name: &str, to: SocketAddr) -> Result<Self, usize> {
         let stream = TcpStream::connect(to).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let channel = TlsChannel::client(Arc::clone(config), name).unwrap();
         let mut home = Self { stream, channel, plaintext: Vec::new(), received: 0 };
         while home.plaintext.is_empty() {

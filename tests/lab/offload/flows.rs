@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use crate::crowd::{Stream, Victim};
 use crate::home::{Home, VICTIM, device_address, device_mac};
-use crate::host::Host;
 use crate::raw::{self, Sniffer};
 use crate::stage::Stage;
 
@@ -162,7 +161,7 @@ impl Flow {
 
     /// Packets that the router's rules have seen: none of those its flow table forwards.
     pub fn seen_by_rules(&self, home: &Home) -> usize {
-        counted(&home.router, &self.table, self.number)
+        home.router.counted(&self.table)[self.number - 1]
     }
 
     /// What conntrack and the flow table know of it.
@@ -217,11 +216,4 @@ impl Flow {
         }
         words.into_iter().map(str::to_owned).collect()
     }
-}
-
-/// Packets that a counter of a table has counted: its first is number 1.
-pub fn counted(host: &Host, table: &str, number: usize) -> usize {
-    let rules = host.run("nft", &["list", "table", "inet", table]);
-    let count = rules.split("counter packets ").nth(number).and_then(|rest| rest.split(' ').next());
-    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no counter {number} in {rules}"))
 }

@@ -5,10 +5,10 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::blocked::Blocked;
+use super::blocked::Blocked;
+use super::{Fault, Outcome};
 use crate::home::device_mac;
 use crate::stage::Stage;
-use crate::{Fault, Outcome};
 
 /// All of them.
 pub const ALL: &[Fault] = &[
@@ -94,9 +94,7 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
     assert_eq!(complaints(&blocked.stage), 2, "once more after the start: {}", blocked.stage.log());
 
     flash.run(mend);
-    blocked.stage.until_within("kept again", std::time::Duration::from_secs(60), |s| {
-        s.ubus("status", json!({})).is_ok_and(|status| status["not_kept"].is_null())
-    });
+    blocked.stage.until("kept again", |s| s.ubus("status", json!({})).is_ok_and(|status| status["not_kept"].is_null()));
     assert!(blocked.stage.log().contains("decisions are kept again"), "{}", blocked.stage.log());
     blocked.stage.stop_daemon("KILL");
     std::fs::remove_dir_all(blocked.stage.file("run")).expect("removed");

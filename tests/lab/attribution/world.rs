@@ -10,7 +10,7 @@
 use std::net::Ipv4Addr;
 use std::process::Child;
 
-use crate::cases::{GUEST, INNER, TAGGED};
+use crate::attribution::cases::{GUEST, INNER, TAGGED};
 use crate::credentials::{PROVIDER_NAME, ROUTER_NAME};
 use crate::home::{VICTIM, device_address, device_mac, link};
 use crate::host::Host;
@@ -60,7 +60,7 @@ table ip translations {
 
 /// All of it.
 pub struct World {
-    second: Host,
+    _second: Host,
     client: Child,
     pub guest: Host,
     pub tagged: Host,
@@ -81,7 +81,7 @@ impl World {
         }
         let world = Self {
             client: stage.serve(&second, SECOND, "second"),
-            second,
+            _second: second,
             // In each network the device with the number of device 5.
             guest: guest.device(router, GUEST, 15),
             tagged: lan10.device(router, TAGGED, 15),

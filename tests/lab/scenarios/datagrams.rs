@@ -1,16 +1,10 @@
 //! Sessions over UDP.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use serde_json::json;
 
+use crate::attack::Attack;
 use crate::credentials::ROUTER_NAME;
-use crate::home::VICTIM;
 use crate::stage::Stage;
-use crate::traffic::{Sender, Sink};
-
-const FLOOD: u8 = 1;
 
 /// The session as the router tells it.
 fn transport(stage: &Stage) -> String {
@@ -27,20 +21,17 @@ fn start(stage: &mut Stage) {
 
 /// A flood that is reported and blocked; the request's number.
 fn block(stage: &Stage) -> u64 {
-    let sink = Sink::udp(&stage.home.victim, 53);
-    let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, 53)), FLOOD, 500);
-    stage.until("the flood arrives", |_| sink.last(FLOOD).is_some());
-    let seen = sink.last(FLOOD).expect("arrived").1;
-    let mid = stage.request(seen, 3600)["mid"].as_u64().expect("mid");
+    let attack = Attack::start(stage);
+    let mid = stage.request(attack.seen(), 3600)["mid"].as_u64().expect("mid");
     stage.until("in force and verified", |s| s.the_mitigation()["verified"] == true);
-    stage.until("the flood ends", |_| sink.rate(FLOOD, Duration::from_millis(200)) == 0.0);
+    attack.assert_blocked();
     stage.until("the provider knows", |s| s.provider_status(mid)["status"] == 2);
     mid
 }
 
 /// Proves SC-3-01 with packets: certificates, and a provider that leaves.
 pub fn certificates() {
-    let mut stage = Stage::prepare(1, "");
+    let mut stage = Stage::prepare(2, "");
     stage.configure_transport("dtls", "", "\toption consent 'auto'");
     start(&mut stage);
     let mid = block(&stage);
@@ -53,7 +44,7 @@ pub fn certificates() {
 
 /// Proves SC-7.1-12 with packets: a pre-shared key, and a daemon that restarts.
 pub fn pre_shared_keys() {
-    let mut stage = Stage::prepare(1, "");
+    let mut stage = Stage::prepare(2, "");
     let key = "00112233445566778899aabbccddeeff";
     let file = stage.secret("isp.psk", key);
     stage.secret("keys", &format!("# our routers\nsomebody:{}\n{ROUTER_NAME}:{key}\n", "ab".repeat(16)));

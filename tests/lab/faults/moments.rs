@@ -1,21 +1,23 @@
 //! `kill -9` at random moments of a request's life: what anybody was told is true after the restart.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::{Fault, Outcome};
 use crate::attack::{Attack, FLOOD, GOOD, state};
 use crate::credentials::ROUTER_NAME;
 use crate::home::device_mac;
+use crate::host::comes_true;
 use crate::stage::Stage;
-use crate::{Fault, Outcome};
 
 /// The scenario.
 pub const ALL: &[Fault] =
     &[("kill_9_at_any_moment", "kill -9 at ten moments between request and withdrawal", any_moment)];
 
-const MOMENTS: u64 = 10;
+const MOMENTS: usize = 10;
 /// The device that is quarantined first and released last.
 const QUARANTINED: usize = 3;
 
@@ -33,49 +35,83 @@ struct Progress {
     withdrawn: bool,
 }
 
+impl Progress {
+    /// Which kinds of promise were given that can be checked: quarantine, approval, block, rejection, release.
+    fn told(&self) -> [bool; 5] {
+        let quarantined = self.quarantined && !self.releasing;
+        [quarantined, self.approved.is_some(), self.in_force.is_some(), self.rejected.is_some(), self.released]
+    }
+}
+
 /// The life of two requests, from a quarantine to the withdrawal; it ends early when the daemon does.
 struct Life<'a> {
     stage: &'a Stage,
     attack: &'a Attack,
     progress: Mutex<Progress>,
+    /// When something was noted.
+    steps: Mutex<Vec<Instant>>,
+    /// Whether the daemon has been killed: only then a question may fail.
+    killed: AtomicBool,
 }
 
-impl Life<'_> {
+impl<'a> Life<'a> {
+    fn new(stage: &'a Stage, attack: &'a Attack) -> Self {
+        Self { stage, attack, progress: Mutex::default(), steps: Mutex::default(), killed: AtomicBool::new(false) }
+    }
+
     fn note(&self, note: impl FnOnce(&mut Progress)) {
         note(&mut self.progress.lock().expect("not poisoned"));
+        self.steps.lock().expect("not poisoned").push(Instant::now());
     }
 
     fn progress(&self) -> Progress {
         *self.progress.lock().expect("not poisoned")
     }
 
+    fn steps(&self) -> Vec<Instant> {
+        self.steps.lock().expect("not poisoned").clone()
+    }
+
     fn live(&self) -> Option<()> {
-        let ask = |method: &str, arguments: Value| self.stage.ubus(method, arguments).ok();
-        ask("quarantine", json!({ "mac": device_mac(QUARANTINED) }))?;
+        self.ask("quarantine", json!({ "mac": device_mac(QUARANTINED) }))?;
         self.note(|p| p.quarantined = true);
 
         let (mid, id) = self.request(FLOOD)?;
-        ask("approve", json!({ "id": id }))?;
+        self.ask("approve", json!({ "id": id }))?;
         self.note(|p| p.approved = Some(id));
-        self.reach(id, |m| m["verified"] == true)?;
+        self.reach("in force", || Some((self.ask("get", json!({ "id": id }))?["verified"] == true).then_some(())))?;
         // What had passed the rules before them is still on its way to the counter.
-        std::thread::sleep(Duration::from_millis(30));
+        self.attack.settle();
         let arrived = self.attack.sink.packets(FLOOD);
         self.note(|p| p.in_force = Some(arrived));
 
         let (_, other) = self.request(GOOD)?;
-        ask("reject", json!({ "id": other }))?;
+        self.ask("reject", json!({ "id": other }))?;
         self.note(|p| p.rejected = Some(other));
 
         self.note(|p| p.releasing = true);
-        ask("release", json!({ "mac": device_mac(QUARANTINED) }))?;
+        self.ask("release", json!({ "mac": device_mac(QUARANTINED) }))?;
         self.note(|p| p.released = true);
 
         self.note(|p| p.withdrawing = true);
-        self.stage.provider(&["withdraw", "--router", ROUTER_NAME, "--mid", &mid.to_string()]).ok()?;
-        self.reach(id, |m| state(m) == "terminating")?;
+        self.command(&["withdraw", "--router", ROUTER_NAME, "--mid", &mid.to_string()])?;
+        let terminating = || Some((state(&self.ask("get", json!({ "id": id }))?) == "terminating").then_some(()));
+        self.reach("terminating", terminating)?;
         self.note(|p| p.withdrawn = true);
         Some(())
+    }
+
+    /// An answer; none once the daemon has been killed.
+    fn ask(&self, method: &str, arguments: Value) -> Option<Value> {
+        self.unless_killed(self.stage.ubus(method, arguments).map_err(|status| format!("{method}: status {status}")))
+    }
+
+    fn command(&self, words: &[&str]) -> Option<Value> {
+        self.unless_killed(self.stage.provider(words))
+    }
+
+    fn unless_killed<T>(&self, answer: Result<T, String>) -> Option<T> {
+        answer.map_err(|why| assert!(self.killed.load(Ordering::SeqCst), "before the daemon was killed: {why}")).ok()
     }
 
     /// The provider asks about the traffic with that tag; its number there and here, once the question is put.
@@ -85,25 +121,25 @@ impl Life<'_> {
         let (source, target) = (format!("{}/32", seen.ip()), format!("{}/32", crate::home::VICTIM));
         let words = ["--source", &source, "--source-port", &port, "--target", &target, "--protocol", "17"];
         let words = [&["request", "--router", ROUTER_NAME, "--lifetime", "3600"][..], &words].concat();
-        let mid = self.stage.provider(&words).ok()?["mid"].as_u64()?;
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(5) {
-            let list = self.stage.ubus("list", json!({ "state": "pending" })).ok()?;
-            if let Some(m) = list["mitigations"].as_array()?.iter().find(|m| m["mid"] == mid) {
-                return Some((mid, m["id"].as_u64()?));
-            }
-        }
-        None
+        let mid = self.command(&words)?["mid"].as_u64()?;
+        let id = self.reach("pending", || {
+            let list = self.ask("list", json!({ "state": "pending" }))?;
+            Some(list["mitigations"].as_array()?.iter().find(|m| m["mid"] == mid).and_then(|m| m["id"].as_u64()))
+        })?;
+        Some((mid, id))
     }
 
-    fn reach(&self, id: u64, is: impl Fn(&Value) -> bool) -> Option<()> {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(5) {
-            if is(&self.stage.ubus("get", json!({ "id": id })).ok()?) {
-                return Some(());
-            }
-        }
-        None
+    /// Asks until there is what is looked for; none once the daemon has been killed.
+    fn reach<T>(&self, what: &str, look: impl Fn() -> Option<Option<T>>) -> Option<T> {
+        let found = Mutex::new(None);
+        let came = comes_true(|| {
+            let answer = look();
+            let over = answer.as_ref().is_none_or(Option::is_some);
+            *found.lock().expect("not poisoned") = answer.flatten();
+            over
+        });
+        assert!(came, "never happened: {what}");
+        found.into_inner().expect("not poisoned")
     }
 }
 
@@ -111,9 +147,12 @@ impl Life<'_> {
 fn check(stage: &Stage, attack: &Attack, p: Progress) {
     stage.until("the daemon answers", |s| s.ubus("status", json!({})).is_ok());
     let quarantined = || {
-        let devices = stage.ubus("devices", json!({})).unwrap_or_default()["devices"].clone();
-        let all = devices.as_array().cloned().unwrap_or_default();
-        all.iter().any(|device| device["mac"] == device_mac(QUARANTINED) && device["state"] == "quarantined")
+        let devices = stage.ubus("devices", json!({})).expect("the devices")["devices"].clone();
+        devices
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|device| device["mac"] == device_mac(QUARANTINED) && device["state"] == "quarantined")
     };
     if p.quarantined && !p.releasing {
         assert!(quarantined(), "the quarantine is lost");
@@ -142,7 +181,7 @@ fn check(stage: &Stage, attack: &Attack, p: Progress) {
 
 /// Ends everything there is, and waits until all is as in the beginning.
 fn clear(stage: &Stage, attack: &Attack) {
-    stage.until_within("the session is up", Duration::from_secs(60), |s| s.peer_state() == "connected");
+    stage.until("the session is up", |s| s.peer_state() == "connected");
     for number in 1..=QUARANTINED {
         let _ = stage.ubus("release", json!({ "mac": device_mac(number) }));
     }
@@ -157,36 +196,42 @@ fn clear(stage: &Stage, attack: &Attack) {
 
 fn any_moment() -> Outcome {
     let mut stage = Stage::new(3, "");
-    stage.home.device(QUARANTINED).run("ping", &["-c1", "-W2", "192.168.1.1"]);
+    stage.home.device(QUARANTINED).says_hello();
     let attack = Attack::start(&stage);
-    let life = Life { stage: &stage, attack: &attack, progress: Mutex::default() };
+    let life = Life::new(&stage, &attack);
     let start = Instant::now();
     life.live().expect("a life without a death");
-    let length = start.elapsed();
+    // How long each step took, the last one a second: nothing follows it.
+    let times = [vec![start], life.steps()].concat();
+    let steps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).chain([Duration::from_secs(1)]).collect();
     check(&stage, &attack, life.progress());
     clear(&stage, &attack);
-    let mut decisions = 0;
+    let mut checked = [0; 5];
     for seed in 1..=MOMENTS {
-        let moment = length.mul_f64(random(seed));
-        let life = Life { stage: &stage, attack: &attack, progress: Mutex::default() };
+        let (step, life) = (seed % steps.len(), Life::new(&stage, &attack));
         std::thread::scope(|scope| {
             let living = scope.spawn(|| life.live());
+            let reached = comes_true(|| life.steps().len() >= step || living.is_finished());
+            assert!(reached, "step {step} never came");
             // The moment is the test: any other would do as well.
-            std::thread::sleep(moment);
+            std::thread::sleep(steps[step].mul_f64(random(seed as u64)));
+            life.killed.store(true, Ordering::SeqCst);
             stage.signal_daemon("KILL");
             living.join().expect("a life")
         });
         let progress = life.progress();
-        eprintln!("seed {seed}, killed after {moment:?}: {progress:?}");
+        eprintln!("seed {seed}, killed after step {step}: {progress:?}");
         stage.stop_daemon("KILL");
         stage.start_daemon();
         check(&stage, &attack, progress);
-        let told = [progress.quarantined, progress.approved.is_some(), progress.rejected.is_some(), progress.released];
-        decisions += told.iter().filter(|told| **told).count();
+        for (count, told) in checked.iter_mut().zip(progress.told()) {
+            *count += usize::from(told);
+        }
         clear(&stage, &attack);
     }
-    assert!(decisions > 0, "killed too early each time");
-    Outcome { block: format!("stays; none of {decisions} decisions told is lost"), through: 0 }
+    assert!(checked.iter().all(|count| *count > 0), "a kind of promise was never checked: {checked:?}");
+    let told: usize = checked.iter().sum();
+    Outcome { block: format!("stays; none of {told} things told is lost"), through: 0 }
 }
 
 /// From 0 to 1, the same for the same seed (splitmix64).

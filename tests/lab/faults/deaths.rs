@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dots_callhome::mitigation::snapshot;
 use serde_json::json;
 
-use crate::blocked::Blocked;
-use crate::firewall::RULES;
+use super::blocked::Blocked;
+use super::firewall::RULES;
+use super::{Fault, Outcome};
 use crate::home::device_mac;
-use crate::{Fault, Outcome};
 
 /// All of them.
 pub const ALL: &[Fault] = &[
@@ -65,50 +65,48 @@ fn power_off(blocked: &mut Blocked) {
     std::thread::sleep(Duration::from_secs(1));
 }
 
-/// In OpenWrt's order: the firewall, the network, the bus, the daemon.
-fn boot(blocked: &mut Blocked) {
+/// In OpenWrt's order: the firewall, the network, the bus, the daemon. After how long the block is made again.
+fn boot(blocked: &mut Blocked) -> Duration {
     let router = &blocked.stage.home.router;
     router.nft(RULES);
     router.sysctl("ipv4/ip_forward", "1");
     blocked.stage.start_bus();
+    let started = Instant::now();
     blocked.stage.start_daemon();
+    blocked.made_again(started)
 }
 
 fn reboot() -> Outcome {
     let mut blocked = decided();
     power_off(&mut blocked);
-    boot(&mut blocked);
-    let after = blocked.made_again();
+    let after = boot(&mut blocked).as_millis();
     holds(&mut blocked);
     blocked.outcome(format!("made again within {after} ms of the daemon's start, open until then"))
 }
 
-/// Nothing here can set the clock of one program, so the kept decisions are dated otherwise: the difference is the same.
-fn redate(blocked: &Blocked, date: impl Fn(u64) -> u64) {
+/// Nothing here can set the clock of one program, so the kept decisions are dated otherwise: the difference is the same. The
+/// block goes on with the time that was left when last kept: nobody knows how long the power was off.
+fn redated(date: fn(u64) -> u64) -> Outcome {
+    let mut blocked = decided();
+    power_off(&mut blocked);
     let file = blocked.stage.file("state/decisions.cbor");
     let mut snapshot = snapshot::decode(&fs::read(&file).expect("kept")).expect("readable");
     snapshot.saved = date(snapshot.saved);
     fs::write(file, snapshot::encode(&snapshot)).expect("written");
+    let kept = snapshot.mitigations.iter().find(|kept| u64::from(kept.id) == blocked.id).expect("kept").remaining;
+    let start = Instant::now();
+    boot(&mut blocked);
+    blocked.set_remaining(kept, [start, Instant::now()]);
+    holds(&mut blocked);
+    blocked.outcome("made again with the time that was left when last kept")
 }
 
 fn reboot_in_the_past() -> Outcome {
-    let mut blocked = decided();
-    power_off(&mut blocked);
-    redate(&blocked, |saved| saved + 365 * 86_400);
-    boot(&mut blocked);
-    blocked.made_again();
-    holds(&mut blocked);
-    blocked.outcome("made again with the time that was left when last kept")
+    redated(|saved| saved + 365 * 86_400)
 }
 
 fn reboot_out_of_the_past() -> Outcome {
-    let mut blocked = decided();
-    power_off(&mut blocked);
-    redate(&blocked, |_| 1000);
-    boot(&mut blocked);
-    blocked.made_again();
-    holds(&mut blocked);
-    blocked.outcome("made again with the time that was left when last kept")
+    redated(|_| 1000)
 }
 
 /// What the package's recipe says is to be kept.
@@ -162,8 +160,7 @@ fn sysupgrade() -> Outcome {
     for (number, path) in kept.iter().enumerate() {
         copy(&backup.join(number.to_string()), &at(path));
     }
-    boot(&mut blocked);
-    let after = blocked.made_again();
+    let after = boot(&mut blocked).as_millis();
     holds(&mut blocked);
     blocked.outcome(format!("made again within {after} ms of the daemon's start, once the package is installed again"))
 }

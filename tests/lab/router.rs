@@ -1,5 +1,4 @@
 //! The enforcer at work on a router of the lab: real netlink sockets, the real `nft`.
-#![allow(dead_code)]
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -11,7 +10,7 @@ use dots_callhome::model::{Mac, MitigationId, Now, Tuple};
 use dots_callhome::source::Inventory;
 use netlink_sys::{Socket as Netlink, SocketAddr};
 
-use crate::host::Host;
+use crate::host::{Host, PATIENCE};
 
 /// NETLINK_NETFILTER and NFNLGRP_NFTABLES.
 const NETFILTER: isize = 12;
@@ -27,8 +26,6 @@ pub struct Router<'a> {
     pub runs: Vec<String>,
     /// What the enforcer has told.
     pub told: Vec<Event>,
-    /// How long a turn of the loop took at most.
-    pub longest_turn: Duration,
 }
 
 pub fn now() -> Now {
@@ -53,7 +50,7 @@ impl<'a> Router<'a> {
         };
         let (netfilter, events) = (open(&[]), open(&[NFTABLES]));
         let (runs, told) = (Vec::new(), Vec::new());
-        Self { host, enforcer: Enforcer::new(), netfilter, events, runs, told, longest_turn: Duration::ZERO }
+        Self { host, enforcer: Enforcer::new(), netfilter, events, runs, told }
     }
 
     pub fn desire(&mut self, desired: Desired, cut_first: Vec<Tuple>, inventory: &Inventory) {
@@ -63,7 +60,6 @@ impl<'a> Router<'a> {
 
     /// One turn of the loop; tells whether there was anything to do.
     pub fn turn(&mut self) -> bool {
-        let start = Instant::now();
         let mut busy = false;
         while let Some((_, request)) = self.enforcer.poll_transmit() {
             self.netfilter.send(&request, 0).expect("sent");
@@ -88,7 +84,6 @@ impl<'a> Router<'a> {
             self.told.push(event);
             busy = true;
         }
-        self.longest_turn = self.longest_turn.max(start.elapsed());
         if let Some(text) = self.enforcer.poll_ruleset() {
             let outcome = self.nft(&text);
             self.runs.push(text);
@@ -98,25 +93,16 @@ impl<'a> Router<'a> {
         busy
     }
 
-    /// Works until `done`, at most ten seconds, and tells how long it took.
+    /// Works until `done`, and tells how long it took.
     pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Duration {
         let start = Instant::now();
         while !done(self) {
-            assert!(start.elapsed() < Duration::from_secs(10), "never happened: {what}\n{:#?}", self.told);
+            assert!(start.elapsed() < PATIENCE, "never happened: {what}\n{:#?}", self.told);
             if !self.turn() {
                 std::thread::sleep(Duration::from_micros(200));
             }
         }
         start.elapsed()
-    }
-
-    pub fn work(&mut self, time: Duration) {
-        let start = Instant::now();
-        while start.elapsed() < time {
-            if !self.turn() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
     }
 
     /// Whether the mitigation has been told to be in force.

@@ -1,9 +1,9 @@
 //! What a request may name: addresses, prefixes, ports, protocols and types; and when.
 
 use super::{Case, Who};
+use crate::attribution::{DEVICES, VICTIM6};
 use crate::home::{VICTIM, WAN};
 use crate::raw::{ESP, ICMP, ICMPV6, SCTP, TCP, UDP};
-use crate::{DEVICES, VICTIM6};
 
 pub const CASES: &[Case] = &[
     Case {

@@ -4,7 +4,7 @@ mod named;
 mod networks;
 mod tricks;
 
-use crate::Lab;
+use crate::attribution::Lab;
 use crate::home::device_mac;
 
 /// Devices on the first bridge.

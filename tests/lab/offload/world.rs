@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::flows::{Flow, Kind, MANY, OFFLOADED, Traffic};
 use crate::credentials::ROUTER_NAME;
-use crate::flows::{Flow, Kind, MANY, OFFLOADED, Traffic, counted};
 use crate::stage::Stage;
 
 /// What the row of one kind of traffic shows.
@@ -205,18 +205,18 @@ impl World {
         through
     }
 
-    /// An emulated machine on a busy one is slow: it is not asked too often, and given time.
+    /// An emulated machine on a busy one is slow: it is not asked too often.
     fn until(&self, what: &str, is: impl Fn(&Stage) -> bool) {
         let is = |stage: &Stage| {
             std::thread::sleep(Duration::from_millis(150));
             is(stage)
         };
-        self.stage.until_within(what, Duration::from_secs(90), is);
+        self.stage.until(what, is);
     }
 
     /// What the rules that were put in by hand have dropped.
     fn dropped_by_hand(&self) -> usize {
-        counted(&self.stage.home.router, "dots_callhome", 1)
+        self.stage.home.router.counted("dots_callhome")[0]
     }
 }
 

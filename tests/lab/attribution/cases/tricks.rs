@@ -2,7 +2,7 @@
 //! ways, other zones of conntrack.
 
 use super::{Case, Who};
-use crate::Lab;
+use crate::attribution::Lab;
 use crate::home::{VICTIM, WAN, device_address};
 use crate::raw::UDP;
 

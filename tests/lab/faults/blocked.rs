@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::Outcome;
+use super::Outcome;
 use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
+use crate::host::comes_true;
 use crate::stage::Stage;
 
 /// Seconds asked for.
@@ -23,7 +24,10 @@ pub struct Blocked {
     pub id: u64,
     /// Its number at the provider.
     pub mid: u64,
-    ends: Instant,
+    /// When its lifetime is over, at the earliest and at the latest.
+    ends: [Instant; 2],
+    /// What nft may have needed at most to make it: the kernel's time begins that much later.
+    making: Duration,
     /// What had arrived of the flood when it was blocked.
     arrived: usize,
     dropped: u64,
@@ -38,17 +42,20 @@ impl Blocked {
 
     /// The same on a stage that has been set already.
     pub fn on(stage: Stage) -> Self {
-        stage.home.router.nft(crate::firewall::RULES);
+        stage.home.router.nft(super::firewall::RULES);
         // A device that says nothing is unknown.
-        stage.home.device(3).run("ping", &["-c1", "-W2", "192.168.1.1"]);
+        stage.home.device(3).says_hello();
         let attack = Attack::start(&stage);
+        let asked = Instant::now();
         let mid = stage.request(attack.seen(), LIFETIME as u32)["mid"].as_u64().expect("mid");
-        let ends = Instant::now() + Duration::from_secs(LIFETIME);
+        let ends = [asked, Instant::now()].map(|asked| asked + Duration::from_secs(LIFETIME));
         let id = the_id_in_state(&stage, "pending");
+        let approved = Instant::now();
         approve(&stage, id);
+        let making = approved.elapsed();
         attack.assert_blocked();
         let arrived = attack.sink.packets(FLOOD);
-        let mut blocked = Self { stage, attack, id, mid, ends, arrived, dropped: 0, reported: 0 };
+        let mut blocked = Self { stage, attack, id, mid, ends, making, arrived, dropped: 0, reported: 0 };
         blocked.stage.until("the provider hears of it", |s| s.provider_status(mid)["status"] == 2);
         blocked.stage.until("it counts", |s| dropped(&s.mitigation(id)) > 0);
         blocked.look();
@@ -57,6 +64,7 @@ impl Blocked {
 
     /// Packets of the flood that have arrived since it was blocked.
     pub fn through(&self) -> usize {
+        self.attack.settle();
         self.attack.sink.packets(FLOOD) - self.arrived
     }
 
@@ -72,7 +80,8 @@ impl Blocked {
     /// The flood is stopped and the innocent device is not, the router is sure of it, and the figures go on.
     pub fn holds(&mut self) {
         let id = self.id;
-        self.stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
+        let verified = self.stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
+        self.making = self.making.max(verified);
         self.stage.until("counting", |s| dropped(&s.mitigation(id)) > self.dropped);
         self.attack.assert_blocked();
         assert_eq!(state(&self.stage.mitigation(id)), "active");
@@ -84,7 +93,7 @@ impl Blocked {
     /// The provider hears that it holds, and of no less than the router had counted before.
     pub fn is_told(&mut self) {
         let (mid, before) = (self.mid, self.dropped);
-        self.stage.until_within("the provider is told", Duration::from_secs(90), |s| {
+        self.stage.until("the provider is told", |s| {
             let status = s.provider_status(mid);
             status["status"] == 2 && dropped(&status) >= before
         });
@@ -93,11 +102,20 @@ impl Blocked {
 
     /// What is left of the lifetime is right, at the router and in the kernel.
     fn remains(&self) {
-        let right = self.ends.saturating_duration_since(Instant::now()).as_secs();
+        let left = |ends: Instant| ends.saturating_duration_since(Instant::now()).as_secs();
+        let most = left(self.ends[1]);
         let ours = self.stage.mitigation(self.id)["remaining"].as_u64().expect("remaining");
-        assert!(ours.abs_diff(right) <= ROUNDING, "{ours} s remain instead of {right}");
         let kernel = self.in_kernel().expect("an element with a timeout");
-        assert!(kernel.abs_diff(right) <= ROUNDING, "the kernel ends it in {kernel} s instead of {right}");
+        let least = left(self.ends[0]);
+        let right = least.saturating_sub(ROUNDING)..=most + ROUNDING;
+        assert!(right.contains(&ours), "{ours} s remain instead of {right:?}");
+        let right = *right.start()..=right.end() + self.making.as_secs();
+        assert!(right.contains(&kernel), "the kernel ends it in {kernel} s instead of {right:?}");
+    }
+
+    /// So much was left at some time between these two.
+    pub fn set_remaining(&mut self, seconds: u64, between: [Instant; 2]) {
+        self.ends = between.map(|at| at + Duration::from_secs(seconds));
     }
 
     /// Seconds after which the kernel ends the block by itself; nothing where it has none.
@@ -109,11 +127,29 @@ impl Blocked {
         element["elem"]["expires"].as_u64()
     }
 
-    /// Waits until the block has been made again by the running daemon, and tells after how many milliseconds.
-    pub fn made_again(&self) -> u128 {
-        let start = Instant::now();
-        self.stage.until("the block is there again", |_| self.in_kernel().is_some());
-        start.elapsed().as_millis()
+    fn has_rule(&self) -> bool {
+        let words = ["list", "chain", "inet", "dots_callhome", "accused"];
+        let listed = self.stage.home.router.output("nft", &words).stdout;
+        String::from_utf8_lossy(&listed).contains(&format!("@m{}", self.id))
+    }
+
+    /// Waits until the block has been made again by the running daemon, and tells how long after the fault that was.
+    pub fn made_again(&mut self, fault: Instant) -> Duration {
+        self.stage.until("the block is there again", |_| self.in_kernel().is_some() && self.has_rule());
+        self.making = self.making.max(fault.elapsed());
+        fault.elapsed()
+    }
+
+    /// What nft needed at most so far, and our looking at what it did.
+    pub fn making(&self) -> Duration {
+        self.making
+    }
+
+    /// Waits until the router has just looked at its rules: it does not look again for two seconds.
+    pub fn just_looked(&self) {
+        let count = || dropped(&self.stage.mitigation(self.id));
+        let before = count();
+        assert!(comes_true(|| count() > before), "it no longer counts");
     }
 
     /// What is told of it.

@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::json;
 
-use crate::blocked::Blocked;
+use super::blocked::Blocked;
+use super::{Fault, Outcome};
 use crate::stage::Stage;
-use crate::{Fault, Outcome};
 
 /// All of them.
 pub const ALL: &[Fault] = &[
@@ -46,13 +46,14 @@ fn without(reason: &str, take_away: impl Fn(&Path)) -> Outcome {
     blocked.stage.home.router.nft("delete table inet dots_callhome");
     let told = blocked.stage.until("the provider is told", |s| s.provider_status(mid)["status"] == 1);
     assert_eq!(blocked.stage.mitigation(id)["verified"], false);
-    blocked.stage.until_within("the reason shows", Duration::from_secs(60), |s| {
+    blocked.stage.until("the reason shows", |s| {
         let mitigation = s.mitigation(id);
         mitigation["verified"] == false && mitigation["detail"].as_str().is_some_and(|text| text.contains(reason))
     });
     let _ = fs::remove_file(&nft);
+    let back = Instant::now();
     symlink(real, &nft).expect("link");
-    blocked.made_again();
+    blocked.made_again(back);
     blocked.is_told();
     blocked.holds();
     let told = told.as_millis();

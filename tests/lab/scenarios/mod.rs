@@ -1,20 +1,23 @@
-//! What the lab proves. Times are waited for, never measured: figures belong to `tests/bench`.
+//! What becomes of requests, sessions and configurations. Times are waited for, never measured: figures belong to the bench.
+
+mod datagrams;
+mod foreign;
+mod hostile;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
-use std::time::Duration;
 
+use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
-use crate::datagrams;
 use crate::home::{VICTIM, WAN, device_address, device_mac};
-use crate::hostile;
+use crate::host::Host;
 use crate::stage::Stage;
 use crate::traffic::{Sender, Sink};
 
-/// All scenarios by name.
-pub const ALL: &[(&str, fn())] = &[
+/// The scenarios by name.
+const ALL: &[(&str, fn())] = &[
     ("a_request_lives_its_whole_life", whole_life),
     ("a_device_found_later_is_asked_about", found_later),
     ("auto_blocks_without_asking_and_observe_never_acts", auto_and_observe),
@@ -32,6 +35,16 @@ pub const ALL: &[(&str, fn())] = &[
     ("hostile_requests_do_no_harm", hostile::harmless),
     ("broken_configuration_is_told_and_the_rest_runs", broken_configuration),
 ];
+
+/// All of them as tests, with those that peers play that are not ours.
+pub fn trials() -> Vec<Trial> {
+    let name = |name: &str| format!("scenarios::{name}");
+    let own = ALL.iter().map(|(scenario, play)| crate::trial(name(scenario), play));
+    let foreign = foreign::ALL
+        .iter()
+        .map(|peer| crate::trial(name(&format!("foreign_{}", peer.name)), move || foreign::life(peer)));
+    own.chain(foreign).collect()
+}
 
 /// Proves CH-1-05, CH-4-01, CH-5.1-01, CH-5.1-03, CH-5.1-04, CH-5.3.2-06, CH-5.3.2-10, SC-4.4.4-04, DR-1.2-01, DR-3.1-05,
 /// DR-3.2.1-08 with packets.
@@ -68,9 +81,8 @@ fn whole_life() {
     stage.provider(&["withdraw", "--router", "home-1234.isp.example", "--mid", &mid.to_string()]).expect("withdrawn");
     stage.until("terminating", |s| state(&s.mitigation(id)) == "terminating");
     attack.assert_blocked();
-    stage.until_within("traffic is back", Duration::from_secs(150), |_| {
-        attack.sink.rate(FLOOD, Duration::from_millis(300)) > 500.0
-    });
+    let before = attack.sink.packets(FLOOD);
+    stage.until("traffic is back", |_| attack.sink.packets(FLOOD) > before);
     attack.assert_free();
     let events = stage.ubus("history", json!({ "limit": 20 })).expect("history");
     assert!(events["events"].as_array().is_some_and(|events| events.len() >= 4), "{events}");
@@ -100,7 +112,8 @@ fn found_later() {
     let _flood = Sender::udp(stage.home.device(1), (VICTIM, 53).into(), FLOOD, 500);
     stage.until("the device shows", |s| state(&s.mitigation(id)) == "pending");
     assert_eq!(stage.mitigation(id)["devices"][0]["mac"], device_mac(1));
-    assert!(sink.rate(FLOOD, Duration::from_millis(300)) > 0.0);
+    let before = sink.packets(FLOOD);
+    stage.until("nothing is blocked", |_| sink.packets(FLOOD) > before);
 }
 
 fn auto_and_observe() {
@@ -129,7 +142,8 @@ fn auto_guesses() {
     stage.provider(&[&words[..], &["--target-port", "53", "--protocol", "17"]].concat()).expect("request");
     let id = the_id_in_state(&stage, "pending");
     let rate = |number: usize| stage.mitigation(id)["devices"][number]["evidence"][0]["pps"].as_u64().unwrap_or(0);
-    stage.until("rates are known", |_| rate(0) > 1000 && (10..200).contains(&rate(1)));
+    // One sends forty times as much as the other.
+    stage.until("rates are known", |_| rate(1) > 0 && rate(0) > 10 * rate(1));
     let devices = stage.mitigation(id)["devices"].clone();
     for (device, number) in [(&devices[0], 1), (&devices[1], 2)] {
         assert_eq!(device["mac"], device_mac(number), "{devices}");
@@ -159,12 +173,13 @@ fn quarantine() {
     let attack = Attack::start(&stage);
     let device = stage.home.device(1);
     stage.ubus("quarantine", json!({ "mac": device_mac(1), "comment": "odd" })).expect("quarantined");
-    stage.until("the flood ends", |_| attack.sink.rate(FLOOD, Duration::from_millis(200)) == 0.0);
+    stage.until("the flood ends", |_| attack.is_blocked());
     attack.assert_blocked();
-    let reaches = |address: &str| device.output("ping", &["-c1", "-W1", address]).status.success();
-    assert!(!reaches(&VICTIM.to_string()));
+    let reaches = |device: &Host| device.output("ping", &["-c1", "-W1", &VICTIM.to_string()]).status.success();
+    // Others are answered in that time.
+    stage.until("only the other one reaches the victim", |_| !reaches(device) && reaches(stage.home.device(2)));
     stage.ubus("release", json!({ "mac": device_mac(1) })).expect("released");
-    stage.until("the device is free", |_| reaches(&VICTIM.to_string()));
+    stage.until("the device is free", |_| reaches(device));
     attack.assert_free();
 }
 
@@ -203,7 +218,7 @@ fn lost_provider() {
     stage.until("the loss is noticed", |s| s.peer_state() != "connected");
     attack.assert_blocked();
     stage.start_client();
-    stage.until_within("the session is back", Duration::from_secs(90), |s| s.peer_state() == "connected");
+    stage.until("the session is back", |s| s.peer_state() == "connected");
     assert_eq!(state(&stage.mitigation(id)), "active");
     stage.until("the provider knows it still", |s| s.provider_status(mid)["status"] == 2);
     let mut other = attack.seen();
@@ -229,7 +244,7 @@ fn without_nft() {
     assert!(stage.log().contains("nft"), "{}", stage.log());
     let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|p| std::path::Path::new(p).exists());
     symlink(nft.expect("nft is installed"), programs.join("nft")).expect("link");
-    stage.until_within("tried again", Duration::from_secs(60), |s| s.the_mitigation()["verified"] == true);
+    stage.until("tried again", |s| s.the_mitigation()["verified"] == true);
     attack.assert_blocked();
 }
 
@@ -246,7 +261,7 @@ fn wrong_certificate() {
     stage.stop_client();
     authority.issue("provider", "someone.else.example");
     stage.start_client();
-    stage.until_within("the name is told", Duration::from_secs(90), |s| error(s).contains("callhome.isp.example"));
+    stage.until("the name is told", |s| error(s).contains("callhome.isp.example"));
     assert_ne!(stage.peer_state(), "connected");
 }
 

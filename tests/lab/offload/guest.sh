@@ -1,9 +1,10 @@
 #!/bin/sh
 # Runs a test program of ours in an emulated machine with Debian's kernel, which has what this one may lack: flow tables.
-# Cargo's runner. Usage: guest.sh PROGRAM
+# Cargo's runner. Usage: guest.sh PROGRAM ARGUMENT...
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 test=$1
+shift
 build=$(dirname "$(dirname "$test")")
 kernel=target/tools/linux
 work=target/offload
@@ -69,7 +70,7 @@ mount -t sysfs sys /sys
 modprobe nf_conntrack
 stty raw <>/dev/ttyS1
 cd $PWD
-$test >/dev/ttyS1
+$test $* >/dev/ttyS1
 poweroff -f
 END
 chmod 755 "$root/init"

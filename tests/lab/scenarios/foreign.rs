@@ -8,12 +8,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use dots_callhome::model::{PortRange, Scope};
 use dots_callhome::signal::body::{Lifetime, MitigationRequest};
 
+use crate::attack::Attack;
 use crate::home::{PROVIDER, VICTIM};
 use crate::stage::{PORT, Stage};
-use crate::traffic::{Sender, Sink};
 
-/// The tag of the flood's packets.
-const FLOOD: u8 = 1;
 /// The client's name for itself.
 const MITIGATE: &str = ".well-known/dots/mitigate/cuid=dz6pHjaADkaFTbjr0JGBpw";
 
@@ -128,7 +126,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Proves SC-3-01, SC-3-05, SC-4.3-09, SC-4.4.1.3-13, SC-4.4.1.3-23, SC-4.4.4-03, CH-5.3.1-29, CO-9.1.1-02 with peers that are not
 /// ours.
 pub fn life(peer: &Peer) {
-    let mut stage = Stage::prepare(1, "\toption consent 'auto'");
+    let mut stage = Stage::prepare(2, "\toption consent 'auto'");
     let authentication = if peer.psk {
         let file = stage.secret("isp.psk", &hex(PSK.as_bytes()));
         format!("\toption auth 'psk'\n\toption psk_identity 'home-1234'\n\toption psk_file '{}'", file.display())
@@ -141,15 +139,13 @@ pub fn life(peer: &Peer) {
     stage.start_daemon();
     assert_eq!(foreign.line(), "session");
 
-    let sink = Sink::udp(&stage.home.victim, 53);
-    let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, 53)), FLOOD, 500);
-    stage.until("the flood arrives", |_| sink.last(FLOOD).is_some());
-    let seen = sink.last(FLOOD).expect("arrived").1;
+    let attack = Attack::start(&stage);
+    let seen = attack.seen();
 
     assert!(foreign.ask("GET .well-known/dots/config").starts_with("2.05 a1181e"), "the session's configuration");
     assert!(foreign.ask(&format!("PUT {MITIGATE}/mid=1 {}", body(seen, 3600))).starts_with("2.01 a101"));
     stage.until("in force and verified", |s| s.the_mitigation()["verified"] == true);
-    stage.until("blocked", |_| sink.rate(FLOOD, std::time::Duration::from_millis(200)) == 0.0);
+    attack.assert_blocked();
     let report = foreign.ask(&format!("GET {MITIGATE}/mid=1"));
     assert!(report.starts_with("2.05 a101") && report.contains("1002"), "status 2 in {report}");
     assert!(foreign.ask(&format!("PUT {MITIGATE}/mid=1 {}", body(seen, 7200))).starts_with("2.04 a101"));

@@ -1,10 +1,10 @@
 //! More than one network inside, more than one outside, and who may speak of what.
 
 use super::{Case, GUEST, INNER, TAGGED, TRUNK, Who};
+use crate::attribution::world::WAN2;
+use crate::attribution::{Lab, VICTIM6};
 use crate::home::{VICTIM, WAN, device_address};
 use crate::raw::UDP;
-use crate::world::WAN2;
-use crate::{Lab, VICTIM6};
 
 const OUT_OF_SCOPE: &str = "out of scope";
 const NEVER: &str = "source-prefix: ";
