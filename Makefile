@@ -8,7 +8,7 @@ demo:
 	STAY=$(STAY) cargo test --quiet --features client --test demo
 
 test: lint
-	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping ubus-client aiocoap libcoap_peer busybox make python3 zopfli
+	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping openssl ubusd ubus-client aiocoap libcoap_peer busybox make python3 zopfli
 	cargo test --all-features
 	sh tests/luci/run.sh
 
