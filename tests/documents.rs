@@ -16,22 +16,19 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Above it are the rows made from the list of requirements.
 const MADE: &str = "cargo test --test documents conformance -->\n";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn read(file: impl AsRef<Path>) -> String {
-    let file = root().join(file);
+    let file = Path::new(ROOT).join(file);
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 /// Every document, by its path in the repository.
 fn documents() -> Vec<PathBuf> {
-    let within = |folder: &str| fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
-    let all = ["", "docs", "openwrt"].into_iter().flat_map(within);
-    let all = all.filter(|path| path.extension().is_some_and(|end| end == "md"));
-    all.map(|path| path.strip_prefix(root()).unwrap().to_owned()).collect()
+    let within = |folder: &str| fs::read_dir(Path::new(ROOT).join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let all =
+        ["", "docs", "openwrt"].into_iter().flat_map(within).filter(|path| path.extension() == Some("md".as_ref()));
+    all.map(|path| path.strip_prefix(ROOT).unwrap().to_owned()).collect()
 }
 
 /// The lines of a document, each with whether it is in a fenced block, and the word after the fence.
@@ -61,24 +58,18 @@ fn code(text: &str) -> Vec<&str> {
 }
 
 /// What links and pictures of a document lead to.
-fn links(text: &str) -> Vec<&str> {
+fn links<'a>(text: &'a str) -> Vec<&'a str> {
     let prose = lines(text).into_iter().filter(|(fence, _)| fence.is_none()).map(|(_, line)| line);
-    let found = prose.flat_map(|line| {
-        let after = |mark: &'static str, end: char| {
-            line.split(mark).skip(1).filter_map(move |rest| rest.split_once(end).map(|(link, _)| link))
-        };
-        after("](", ')').chain(after("src=\"", '"'))
-    });
-    found.collect()
+    let after = |line: &'a str, mark, end| line.split(mark).skip(1).filter_map(move |rest| rest.split(end).next());
+    prose.flat_map(|line| after(line, "](", ')').chain(after(line, "src=\"", '"'))).collect()
 }
 
 /// The anchors of a document's headings, as GitHub makes them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = lines(text).into_iter().filter(|(fence, line)| fence.is_none() && line.starts_with('#'));
     let anchor = |heading: &str| {
-        let heading = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        let kept = heading.trim_start_matches(['#', ' ']).chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
     };
     headings.map(|(_, line)| anchor(line)).collect()
 }
@@ -87,7 +78,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     let level = heading.chars().take_while(|c| *c == '#').count();
     let (_, after) = text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
-    let ends = (1..=level).filter_map(|level| after.find(&format!("\n{} ", "#".repeat(level))));
+    let ends = (2..=level).filter_map(|level| after.find(&format!("\n{} ", "#".repeat(level))));
     after.get(..ends.min().unwrap_or(after.len())).unwrap()
 }
 
@@ -105,7 +96,7 @@ fn links_lead_somewhere() {
         for link in links(&text).into_iter().filter(|link| !link.starts_with("https://")) {
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if path.is_empty() { document.clone() } else { document.parent().unwrap().join(path) };
-            let there = root().join(&target).exists();
+            let there = Path::new(ROOT).join(&target).exists();
             if !there || (!anchor.is_empty() && !anchors(&read(&target)).contains(anchor)) {
                 dead.push(format!("{}: {link}", document.display()));
             }
@@ -155,6 +146,16 @@ fn methods_are_those_of_the_object() {
             assert!(methods.contains(method), "{}: {method}", document.display());
         }
     }
+}
+
+#[test]
+fn fields_of_replies_are_told() {
+    let (reference, replies) = (read("docs/reference.md"), read("src/ubus/reply.rs"));
+    let told = section(&reference, "## ubus");
+    let named = replies.split("w.").skip(1).filter_map(|call| call.split_once('(')?.1.trim_start().split('"').nth(1));
+    let named: BTreeSet<&str> = named.filter(|name| !name.is_empty() && !name.contains(' ')).collect();
+    let untold: Vec<_> = named.into_iter().filter(|name| !told.contains(&format!("`{name}`"))).collect();
+    assert!(untold.is_empty(), "fields that nothing tells of: {untold:?}");
 }
 
 /// The `--flags` in a text.
@@ -238,7 +239,7 @@ fn requirements() -> String {
     text += "| ID | level | role | requirement | proven by |\n| --- | --- | --- | --- | --- |\n";
     for row in rows {
         let reach = row.last().unwrap().trim_start_matches("- ");
-        text += &format!("| {} | {reach} |\n", row[..4].join(" | "));
+        text += &format!("| {} | {reach} |\n", row.get(..4).unwrap().join(" | "));
     }
     text
 }
@@ -250,17 +251,17 @@ fn the_conformance_table_is_that_of_the_list() {
     let (before, table) = document.split_once(MADE).unwrap();
     let renewed = format!("{before}{MADE}{}", requirements());
     if std::env::var_os("RENEW").is_some() {
-        fs::write(root().join("docs/conformance.md"), renewed).unwrap();
+        fs::write(Path::new(ROOT).join("docs/conformance.md"), renewed).unwrap();
     } else {
         assert!(table == requirements(), "docs/conformance.md is old: RENEW=1 {}", MADE.trim_end_matches(" -->\n"));
     }
 }
 
-/// Runs a script and everything it starts, which ends with it; what it said.
-fn run(command: &mut Command, script: &str, log: &Path) -> Result<(), String> {
+/// Runs a script, and ends everything it has started.
+fn run(command: &mut Command, script: &str, log: &Path) {
     fs::write(log.with_extension("sh"), script).unwrap();
     let file = fs::File::create(log).unwrap();
-    let command = command.arg("-ex").arg(log.with_extension("sh")).current_dir(root()).process_group(0);
+    let command = command.arg("-ex").arg(log.with_extension("sh")).current_dir(ROOT).process_group(0);
     let mut child = command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
     let begun = Instant::now();
     let ended = loop {
@@ -272,16 +273,13 @@ fn run(command: &mut Command, script: &str, log: &Path) -> Result<(), String> {
     // What it left behind belongs to its group.
     let _ = Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).stderr(Stdio::null()).status();
     let _ = child.wait();
-    let said = fs::read_to_string(log).unwrap_or_default();
-    let last: Vec<&str> = said.lines().rev().take(30).collect();
-    let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-    match ended {
-        Some(status) if status.success() => Ok(()),
-        _ => Err(format!("{}: {ended:?}, it said last:\n{last}", log.display())),
-    }
+    let said = fs::read_to_string(log).unwrap();
+    let last: Vec<&str> = said.lines().skip(said.lines().count().saturating_sub(30)).collect();
+    let done = ended.is_some_and(|status| status.success());
+    assert!(done, "{}: {ended:?}, it said last:\n{}", log.display(), last.join("\n"));
 }
 
-/// Every `sh` block, the first part as on any machine, the rest where the document says: in a namespace of its own.
+/// Every `sh` block: the first as on any machine, the others in a namespace of their own, as the document says.
 #[test]
 fn the_provider_goes_from_nothing_to_a_blocked_device() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents");
@@ -293,8 +291,8 @@ fn the_provider_goes_from_nothing_to_a_blocked_device() {
         blocks.map(|(_, line)| format!("{line}\n")).collect::<String>()
     };
     let (prepare, rest) = document.split_once("```\nunshare --map-root-user --net sh\n```\n").unwrap();
-    run(&mut Command::new("sh"), &script(prepare), &directory.join("prepare.log")).unwrap();
+    run(&mut Command::new("sh"), &script(prepare), &directory.join("prepare.log"));
     let mut inside = Command::new("unshare");
     inside.args(["--map-root-user", "--net", "sh"]).env("TMPDIR", &directory);
-    run(&mut inside, &script(rest), &directory.join("provider.log")).unwrap();
+    run(&mut inside, &script(rest), &directory.join("provider.log"));
 }
