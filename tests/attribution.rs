@@ -7,8 +7,8 @@ mod table;
 
 use std::time::Duration;
 
+use dots_callhome::model::Detail;
 use dots_callhome::source::device::Confidence::{Exact, Likely, Possible};
-use dots_callhome::source::flow::Detail;
 use kernel_support::*;
 use table::{NOBODY, Row, TCP, UDP, check, check_in_a_crowd};
 

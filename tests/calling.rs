@@ -3,8 +3,8 @@
 mod calling_support;
 
 use calling_support::*;
+use dots_callhome::calling::{Phase, Target, Transport};
 use dots_callhome::config;
-use dots_callhome::transport::reconnect::{Phase, Target, Transport};
 
 fn silent() -> World {
     World::both(|_| Fate::Silent)

@@ -3,7 +3,7 @@
 mod calling_support;
 
 use calling_support::*;
-use dots_callhome::transport::reconnect::{Caller, Phase};
+use dots_callhome::calling::{Caller, Phase};
 
 fn refused() -> World {
     World::both(|_| Fate::Fails(30, "connection refused"))

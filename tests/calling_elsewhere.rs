@@ -5,8 +5,8 @@
 mod calling_support;
 
 use calling_support::*;
+use dots_callhome::calling::{NotFollowed, Phase};
 use dots_callhome::signal::redirect::Redirect;
-use dots_callhome::transport::reconnect::{NotFollowed, Phase};
 
 const OTHER: &str = "alternate.isp.example";
 const OTHER_ADDRESS: &str = "198.51.100.7";

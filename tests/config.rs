@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dots_callhome::config::{Auth, Config, Peer, Problem, Transport};
 use dots_callhome::mitigation::{Action, Consent, DevicePolicy, TimeoutAction};
-use dots_callhome::source::device::Mac;
+use dots_callhome::model::Mac;
 use log::LevelFilter;
 
 const COMPLETE: &str = "

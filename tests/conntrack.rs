@@ -7,8 +7,8 @@ mod messages;
 
 use std::net::IpAddr;
 
+use dots_callhome::model::{Detail, Flow, Traffic, Tuple};
 use dots_callhome::netlink::conntrack::{self, By, Family, Filter, Message};
-use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
 use messages::{attribute, done, error, hostile, nest};
 
 fn tuple(source: &str, destination: &str, protocol: u8, detail: Detail) -> Tuple {

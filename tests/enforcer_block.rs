@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use dots_callhome::enforce::Event;
 use dots_callhome::enforce::ruleset::{Block, Desired};
-use dots_callhome::scope::{IcmpTypeRange, PortRange, Scope};
-use dots_callhome::source::flow::{Detail, Flow, Tuple};
+use dots_callhome::model::{Detail, Flow, IcmpTypeRange, PortRange, Scope, Tuple};
 
 use enforcer_support::house::*;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dots_callhome::enforce::Enforcer;
 use dots_callhome::enforce::ruleset::{Block, Desired};
-use dots_callhome::source::flow::Traffic;
+use dots_callhome::model::Traffic;
 
 use enforcer_support::house::*;
 

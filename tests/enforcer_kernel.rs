@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Event;
 use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined, Witness};
-use dots_callhome::scope::{PortRange, Scope};
+use dots_callhome::model::{PortRange, Scope};
 use dots_callhome::source::{Inventory, device};
 
 use crate::home::{Home, VICTIM, device_address};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use dots_callhome::enforce::Event;
 use dots_callhome::enforce::ruleset::{Desired, Witness};
-use dots_callhome::source::device::{Mac, Sender};
+use dots_callhome::model::Mac;
+use dots_callhome::source::device::Sender;
 
 use enforcer_support::house::*;
 

@@ -7,9 +7,8 @@ mod table;
 
 use std::time::Duration;
 
-use dots_callhome::scope::{IcmpTypeRange, Scope};
+use dots_callhome::model::{Detail, IcmpTypeRange, Scope, Traffic};
 use dots_callhome::source::device::Confidence::{Exact, Likely, Possible};
-use dots_callhome::source::flow::{Detail, Traffic};
 use kernel_support::*;
 use table::{UDP, home};
 

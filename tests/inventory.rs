@@ -5,8 +5,8 @@ mod kernel_support;
 
 use std::time::Duration;
 
+use dots_callhome::model::Mac;
 use dots_callhome::source::Socket;
-use dots_callhome::source::device::Mac;
 use kernel_support::*;
 use vecset::VecSet;
 

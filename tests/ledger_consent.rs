@@ -4,9 +4,10 @@ mod ledger_support;
 
 use dots_callhome::enforce::ruleset::{Desired, Witness};
 use dots_callhome::mitigation::{
-    Action, Consent, Denied, DevicePolicy, Event, Happened, Id, Policy, Refusal, State, TimeoutAction,
+    Action, Consent, Denied, DevicePolicy, Event, Happened, Policy, Refusal, State, TimeoutAction,
 };
-use dots_callhome::source::device::{Confidence, Mac};
+use dots_callhome::model::{Mac, MitigationId};
+use dots_callhome::source::device::Confidence;
 use ledger_support::*;
 use vecset::VecSet;
 
@@ -14,7 +15,7 @@ fn asking() -> House {
     House::new(policy(Consent::Ask))
 }
 
-fn approve(house: &mut House, id: Id, devices: &[Mac]) -> Result<(), Denied> {
+fn approve(house: &mut House, id: MitigationId, devices: &[Mac]) -> Result<(), Denied> {
     house.ledger.approve(id, None, devices, None, "root", house.now)
 }
 
@@ -91,6 +92,22 @@ fn a_device_in_whose_name_another_one_sends_is_let_go() {
         approve(&mut house, id, &[CAMERA]).unwrap();
         assert_eq!(house.m(id).state(), State::Active);
     }
+}
+
+/// Asked for again after its only device was let go while it was ending, nothing is mitigated until somebody decides anew.
+#[test]
+fn what_has_no_device_left_is_asked_anew_when_it_is_wanted_again() {
+    let mut house = House::new(policy(Consent::Auto));
+    let id = house.in_force(1, &attack(), CAMERA);
+    house.delete(1);
+    house.ledger.framed(id, CAMERA, false, house.now);
+    assert_eq!((house.state(id), house.blocked()), (State::Terminating, vec![]));
+    let generation = house.ledger.generation();
+    assert!(!house.put(1, &attack()).unwrap().created);
+    assert_eq!((house.state(id), house.status(id)), (State::Pending, 1));
+    assert_ne!(house.ledger.generation(), generation);
+    approve(&mut house, id, &[CAMERA]).unwrap();
+    assert_eq!(house.blocked(), [CAMERA]);
 }
 
 /// Nobody is asked about it as if it were sure, and the real one is acted upon as if nothing had been.
@@ -229,7 +246,7 @@ fn with_several_candidates_the_devices_have_to_be_named() {
     assert_eq!(house.m(one).chosen(), [LAPTOP]);
     let nobody = house.request(4, &other_attack(3), &[]);
     assert_eq!(approve(&mut house, nobody, &[]), Err(Denied::NotInThisState));
-    assert_eq!(approve(&mut house, Id(4711), &[]), Err(Denied::NoSuchMitigation));
+    assert_eq!(approve(&mut house, MitigationId(4711), &[]), Err(Denied::NoSuchMitigation));
 }
 
 /// Proves CH-5.3.1-28: an unattributed request keeps searching and acts when the device shows.

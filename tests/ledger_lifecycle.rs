@@ -3,7 +3,7 @@
 mod ledger_support;
 
 use dots_callhome::mitigation::{Client, Consent, Event, Happened, Policy, Refusal, State, Status};
-use dots_callhome::source::device::Mac;
+use dots_callhome::model::Mac;
 use ledger_support::*;
 
 fn house() -> House {
@@ -36,7 +36,7 @@ fn the_same_mid_with_other_parameters_changes_nothing() {
     for changed in [
         scope(&["2001:db8:c000::1/128"], &["2001:db8:123::2/128"]),
         with_source_ports(&attack(), 1, 2),
-        dots_callhome::scope::Scope { target_protocols: vec![6], ..attack() },
+        dots_callhome::model::Scope { target_protocols: vec![6], ..attack() },
     ] {
         assert_eq!(house.put(1, &changed), Err(Refusal::ScopeChanged));
         let efficacy = house.ledger.put(&isp(), 1, &changed, Some(seconds(60)), true, house.now);

@@ -3,7 +3,7 @@
 mod ledger_support;
 
 use dots_callhome::mitigation::{Client, Consent, Happened, Refusal, State};
-use dots_callhome::scope::{IcmpTypeRange, Scope};
+use dots_callhome::model::{IcmpTypeRange, Scope};
 use ledger_support::*;
 
 fn house() -> House {

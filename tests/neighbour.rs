@@ -7,8 +7,8 @@ mod messages;
 
 use std::net::IpAddr;
 
+use dots_callhome::model::Mac;
 use dots_callhome::netlink::neighbour::{self, Address, Link, Message, Neighbour, Route, RouteKind, Subject};
-use dots_callhome::source::device::Mac;
 use messages::{attribute, hostile};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x11];

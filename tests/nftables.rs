@@ -1,9 +1,8 @@
 //! What is asked of nf_tables and read from it, in the kernel's own bytes (recorded from Linux 6.18 on a little-endian machine).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use dots_callhome::model::{Mac, Traffic};
 use dots_callhome::netlink::nftables::{Element, Family, Message, elements, messages, rules, touches};
-use dots_callhome::source::device::Mac;
-use dots_callhome::source::flow::Traffic;
 
 /// Two elements of `m7`: one with counter and timeout, one with a counter only; then the end of the list.
 const COUNTED: &str = "cc0000000c0a020005000000e229c2be0100000212000100646f74735f63616c6c686f6d65000000070002006d3700009c\

@@ -5,7 +5,7 @@ mod signal_support;
 
 use std::time::Duration;
 
-use dots_callhome::source::flow::Traffic;
+use dots_callhome::model::Traffic;
 use signal_support::*;
 
 fn observe(path: &str) -> Message {

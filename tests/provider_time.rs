@@ -2,23 +2,14 @@
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-#[path = "../src/bin/dots-callhome-client/objection.rs"]
-#[allow(dead_code)]
-mod objection;
-#[path = "../src/bin/dots-callhome-client/question.rs"]
-#[allow(dead_code)]
-mod question;
-#[path = "../src/bin/dots-callhome-client/router.rs"]
-#[allow(dead_code)]
-mod router;
 mod signal_support;
 
 use std::time::{Duration, Instant};
 
+use dots_callhome::client::{Event, Router};
 use dots_callhome::coap::Endpoint;
-use dots_callhome::scope::Scope;
+use dots_callhome::model::Scope;
 use dots_callhome::signal::body::Lifetime;
-use router::{Event, Router};
 use signal_support::*;
 
 /// The provider's side of a session, and what it has said and told since anybody looked.

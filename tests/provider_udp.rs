@@ -14,7 +14,7 @@ mod wire;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use dots_callhome::driver::clock::now;
+use dots_callhome::io::clock::now;
 use dots_callhome::transport::dtls::{Channel, ClientConfig, Session};
 use dots_callhome::transport::tls::Failure;
 use dtls_support::*;

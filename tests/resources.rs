@@ -165,29 +165,6 @@ fn clients_see_only_what_is_theirs() {
     }
 }
 
-/// Proves SC-8-05: example 20. Heartbeats keep the session alive all the same.
-#[test]
-fn an_unauthorised_client_is_told_so() {
-    for mut house in House::both() {
-        house.lines[0].session.set_authorised(false);
-        for message in [
-            put("mitigate/K/71", &wanted("")),
-            get("mitigate/K"),
-            delete("mitigate/K/1"),
-            get("config"),
-            put("redirect", "{46:{32773:\"a.example\"}}"),
-        ] {
-            let answer = house.ask(&message);
-            assert_eq!(answer.code(), "4.01");
-            assert!(!answer.text().is_empty());
-        }
-        assert_eq!(house.ledger.all().count(), 0);
-        assert_eq!(code(&mut house, &put("hb", "{49:{51:true}}")), "2.04");
-        house.lines[0].session.set_authorised(true);
-        assert_eq!(code(&mut house, &get("config")), "2.05");
-    }
-}
-
 /// Proves SC-4.5.2-02, SC-4.7-02: nor does anything else belong there.
 #[test]
 fn config_and_heartbeats_take_no_names_of_clients() {

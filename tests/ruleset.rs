@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use dots_callhome::enforce::Socket;
 use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined, Witness};
-use dots_callhome::scope::{IcmpTypeRange, PortRange, Scope};
-use dots_callhome::source::device::Mac;
+use dots_callhome::model::{IcmpTypeRange, Mac, PortRange, Scope};
 
 use enforcer_support::house::*;
 use enforcer_support::kernel::table_deleted;

@@ -5,7 +5,7 @@ mod kernel_support;
 
 use std::time::Duration;
 
-use dots_callhome::mitigation::Id;
+use dots_callhome::model::MitigationId;
 use dots_callhome::source::Socket;
 use dots_callhome::source::device::Confidence::{Exact, Likely, Possible};
 use kernel_support::*;
@@ -39,9 +39,9 @@ fn searches_looked_up_together_find_each_their_own() {
     for n in 11..51 {
         let (seen, to) = ports(n);
         let wanted = scope(&format!("198.51.100.7 {seen} > 203.0.113.80 {to} / 17"));
-        house.finder.search(Id(u32::from(n)), &wanted, house.now);
+        house.finder.search(MitigationId(u32::from(n)), &wanted, house.now);
     }
-    house.finder.forget(Id(30));
+    house.finder.forget(MitigationId(30));
     house.run();
     for n in (11..51).filter(|n| *n != 30) {
         assert_eq!(house.verdict(u32::from(n)), [(mac(n), Exact)]);
@@ -56,7 +56,7 @@ fn searches_looked_up_together_find_each_their_own() {
 fn a_request_across_families_finds_nobody_at_once() {
     let mut house = House::new(2);
     house.search(1, &scope("198.51.100.7 40000 > 2001:db8:c000::80 53 / 17"));
-    assert_eq!(house.found, [(Id(1), vec![])]);
+    assert_eq!(house.found, [(MitigationId(1), vec![])]);
     assert_eq!((house.kernel.lookups, house.kernel.lists), (0, 0));
 }
 
@@ -76,7 +76,7 @@ fn nobody_is_said_once() {
     let mut house = House::new(2);
     house.search(1, &scope(EXACT));
     house.pass(seconds(600));
-    assert_eq!(house.found, [(Id(1), vec![])]);
+    assert_eq!(house.found, [(MitigationId(1), vec![])]);
 }
 
 /// The lists of a search without result get rarer, down to one round a minute.
@@ -225,7 +225,7 @@ fn a_device_that_has_left_is_still_known_for_a_while() {
 fn a_search_that_is_forgotten_is_silent() {
     let mut house = House::new(2);
     house.search(1, &scope(EXACT));
-    house.finder.forget(Id(1));
+    house.finder.forget(MitigationId(1));
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
     house.announce(id);
     house.pass(seconds(120));
@@ -237,9 +237,9 @@ fn a_search_that_is_forgotten_is_silent() {
 fn a_search_forgotten_while_it_looks_does_not_hold_up_others() {
     let mut house = House::new(2);
     house.translated(11, UDP, 4000, 40000, 53, 100);
-    house.finder.search(Id(1), &scope(EXACT), house.now);
-    house.finder.search(Id(2), &scope(EXACT), house.now);
-    house.finder.forget(Id(1));
+    house.finder.search(MitigationId(1), &scope(EXACT), house.now);
+    house.finder.search(MitigationId(2), &scope(EXACT), house.now);
+    house.finder.forget(MitigationId(1));
     house.run();
     assert_eq!(house.verdict(2), [(mac(11), Exact)]);
 }
@@ -292,7 +292,7 @@ fn a_search_waits_for_the_first_survey() {
     house.finder = dots_callhome::source::Finder::new();
     house.kernel.neighbours.insert((ip(&v4(11)), LAN), mac(11));
     house.translated(11, UDP, 4000, 40000, 53, 100);
-    house.finder.search(Id(1), &scope(EXACT), house.now);
+    house.finder.search(MitigationId(1), &scope(EXACT), house.now);
     assert_eq!(house.finder.poll_event(), None);
     house.run();
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
@@ -370,7 +370,7 @@ fn a_kernel_that_lists_nothing_means_nobody_for_now() {
 #[test]
 fn an_answer_that_never_comes_is_given_up() {
     let mut house = House::new(2);
-    house.finder.search(Id(1), &scope(EXACT), house.now);
+    house.finder.search(MitigationId(1), &scope(EXACT), house.now);
     while house.finder.poll_transmit().is_some() {}
     let mut waited = 0;
     while house.found.is_empty() && waited < 60 {
@@ -380,7 +380,7 @@ fn an_answer_that_never_comes_is_given_up() {
         while house.finder.poll_transmit().is_some() {}
         house.run();
     }
-    assert_eq!(house.found, [(Id(1), vec![])]);
+    assert_eq!(house.found, [(MitigationId(1), vec![])]);
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn a_burst_of_requests_shares_lists() {
     }
     for id in 0..128 {
         let port = 1011 + id % 8;
-        house.finder.search(Id(id), &scope(&format!("198.51.100.7 - > 203.0.113.80 {port} / 17")), house.now);
+        house.finder.search(MitigationId(id), &scope(&format!("198.51.100.7 - > 203.0.113.80 {port} / 17")), house.now);
     }
     house.run();
     assert!(house.kernel.lists <= 4, "{} lists", house.kernel.lists);
@@ -421,7 +421,7 @@ fn a_burst_of_ended_flows_is_bounded() {
         let messages = (0..100).flat_map(|n| {
             let number = chunk * 100 + n;
             let (from, to) = (1 + (number % 60_000) as u16, 1 + (number / 1000) as u16);
-            let flow = dots_callhome::source::flow::Flow {
+            let flow = dots_callhome::model::Flow {
                 id: number,
                 original: tuple(&v4(11), VICTIM, UDP, ports(from, to)),
                 reply: tuple(VICTIM, WAN_ADDRESS, UDP, ports(to, from)),

@@ -3,7 +3,7 @@
 
 mod signal_support;
 
-use dots_callhome::source::flow::Traffic;
+use dots_callhome::model::Traffic;
 use signal_support::*;
 
 /// A mitigation of 57 as in example 4, in force, with counters.

@@ -4,10 +4,9 @@
 mod ledger_support;
 
 use dots_callhome::enforce::ruleset::Desired;
+use dots_callhome::mitigation::snapshot::{self, Snapshot, Unreadable};
 use dots_callhome::mitigation::{Action, Consent, DevicePolicy, Event, Ledger, Policy, State, TimeoutAction};
-use dots_callhome::scope::{IcmpTypeRange, Scope};
-use dots_callhome::store::{self, Snapshot, Unreadable};
-use dots_callhome::time::{ClockSet, Now};
+use dots_callhome::model::{ClockSet, IcmpTypeRange, Now, Scope};
 use ledger_support::*;
 use vecset::VecSet;
 
@@ -41,8 +40,8 @@ fn busy() -> House {
 
 /// The house after a restart, with the clock at `unix`.
 fn restarted(before: &House, policy: Policy, unix: u64) -> House {
-    let content = store::encode(&before.ledger.snapshot(before.now));
-    let snapshot = store::decode(&content).unwrap();
+    let content = snapshot::encode(&before.ledger.snapshot(before.now));
+    let snapshot = snapshot::decode(&content).unwrap();
     let mut ledger = Ledger::new(policy);
     let now = Now { unix, ..before.now };
     ledger.restore(&snapshot, now);
@@ -179,9 +178,9 @@ fn dates_are_put_right() {
 #[test]
 fn a_clock_that_was_never_set_ends_nothing() {
     let before = busy();
-    let content = store::encode(&Snapshot { saved: 1000, ..before.ledger.snapshot(before.now) });
+    let content = snapshot::encode(&Snapshot { saved: 1000, ..before.ledger.snapshot(before.now) });
     let mut ledger = Ledger::new(policy(Consent::Ask));
-    ledger.restore(&store::decode(&content).unwrap(), before.now);
+    ledger.restore(&snapshot::decode(&content).unwrap(), before.now);
     let is = before.now.unix + 7_000_000;
     ledger.handle_clock_set(&ClockSet { since: is, was: is, is }, Now { unix: is, ..before.now });
     assert_eq!(in_force(&ledger, before.now), in_force(&before.ledger, before.now));
@@ -317,28 +316,28 @@ fn snapshot() -> Snapshot {
 #[test]
 fn a_file_is_read_back_as_written() {
     let snapshot = snapshot();
-    assert_eq!(store::decode(&store::encode(&snapshot)), Ok(snapshot));
+    assert_eq!(snapshot::decode(&snapshot::encode(&snapshot)), Ok(snapshot));
 }
 
 /// Another version is said to be one; what follows the end is no part of a file.
 #[test]
 fn other_files_are_refused_with_the_reason() {
-    let mut content = store::encode(&snapshot());
+    let mut content = snapshot::encode(&snapshot());
     content.push(0);
-    assert!(matches!(store::decode(&content), Err(Unreadable::Malformed(_))));
+    assert!(matches!(snapshot::decode(&content), Err(Unreadable::Malformed(_))));
     content.pop();
     content[1] = 2;
-    assert_eq!(store::decode(&content), Err(Unreadable::Version(2)));
-    assert!(matches!(store::decode(&[]), Err(Unreadable::Malformed(_))));
-    assert!(matches!(store::decode(b"{\"version\": 1}"), Err(Unreadable::Malformed(_))));
+    assert_eq!(snapshot::decode(&content), Err(Unreadable::Version(2)));
+    assert!(matches!(snapshot::decode(&[]), Err(Unreadable::Malformed(_))));
+    assert!(matches!(snapshot::decode(b"{\"version\": 1}"), Err(Unreadable::Malformed(_))));
 }
 
 /// A hostile file never brings the daemon down, and never makes anything last longer than it may.
 #[test]
 fn hostile_files_do_no_harm() {
-    let content = store::encode(&snapshot());
+    let content = snapshot::encode(&snapshot());
     for cut in 0..content.len() {
-        assert!(store::decode(&content[..cut]).is_err(), "cut at {cut}");
+        assert!(snapshot::decode(&content[..cut]).is_err(), "cut at {cut}");
     }
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move |below: usize| {
@@ -354,7 +353,7 @@ fn hostile_files_do_no_harm() {
             let at = random(hostile.len());
             hostile[at] = u8::try_from(random(256)).unwrap();
         }
-        let Ok(snapshot) = store::decode(&hostile) else { continue };
+        let Ok(snapshot) = snapshot::decode(&hostile) else { continue };
         readable += 1;
         let mut house = House::new(policy(Consent::Ask));
         house.ledger.restore(&snapshot, house.now);

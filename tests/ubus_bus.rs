@@ -7,7 +7,7 @@ mod ubus_support;
 use std::time::Duration;
 
 use dots_callhome::mitigation::{Consent, State};
-use dots_callhome::source::device::Mac;
+use dots_callhome::model::Mac;
 use dots_callhome::ubus::{Event, PeerState};
 use ledger_support::{CAMERA, TV, attack, policy};
 use serde_json::{Value, json};

@@ -7,8 +7,8 @@ mod ubus_support;
 
 use std::time::Duration;
 
-use dots_callhome::mitigation::{Consent, DevicePolicy, Id, State};
-use dots_callhome::scope::{IcmpTypeRange, PortRange, Scope};
+use dots_callhome::mitigation::{Consent, DevicePolicy, State};
+use dots_callhome::model::{IcmpTypeRange, MitigationId, PortRange, Scope};
 use dots_callhome::ubus::{PeerState, PeerStatus};
 use enforcer_support::house;
 use ledger_support::{CAMERA, LAPTOP, TV, attack, exact, other_attack, packets, policy, possible, with_device};
@@ -136,7 +136,7 @@ fn list_shows_all_or_those_in_a_state() {
 #[test]
 fn a_list_that_is_too_large_is_cut_and_says_so() {
     let mut desk = ask();
-    let crowd: Vec<_> = (0..60).map(|n| possible(dots_callhome::source::device::Mac([2, 0, 0, 0, 1, n]))).collect();
+    let crowd: Vec<_> = (0..60).map(|n| possible(dots_callhome::model::Mac([2, 0, 0, 0, 1, n]))).collect();
     for mid in 1..=20 {
         desk.home.request(mid, &other_attack(u16::try_from(mid).unwrap()), &crowd);
     }
@@ -146,7 +146,7 @@ fn a_list_that_is_too_large_is_cut_and_says_so() {
     assert!(
         all.iter().all(|m| m["devices"][0]["evidence"] == json!([]) && m["devices"].as_array().unwrap().len() == 8)
     );
-    assert_eq!(desk.get(Id(1))["devices"].as_array().unwrap().len(), 60, "one alone is told in full");
+    assert_eq!(desk.get(MitigationId(1))["devices"].as_array().unwrap().len(), 60, "one alone is told in full");
 
     let wordy = Scope { target_uris: (0..8).map(|n| format!("{n}{}", "u".repeat(1000))).collect(), ..attack() };
     for mid in 101..=160 {
@@ -207,7 +207,7 @@ fn an_approval_that_can_not_be_is_refused_with_its_status() {
     ] {
         assert_eq!(desk.call("approve", arguments.clone()), Err(status), "{arguments}");
     }
-    assert_eq!(desk.home.state(Id(id)), State::Pending);
+    assert_eq!(desk.home.state(MitigationId(id)), State::Pending);
     let mut desk = Desk::new(policy(Consent::Observe));
     let id = desk.pending(1);
     assert_eq!(desk.call("approve", json!({ "id": id.0 })), Err(8));

@@ -7,7 +7,7 @@ mod table;
 
 use std::time::Duration;
 
-use dots_callhome::mitigation::Id;
+use dots_callhome::model::MitigationId;
 use dots_callhome::source::device::Confidence::{Exact, Possible};
 use dots_callhome::source::device::Sender;
 use kernel_support::*;
@@ -32,7 +32,7 @@ fn a_flow_is_of_who_sends_it() {
     house.witness(1, mac(17), &v4(11), LAN);
     house.pass(Duration::from_secs(20));
     assert_eq!(house.verdict(1), [(mac(17), Possible)]);
-    assert_eq!(house.framed, [(Id(1), mac(11), false)]);
+    assert_eq!(house.framed, [(MitigationId(1), mac(11), false)]);
     let suspect = &house.last(1).unwrap()[0];
     assert_eq!(suspect.evidence[0].flow.original.source, ip(&v4(11)));
     // Once told is enough.
@@ -61,7 +61,7 @@ fn two_who_send_from_one_address_are_both_possible() {
     let mut verdict = house.verdict(1);
     verdict.sort();
     assert_eq!(verdict, [(mac(11), Possible), (mac(17), Possible)]);
-    assert_eq!(house.framed, [(Id(1), mac(11), true)]);
+    assert_eq!(house.framed, [(MitigationId(1), mac(11), true)]);
 }
 
 /// An address that nobody has, and no two packets with the same one: whoever sends them is found all the same.
@@ -156,11 +156,15 @@ fn a_look_under_way_is_seen_to_its_end() {
         house.translated(11, UDP, 1000 + port, 40_000 + port, 53, 100);
     }
     house.translated(12, UDP, 1, 41_000, 53, 100);
-    house.finder.search(Id(1), &scope("198.51.100.7 - > 203.0.113.80 53 / 17"), house.now);
+    house.finder.search(MitigationId(1), &scope("198.51.100.7 - > 203.0.113.80 53 / 17"), house.now);
     let (socket, request) = house.finder.poll_transmit().unwrap();
     for (number, datagram) in house.kernel.answer(socket, &request).iter().enumerate() {
         if number == 1 {
-            house.finder.witnessed(Id(1), &[Sender { mac: mac(17), address: ip(&v4(99)), link: LAN }], house.now);
+            house.finder.witnessed(
+                MitigationId(1),
+                &[Sender { mac: mac(17), address: ip(&v4(99)), link: LAN }],
+                house.now,
+            );
         }
         house.finder.handle_datagram(socket, datagram, house.now);
     }

@@ -5,8 +5,8 @@ mod kernel_support;
 
 use std::time::Duration;
 
+use dots_callhome::model::Tuple;
 use dots_callhome::source::device::Confidence::{Exact, Possible};
-use dots_callhome::source::flow::Tuple;
 use kernel_support::*;
 
 const UDP: u8 = 17;

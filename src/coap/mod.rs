@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use coap_lite::Packet;
 
-pub use message::{Code, Method, Request, Response, Token};
+pub use message::{Block, Code, Method, Request, Response, Token};
 pub use tcp::Broken;
 pub use udp::TransmissionParameters;
 

@@ -15,19 +15,19 @@ use super::files::{self, Decisions};
 use super::join::{self, Join};
 use super::keeper::Keeper;
 use super::kernel::{Kernel, Port};
-use super::netlink::Received;
+use super::logger;
 use super::news::News;
 use super::peers::Peers;
 use super::provider::Surroundings;
 use super::resolver::Resolver;
-use super::signals::signals;
-use super::{clock, logger};
 use crate::config::Config;
 use crate::enforce::{self, Enforcer};
-use crate::mitigation::{self, Id, Ledger};
-use crate::source::device::Mac;
+use crate::io::clock;
+use crate::io::netlink::Received;
+use crate::io::signals;
+use crate::mitigation::{self, Ledger};
+use crate::model::{ClockSet, Mac, MitigationId, Now};
 use crate::source::{self, Finder};
-use crate::time::{ClockSet, Now};
 use crate::transport::credentials::Clock;
 use crate::ubus::{self, House};
 
@@ -299,9 +299,11 @@ impl Daemon {
         while let Some(event) = self.enforcer.poll_event() {
             heard = true;
             match event {
-                enforce::Event::Enforced { id, outcome } => self.ledger.enforced(Id(id), outcome, self.now),
-                enforce::Event::Witnessed { id, senders } => self.finder.witnessed(Id(id), &senders, self.now),
-                enforce::Event::Counted { id, total } => self.ledger.counted(Id(id), total, self.now),
+                enforce::Event::Enforced { id, outcome } => self.ledger.enforced(MitigationId(id), outcome, self.now),
+                enforce::Event::Witnessed { id, senders } => {
+                    self.finder.witnessed(MitigationId(id), &senders, self.now)
+                }
+                enforce::Event::Counted { id, total } => self.ledger.counted(MitigationId(id), total, self.now),
                 enforce::Event::Standing { outcome: Ok(()) } => {}
                 enforce::Event::Standing { outcome: Err(why) } => log::warn!("quarantine: {why}"),
                 enforce::Event::NoBridge => {

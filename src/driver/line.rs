@@ -9,8 +9,8 @@ use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use rustls::ClientConfig;
 
-use super::link::{self, Link};
-use crate::time::Now;
+use crate::io::buffered_stream::{self, BufferedStream};
+use crate::model::Now;
 use crate::transport::{dtls, tls};
 
 /// Reads of one wake-up: a provider that floods us does not hold the loop.
@@ -30,7 +30,7 @@ pub struct Heard {
 /// One connection.
 pub enum Line {
     /// TLS over TCP.
-    Tls(Link<TcpStream>, Box<tls::Channel>),
+    Tls(BufferedStream<TcpStream>, Box<tls::Channel>),
     /// DTLS over UDP.
     Dtls(UdpSocket, Box<dtls::Channel>),
 }
@@ -49,7 +49,7 @@ impl Line {
     ) -> Result<Self, String> {
         let channel = tls::Channel::client(config, name).map_err(words)?;
         let stream = TcpStream::connect(address).map_err(words)?;
-        let link = Link::new(stream, registry, token).map_err(words)?;
+        let link = BufferedStream::new(stream, registry, token).map_err(words)?;
         Ok(Self::Tls(link, Box::new(channel)))
     }
 
@@ -194,8 +194,12 @@ impl Line {
 }
 
 /// Whether there was something to read.
-fn read_stream(link: &mut Link<TcpStream>, channel: &mut tls::Channel, heard: &mut Heard) -> Result<bool, String> {
-    let mut buffer = link::buffer();
+fn read_stream(
+    link: &mut BufferedStream<TcpStream>,
+    channel: &mut tls::Channel,
+    heard: &mut Heard,
+) -> Result<bool, String> {
+    let mut buffer = buffered_stream::buffer();
     let Some(bytes) = link.receive(&mut buffer).map_err(|error| lost(&error))? else { return Ok(false) };
     let mut plaintext = Vec::new();
     let outcome = channel.handle_input(bytes, &mut plaintext);

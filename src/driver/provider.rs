@@ -9,17 +9,17 @@ use mio::{Registry, Token};
 
 use super::files::Secrets;
 use super::line::{Heard, Line};
-use super::random::Rng;
 use super::resolver::Resolver;
+use crate::calling::{Action, Caller, Phase, Target, Transport};
 use crate::coap::Endpoint;
 use crate::config;
+use crate::io::random::Rng;
 use crate::mitigation::{self, Ledger};
+use crate::model::Now;
 use crate::signal::redirect::Redirect;
 use crate::signal::session::{self, Session};
 use crate::source::Finder;
-use crate::time::Now;
 use crate::transport::dtls;
-use crate::transport::reconnect::{Action, Caller, Phase, Target, Transport};
 use crate::ubus::{PeerState, PeerStatus};
 
 /// What a provider's connections need of the loop.

@@ -4,8 +4,7 @@ use vecset::VecMap;
 
 use super::enforcer::Event;
 use super::ruleset::{Ruleset, Set};
-use crate::source::device::Mac;
-use crate::source::flow::Traffic;
+use crate::model::{Mac, Traffic};
 
 /// The last reading of every element, and what has been counted by elements that are no more.
 #[derive(Debug, Default)]
@@ -19,7 +18,7 @@ impl Counters {
     /// Takes a reading; tells whether anything was counted since the last.
     pub(super) fn read(&mut self, set: Set, mac: Mac, reading: Traffic) -> bool {
         let before = self.readings.insert((set, mac), reading).unwrap_or_default();
-        if reading.packets < before.packets || reading.bytes < before.bytes {
+        if reading.is_below(before) {
             // Somebody has reset it; totals must not fall.
             self.keep(set, mac, before);
         }
@@ -40,13 +39,13 @@ impl Counters {
     /// All that was dropped on behalf of a mitigation while it is in force.
     fn total(&self, id: u32) -> Traffic {
         let own = self.readings.iter().filter(|((set, _), _)| set.id() == Some(id)).map(|(_, reading)| *reading);
-        sum(own.chain(self.past.get(&id).copied()))
+        own.chain(self.past.get(&id).copied()).sum()
     }
 
     /// All that a device has had dropped while anything is in force against it.
     pub(super) fn dropped_by(&self, mac: Mac) -> Traffic {
         let own = self.readings.iter().filter(|((set, of), _)| *of == mac && set.drops()).map(|(_, reading)| *reading);
-        sum(own.chain(self.past_of.get(&mac).copied()))
+        own.chain(self.past_of.get(&mac).copied()).sum()
     }
 
     /// Brings the elements in line with what is in force from now on.
@@ -65,22 +64,12 @@ impl Counters {
 
     fn keep(&mut self, set: Set, mac: Mac, reading: Traffic) {
         if let Some(id) = set.id() {
-            add(self.past.entry(id).or_default(), reading);
+            let past = self.past.entry(id).or_default();
+            *past = past.plus(reading);
         }
         if set.drops() {
-            add(self.past_of.entry(mac).or_default(), reading);
+            let past = self.past_of.entry(mac).or_default();
+            *past = past.plus(reading);
         }
     }
-}
-
-fn sum(parts: impl Iterator<Item = Traffic>) -> Traffic {
-    parts.fold(Traffic::default(), |mut total, part| {
-        add(&mut total, part);
-        total
-    })
-}
-
-fn add(total: &mut Traffic, part: Traffic) {
-    total.packets = total.packets.saturating_add(part.packets);
-    total.bytes = total.bytes.saturating_add(part.bytes);
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::render::TABLE;
 use super::ruleset::Set;
+use crate::model::{Flow, Tuple};
 use crate::netlink::conntrack::{self, Filter};
 use crate::netlink::nftables::{self, Element, Family};
-use crate::source::flow::{Flow, Tuple};
 
 /// The kernel answers at once. If nothing has come by then, the question or its answer is lost.
 const PATIENCE: Duration = Duration::from_secs(10);

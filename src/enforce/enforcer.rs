@@ -11,12 +11,11 @@ use super::inspect::{Depth, Inspection};
 use super::render::{Held, TABLE, transaction};
 use super::ruleset::{Desired, Measure, Ruleset};
 use super::verify::{Addresses, Sweep};
-use super::watch::{MOMENT, Pause, Stage, Watched, told};
+use super::watch::{MOMENT, PAUSES, Stage, Watched, told};
+use crate::model::{Backoff, Mac, Now, Traffic, Tuple};
 use crate::netlink::nftables::{self, Family};
 use crate::source::Inventory;
-use crate::source::device::{Mac, Sender};
-use crate::source::flow::{Traffic, Tuple};
-use crate::time::Now;
+use crate::source::device::Sender;
 
 mod look;
 
@@ -103,14 +102,26 @@ pub struct Enforcer {
     watch_at: Option<Instant>,
     /// When the kernel ends first what has been prolonged, but not there yet.
     lapse_at: Option<Instant>,
-    watch: Pause,
+    pauses: Pauses,
     failure: Option<String>,
     retry_at: Option<Instant>,
-    retry: Pause,
     vanished: Option<Instant>,
-    storm: Pause,
     events: VecDeque<Event>,
     now: Option<Instant>,
+}
+
+/// How long it waits before it looks, tries or makes anew once more.
+#[derive(Debug)]
+struct Pauses {
+    watch: Backoff,
+    retry: Backoff,
+    storm: Backoff,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { watch: PAUSES, retry: PAUSES, storm: PAUSES }
+    }
 }
 
 /// A transaction on its way.
@@ -322,7 +333,7 @@ impl Enforcer {
         let grown = devices.iter().any(|(address, mac)| self.addresses.devices.get(address) != Some(mac));
         self.addresses = Addresses { devices, router: inventory.own().clone() };
         if grown && self.watched.values().any(|watched| watched.stage == Stage::InForce) {
-            self.watch.reset();
+            self.pauses.watch.reset();
             self.watch_at = Some(now);
         }
     }
@@ -350,7 +361,7 @@ impl Enforcer {
 
     fn succeed(&mut self, run: Run, now: Instant) {
         self.failure = None;
-        self.retry.reset();
+        self.pauses.retry.reset();
         self.rebuild = false;
         self.gone = false;
         match self.bridge {
@@ -414,7 +425,7 @@ impl Enforcer {
         }
         self.fail_waiting(&reason);
         self.failure = Some(reason);
-        self.retry_at = Some(self.retry.after(now));
+        self.retry_at = Some(now + self.pauses.retry.pause());
     }
 
     fn fail_waiting(&mut self, reason: &str) {

@@ -9,9 +9,10 @@ use super::counters::Counters;
 use super::dialogue::{Heard, Question};
 use super::render::Held;
 use super::ruleset::{Ruleset, Set};
+use crate::model::Mac;
 use crate::netlink::conntrack::ENOENT;
 use crate::netlink::nftables::{Element, Family};
-use crate::source::device::{Mac, Sender};
+use crate::source::device::Sender;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,10 +7,9 @@ use vecset::VecMap;
 
 use super::counters::Counters;
 use super::ruleset::{Chain, Members, Ruleset, Set};
+use crate::model::{Mac, Traffic};
 use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
-use crate::source::device::Mac;
-use crate::source::flow::Traffic;
 
 /// The name of our tables.
 pub(super) const TABLE: &str = "dots_callhome";

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use vecset::{VecMap, VecSet};
 
 use super::target::Target;
+use crate::model::{Mac, Scope};
 use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
-use crate::scope::Scope;
-use crate::source::device::Mac;
 
 /// Everything that must be in force at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,9 +11,8 @@ use vecset::{VecMap, VecSet};
 
 use super::dialogue::{BATCH, Question};
 use super::ruleset::Measure;
+use crate::model::{Detail, Flow, Mac, Tuple};
 use crate::netlink::conntrack::{By, Family, Filter};
-use crate::source::device::Mac;
-use crate::source::flow::{Detail, Flow, Tuple};
 
 /// How often is cut again what should be gone: packets on their way while the rules changed may have made it anew.
 const ROUNDS: u8 = 3;

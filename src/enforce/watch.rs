@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::enforcer::Event;
 use super::ruleset::Measure;
 use super::verify::Finding;
+use crate::model::Backoff;
 
-/// The first and the longest pause before something is tried or looked at again; each is twice the one before.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The pauses before something is tried or looked at again.
+pub(super) const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long something may be on its way into force before it is told that it isn't there: what somebody has deleted is
 /// made again within some hundredths of a second.
@@ -37,22 +37,6 @@ pub(super) enum Stage {
     Checking,
     InForce,
     Leaking,
-}
-
-/// Pauses that double.
-#[derive(Debug, Default)]
-pub(super) struct Pause(Option<Duration>);
-
-impl Pause {
-    pub(super) fn after(&mut self, now: Instant) -> Instant {
-        let pause = self.0.unwrap_or(PAUSE);
-        self.0 = Some((pause * 2).min(PAUSE_MAX));
-        now + pause
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.0 = None;
-    }
 }
 
 impl Watched {

@@ -15,7 +15,7 @@ use super::dtls_server::Admission;
 use super::mbedtls::{self, Client, Credentials, Error, Hooks};
 use super::tls::{Failure, alerted};
 use super::x509;
-use crate::time::Now;
+use crate::model::Now;
 
 /// The longest datagram sent: with the headers of IPv6 and UDP it is what every IPv6 path carries (RFC 9132 section 7.3).
 pub const MAX_DATAGRAM: usize = 1280 - 40 - 8;

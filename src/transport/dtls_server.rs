@@ -13,7 +13,7 @@ use super::credentials::{Anchors, Fault, Identity, Psk};
 use super::dtls::{Channel, MAX_DATAGRAM, Random, Side, credentials, fault};
 use super::mbedtls::{self, Credentials};
 use super::{identity, x509};
-use crate::time::Now;
+use crate::model::Now;
 
 /// A cookie is good for this many seconds, and as many more.
 const COOKIE_SECONDS: u64 = 60;

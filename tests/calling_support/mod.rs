@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use dots_callhome::calling::{Action, Caller, Phase, State, Target, Transport};
 use dots_callhome::config;
-use dots_callhome::transport::reconnect::{Action, Caller, Phase, State, Target, Transport};
 
 pub const NAME: &str = "callhome.isp.example";
 pub const V6: &str = "2001:db8::1";

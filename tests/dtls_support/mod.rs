@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use dots_callhome::time::Now;
+use dots_callhome::model::Now;
 use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
 use dots_callhome::transport::dtls::{Channel, ClientConfig, Random, Session};
 use dots_callhome::transport::dtls_server::{Answer, ServerConfig};

@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined};
 use dots_callhome::enforce::{Enforcer, Event, Socket};
-use dots_callhome::scope::{PortRange, Scope};
+use dots_callhome::model::{Detail, Flow, Mac, Now, PortRange, Scope, Traffic, Tuple};
 use dots_callhome::source::Inventory;
-use dots_callhome::source::device::Mac;
-use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
-use dots_callhome::time::Now;
 
 use super::kernel::Kernel;
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use dots_callhome::source::device::{Mac, Sender};
-use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
+use dots_callhome::model::{Detail, Flow, Mac, Traffic, Tuple};
+use dots_callhome::source::device::Sender;
 
 const ENOENT: i32 = 2;
 

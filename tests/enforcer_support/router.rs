@@ -7,10 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dots_callhome::enforce::ruleset::Desired;
 use dots_callhome::enforce::{Enforcer, Event, Socket};
+use dots_callhome::model::{Mac, Now, Tuple};
 use dots_callhome::source::Inventory;
-use dots_callhome::source::device::Mac;
-use dots_callhome::source::flow::Tuple;
-use dots_callhome::time::Now;
 use netlink_sys::{Socket as Netlink, SocketAddr};
 
 use crate::host::Host;

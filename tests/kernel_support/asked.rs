@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dots_callhome::source::flow::{Detail, Tuple};
+use dots_callhome::model::{Detail, Tuple};
 use netlink_bindings::conntrack::{ConntrackAttrs, FilterAttrs, OpGetDo, TupleAttrs, TupleIpAttrs, TupleProtoAttrs};
 
 /// What a request says of a tuple.

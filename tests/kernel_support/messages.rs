@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
+use dots_callhome::model::{Detail, Flow, Traffic, Tuple};
 
 /// An attribute, padded.
 pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {

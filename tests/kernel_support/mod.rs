@@ -8,12 +8,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use dots_callhome::mitigation::Id;
-use dots_callhome::scope::{PortRange, Scope};
-use dots_callhome::source::device::{Confidence, Mac, Sender, Suspect};
-use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
+use dots_callhome::model::{Detail, Flow, Mac, MitigationId, Now, PortRange, Scope, Traffic, Tuple};
+use dots_callhome::source::device::{Confidence, Sender, Suspect};
 use dots_callhome::source::{Event, Finder, Socket};
-use dots_callhome::time::Now;
 pub use messages::Route;
 use vecset::VecSet;
 
@@ -225,9 +222,9 @@ pub struct House {
     pub finder: Finder,
     pub now: Now,
     /// What has been found, in order.
-    pub found: Vec<(Id, Vec<Suspect>)>,
+    pub found: Vec<(MitigationId, Vec<Suspect>)>,
     /// In whose name others have been seen to send, and whether it was seen to as well.
-    pub framed: Vec<(Id, Mac, bool)>,
+    pub framed: Vec<(MitigationId, Mac, bool)>,
     pub router: VecSet<Mac>,
     pub domain_changes: usize,
     pub inventory_changes: usize,
@@ -271,7 +268,7 @@ impl House {
     /// Somebody is seen to send what a search is about, with an address that may be another's.
     pub fn witness(&mut self, id: u32, sender: Mac, address: &str, link: u32) {
         let sender = Sender { mac: sender, address: ip(address), link };
-        self.finder.witnessed(Id(id), &[sender], self.now);
+        self.finder.witnessed(MitigationId(id), &[sender], self.now);
         self.run();
     }
 
@@ -397,18 +394,18 @@ impl House {
 
     /// Begins a search.
     pub fn search(&mut self, id: u32, scope: &Scope) {
-        self.finder.search(Id(id), scope, self.now);
+        self.finder.search(MitigationId(id), scope, self.now);
         self.run();
     }
 
     /// What has been said last of a search.
     pub fn last(&self, id: u32) -> Option<&[Suspect]> {
-        self.found.iter().rev().find(|(found, _)| *found == Id(id)).map(|(_, suspects)| suspects.as_slice())
+        self.found.iter().rev().find(|(found, _)| *found == MitigationId(id)).map(|(_, suspects)| suspects.as_slice())
     }
 
     /// Everybody who has ever been said to be surely meant.
     pub fn ever_sure(&self, id: u32) -> Vec<(Mac, Confidence)> {
-        let said = self.found.iter().filter(|(found, _)| *found == Id(id)).flat_map(|(_, suspects)| suspects);
+        let said = self.found.iter().filter(|(found, _)| *found == MitigationId(id)).flat_map(|(_, suspects)| suspects);
         let sure = said.filter(|suspect| suspect.confidence > Confidence::Possible);
         sure.map(|suspect| (suspect.mac, suspect.confidence)).collect()
     }

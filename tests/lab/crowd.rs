@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dots_callhome::source::flow::{Detail, Tuple};
+use dots_callhome::model::{Detail, Tuple};
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 
 use crate::host::Host;

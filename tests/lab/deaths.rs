@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dots_callhome::store;
+use dots_callhome::mitigation::snapshot;
 use serde_json::json;
 
 use crate::blocked::Blocked;
@@ -86,9 +86,9 @@ fn reboot() -> Outcome {
 /// Nothing here can set the clock of one program, so the kept decisions are dated otherwise: the difference is the same.
 fn redate(blocked: &Blocked, date: impl Fn(u64) -> u64) {
     let file = blocked.stage.file("state/decisions.cbor");
-    let mut snapshot = store::decode(&fs::read(&file).expect("kept")).expect("readable");
+    let mut snapshot = snapshot::decode(&fs::read(&file).expect("kept")).expect("readable");
     snapshot.saved = date(snapshot.saved);
-    fs::write(file, store::encode(&snapshot)).expect("written");
+    fs::write(file, snapshot::encode(&snapshot)).expect("written");
 }
 
 fn reboot_in_the_past() -> Outcome {

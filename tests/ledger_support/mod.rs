@@ -4,12 +4,10 @@
 use std::time::{Duration, Instant};
 
 use dots_callhome::mitigation::{
-    Action, Client, Consent, DevicePolicy, Event, Grant, Id, Ledger, Mitigation, Policy, Refusal, State, TimeoutAction,
+    Action, Client, Consent, DevicePolicy, Event, Grant, Ledger, Mitigation, Policy, Refusal, State, TimeoutAction,
 };
-use dots_callhome::scope::{PortRange, Scope};
-use dots_callhome::source::device::{Confidence, Evidence, Mac, Suspect};
-use dots_callhome::source::flow::{Detail, Flow, Traffic, Tuple};
-use dots_callhome::time::Now;
+use dots_callhome::model::{Detail, Flow, Mac, MitigationId, Now, PortRange, Scope, Traffic, Tuple};
+use dots_callhome::source::device::{Confidence, Evidence, Suspect};
 use vecset::VecMap;
 
 pub const CAMERA: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
@@ -132,14 +130,14 @@ impl House {
     }
 
     /// A new request whose search has found these.
-    pub fn request(&mut self, mid: u32, scope: &Scope, suspects: &[Suspect]) -> Id {
+    pub fn request(&mut self, mid: u32, scope: &Scope, suspects: &[Suspect]) -> MitigationId {
         let id = self.put(mid, scope).unwrap().id;
         self.ledger.attributed(id, suspects.to_vec(), self.now);
         id
     }
 
     /// A request about an exact suspect, approved and seen to be in force.
-    pub fn in_force(&mut self, mid: u32, scope: &Scope, mac: Mac) -> Id {
+    pub fn in_force(&mut self, mid: u32, scope: &Scope, mac: Mac) -> MitigationId {
         let id = self.request(mid, scope, &[exact(mac)]);
         if self.m(id).state() == State::Pending {
             self.ledger.approve(id, None, &[], None, "root", self.now).unwrap();
@@ -148,15 +146,15 @@ impl House {
         id
     }
 
-    pub fn m(&self, id: Id) -> &Mitigation {
+    pub fn m(&self, id: MitigationId) -> &Mitigation {
         self.ledger.get(id).expect("the mitigation exists")
     }
 
-    pub fn state(&self, id: Id) -> State {
+    pub fn state(&self, id: MitigationId) -> State {
         self.m(id).state()
     }
 
-    pub fn status(&self, id: Id) -> u8 {
+    pub fn status(&self, id: MitigationId) -> u8 {
         self.m(id).status() as u8
     }
 

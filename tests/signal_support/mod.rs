@@ -7,10 +7,10 @@ pub mod wire;
 use std::time::{Duration, Instant};
 
 use dots_callhome::coap::{Broken, Endpoint, Random};
-use dots_callhome::mitigation::{self, Action, Client, Consent, Id, Ledger, Policy, TimeoutAction};
+use dots_callhome::mitigation::{self, Action, Client, Consent, Ledger, Policy, TimeoutAction};
+use dots_callhome::model::{Mac, MitigationId, Now};
 use dots_callhome::signal::session::{Event, Session};
-use dots_callhome::source::device::{Confidence, Mac, Suspect};
-use dots_callhome::time::Now;
+use dots_callhome::source::device::{Confidence, Suspect};
 
 pub use diag::{canonical, hex};
 pub use wire::*;
@@ -345,7 +345,7 @@ impl House {
                         }
                     }
                     mitigation::Event::Enforce if self.enforces => {
-                        let decided: Vec<Id> =
+                        let decided: Vec<MitigationId> =
                             self.ledger.all().filter(|m| m.state().in_force()).map(|m| m.id()).collect();
                         for id in decided {
                             self.ledger.enforced(id, Ok(()), self.now);
@@ -377,7 +377,7 @@ impl House {
     }
 
     /// The mitigation with this mid.
-    pub fn id(&self, mid: u32) -> Id {
+    pub fn id(&self, mid: u32) -> MitigationId {
         let client = Client { peer: "isp".into(), cuid: K.into() };
         self.ledger.find(&client, mid).expect("the mitigation").id()
     }

@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use dots_callhome::enforce::Enforcer;
-use dots_callhome::mitigation::{Id, Policy};
+use dots_callhome::mitigation::Policy;
+use dots_callhome::model::{Mac, MitigationId};
 use dots_callhome::source::Inventory;
-use dots_callhome::source::device::Mac;
 use dots_callhome::ubus::{Broken, Bus, Event, House, PeerState, PeerStatus};
 use serde_json::{Value, json};
 use ubus::BlobMsgTable;
@@ -227,7 +227,7 @@ impl Desk {
     }
 
     /// A request the search has laid at the camera's door.
-    pub fn pending(&mut self, mid: u32) -> Id {
+    pub fn pending(&mut self, mid: u32) -> MitigationId {
         let id = self.home.request(
             mid,
             &ledger_support::other_attack(u16::try_from(mid).unwrap()),
@@ -239,7 +239,7 @@ impl Desk {
     }
 
     /// The reply to `get`.
-    pub fn get(&mut self, id: Id) -> Value {
+    pub fn get(&mut self, id: MitigationId) -> Value {
         self.call("get", json!({ "id": id.0 })).expect("known")
     }
 

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dots_callhome::coap::Endpoint;
-use dots_callhome::driver::clock;
-use dots_callhome::driver::link::Link;
-use dots_callhome::driver::random::Rng;
+use dots_callhome::io::buffered_stream::BufferedStream;
+use dots_callhome::io::clock;
+use dots_callhome::io::random::Rng;
 use dots_callhome::transport::tls::Channel;
 use mio::Token;
 use mio::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::doors::Place;
-use crate::router::{Event, Router};
 use crate::serve::{MOST, Server};
 use crate::wire::{Lost, Wire, gone};
+use dots_callhome::client::{Event, Router};
 
 /// Time for a router to prove who it is.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -80,7 +80,7 @@ impl Server {
             let token = self.take_token();
             let Ok(channel) = Channel::server(Arc::clone(&self.config)) else { continue };
             if self.calls.len() < MOST
-                && let Ok(link) = Link::new(stream, self.poll.registry(), Token(token))
+                && let Ok(link) = BufferedStream::new(stream, self.poll.registry(), Token(token))
             {
                 self.calls.insert(token, Call::new(Wire::Tls(link, Box::new(channel)), from, None));
             }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dots_callhome::driver::link::{self, Link};
+use dots_callhome::io::buffered_stream::{self, BufferedStream};
 use dots_callhome::signal::body::Lifetime;
 use dots_callhome::signal::redirect::Redirect;
 use mio::Token;
@@ -11,17 +11,16 @@ use serde_json::{Value, json};
 
 use crate::calls::Call;
 use crate::control::Ask;
-use crate::question::Asker;
-use crate::router::Router;
 use crate::serve::{MOST, Server, words};
 use crate::show;
+use dots_callhome::client::{Asker, Router};
 
 /// A command is one short line.
 const LONGEST_COMMAND: usize = 64 * 1024;
 
 /// A connection of a command.
 pub struct Command {
-    link: Link<UnixStream>,
+    link: BufferedStream<UnixStream>,
     line: Vec<u8>,
     watches: Option<(Option<String>, Option<u32>)>,
 }
@@ -32,7 +31,7 @@ impl Server {
         while let Ok((stream, _)) = listener.accept() {
             let token = self.take_token();
             if self.commands.len() < MOST
-                && let Ok(link) = Link::new(stream, self.poll.registry(), Token(token))
+                && let Ok(link) = BufferedStream::new(stream, self.poll.registry(), Token(token))
             {
                 self.commands.insert(token, Command { link, line: Vec::new(), watches: None });
             }
@@ -67,7 +66,7 @@ impl Server {
                 }
             }
             Ask::Request { router, scope, lifetime } => {
-                let scope = dots_callhome::scope::Scope::from(scope);
+                let scope = dots_callhome::model::Scope::from(scope);
                 if let Some(foreign) = self.roster.foreign(&router, &scope.source_prefixes) {
                     let why = format!("{foreign} does not belong to {router}");
                     return self.reply_last(token, &json!({ "error": why }));
@@ -164,7 +163,7 @@ fn read_command(command: &mut Command, writable: bool) -> Result<Option<Ask>, St
     if writable {
         command.link.flush().map_err(words)?;
     }
-    let mut buffer = link::buffer();
+    let mut buffer = buffered_stream::buffer();
     while let Some(bytes) = command.link.receive(&mut buffer).map_err(words)? {
         command.line.extend_from_slice(bytes);
         if let Some(end) = command.line.iter().position(|&byte| byte == b'\n') {

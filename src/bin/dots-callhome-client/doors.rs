@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use dots_callhome::time::Now;
+use dots_callhome::model::Now;
 use dots_callhome::transport::dtls::Channel;
 use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
 use mio::net::UdpSocket;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dots_callhome::driver::clock;
-use dots_callhome::driver::signals::signals;
+use dots_callhome::io::clock;
+use dots_callhome::io::signals;
 use dots_callhome::transport::credentials::Clock;
 use dots_callhome::transport::drop_list::DropList;
 use mio::net::{TcpListener, UnixListener};

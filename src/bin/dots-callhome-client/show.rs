@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::objection::objection_to;
-use crate::router::Known;
+use dots_callhome::client::{Known, objection_to};
 
 /// A mitigation as JSON.
 pub fn json(router: &str, mid: u32, known: &Known) -> Value {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use dots_callhome::driver::link::{self, Link};
-use dots_callhome::time::Now;
+use dots_callhome::io::buffered_stream::{self, BufferedStream};
+use dots_callhome::model::Now;
 use dots_callhome::transport::tls::Failure;
 use dots_callhome::transport::{dtls, identity, tls};
 use mio::Registry;
@@ -27,7 +27,7 @@ pub fn gone(why: impl std::fmt::Display) -> Lost {
 /// A secure connection.
 pub enum Wire {
     /// TLS over TCP.
-    Tls(Link<TcpStream>, Box<tls::Channel>),
+    Tls(BufferedStream<TcpStream>, Box<tls::Channel>),
     /// DTLS over UDP.
     Dtls(Rc<UdpSocket>, SocketAddr, Box<dtls::Channel>),
 }
@@ -37,7 +37,7 @@ impl Wire {
     /// [`Wire::take`].
     pub fn read(&mut self, heard: &mut Vec<Vec<u8>>) -> Result<bool, Lost> {
         let Self::Tls(link, channel) = self else { return Ok(false) };
-        let mut buffer = link::buffer();
+        let mut buffer = buffered_stream::buffer();
         let Some(bytes) = link.receive(&mut buffer).map_err(gone)? else { return Ok(false) };
         let mut plaintext = Vec::new();
         let outcome = channel.handle_input(bytes, &mut plaintext);

@@ -129,10 +129,10 @@ impl Enforcer {
             }
         }
         if again_soon {
-            self.watch.reset();
+            self.pauses.watch.reset();
         }
         if !self.watched.is_empty() && (again_soon || self.watch_at.is_none()) {
-            let next = self.watch.after(now);
+            let next = now + self.pauses.watch.pause();
             self.watch_at = Some(self.watch_at.map_or(next, |at| at.min(next)));
         }
     }
@@ -197,10 +197,10 @@ impl Enforcer {
         }
         let again = self.vanished.replace(now).is_some_and(|last| now.saturating_duration_since(last) < STORM);
         if again {
-            self.retry_at = Some(self.storm.after(now));
+            self.retry_at = Some(now + self.pauses.storm.pause());
             self.fail_waiting("another program keeps changing the table");
         } else {
-            self.storm.reset();
+            self.pauses.storm.reset();
         }
     }
 }

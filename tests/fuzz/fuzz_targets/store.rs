@@ -5,7 +5,7 @@ use dots_callhome::store;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok(snapshot) = store::decode(data) {
-        assert_eq!(store::decode(&store::encode(&snapshot)), Ok(snapshot));
+    if let Ok(snapshot) = snapshot::decode(data) {
+        assert_eq!(snapshot::decode(&snapshot::encode(&snapshot)), Ok(snapshot));
     }
 });

@@ -8,13 +8,10 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::detour::{Called, Detour};
-use super::happy_eyeballs::{Candidate, Order, Outcomes, Race, candidates, is_callable};
-use crate::config;
+use super::race::{Candidate, Order, Outcomes, Race, Transport, candidates, is_callable};
+use super::redirection::{Called, Detour, NotFollowed};
+use super::target::Target;
 use crate::signal::redirect::Redirect;
-
-pub use super::detour::NotFollowed;
-pub use super::happy_eyeballs::Transport;
 
 /// Whole attempts never begin closer together (RFC 9132 section 4.7: MUST NOT).
 const CLOSEST: Duration = Duration::from_secs(60);
@@ -28,29 +25,6 @@ const PROBE: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_RESOLUTION: Duration = Duration::from_secs(30);
 /// Whole attempts that fail in a row until the administrator should look after it.
 const ALARMING: u32 = 2;
-
-/// Whom to call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The name it has to prove; may be empty where no certificate is used.
-    pub name: String,
-    /// Where it is; empty: what `name` resolves to, else the default router.
-    pub addresses: Vec<IpAddr>,
-    /// Where it listens.
-    pub port: u16,
-    /// Which secure channels may be used.
-    pub transport: config::Transport,
-}
-
-impl Target {
-    fn transports(&self) -> &'static [Transport] {
-        match self.transport {
-            config::Transport::Auto => &[Transport::Dtls, Transport::Tls],
-            config::Transport::Dtls => &[Transport::Dtls],
-            config::Transport::Tls => &[Transport::Tls],
-        }
-    }
-}
 
 /// What the caller wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]

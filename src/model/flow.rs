@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::protocol;
+use super::traffic::Traffic;
+
 /// One direction of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tuple {
@@ -41,15 +44,6 @@ pub enum Detail {
     None,
 }
 
-/// Traffic counted over some time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes, layer 3.
-    pub bytes: u64,
-}
-
 /// A conntrack entry. Behind masquerading `original.source` is the device and `reply.destination` what the provider sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -77,11 +71,11 @@ impl fmt::Display for Flow {
     /// 192.168.1.30:80` where the receiver is another than addressed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = match self.original.protocol {
-            1 => "icmp".to_owned(),
-            6 => "tcp".to_owned(),
-            17 => "udp".to_owned(),
-            58 => "icmpv6".to_owned(),
-            132 => "sctp".to_owned(),
+            protocol::ICMP => "icmp".to_owned(),
+            protocol::TCP => "tcp".to_owned(),
+            protocol::UDP => "udp".to_owned(),
+            protocol::ICMPV6 => "icmpv6".to_owned(),
+            protocol::SCTP => "sctp".to_owned(),
             other => format!("protocol {other}"),
         };
         let (from, to, seen) = match (self.original.detail, self.reply.detail) {
@@ -108,11 +102,6 @@ impl fmt::Display for Flow {
             _ => write!(f, " to {}", self.reply.source),
         }
     }
-}
-
-/// Whether packets of an IANA protocol number bear ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
-pub(crate) fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }
 
 fn endpoint(address: IpAddr, port: u16) -> String {

@@ -9,10 +9,10 @@ use ipnet::IpNet;
 use minicbor::decode::{Decoder, Error};
 use minicbor::{Decode, Encode};
 
-use crate::mitigation::{Action, Client, Decision, State};
-use crate::scope::{IcmpTypeRange, PortRange, Scope};
-use crate::source::device::{Confidence, Mac, Suspect};
-use crate::source::flow::Traffic;
+use super::consent::Action;
+use super::state::{Client, Decision, State};
+use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
+use crate::source::device::{Confidence, Suspect};
 
 /// The form written by this release, and the only one read.
 const VERSION: u32 = 1;

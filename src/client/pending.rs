@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use dots_callhome::coap::{Request, Response, Token};
-use dots_callhome::signal::body::MitigationRequest;
+use crate::coap::{Request, Response, Token};
+use crate::signal::body::MitigationRequest;
 
 /// After so long a notification is the latest whatever its number (RFC 7641 section 3.4).
 const ORDERED: Duration = Duration::from_secs(128);

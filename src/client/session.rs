@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use dots_callhome::coap::block::Block;
-use dots_callhome::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
-use dots_callhome::scope::Scope;
-use dots_callhome::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};
-use dots_callhome::signal::liveness::Liveness;
-use dots_callhome::signal::path::{BadPath, Resource};
-use dots_callhome::signal::redirect::Redirect;
-use dots_callhome::signal::session_config::{Parameters, SessionConfig};
-use dots_callhome::signal::{DOTS_CBOR, heartbeat};
-use dots_callhome::transport::identity::another_cuid;
+use crate::coap::Block;
+use crate::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
+use crate::model::Scope;
+use crate::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};
+use crate::signal::liveness::Liveness;
+use crate::signal::path::{BadPath, Resource};
+use crate::signal::redirect::Redirect;
+use crate::signal::session_config::{Parameters, SessionConfig};
+use crate::signal::{DOTS_CBOR, heartbeat};
+use crate::transport::identity::another_cuid;
 
-use crate::objection::{conflict, objection};
-use crate::question::{Asker, Awaited, Question};
+use super::error_text::{conflict, objection};
+use super::pending::{Asker, Awaited, Question};
 
 /// Status 3: the attack has stopped, the client withdraws (RFC 9132 section 4.4.2.2).
 const ATTACK_STOPPED: u8 = 3;
@@ -103,7 +103,7 @@ impl Router {
 
     /// Takes plaintext of the secure channel.
     pub fn handle_input(&mut self, plaintext: &[u8], now: Instant) -> Result<(), Broken> {
-        self.liveness.heard(now);
+        self.liveness.handle_input(now);
         let outcome = self.endpoint.handle_input(plaintext, now);
         while let Some(event) = self.endpoint.poll_event() {
             match event {
@@ -175,7 +175,7 @@ impl Router {
         let waits = self.questions.iter().any(|question| question.unanswered.is_some());
         let repeat = waits.then_some(self.asked + REPEAT);
         let (liveness, refresh) = match self.is_mitigating() {
-            true => (self.liveness.poll_beat(), None),
+            true => (self.liveness.poll_heartbeat(), None),
             false => (self.liveness.poll_timeout(), self.refresh),
         };
         [self.endpoint.poll_timeout(), liveness, repeat, refresh].into_iter().flatten().min()
@@ -203,7 +203,7 @@ impl Router {
             let body = heartbeat::encode(self.liveness.peer_hb_status(now));
             let request = Request::new(Method::Put, &[".well-known", "dots", "hb"]).with_payload(DOTS_CBOR, body);
             let token = self.endpoint.request(&request, now);
-            self.liveness.sent(token, now);
+            self.liveness.handle_sent(token, now);
             self.asked = now;
         }
     }
@@ -269,7 +269,7 @@ impl Router {
         let response = match Resource::parse(&request.path) {
             Ok(Resource::Heartbeat) if request.method == Method::Put => match heartbeat::parse(&request.payload) {
                 Ok(answered) => {
-                    self.liveness.beaten(answered, now);
+                    self.liveness.handle_heartbeat(answered, now);
                     Response::empty(Code::CHANGED)
                 }
                 Err(invalid) => Response::text(Code::BAD_REQUEST, &invalid.to_string()),
@@ -282,7 +282,7 @@ impl Router {
     }
 
     fn answered(&mut self, token: &Token, response: Response, now: Instant) {
-        self.liveness.answered(token, now);
+        self.liveness.handle_response(token, now);
         let Some(position) = self.questions.iter().position(|question| question.token == *token) else { return };
         let Some(question) = self.questions.get_mut(position) else { return };
         // On a stream nothing overtakes (RFC 8323 section 7.1).

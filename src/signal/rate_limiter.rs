@@ -1,4 +1,4 @@
-//! How many requests a client may make (RFC 9132 section 11): so many at once, and then so many a second.
+//! The rate limit of a session's requests (RFC 9132 section 11): so many at once, and then so many a second.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ const SPACING: Duration = Duration::from_millis(50);
 /// Bytes of an answer that cost as much as a request.
 const BYTES: usize = 4096;
 
-/// What becomes of a request.
+/// What becomes of a request under the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Limited {
     /// It is served.
     Serve,
     /// It is refused, until so much time has passed.
@@ -21,29 +21,29 @@ pub(super) enum Verdict {
     Ignore,
 }
 
-/// One session's allowance. Each part is told by when it will be whole again.
+/// The rate limiter of one session, a token bucket. Each bucket is told by when it will be full again.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(super) struct RateLimiter {
     served: Instant,
     refused: Instant,
 }
 
-impl Allowance {
+impl RateLimiter {
     pub(super) fn new(now: Instant) -> Self {
         Self { served: now, refused: now }
     }
 
-    /// Takes one request off.
-    pub(super) fn spend(&mut self, now: Instant) -> Verdict {
+    /// Counts one request.
+    pub(super) fn handle_request(&mut self, now: Instant) -> Limited {
         match take(&mut self.served, now) {
-            Ok(()) => Verdict::Serve,
-            Err(wait) if take(&mut self.refused, now).is_ok() => Verdict::Refuse(wait),
-            Err(_) => Verdict::Ignore,
+            Ok(()) => Limited::Serve,
+            Err(wait) if take(&mut self.refused, now).is_ok() => Limited::Refuse(wait),
+            Err(_) => Limited::Ignore,
         }
     }
 
-    /// Takes off what a large answer costs beyond its request.
-    pub(super) fn charge(&mut self, bytes: usize, now: Instant) {
+    /// Counts what a large answer costs beyond its request.
+    pub(super) fn handle_answer(&mut self, bytes: usize, now: Instant) {
         self.served = now.max(self.served) + SPACING * u32::try_from(bytes / BYTES).unwrap_or(u32::MAX);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::time::Now;
+use crate::model::Now;
 
 /// What the time is.
 pub fn now() -> Now {

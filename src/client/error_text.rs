@@ -1,7 +1,7 @@
 //! What a router objects to a request, in words.
 
-use dots_callhome::coap::Response;
-use dots_callhome::signal::body::{CUID_COLLISION, Conflict, LEGITIMATE_TRAFFIC, OVERLAPPING_TARGETS, Report};
+use crate::coap::Response;
+use crate::signal::body::{CUID_COLLISION, Conflict, LEGITIMATE_TRAFFIC, OVERLAPPING_TARGETS, Report};
 
 /// What the router objects, in its own words where it has any.
 pub fn objection(response: &Response) -> String {

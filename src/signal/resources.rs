@@ -2,18 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::allowance::Verdict;
 use super::mitigate::{self, Put};
 use super::observers::Subject;
 use super::path::{BadPath, Content, Resource};
+use super::rate_limiter::Limited;
 use super::redirect::Redirect;
 use super::session::{Event, Session};
 use super::session_config::SessionConfig;
+use super::transfer::{SeparateResponse, Transfer};
 use super::{DOTS_CBOR, Invalid, heartbeat};
-use crate::coap::block::{self, Assembly, Block};
+use crate::coap::Block;
+use crate::coap::block;
 use crate::coap::{Code, Endpoint, Exchange, Method, Request, Response};
-use crate::mitigation::{Client, Id, Ledger, Mitigation};
-use crate::time::Now;
+use crate::mitigation::{Client, Ledger, Mitigation};
+use crate::model::Now;
 
 /// How long a new request's answer waits for the search of the home.
 const ASSESSMENT: Duration = Duration::from_millis(250);
@@ -22,74 +24,52 @@ const CONFIG_MAX_AGE: u32 = 86_400;
 /// How long a content is kept for a client that fetches it block by block.
 const TRANSFER: Duration = Duration::from_secs(60);
 
-/// A new request whose answer waits for the search.
-pub(super) struct Waiting {
-    id: Id,
-    exchange: Exchange,
-    block1: Option<Block>,
-    pub(super) due: Instant,
-}
-
-/// A content that goes block by block, as it was at the first: it changes every second.
-pub(super) struct Transfer {
-    subject: Subject,
-    content: Response,
-    until: Instant,
+/// A request to be served, whole.
+struct Incoming<'a> {
+    exchange: &'a Exchange,
+    request: &'a Request,
+    now: Now,
 }
 
 impl Session {
-    pub(super) fn requested(&mut self, exchange: &Exchange, mut request: Request, ledger: &mut Ledger, now: Now) {
+    pub(super) fn handle_request(&mut self, exchange: &Exchange, mut request: Request, ledger: &mut Ledger, now: Now) {
         let resource = Resource::parse(&request.path);
         if resource != Ok(Resource::Heartbeat) {
-            match self.allowance.spend(now.instant) {
-                Verdict::Serve => {}
-                Verdict::Refuse(wait) => {
+            match self.rate_limiter.handle_request(now.instant) {
+                Limited::Serve => {}
+                Limited::Refuse(wait) => {
                     return self.endpoint.respond(exchange, &mitigate::unavailable("too many requests", wait));
                 }
-                Verdict::Ignore => return,
+                Limited::Ignore => return,
             }
         }
-        let answer = match self.gather(&mut request) {
-            Ok(block1) => {
-                self.serve(exchange, &request, resource, ledger, now).map(|response| Response { block1, ..response })
-            }
-            Err(response) => Some(response),
+        if !self.endpoint.is_stream() && [request.block1, request.block2].iter().flatten().any(|b| b.szx == 7) {
+            return self.endpoint.respond(exchange, &bad("block size 7 is reserved"));
+        }
+        let block1 = request.block1;
+        let answer = match self.assembly.handle_request(&mut request, Endpoint::max_body()) {
+            Ok(true) => self.serve(&Incoming { exchange, request: &request, now }, resource, ledger),
+            Ok(false) => Some(Response::empty(Code::CONTINUE)),
+            Err(refused) => Some(refused),
         };
         if let Some(response) = answer {
-            self.endpoint.respond(exchange, &response);
+            self.endpoint.respond(exchange, &Response { block1, ..response });
         }
-    }
-
-    /// Joins the blocks of a body; the block to acknowledge once it is whole.
-    fn gather(&mut self, request: &mut Request) -> Result<Option<Block>, Response> {
-        if !self.endpoint.is_stream() && [request.block1, request.block2].iter().flatten().any(|b| b.szx == 7) {
-            return Err(bad("block size 7 is reserved"));
-        }
-        let Some(block) = request.block1 else { return Ok(None) };
-        if self.assembly.0 != request.path {
-            self.assembly = (request.path.clone(), Assembly::default());
-        }
-        request.payload = self.assembly.1.add(block, &request.payload, request.size1, Endpoint::max_body())?;
-        Ok(Some(block))
     }
 
     /// Serves one request; no response when it comes later, or never.
     fn serve(
         &mut self,
-        exchange: &Exchange,
-        request: &Request,
+        incoming: &Incoming<'_>,
         resource: Result<Resource, BadPath>,
         ledger: &mut Ledger,
-        now: Now,
     ) -> Option<Response> {
+        let Incoming { request, now, .. } = *incoming;
         let resource = match resource {
             Ok(resource) => resource,
             Err(BadPath::Unknown) => return Some(Response::text(Code::NOT_FOUND, "no such resource")),
             Err(BadPath::Invalid(why)) => return Some(bad(why)),
         };
-        if !self.authorised && resource != Resource::Heartbeat {
-            return Some(Response::text(Code::UNAUTHORIZED, "not authorised"));
-        }
         if request.method == Method::Put && request.content_format.is_some_and(|format| format != DOTS_CBOR) {
             return Some(Response::text(Code::UNSUPPORTED_FORMAT, "only application/dots+cbor is understood"));
         }
@@ -98,20 +78,20 @@ impl Session {
         }
         match (request.method, resource) {
             (Method::Put, Resource::Mitigate { cuid: Some(cuid), mid: Some(mid) }) => {
-                self.put_mitigate(exchange, request, &self.client(cuid), mid, ledger, now)
+                self.put_mitigate(incoming, &self.client(cuid), mid, ledger)
             }
             (Method::Delete, Resource::Mitigate { cuid: Some(cuid), mid: Some(mid) }) => {
                 ledger.delete(&self.client(cuid), mid, now);
                 Some(Response::empty(Code::DELETED))
             }
             (Method::Get, Resource::Mitigate { cuid: Some(cuid), mid }) => {
-                Some(self.get_mitigate(exchange, request, cuid, mid, ledger, now))
+                Some(self.get_mitigate(incoming, cuid, mid, ledger))
             }
             (Method::Put | Method::Get | Method::Delete, Resource::Mitigate { cuid: None, .. }) => {
                 Some(bad("cuid missing"))
             }
             (Method::Put | Method::Delete, Resource::Mitigate { .. }) => Some(bad("mid missing")),
-            (Method::Get, Resource::Config { sid }) => Some(self.get_config(exchange, request, sid, now.instant)),
+            (Method::Get, Resource::Config { sid }) => Some(self.get_config(incoming, sid)),
             (Method::Put, Resource::Config { sid: Some(sid) }) => Some(self.put_config(sid, &request.payload)),
             (Method::Put, Resource::Config { sid: None }) => Some(bad("sid missing")),
             (Method::Delete, Resource::Config { sid }) => Some(self.delete_config(sid)),
@@ -127,14 +107,13 @@ impl Session {
 
     fn put_mitigate(
         &mut self,
-        exchange: &Exchange,
-        request: &Request,
+        incoming: &Incoming<'_>,
         client: &Client,
         mid: u32,
         ledger: &mut Ledger,
-        now: Now,
     ) -> Option<Response> {
-        let (id, due) = match mitigate::put(ledger, client, mid, &request.payload, request.if_match, &self.reach, now) {
+        let Incoming { exchange, request, now } = *incoming;
+        let (id, due) = match mitigate::put(ledger, &self.reach, client, mid, request, now) {
             Put::Answer(response) => return Some(response),
             Put::Silence => {
                 self.endpoint.ignore(exchange);
@@ -146,13 +125,13 @@ impl Session {
                 None => return Some(response),
             },
         };
-        self.waiting.push(Waiting { id, exchange: exchange.clone(), block1: request.block1, due });
+        self.waiting.push(SeparateResponse { id, exchange: exchange.clone(), block1: request.block1, due });
         None
     }
 
     /// Answers new requests that have been searched for, or have waited long enough; or `all` of them.
     pub(super) fn answer_waiting(&mut self, ledger: &mut Ledger, all: bool, now: Now) {
-        let ripe = |ledger: &Ledger, waiting: &Waiting| {
+        let ripe = |ledger: &Ledger, waiting: &SeparateResponse| {
             all || waiting.due <= now.instant || ledger.get(waiting.id).is_none_or(Mitigation::assessed)
         };
         while let Some(id) = self.waiting.iter().find(|waiting| ripe(ledger, waiting)).map(|waiting| waiting.id) {
@@ -164,15 +143,8 @@ impl Session {
         }
     }
 
-    fn get_mitigate(
-        &mut self,
-        exchange: &Exchange,
-        request: &Request,
-        cuid: String,
-        mid: Option<u32>,
-        ledger: &Ledger,
-        now: Now,
-    ) -> Response {
+    fn get_mitigate(&mut self, incoming: &Incoming<'_>, cuid: String, mid: Option<u32>, ledger: &Ledger) -> Response {
+        let Incoming { request, now, .. } = *incoming;
         let content = Content::of(&request.query);
         let limit = self.endpoint.max_payload();
         let client = self.client(cuid.clone());
@@ -183,9 +155,9 @@ impl Session {
             return block::cut(kept, Some(next), limit);
         }
         let (response, active) = mitigate::get(ledger, &client, mid, content, Vec::new(), now);
-        self.allowance.charge(response.payload.len(), now.instant);
+        self.rate_limiter.handle_answer(response.payload.len(), now.instant);
         let mut response = self.in_blocks(&subject, response, request.block2, now.instant);
-        self.observe(exchange, request, subject, active, &mut response, now.instant);
+        self.observe(incoming, subject, active, &mut response);
         response
     }
 
@@ -216,18 +188,11 @@ impl Session {
     }
 
     /// Registers or cancels an observation as the request wishes.
-    fn observe(
-        &mut self,
-        exchange: &Exchange,
-        request: &Request,
-        subject: Subject,
-        active: bool,
-        response: &mut Response,
-        now: Instant,
-    ) {
+    fn observe(&mut self, incoming: &Incoming<'_>, subject: Subject, active: bool, response: &mut Response) {
+        let Incoming { exchange, request, now } = *incoming;
         match request.observe {
             Some(0) if response.code.is_success() => {
-                let room = self.observers.register(exchange.token().clone(), subject, active, now);
+                let room = self.observers.register(exchange.token().clone(), subject, active, now.instant);
                 response.observe = room.then(|| self.observers.next_sequence());
             }
             Some(1) => self.observers.cancel(exchange.token()),
@@ -235,13 +200,14 @@ impl Session {
         }
     }
 
-    fn get_config(&mut self, exchange: &Exchange, request: &Request, sid: Option<u32>, now: Instant) -> Response {
+    fn get_config(&mut self, incoming: &Incoming<'_>, sid: Option<u32>) -> Response {
         if sid.is_some() && sid != self.sid {
             return Response::text(Code::NOT_FOUND, "no such sid");
         }
         let content = self.config_content();
-        let mut response = self.in_blocks(&Subject::Configuration, content, request.block2, now);
-        self.observe(exchange, request, Subject::Configuration, false, &mut response, now);
+        let mut response =
+            self.in_blocks(&Subject::Configuration, content, incoming.request.block2, incoming.now.instant);
+        self.observe(incoming, Subject::Configuration, false, &mut response);
         response
     }
 
@@ -283,7 +249,7 @@ impl Session {
     fn put_heartbeat(&mut self, payload: &[u8], now: Instant) -> Response {
         match heartbeat::parse(payload) {
             Ok(answered) => {
-                self.liveness.beaten(answered, now);
+                self.liveness.handle_heartbeat(answered, now);
                 Response::empty(Code::CHANGED)
             }
             Err(invalid) => bad(&invalid.to_string()),

@@ -11,13 +11,13 @@ const MOST_WAITING: usize = 1024 * 1024;
 const CHUNK: usize = 16 * 1024;
 
 /// A non-blocking stream with what waits to be written.
-pub struct Link<S> {
+pub struct BufferedStream<S> {
     stream: S,
     waiting: Vec<u8>,
     blocked: bool,
 }
 
-impl<S: Read + Write + Source> Link<S> {
+impl<S: Read + Write + Source> BufferedStream<S> {
     /// Registers the stream for both directions.
     ///
     /// # Errors
