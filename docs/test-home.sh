@@ -66,4 +66,12 @@ down() {
 	done
 }
 
-"$@"
+case $1 in
+on)
+	# In this process, so that whoever ends it ends the command.
+	inside=$(net "$2")
+	shift 2
+	exec nsenter "$inside" "$@"
+	;;
+up | down) "$1" ;;
+esac
