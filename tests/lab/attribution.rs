@@ -15,7 +15,7 @@ mod stage;
 mod traffic;
 mod world;
 
-#[path = "../kernel_support/messages.rs"]
+#[path = "../suite/support/source/messages.rs"]
 mod messages;
 
 use std::collections::BTreeSet;

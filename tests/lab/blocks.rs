@@ -13,7 +13,7 @@ mod raw;
 mod stage;
 mod traffic;
 
-#[path = "../kernel_support/messages.rs"]
+#[path = "../suite/support/source/messages.rs"]
 mod messages;
 
 #[path = "blocks/more.rs"]

@@ -16,7 +16,7 @@ mod flows;
 mod home;
 #[path = "../lab/host.rs"]
 mod host;
-#[path = "../kernel_support/messages.rs"]
+#[path = "../suite/support/source/messages.rs"]
 mod messages;
 #[path = "../lab/raw.rs"]
 mod raw;
