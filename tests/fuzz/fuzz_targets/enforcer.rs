@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::ruleset::{Block, Desired};
 use dots_callhome::enforce::{Enforcer, Socket};
-use dots_callhome::scope::Scope;
+use dots_callhome::model::Mac;
+use dots_callhome::model::Now;
+use dots_callhome::model::Scope;
 use dots_callhome::source::Inventory;
-use dots_callhome::source::device::Mac;
-use dots_callhome::time::Now;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|datagrams: Vec<(bool, Vec<u8>)>| {
