@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use coap_lite::{MessageType, Packet};
 
 use super::message::{Token, packet};
-use super::{Random, wire};
+use super::random::Random;
+use super::wire;
 
 /// The longest a datagram may be under way (RFC 7252 section 4.8.2).
 const MAX_LATENCY: Duration = Duration::from_secs(100);

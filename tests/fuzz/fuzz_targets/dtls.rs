@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use dots_callhome::time::Now;
+use dots_callhome::model::Now;
 use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
 use dots_callhome::transport::Channel;
 use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel};

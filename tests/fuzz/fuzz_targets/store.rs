@@ -1,7 +1,7 @@
 #![no_main]
 //! Whatever the state file holds, reading it gives an answer, and what is read can be written and read again.
 
-use dots_callhome::store;
+use dots_callhome::mitigation::snapshot;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
