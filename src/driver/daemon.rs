@@ -10,14 +10,14 @@ use mio::{Events, Poll, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use vecset::VecMap;
 
+use super::bus_connection::{self, BusConnection};
 use super::child::Nft;
-use super::files::{self, Decisions};
-use super::join::{self, Join};
-use super::keeper::Keeper;
+use super::files::{self, SnapshotFiles};
 use super::kernel::{Kernel, Port};
 use super::logger;
 use super::news::News;
 use super::peers::Peers;
+use super::persistence::Persistence;
 use super::provider::Surroundings;
 use super::resolver::Resolver;
 use crate::config::Config;
@@ -30,7 +30,7 @@ use crate::mitigation::{self, Ledger};
 use crate::model::{ClockSet, Mac, Now};
 use crate::source::{self, Finder};
 use crate::transport::credentials::Clock;
-use crate::ubus::{self, House};
+use crate::ubus::{self, CallContext};
 
 const WAKER: Token = Token(0);
 const RELOAD: Token = Token(1);
@@ -72,12 +72,12 @@ pub struct Daemon {
     nft: Option<Nft>,
     /// Until when the next run waits for company.
     nft_hold: Option<Instant>,
-    join: Join,
+    join: BusConnection,
     peers: Peers,
     ledger: Ledger,
     finder: Finder,
     enforcer: Enforcer,
-    keeper: Keeper,
+    keeper: Persistence,
     /// Names of devices: as LuCI knows them, and as configured.
     hints: VecMap<Mac, String>,
     names: VecMap<Mac, String>,
@@ -103,10 +103,10 @@ impl Daemon {
         let now = clock::now();
         let tls_clock = Arc::new(Clock::default());
         let mut daemon = Self {
-            join: Join::new(options.ubus.clone(), BUS),
+            join: BusConnection::new(options.ubus.clone(), BUS),
             peers: Peers::new(tls_clock),
             ledger: Ledger::new(Config::default().policy),
-            keeper: Keeper::new(Decisions::new(&options.state, &options.run), Arc::clone(&waker)),
+            keeper: Persistence::new(SnapshotFiles::new(&options.state, &options.run), Arc::clone(&waker)),
             finder: Finder::new(),
             enforcer: Enforcer::new(),
             resolver: Resolver::new(waker),
@@ -263,7 +263,7 @@ impl Daemon {
                 mitigation::Event::Changed(_) => {}
             }
             self.peers.handle_mitigation(&event, &mut self.ledger, self.now);
-            self.with_bus(|join, house, _, now| join.bus.handle_mitigation(&event, house, now));
+            self.join.bus.handle_mitigation(&event, self.now);
         }
         while let Some(entry) = self.ledger.poll_news() {
             let news = News::new(&entry, &self.ledger, self.finder.inventory());
@@ -327,7 +327,9 @@ impl Daemon {
                     self.hints = hints;
                     self.name_devices();
                 }
-                ubus::Event::Interfaces(interfaces) => self.finder.set_interfaces(join::known(interfaces), self.now),
+                ubus::Event::Interfaces(interfaces) => {
+                    self.finder.set_interfaces(bus_connection::known(interfaces), self.now)
+                }
                 ubus::Event::ConfigChanged => self.configure(),
                 ubus::Event::Joined => log::debug!("bus: joined"),
                 ubus::Event::Trouble(line) => log::warn!("bus: {line}"),
@@ -386,8 +388,8 @@ impl Daemon {
         self.with_bus(|join, house, registry, now| join.ready(writable, house, registry, now));
     }
 
-    fn with_bus(&mut self, what: impl FnOnce(&mut Join, &mut House<'_>, &Registry, Now)) {
-        let mut house = House {
+    fn with_bus(&mut self, what: impl FnOnce(&mut BusConnection, &mut CallContext<'_>, &Registry, Now)) {
+        let mut house = CallContext {
             ledger: &mut self.ledger,
             peers: &self.peers.statuses(self.now),
             inventory: self.finder.inventory(),

@@ -85,12 +85,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The files of decisions: one on flash, written whenever something was decided, and one in memory where that fails, and
 /// with the counters when we end.
 #[derive(Clone)]
-pub struct Decisions {
+pub struct SnapshotFiles {
     flash: PathBuf,
     memory: PathBuf,
 }
 
-impl Decisions {
+impl SnapshotFiles {
     /// In these directories, which are made if need be.
     pub fn new(state: &Path, run: &Path) -> Self {
         for directory in [state, run] {

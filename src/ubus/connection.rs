@@ -25,7 +25,7 @@ pub(super) const TIMEOUT: i32 = 7;
 
 /// Why the connection can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum BusProtocolError {
     /// A message of another protocol version.
     Version(u8),
     /// A message shorter than its own header, or longer than the bus allows.
@@ -34,7 +34,7 @@ pub enum Broken {
     Garbled,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for BusProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => write!(f, "ubus: protocol version {version}"),
@@ -44,11 +44,11 @@ impl fmt::Display for Broken {
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for BusProtocolError {}
 
 /// Where the answer to a call has to go; kept until there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Caller {
+pub(super) struct ReplyAddress {
     peer: u32,
     sequence: u16,
     object: u32,
@@ -57,8 +57,8 @@ pub(super) struct Caller {
 
 /// Somebody calls an object of ours.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) caller: Caller,
+pub(super) struct Invocation {
+    pub(super) caller: ReplyAddress,
     pub(super) object: u32,
     pub(super) method: String,
     /// The Unix user of the caller, as the broker knows it.
@@ -67,7 +67,7 @@ pub(super) struct Call {
     pub(super) data: Option<Vec<u8>>,
 }
 
-impl Call {
+impl Invocation {
     /// Whether the broker itself calls: only it delivers events.
     pub(super) fn is_from_broker(&self) -> bool {
         self.caller.peer == 0
@@ -85,11 +85,11 @@ pub(super) struct Reply {
 
 /// What came in.
 #[derive(Debug)]
-pub(super) enum Message<P> {
+pub(super) enum Incoming<P> {
     /// The broker greets: requests may be sent.
     Hello,
     /// A call of one of our objects.
-    Call(Call),
+    Invocation(Invocation),
     /// A request of ours is answered, or has failed with the status given.
     Answer(P, Result<Reply, i32>),
     /// Our object has subscribers now, or none any more.
@@ -97,7 +97,7 @@ pub(super) enum Message<P> {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum RequestStage {
     /// The object is looked up, to call the method then.
     Lookup { method: &'static str, arguments: BlobMsgTable },
     /// The answer is awaited.
@@ -107,30 +107,30 @@ enum Stage {
 #[derive(Debug)]
 struct Pending<P> {
     purpose: P,
-    stage: Stage,
+    stage: RequestStage,
     reply: Reply,
     due: Option<Instant>,
 }
 
 /// The connection. `P` says what a request is for.
 #[derive(Debug)]
-pub(super) struct Connection<P> {
+pub(super) struct BrokerConnection<P> {
     input: Vec<u8>,
     output: Vec<u8>,
     sequence: u16,
     pending: VecMap<u16, Pending<P>>,
-    messages: VecDeque<Message<P>>,
+    messages: VecDeque<Incoming<P>>,
 }
 
-impl<P> Default for Connection<P> {
+impl<P> Default for BrokerConnection<P> {
     fn default() -> Self {
         Self { input: Vec::new(), output: Vec::new(), sequence: 0, pending: VecMap::new(), messages: VecDeque::new() }
     }
 }
 
-impl<P> Connection<P> {
+impl<P> BrokerConnection<P> {
     /// Takes bytes, cut anywhere.
-    pub(super) fn handle_input(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+    pub(super) fn handle_input(&mut self, bytes: &[u8]) -> Result<(), BusProtocolError> {
         self.input.extend_from_slice(bytes);
         let mut input = std::mem::take(&mut self.input);
         let mut rest = input.as_slice();
@@ -145,7 +145,7 @@ impl<P> Connection<P> {
     }
 
     /// The next message.
-    pub(super) fn poll_message(&mut self) -> Option<Message<P>> {
+    pub(super) fn poll_message(&mut self) -> Option<Incoming<P>> {
         self.messages.pop_front()
     }
 
@@ -174,7 +174,7 @@ impl<P> Connection<P> {
         let late = |pending: &Pending<P>| pending.due.is_some_and(|due| due <= now);
         let late: Vec<u16> = self.pending.iter().filter(|(_, p)| late(p)).map(|(sequence, _)| *sequence).collect();
         for pending in late.iter().filter_map(|sequence| self.pending.remove(sequence)).collect::<Vec<_>>() {
-            self.messages.push_back(Message::Answer(pending.purpose, Err(TIMEOUT)));
+            self.messages.push_back(Incoming::Answer(pending.purpose, Err(TIMEOUT)));
         }
     }
 
@@ -183,12 +183,12 @@ impl<P> Connection<P> {
         let mut envelope = EnvBuilder::new();
         envelope.push_str(UbusAttr::ObjPath, path);
         envelope.push_signature(signature);
-        self.request(MsgType::AddObject, 0, envelope, Stage::Answer, None, purpose);
+        self.request(MsgType::AddObject, 0, envelope, RequestStage::Answer, None, purpose);
     }
 
     /// Registers an object without a path: a receiver of events.
     pub(super) fn add_receiver(&mut self, purpose: P) {
-        self.request(MsgType::AddObject, 0, EnvBuilder::new(), Stage::Answer, None, purpose);
+        self.request(MsgType::AddObject, 0, EnvBuilder::new(), RequestStage::Answer, None, purpose);
     }
 
     /// Asks for events whose name fits `pattern`.
@@ -197,14 +197,21 @@ impl<P> Connection<P> {
             w.int32("object", receiver.cast_signed());
             w.text("pattern", pattern);
         });
-        self.request(MsgType::Invoke, EVENTS, invoke(EVENTS, "register", &arguments), Stage::Answer, None, purpose);
+        self.request(
+            MsgType::Invoke,
+            EVENTS,
+            invoke(EVENTS, "register", &arguments),
+            RequestStage::Answer,
+            None,
+            purpose,
+        );
     }
 
     /// Calls a method of whatever object has the path now.
     pub(super) fn call(&mut self, path: &str, method: &'static str, arguments: BlobMsgTable, due: Instant, purpose: P) {
         let mut envelope = EnvBuilder::new();
         envelope.push_str(UbusAttr::ObjPath, path);
-        self.request(MsgType::Lookup, 0, envelope, Stage::Lookup { method, arguments }, Some(due), purpose);
+        self.request(MsgType::Lookup, 0, envelope, RequestStage::Lookup { method, arguments }, Some(due), purpose);
     }
 
     /// Sends an event to whoever listens.
@@ -226,7 +233,7 @@ impl<P> Connection<P> {
     }
 
     /// Answers a call; nothing is sent where no answer is wanted.
-    pub(super) fn answer(&mut self, caller: Caller, outcome: Result<&BlobMsgTable, i32>) {
+    pub(super) fn answer(&mut self, caller: ReplyAddress, outcome: Result<&BlobMsgTable, i32>) {
         if caller.silent {
             return;
         }
@@ -247,7 +254,7 @@ impl<P> Connection<P> {
         kind: MsgType,
         peer: u32,
         envelope: EnvBuilder,
-        stage: Stage,
+        stage: RequestStage,
         due: Option<Instant>,
         purpose: P,
     ) {
@@ -272,13 +279,13 @@ impl<P> Connection<P> {
         }
     }
 
-    fn handle_message(&mut self, message: &[u8]) -> Result<(), Broken> {
+    fn handle_message(&mut self, message: &[u8]) -> Result<(), BusProtocolError> {
         // Unknown kinds are the broker's future.
         let Ok(header) = Header::decode(message) else { return Ok(()) };
         let payload = message.get(HEADER_SIZE..).unwrap_or_default();
-        unwrap(payload).map_err(|_| Broken::Garbled)?;
+        unwrap(payload).map_err(|_| BusProtocolError::Garbled)?;
         match header.ty {
-            MsgType::Hello => self.messages.push_back(Message::Hello),
+            MsgType::Hello => self.messages.push_back(Incoming::Hello),
             MsgType::Invoke => self.handle_invoke(header, payload),
             MsgType::Data => self.handle_data(header.seq, payload),
             MsgType::Status => self.handle_status(header.seq, payload),
@@ -292,9 +299,9 @@ impl<P> Connection<P> {
         let Some(object) = number(payload, UbusAttr::ObjId) else { return };
         let Some(method) = text(payload, UbusAttr::Method) else { return };
         let silent = flag(payload, UbusAttr::NoReply).unwrap_or(false);
-        let caller = Caller { peer: header.peer, sequence: header.seq, object, silent };
+        let caller = ReplyAddress { peer: header.peer, sequence: header.seq, object, silent };
         let user = text(payload, UbusAttr::User);
-        self.messages.push_back(Message::Call(Call { caller, object, method, user, data: data(payload) }));
+        self.messages.push_back(Incoming::Invocation(Invocation { caller, object, method, user, data: data(payload) }));
     }
 
     /// Keeps the first data of an answer: we ask for nothing that comes in several.
@@ -313,32 +320,38 @@ impl<P> Connection<P> {
         let Some(pending) = self.pending.remove(&sequence) else { return };
         let Pending { purpose, stage, reply, due } = pending;
         match (stage, status, reply.object) {
-            (Stage::Lookup { method, arguments }, 0, Some(object)) => {
+            (RequestStage::Lookup { method, arguments }, 0, Some(object)) => {
                 let envelope = invoke(object, method, &arguments);
-                self.request(MsgType::Invoke, object, envelope, Stage::Answer, due, purpose);
+                self.request(MsgType::Invoke, object, envelope, RequestStage::Answer, due, purpose);
             }
-            (Stage::Lookup { .. }, 0, None) => self.messages.push_back(Message::Answer(purpose, Err(NOT_FOUND))),
-            (Stage::Answer, 0, _) => self.messages.push_back(Message::Answer(purpose, Ok(reply))),
-            (_, status, _) => self.messages.push_back(Message::Answer(purpose, Err(status))),
+            (RequestStage::Lookup { .. }, 0, None) => {
+                self.messages.push_back(Incoming::Answer(purpose, Err(NOT_FOUND)))
+            }
+            (RequestStage::Answer, 0, _) => self.messages.push_back(Incoming::Answer(purpose, Ok(reply))),
+            (_, status, _) => self.messages.push_back(Incoming::Answer(purpose, Err(status))),
         }
     }
 
     fn handle_subscribers(&mut self, payload: &[u8]) {
         if let (Some(object), Some(active)) = (number(payload, UbusAttr::ObjId), flag(payload, UbusAttr::Active)) {
-            self.messages.push_back(Message::Subscribers(object, active));
+            self.messages.push_back(Incoming::Subscribers(object, active));
         }
     }
 }
 
 /// Length of the message at the start of `bytes`, as soon as it can be told.
-fn message_length(bytes: &[u8]) -> Result<Option<usize>, Broken> {
+fn message_length(bytes: &[u8]) -> Result<Option<usize>, BusProtocolError> {
     match bytes.first() {
-        Some(&version) if version != PROTO_VERSION => return Err(Broken::Version(version)),
+        Some(&version) if version != PROTO_VERSION => return Err(BusProtocolError::Version(version)),
         _ => {}
     }
     let Some(&[_, high, middle, low]) = bytes.get(HEADER_SIZE..START) else { return Ok(None) };
     let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-    if (4..=MAX_MSG_LEN).contains(&length) { Ok(Some(HEADER_SIZE + length)) } else { Err(Broken::Length(length)) }
+    if (4..=MAX_MSG_LEN).contains(&length) {
+        Ok(Some(HEADER_SIZE + length))
+    } else {
+        Err(BusProtocolError::Length(length))
+    }
 }
 
 fn invoke(object: u32, method: &str, arguments: &BlobMsgTable) -> EnvBuilder {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vecset::VecMap;
 
-use super::house::House;
+use super::context::CallContext;
 use crate::mitigation::{Action, DevicePolicy, Mitigation, State};
 use crate::model::{Mac, MitigationId, Traffic};
 
@@ -30,7 +30,7 @@ impl DeviceState {
 
 /// One device.
 #[derive(Debug)]
-pub(super) struct Device<'a> {
+pub(super) struct DeviceView<'a> {
     pub(super) mac: Mac,
     pub(super) name: Option<&'a str>,
     pub(super) addresses: &'a [IpAddr],
@@ -44,7 +44,7 @@ pub(super) struct Device<'a> {
     pub(super) rate: Traffic,
 }
 
-impl<'a> Device<'a> {
+impl<'a> DeviceView<'a> {
     fn new(mac: Mac) -> Self {
         Self {
             mac,
@@ -75,30 +75,30 @@ impl<'a> Device<'a> {
 }
 
 /// All devices seen, suspected, acted upon or named by the policy.
-pub(super) fn all<'a>(house: &'a House<'_>) -> VecMap<Mac, Device<'a>> {
-    collect(house, |_| true)
+pub(super) fn all<'a>(context: &'a CallContext<'_>) -> VecMap<Mac, DeviceView<'a>> {
+    collect(context, |_| true)
 }
 
 /// The device, if it is one of [`all`].
-pub(super) fn find<'a>(house: &'a House<'_>, mac: Mac) -> Option<Device<'a>> {
-    collect(house, |other| other == mac).remove(&mac)
+pub(super) fn find<'a>(context: &'a CallContext<'_>, mac: Mac) -> Option<DeviceView<'a>> {
+    collect(context, |other| other == mac).remove(&mac)
 }
 
-fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> VecMap<Mac, Device<'a>> {
+fn collect<'a>(context: &'a CallContext<'_>, wanted: impl Fn(Mac) -> bool) -> VecMap<Mac, DeviceView<'a>> {
     let mut devices = VecMap::new();
-    for seen in house.inventory.devices().filter(|seen| wanted(seen.mac)) {
+    for seen in context.inventory.devices().filter(|seen| wanted(seen.mac)) {
         entry(&mut devices, seen.mac).is_known_as(None, &seen.addresses, seen.interface.as_deref());
     }
-    for (mac, policy) in house.ledger.policy().devices.iter().filter(|(mac, _)| wanted(**mac)) {
+    for (mac, policy) in context.ledger.policy().devices.iter().filter(|(mac, _)| wanted(**mac)) {
         let device = entry(&mut devices, *mac);
         if *policy == DevicePolicy::Exempt {
             device.state = DeviceState::Exempt;
         }
     }
-    for (mac, _) in house.ledger.standings().filter(|(mac, _)| wanted(*mac)) {
+    for (mac, _) in context.ledger.standings().filter(|(mac, _)| wanted(*mac)) {
         entry(&mut devices, mac).state = DeviceState::Quarantined;
     }
-    for m in house.ledger.all().filter(|m| is_open(m.state())) {
+    for m in context.ledger.all().filter(|m| is_open(m.state())) {
         for suspect in m.suspects().iter().filter(|suspect| wanted(suspect.mac)) {
             let device = entry(&mut devices, suspect.mac);
             device.is_known_as(suspect.name.as_deref(), &suspect.addresses, suspect.interface.as_deref());
@@ -115,14 +115,14 @@ fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> VecMap<Mac
         }
     }
     for device in devices.values_mut() {
-        device.name = house.inventory.name_of(device.mac).or(device.name);
-        device.dropped = house.enforcer.dropped_by(device.mac);
+        device.name = context.inventory.name_of(device.mac).or(device.name);
+        device.dropped = context.enforcer.dropped_by(device.mac);
     }
     devices
 }
 
-fn entry<'m, 'a>(devices: &'m mut VecMap<Mac, Device<'a>>, mac: Mac) -> &'m mut Device<'a> {
-    devices.entry(mac).or_insert_with(|| Device::new(mac))
+fn entry<'m, 'a>(devices: &'m mut VecMap<Mac, DeviceView<'a>>, mac: Mac) -> &'m mut DeviceView<'a> {
+    devices.entry(mac).or_insert_with(|| DeviceView::new(mac))
 }
 
 /// Whether the administrator has not answered with no.

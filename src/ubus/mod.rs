@@ -16,20 +16,20 @@
 //! that rpcd does not know it says so (`root, unknown session`). Whether the caller may call at all is a matter of the
 //! bus's ACL.
 
-mod api;
 mod blob;
 mod bus;
 mod connection;
+mod context;
 mod device;
-mod house;
-mod inquiry;
+mod joined;
+mod methods;
 mod object;
 mod others;
+mod rate_limited_query;
 mod reply;
-mod request;
 
 pub use bus::{Bus, Event};
-pub use connection::Broken;
-pub use house::{House, PeerState, PeerStatus};
-pub use object::Status;
-pub use others::Interface;
+pub use connection::BusProtocolError;
+pub use context::{CallContext, PeerState, PeerStatus};
+pub use object::UbusStatus;
+pub use others::LogicalInterface;

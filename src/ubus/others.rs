@@ -10,6 +10,12 @@ use vecset::VecMap;
 use super::blob::{array, elements, entries, integer, table, text};
 use crate::model::Mac;
 
+/// LuCI's object that knows the names of devices.
+pub(super) const HINTS: &str = "luci-rpc";
+/// The object of netifd that knows the router's interfaces, and the name of its events.
+pub(super) const INTERFACES: &str = "network.interface";
+/// The object of rpcd that knows who is logged in.
+pub(super) const SESSIONS: &str = "session";
 /// Devices whose names are kept.
 const MOST_NAMES: usize = 1024;
 /// Interfaces that are read, and addresses, prefixes and routes of each.
@@ -19,7 +25,7 @@ const LONGEST_NAME: usize = 63;
 
 /// A logical interface of the router, as netifd knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interface {
+pub struct LogicalInterface {
     /// Whether it is up; the rest may be empty if not.
     pub up: bool,
     /// The network device that carries its addresses.
@@ -59,15 +65,15 @@ pub(super) fn added_path(event: &[u8]) -> Option<&str> {
 }
 
 /// The interfaces in a reply of `network.interface dump`.
-pub(super) fn interfaces(reply: &[u8]) -> VecMap<String, Interface> {
+pub(super) fn interfaces(reply: &[u8]) -> VecMap<String, LogicalInterface> {
     let all = entries(reply).filter(|(key, _)| *key == "interface").filter_map(|(_, value)| array(&value));
     all.flat_map(elements).take(MOST).filter_map(|value| interface(table(&value)?)).collect()
 }
 
-fn interface(fields: &[u8]) -> Option<(String, Interface)> {
+fn interface(fields: &[u8]) -> Option<(String, LogicalInterface)> {
     let mut name = None;
     let (mut device, mut l3_device) = (None, None);
-    let mut interface = Interface::default();
+    let mut interface = LogicalInterface::default();
     for (key, value) in entries(fields) {
         match key {
             "interface" => name = text(&value).and_then(readable),

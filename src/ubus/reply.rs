@@ -6,8 +6,8 @@ use std::time::Duration;
 use ubus::BlobMsgTable;
 
 use super::blob::Writer;
-use super::device::{self, Device};
-use super::house::{House, PeerStatus};
+use super::context::{CallContext, PeerStatus};
+use super::device::{self, DeviceView};
 use crate::mitigation::{Entry, Ledger, Mitigation, State};
 use crate::model::{Mac, Now, Scope, Traffic};
 use crate::source::Inventory;
@@ -18,13 +18,13 @@ const LARGEST: usize = 256 * 1024;
 
 /// How much is told of a mitigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(super) enum ReplyDetail {
     Full,
     /// Without evidence, and only the first of each list.
     Brief,
 }
 
-impl Detail {
+impl ReplyDetail {
     /// Items of one list.
     fn most(self) -> usize {
         match self {
@@ -35,17 +35,17 @@ impl Detail {
 }
 
 /// The reply to `status`.
-pub(super) fn status(version: &str, house: &House<'_>, now: Now) -> BlobMsgTable {
-    let count = |wanted: fn(State) -> bool| house.ledger.all().filter(|m| wanted(m.state())).count() as u64;
+pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> BlobMsgTable {
+    let count = |wanted: fn(State) -> bool| context.ledger.all().filter(|m| wanted(m.state())).count() as u64;
     Writer::table_of(|w| {
         w.text("version", version);
-        w.number("uptime", now.instant.saturating_duration_since(house.started).as_secs());
-        w.text("consent", house.ledger.policy().consent.as_str());
-        w.list("peers", house.peers, |w, peer| w.table(None, |w| write_peer(w, peer)));
+        w.number("uptime", now.instant.saturating_duration_since(context.started).as_secs());
+        w.text("consent", context.ledger.policy().consent.as_str());
+        w.list("peers", context.peers, |w, peer| w.table(None, |w| write_peer(w, peer)));
         w.number("pending", count(|state| state == State::Pending));
         w.number("active", count(State::in_force));
-        w.number("devices", device::all(house).len() as u64);
-        w.optional("not_kept", house.not_kept);
+        w.number("devices", device::all(context).len() as u64);
+        w.optional("not_kept", context.not_kept);
     })
 }
 
@@ -72,13 +72,13 @@ fn write_peer(w: &mut Writer, peer: &PeerStatus) {
 }
 
 /// The reply to `list`: in full if that is not too large, else briefly; what does not fit either is counted.
-pub(super) fn list(state: Option<State>, house: &House<'_>, now: Now) -> BlobMsgTable {
-    let wanted = || house.ledger.all().filter(|m| state.is_none_or(|state| m.state() == state));
-    let tables = fitting(wanted().map(|m| mitigation(m, m.state(), house.inventory, Detail::Full, now)));
+pub(super) fn list(state: Option<State>, context: &CallContext<'_>, now: Now) -> BlobMsgTable {
+    let wanted = || context.ledger.all().filter(|m| state.is_none_or(|state| m.state() == state));
+    let tables = fitting(wanted().map(|m| mitigation(m, m.state(), context.inventory, ReplyDetail::Full, now)));
     let total = wanted().count();
     let tables = match tables.len() {
         all if all == total => tables,
-        _ => fitting(wanted().map(|m| mitigation(m, m.state(), house.inventory, Detail::Brief, now))),
+        _ => fitting(wanted().map(|m| mitigation(m, m.state(), context.inventory, ReplyDetail::Brief, now))),
     };
     Writer::table_of(|w| {
         w.list("mitigations", &tables, |w, table| w.put(None, table));
@@ -105,11 +105,11 @@ pub(super) fn whole_mitigation(m: &Mitigation, inventory: &Inventory, now: Now) 
 
 /// The same, in a state it has come to since.
 pub(super) fn last_state(m: &Mitigation, state: State, inventory: &Inventory, now: Now) -> BlobMsgTable {
-    let full = mitigation(m, state, inventory, Detail::Full, now);
-    if full.as_slice().len() <= LARGEST { full } else { mitigation(m, state, inventory, Detail::Brief, now) }
+    let full = mitigation(m, state, inventory, ReplyDetail::Full, now);
+    if full.as_slice().len() <= LARGEST { full } else { mitigation(m, state, inventory, ReplyDetail::Brief, now) }
 }
 
-fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Detail, now: Now) -> BlobMsgTable {
+fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: ReplyDetail, now: Now) -> BlobMsgTable {
     Writer::table_of(|w| {
         w.number("id", m.id().0);
         w.text("peer", &m.client().peer);
@@ -141,7 +141,7 @@ fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Detai
     })
 }
 
-fn write_target(w: &mut Writer, scope: &Scope, detail: Detail) {
+fn write_target(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {
     w.texts("prefixes", scope.target_prefixes.iter().take(detail.most()));
     w.texts("ports", scope.target_ports.iter().take(detail.most()));
     w.list("protocols", &scope.target_protocols, |w, protocol| w.number_element(*protocol));
@@ -149,7 +149,7 @@ fn write_target(w: &mut Writer, scope: &Scope, detail: Detail) {
     w.texts("uris", scope.target_uris.iter().take(detail.most()));
 }
 
-fn write_source(w: &mut Writer, scope: &Scope, detail: Detail) {
+fn write_source(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {
     w.texts("prefixes", scope.source_prefixes.iter().take(detail.most()));
     w.texts("ports", scope.source_ports.iter().take(detail.most()));
     w.texts("icmp_types", scope.source_icmp_types.iter().take(detail.most()));
@@ -157,7 +157,7 @@ fn write_source(w: &mut Writer, scope: &Scope, detail: Detail) {
 
 /// A suspect under the name and addresses known now, or else at the time of the search; for one behind another router
 /// only the search knows them.
-fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &Inventory, detail: Detail) {
+fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &Inventory, detail: ReplyDetail) {
     let known = inventory.device(suspect.mac);
     let name = inventory.name_of(suspect.mac).filter(|_| !suspect.behind).or(suspect.name.as_deref());
     let addresses = known.filter(|_| !suspect.behind).map(|device| &device.addresses);
@@ -167,7 +167,7 @@ fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &
     write_identity(w, suspect.mac, name, addresses.unwrap_or(&suspect.addresses), interface);
     w.boolean("chosen", m.chosen().contains(&suspect.mac));
     w.text("confidence", suspect.confidence.as_str());
-    let shown = if detail == Detail::Full { suspect.evidence.as_slice() } else { &[] };
+    let shown = if detail == ReplyDetail::Full { suspect.evidence.as_slice() } else { &[] };
     w.list("evidence", shown, |w, evidence| {
         w.table(None, |w| {
             w.text("flow", &evidence.flow.to_string());
@@ -218,7 +218,7 @@ fn write_entry(w: &mut Writer, entry: &Entry) {
 }
 
 /// One line of `devices`.
-pub(super) fn device(device: &Device<'_>) -> BlobMsgTable {
+pub(super) fn device(device: &DeviceView<'_>) -> BlobMsgTable {
     Writer::table_of(|w| {
         write_identity(w, device.mac, device.name, device.addresses, device.interface);
         w.text("state", device.state.as_str());
@@ -231,8 +231,8 @@ pub(super) fn device(device: &Device<'_>) -> BlobMsgTable {
 }
 
 /// The reply to `devices`.
-pub(super) fn devices(house: &House<'_>) -> BlobMsgTable {
-    let all = device::all(house);
+pub(super) fn devices(context: &CallContext<'_>) -> BlobMsgTable {
+    let all = device::all(context);
     let tables = fitting(all.values().map(device));
     Writer::table_of(|w| {
         w.list("devices", &tables, |w, table| w.put(None, table));

@@ -7,7 +7,7 @@ use dots_callhome::enforce::Enforcer;
 use dots_callhome::mitigation::{Action, Consent, Ledger, Policy, TimeoutAction};
 use dots_callhome::model::Now;
 use dots_callhome::source::Inventory;
-use dots_callhome::ubus::{Bus, House};
+use dots_callhome::ubus::{Bus, CallContext};
 use libfuzzer_sys::fuzz_target;
 use ubus::wire::Codec;
 
@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
         devices: Default::default(),
     };
     let (mut ledger, inventory) = (Ledger::new(policy), Inventory::new());
-    let mut house = House {
+    let mut context = CallContext {
         ledger: &mut ledger,
         peers: &[],
         inventory: &inventory,
@@ -34,8 +34,8 @@ fuzz_target!(|data: &[u8]| {
     let mut bus = Bus::new("0");
     assert!(bus.poll_connect(now));
     bus.handle_connected();
-    let _ = bus.handle_input(data, &mut house, now);
-    bus.handle_timeout(&mut house, now.after(Duration::from_secs(5)));
+    let _ = bus.handle_input(data, &mut context, now);
+    bus.handle_timeout(&mut context, now.after(Duration::from_secs(5)));
     let sent = bus.poll_transmit().unwrap_or_default();
     let mut rest = sent.as_slice();
     while !rest.is_empty() {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::support::ledger::{CAMERA, TV, attack, policy};
 use crate::support::ubus::{Desk, data, table, text};
 use dots_callhome::mitigation::{Consent, State};
-use dots_callhome::ubus::{Event, Interface};
+use dots_callhome::ubus::{Event, LogicalInterface};
 use serde_json::{Value, json};
 use ubus::client::UbusClient;
 use ubus::json::blobmsg_to_json;
@@ -68,6 +68,7 @@ impl Router {
         }
         self.read();
         self.desk.pump_ledger();
+        self.desk.end_turn();
         if let (Some(bytes), Some(stream)) = (self.desk.bus.poll_transmit(), &mut self.stream) {
             // A loss shows when we read.
             let _ = stream.write_all(&bytes);
@@ -256,7 +257,7 @@ fn others_are_asked_and_their_events_heard() {
     let luci = serve(&path, "luci-rpc", "getHostHints", json!({ "02:00:00:00:00:11": { "name": "camera" } }));
     netifd.send(()).unwrap();
     luci.send(()).unwrap();
-    let wan = Interface { up: true, device: Some("wan".into()), ..Interface::default() };
+    let wan = LogicalInterface { up: true, device: Some("wan".into()), ..LogicalInterface::default() };
     let mut events = Vec::new();
     router.until("both answer", |router| {
         events.extend(router.desk.events());

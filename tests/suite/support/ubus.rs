@@ -7,7 +7,7 @@ use dots_callhome::enforce::Enforcer;
 use dots_callhome::mitigation::Policy;
 use dots_callhome::model::{Mac, MitigationId};
 use dots_callhome::source::Inventory;
-use dots_callhome::ubus::{Broken, Bus, Event, House, PeerState, PeerStatus};
+use dots_callhome::ubus::{Bus, BusProtocolError, CallContext, Event, PeerState, PeerStatus};
 use serde_json::{Value, json};
 use ubus::BlobMsgTable;
 use ubus::envelope::{EnvBuilder, UbusAttr, find};
@@ -149,8 +149,8 @@ impl Desk {
         }
     }
 
-    pub fn try_feed(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        let mut house = House {
+    pub fn try_feed(&mut self, bytes: &[u8]) -> Result<(), BusProtocolError> {
+        let mut context = CallContext {
             ledger: &mut self.home.ledger,
             peers: &self.peers,
             inventory: &self.inventory,
@@ -158,7 +158,7 @@ impl Desk {
             started: self.started,
             not_kept: self.not_kept,
         };
-        self.bus.handle_input(bytes, &mut house, self.home.now)
+        self.bus.handle_input(bytes, &mut context, self.home.now)
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -168,7 +168,7 @@ impl Desk {
     /// Lets time pass, and the bus do what is due.
     pub fn pass(&mut self, seconds: u64) {
         self.home.now = self.home.now.after(std::time::Duration::from_secs(seconds));
-        let mut house = House {
+        let mut context = CallContext {
             ledger: &mut self.home.ledger,
             peers: &self.peers,
             inventory: &self.inventory,
@@ -176,7 +176,7 @@ impl Desk {
             started: self.started,
             not_kept: self.not_kept,
         };
-        self.bus.handle_timeout(&mut house, self.home.now);
+        self.bus.handle_timeout(&mut context, self.home.now);
         let next = self.bus.poll_timeout();
         assert!(next.is_none_or(|due| due > self.home.now.instant), "a timeout that was handled is done");
     }
@@ -184,20 +184,18 @@ impl Desk {
     /// What the ledger has to tell goes to the bus.
     pub fn pump_ledger(&mut self) {
         while let Some(event) = self.home.ledger.poll_event() {
-            let house = House {
-                ledger: &mut self.home.ledger,
-                peers: &self.peers,
-                inventory: &self.inventory,
-                enforcer: &self.enforcer,
-                started: self.started,
-                not_kept: self.not_kept,
-            };
-            self.bus.handle_mitigation(&event, &house, self.home.now);
+            self.bus.handle_mitigation(&event, self.home.now);
         }
+    }
+
+    /// Nothing is left to do for now.
+    pub fn end_turn(&mut self) {
+        self.bus.handle_turn_end(&self.home.ledger, &self.inventory, self.home.now);
     }
 
     /// Everything our end has sent since.
     pub fn sent(&mut self) -> Vec<Frame> {
+        self.end_turn();
         self.bus.poll_transmit().map_or_else(Vec::new, |bytes| messages(&bytes))
     }
 

@@ -3,7 +3,7 @@
 use crate::support::ledger::policy;
 use crate::support::ubus::{Desk, OBJECT, RECEIVER, answer, hello, invoke, message, status, table};
 use dots_callhome::mitigation::Consent;
-use dots_callhome::ubus::{Broken, Event};
+use dots_callhome::ubus::{BusProtocolError, Event};
 use serde_json::json;
 use ubus::envelope::UbusAttr;
 use ubus::wire::MsgType;
@@ -68,10 +68,10 @@ fn any_cut_is_the_same_stream() {
 fn lengths_that_can_not_be_end_the_connection() {
     let header = |length: u32| [&[0, 5, 0, 3, 0, 0, 0, 9][..], &length.to_be_bytes()].concat();
     for length in [0, 3, 1024 * 1024 + 1, 0x00ff_ffff] {
-        assert_eq!(desk().try_feed(&header(length)), Err(Broken::Length(length as usize)));
+        assert_eq!(desk().try_feed(&header(length)), Err(BusProtocolError::Length(length as usize)));
     }
     for version in [1, 255] {
-        assert_eq!(desk().try_feed(&[version]), Err(Broken::Version(version)));
+        assert_eq!(desk().try_feed(&[version]), Err(BusProtocolError::Version(version)));
     }
     let mut desk = desk();
     desk.feed(&header(1024 * 1024));
@@ -83,7 +83,7 @@ fn a_stream_that_broke_keeps_what_came_before() {
     let mut desk = desk();
     let mut stream = invoke(OBJECT, crate::support::ubus::CALLER, 5, "status", &[]);
     stream.push(9);
-    assert_eq!(desk.try_feed(&stream), Err(Broken::Version(9)));
+    assert_eq!(desk.try_feed(&stream), Err(BusProtocolError::Version(9)));
     assert!(answer(&desk.sent(), 5).unwrap().is_ok());
 }
 

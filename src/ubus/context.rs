@@ -9,7 +9,7 @@ use crate::source::Inventory;
 
 /// The house as the daemon knows it.
 #[derive(Debug)]
-pub struct House<'a> {
+pub struct CallContext<'a> {
     /// What is asked, decided and in force.
     pub ledger: &'a mut Ledger,
     /// The providers, in the order of the configuration.

@@ -10,13 +10,13 @@ use vecset::VecMap;
 use crate::io::buffered_stream::{self, BufferedStream};
 use crate::model::Now;
 use crate::source;
-use crate::ubus::{Bus, House, Interface};
+use crate::ubus::{Bus, CallContext, LogicalInterface};
 
 /// Reads of one wake-up.
 const READS: usize = 16;
 
 /// The bus as we know it, and its socket while there is one.
-pub struct Join {
+pub struct BusConnection {
     /// What is said on it.
     pub bus: Bus,
     socket: PathBuf,
@@ -25,7 +25,7 @@ pub struct Join {
     unread: bool,
 }
 
-impl Join {
+impl BusConnection {
     /// Not joined yet.
     pub fn new(socket: PathBuf, token: Token) -> Self {
         Self { bus: Bus::new(env!("CARGO_PKG_VERSION")), socket, token, link: None, unread: false }
@@ -37,14 +37,14 @@ impl Join {
     }
 
     /// Reads what the bus says, or goes on with it.
-    pub fn ready(&mut self, writable: bool, house: &mut House<'_>, registry: &Registry, now: Now) {
+    pub fn ready(&mut self, writable: bool, house: &mut CallContext<'_>, registry: &Registry, now: Now) {
         self.unread = false;
         if let Err(why) = self.exchange(writable, house, now) {
             self.lost(&why, registry, now);
         }
     }
 
-    fn exchange(&mut self, writable: bool, house: &mut House<'_>, now: Now) -> Result<(), String> {
+    fn exchange(&mut self, writable: bool, house: &mut CallContext<'_>, now: Now) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
         if writable {
             link.flush().map_err(|error| error.to_string())?;
@@ -94,9 +94,9 @@ impl Join {
 }
 
 /// The router's interfaces as the search wants them.
-pub fn known(interfaces: VecMap<String, Interface>) -> Vec<source::Interface> {
+pub fn known(interfaces: VecMap<String, LogicalInterface>) -> Vec<source::Interface> {
     let up = interfaces.into_iter().filter(|(_, interface)| interface.up);
-    let translate = |(name, interface): (String, Interface)| source::Interface {
+    let translate = |(name, interface): (String, LogicalInterface)| source::Interface {
         name,
         devices: interface.device.into_iter().collect(),
         addresses: interface.addresses.iter().map(IpNet::addr).collect(),

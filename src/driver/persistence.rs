@@ -1,4 +1,4 @@
-//! Decisions are kept off the loop: a flash takes its time, and nobody's packets wait for it.
+//! SnapshotFiles are kept off the loop: a flash takes its time, and nobody's packets wait for it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::files::Decisions;
+use super::files::SnapshotFiles;
 use crate::mitigation::Ledger;
 use crate::mitigation::snapshot::Snapshot;
-use crate::model::{Backoff, Now};
+use crate::model::Now;
 
-/// The first and the longest pause before decisions that could not be kept are written again.
+/// The first and the longest pause before decisions that could not be kept are written again; each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -20,8 +20,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 type Outcome = (u32, Result<(), String>);
 
 /// Writes one snapshot at a time.
-pub struct Keeper {
-    decisions: Decisions,
+pub struct Persistence {
+    decisions: SnapshotFiles,
     waker: Arc<Waker>,
     running: Option<Receiver<Outcome>>,
     /// The ledger's generation last kept, and last tried.
@@ -29,14 +29,13 @@ pub struct Keeper {
     tried: Option<u32>,
     trouble: Option<String>,
     again: Option<Instant>,
-    backoff: Backoff,
+    pause: Duration,
 }
 
-impl Keeper {
+impl Persistence {
     /// Outcomes are announced through `waker`.
-    pub fn new(decisions: Decisions, waker: Arc<Waker>) -> Self {
-        let backoff = Backoff::new(PAUSE, PAUSE_MAX);
-        Self { decisions, waker, running: None, kept: None, tried: None, trouble: None, again: None, backoff }
+    pub fn new(decisions: SnapshotFiles, waker: Arc<Waker>) -> Self {
+        Self { decisions, waker, running: None, kept: None, tried: None, trouble: None, again: None, pause: PAUSE }
     }
 
     /// Takes up what was kept last; what follows from that need not be kept. What was not on flash may have been kept from it.
@@ -73,7 +72,7 @@ impl Keeper {
         }
     }
 
-    /// When [`Keeper::proceed`] is due.
+    /// When [`Persistence::proceed`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.again
     }
@@ -114,9 +113,7 @@ impl Keeper {
         self.running = None;
         match outcome {
             Ok(()) => {
-                self.kept = Some(generation);
-                self.again = None;
-                self.backoff.reset();
+                (self.kept, self.again, self.pause) = (Some(generation), None, PAUSE);
                 if self.trouble.take().is_some() {
                     log::info!("decisions are kept again");
                 }
@@ -126,7 +123,8 @@ impl Keeper {
                     log::error!("{why}; decisions hold, but would not survive a reboot");
                 }
                 self.trouble = Some(why);
-                self.again = Some(now + self.backoff.pause());
+                self.again = Some(now + self.pause);
+                self.pause = (self.pause * 2).min(PAUSE_MAX);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
-pub(super) struct Inquiry {
+pub(super) struct RateLimitedQuery {
     spacing: Duration,
     asked: Option<Instant>,
     open: bool,
@@ -11,7 +11,7 @@ pub(super) struct Inquiry {
     wanted: Option<Instant>,
 }
 
-impl Inquiry {
+impl RateLimitedQuery {
     /// At most one question in that time.
     pub(super) fn new(spacing: Duration) -> Self {
         Self { spacing, asked: None, open: false, wanted: None }
@@ -45,10 +45,5 @@ impl Inquiry {
     /// The answer is there, or won't come.
     pub(super) fn answered(&mut self) {
         self.open = false;
-    }
-
-    /// The connection is lost; the next one may ask at once.
-    pub(super) fn forget(&mut self) {
-        (self.asked, self.open, self.wanted) = (None, false, None);
     }
 }
