@@ -3,22 +3,23 @@
 //! Reading never fails. What is wrong is said, all at once, and left out: a faulty peer is disabled without harm to the
 //! others, and a faulty rule becomes the careful one. So a half-wrong file never opens or blocks more than it says.
 
-mod options;
+mod fault;
 mod peer;
+mod section_reader;
 
-use std::fmt;
 use std::time::Duration;
 
 use log::LevelFilter;
 use vecset::VecMap;
 use vecset::map::Entry;
 
-use self::options::{Options, flag, number, one_of, quoted};
+use self::section_reader::{SectionReader, flag, number, one_of};
 use crate::mitigation::{Action, Consent, DevicePolicy, Policy, TimeoutAction};
 use crate::model::Mac;
 use crate::uci::{self, Section};
 
-pub use self::peer::{Auth, Peer, Transport};
+pub use self::fault::{Disabled, DisabledReason, Expected, Fault, Problem};
+pub use self::peer::{Auth, Peer, TransportChoice};
 
 /// Longest name of a device, in characters.
 const MAX_NAME: usize = 64;
@@ -42,40 +43,6 @@ pub struct Config {
     pub disabled: Vec<Disabled>,
     /// The administrator's names for devices.
     pub names: VecMap<Mac, String>,
-}
-
-/// A peer that is not called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disabled {
-    /// The section's name.
-    pub section: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Something wrong in the file. Shown as one line of the log, without the file's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The section, `@device[0]` where it has no name; empty where the file as a whole is meant.
-    pub section: String,
-    /// The option.
-    pub option: Option<String>,
-    /// What is wrong with it.
-    pub reason: String,
-    /// Where, counted from 1; nothing where the file is right, but what it speaks of is not.
-    pub line: Option<u32>,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.section.as_str(), &self.option) {
-            ("", _) => {}
-            (section, None) => write!(f, "section {section}: ")?,
-            (section, Some(option)) => write!(f, "section {section}, option {option}: ")?,
-        }
-        write!(f, "{}", self.reason)?;
-        self.line.map_or(Ok(()), |line| write!(f, " (line {line})"))
-    }
 }
 
 impl Default for Config {
@@ -110,7 +77,7 @@ impl Config {
         let sections = match uci::parse(text) {
             Ok(sections) => sections,
             Err(error) => {
-                let (reason, line) = (error.reason().to_string(), Some(error.line()));
+                let (reason, line) = (Fault::Syntax(error.reason()), Some(error.line()));
                 return (config, vec![Problem { section: String::new(), option: None, reason, line }]);
             }
         };
@@ -127,18 +94,18 @@ impl Config {
     }
 
     fn take(&mut self, section: &Section, label: String) -> Vec<Problem> {
-        let mut options = Options::new(section, label);
+        let mut options = SectionReader::new(section, label);
         match section.kind() {
             "globals" if section.name() == Some("globals") => self.take_globals(&mut options),
-            "globals" => return only(options, "ignored, only config globals 'globals' counts".to_owned()),
+            "globals" => return only(options, Fault::OtherGlobals),
             "peer" => self.take_peer(&mut options),
             "device" => self.take_device(&mut options),
-            other => return only(options, format!("{} is an unknown kind of section, ignored", quoted(other))),
+            other => return only(options, Fault::UnknownKind(other.to_owned())),
         }
         options.into_problems()
     }
 
-    fn take_globals(&mut self, options: &mut Options<'_>) {
+    fn take_globals(&mut self, options: &mut SectionReader<'_>) {
         let consents = [("ask", Consent::Ask), ("auto", Consent::Auto), ("observe", Consent::Observe)];
         let actions = [("block", Action::Block), ("quarantine", Action::Quarantine)];
         let timeout_actions =
@@ -161,23 +128,23 @@ impl Config {
             number(text, 1..=u32::MAX).map(|seconds| Duration::from_secs(seconds.into()))
         });
         options.set("max_mitigations", &mut policy.max_mitigations, |text| {
-            number(text, 1..=MAX_MITIGATIONS).and_then(|most| usize::try_from(most).map_err(|error| error.to_string()))
+            number(text, 1..=MAX_MITIGATIONS).map(|most| usize::try_from(most).unwrap_or(usize::MAX))
         });
         options.set("internal_sources", &mut self.internal_sources, flag);
         options.set("log_level", &mut self.log_level, |text| one_of(text, &levels));
     }
 
-    fn take_peer(&mut self, options: &mut Options<'_>) {
+    fn take_peer(&mut self, options: &mut SectionReader<'_>) {
         match peer::read(options) {
             Ok(peer) => self.peers.push(peer),
             Err(reason) => self.disabled.push(Disabled { section: options.label().to_owned(), reason }),
         }
     }
 
-    fn take_device(&mut self, options: &mut Options<'_>) {
+    fn take_device(&mut self, options: &mut SectionReader<'_>) {
         let policies = [("ask", DevicePolicy::Ask), ("auto", DevicePolicy::Auto), ("exempt", DevicePolicy::Exempt)];
         let mac = options.required("mac", "it says which device is meant", |text| {
-            text.parse::<Mac>().map_err(|_| format!("{} is no address such as 02:00:00:00:00:11", quoted(text)))
+            text.parse::<Mac>().map_err(|_| Expected::Mac.but(text))
         });
         let policy = options.get("policy", |text| one_of(text, &policies)).unwrap_or(DevicePolicy::Ask);
         let name = options.get("name", device_name);
@@ -192,14 +159,13 @@ impl Config {
             Entry::Occupied(mut entry) => {
                 let careful = *[policy, *entry.get()].iter().max_by_key(|policy| care(**policy)).unwrap_or(&policy);
                 entry.insert(careful);
-                let reason = "the device has another section, the more careful policy of the two holds".to_owned();
-                options.fault(Some("mac"), reason);
+                options.fault(Some("mac"), Fault::SameDevice);
             }
         }
     }
 }
 
-fn only(mut options: Options<'_>, reason: String) -> Vec<Problem> {
+fn only(mut options: SectionReader<'_>, reason: Fault) -> Vec<Problem> {
     options.fault(None, reason);
     options.into_faults()
 }
@@ -213,7 +179,7 @@ fn care(policy: DevicePolicy) -> u8 {
     }
 }
 
-fn device_name(text: &str) -> Result<String, String> {
+fn device_name(text: &str) -> Result<String, Fault> {
     let fits = text.chars().nth(MAX_NAME).is_none() && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err(format!("{} is no name of at most {MAX_NAME} letters", quoted(text))) }
+    if fits { Ok(text.to_owned()) } else { Err(Expected::DeviceName(MAX_NAME).but(text)) }
 }

@@ -1,9 +1,10 @@
 //! The router's daemon: the Call Home DOTS server.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use dots_callhome::driver::{self, Daemon, Options, logger};
+use dots_callhome::driver::{self, Daemon, Paths, logger};
 
 const USAGE: &str = "\
 Usage: dots-callhome [OPTION]...
@@ -21,29 +22,44 @@ Stays in the foreground and logs to standard error. SIGHUP reads the configurati
 ";
 
 /// What the arguments ask for.
-enum Asked {
-    Run(Options),
+enum CommandLine {
+    Run(Paths),
     Check(PathBuf),
-    Say(String),
+    Print(String),
+}
+
+/// What is wrong with the arguments.
+enum UsageError {
+    Unknown(String),
+    NoValue(String),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(word) => write!(f, "unknown argument {word}"),
+            Self::NoValue(word) => write!(f, "{word} needs a value"),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     match arguments(std::env::args().skip(1)) {
-        Ok(Asked::Say(text)) => {
+        Ok(CommandLine::Print(text)) => {
             print!("{text}");
             ExitCode::SUCCESS
         }
-        Ok(Asked::Check(config)) => check(&config),
-        Ok(Asked::Run(options)) => run(options),
-        Err(why) => {
-            eprintln!("dots-callhome: {why}\n{USAGE}");
+        Ok(CommandLine::Check(config)) => check(&config),
+        Ok(CommandLine::Run(paths)) => run(paths),
+        Err(error) => {
+            eprintln!("dots-callhome: {error}\n{USAGE}");
             ExitCode::from(2)
         }
     }
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let mut options = Options {
+fn arguments(mut words: impl Iterator<Item = String>) -> Result<CommandLine, UsageError> {
+    let mut paths = Paths {
         config: "/etc/config/dots-callhome".into(),
         ubus: "/var/run/ubus/ubus.sock".into(),
         state: "/etc/dots-callhome".into(),
@@ -51,26 +67,26 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
     };
     let mut check = false;
     while let Some(word) = words.next() {
-        let place = match word.as_str() {
-            "--version" => return Ok(Asked::Say(format!("dots-callhome {}\n", env!("CARGO_PKG_VERSION")))),
-            "--help" => return Ok(Asked::Say(USAGE.to_owned())),
+        let path = match word.as_str() {
+            "--version" => return Ok(CommandLine::Print(format!("dots-callhome {}\n", env!("CARGO_PKG_VERSION")))),
+            "--help" => return Ok(CommandLine::Print(USAGE.to_owned())),
             "--check" => {
                 check = true;
                 continue;
             }
-            "--config" => &mut options.config,
-            "--ubus" => &mut options.ubus,
-            "--state" => &mut options.state,
-            "--run" => &mut options.run,
-            other => return Err(format!("unknown argument {other}")),
+            "--config" => &mut paths.config,
+            "--ubus" => &mut paths.ubus,
+            "--state" => &mut paths.state,
+            "--run" => &mut paths.run,
+            _ => return Err(UsageError::Unknown(word)),
         };
-        *place = words.next().ok_or_else(|| format!("{word} needs a value"))?.into();
+        *path = words.next().ok_or(UsageError::NoValue(word))?.into();
     }
-    Ok(if check { Asked::Check(options.config) } else { Asked::Run(options) })
+    Ok(if check { CommandLine::Check(paths.config) } else { CommandLine::Run(paths) })
 }
 
 /// Tells everything that is wrong with the configuration.
-fn check(config: &std::path::Path) -> ExitCode {
+fn check(config: &Path) -> ExitCode {
     let problems = driver::check(config);
     for problem in &problems {
         eprintln!("{}: {problem}", config.display());
@@ -78,9 +94,9 @@ fn check(config: &std::path::Path) -> ExitCode {
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(options: Options) -> ExitCode {
+fn run(paths: Paths) -> ExitCode {
     logger::start();
-    match Daemon::new(options).and_then(|mut daemon| daemon.run()) {
+    match Daemon::new(paths).and_then(|mut daemon| daemon.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             log::error!("{why}");

@@ -15,15 +15,15 @@ pub struct Target {
     /// Where it listens.
     pub port: u16,
     /// Which secure channels may be used.
-    pub transport: config::Transport,
+    pub transport: config::TransportChoice,
 }
 
 impl Target {
     pub(super) fn transports(&self) -> &'static [Transport] {
         match self.transport {
-            config::Transport::Auto => &[Transport::Dtls, Transport::Tls],
-            config::Transport::Dtls => &[Transport::Dtls],
-            config::Transport::Tls => &[Transport::Tls],
+            config::TransportChoice::Auto => &[Transport::Dtls, Transport::Tls],
+            config::TransportChoice::Dtls => &[Transport::Dtls],
+            config::TransportChoice::Tls => &[Transport::Tls],
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use rustls::pki_types::DnsName;
 
-use super::options::{Options, flag, number, one_of, quoted};
+use super::fault::{DisabledReason, Expected, Fault};
+use super::section_reader::{SectionReader, flag, number, one_of};
 
 /// Where providers listen unless agreed otherwise.
 const PORT: u16 = 4647;
@@ -19,10 +20,10 @@ const MAX_IDENTITY: usize = 128;
 /// What only some kinds of authentication read.
 const AUTH_OPTIONS: [&str; 6] = ["ca", "certificate", "key", "peer_key", "psk_identity", "psk_file"];
 
-/// A provider.
+/// A provider to be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The section's name, by which the house and the ledger know it.
+    /// The section's name, by which the administrator and the ledger know it.
     pub section: String,
     /// The name its certificate must bear, resolved unless `addresses` say where it is; empty only where no
     /// certificate is used.
@@ -31,8 +32,8 @@ pub struct Peer {
     pub addresses: Vec<IpAddr>,
     /// Where it listens.
     pub port: u16,
-    /// Which secure channels are tried. [`Transport::Auto`] only where `auth` works on both.
-    pub transport: Transport,
+    /// Which secure channels are tried. [`TransportChoice::Auto`] only where `auth` works on both.
+    pub transport: TransportChoice,
     /// How both sides prove who they are.
     pub auth: Auth,
     /// The upstream whose addresses and prefixes are this peer's domain.
@@ -45,12 +46,12 @@ pub struct Peer {
 
 /// Which secure channels are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum TransportChoice {
     /// Both, and the better one is kept (RFC 9132 section 4.3).
     Auto,
-    /// DTLS over UDP.
+    /// DTLS over UDP only.
     Dtls,
-    /// TLS over TCP.
+    /// TLS over TCP only.
     Tls,
 }
 
@@ -61,9 +62,9 @@ pub enum Auth {
     Certificate {
         /// The authorities the provider's certificate must come from.
         ca: PathBuf,
-        /// Our chain.
+        /// Our certificate with its chain.
         certificate: PathBuf,
-        /// Its key.
+        /// The private key of our certificate.
         key: PathBuf,
     },
     /// By keys known beforehand (RFC 7250), over TLS only.
@@ -75,9 +76,9 @@ pub enum Auth {
     },
     /// By a shared secret, over DTLS only.
     Psk {
-        /// Who we are.
+        /// The name the secret is known by.
         identity: String,
-        /// The secret.
+        /// The file that holds the secret.
         file: PathBuf,
     },
 }
@@ -96,30 +97,31 @@ impl Auth {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum AuthKind {
     Certificate,
     RawPublicKey,
     Psk,
 }
 
 /// The peer, or why it can't run.
-pub(super) fn read(options: &mut Options<'_>) -> Result<Peer, String> {
+pub(super) fn read(options: &mut SectionReader<'_>) -> Result<Peer, DisabledReason> {
     let enabled = options.get("enabled", flag).unwrap_or(true);
     let peer = peer(options);
     if !enabled {
         options.forgive_missing();
+        return Err(DisabledReason::SwitchedOff);
     }
     match (options.first_fault(), peer) {
-        _ if !enabled => Err("switched off".to_owned()),
         (None, Some(peer)) => Ok(peer),
-        (fault, _) => Err(fault.unwrap_or_default()),
+        (Some(first), _) => Err(DisabledReason::Fault(first.option.clone(), first.reason.clone())),
+        (None, None) => Err(DisabledReason::Fault(None, Fault::Unnamed)),
     }
 }
 
-fn peer(options: &mut Options<'_>) -> Option<Peer> {
+fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
     if options.name().is_none() {
         // Its position may be another provider's tomorrow, and what stands in the ledger is kept by this name.
-        options.fault(None, "the section needs a name, as in: config peer 'isp'".to_owned());
+        options.fault(None, Fault::Unnamed);
     }
     let addresses = options.list("address", address);
     let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(PORT);
@@ -131,42 +133,43 @@ fn peer(options: &mut Options<'_>) -> Option<Peer> {
     Some(Peer { section, name, addresses, port, transport, auth, interface, domain, heartbeat_interval })
 }
 
-fn secured(options: &mut Options<'_>) -> Option<(String, Transport, Auth)> {
-    let kinds = [("certificate", Kind::Certificate), ("raw-public-key", Kind::RawPublicKey), ("psk", Kind::Psk)];
-    let transports = [("auto", Transport::Auto), ("dtls", Transport::Dtls), ("tls", Transport::Tls)];
+fn secured(options: &mut SectionReader<'_>) -> Option<(String, TransportChoice, Auth)> {
+    let kinds =
+        [("certificate", AuthKind::Certificate), ("raw-public-key", AuthKind::RawPublicKey), ("psk", AuthKind::Psk)];
+    let transports = [("auto", TransportChoice::Auto), ("dtls", TransportChoice::Dtls), ("tls", TransportChoice::Tls)];
     options.know(&AUTH_OPTIONS);
     options.know(&["name"]);
-    let transport = options.get("transport", |text| one_of(text, &transports)).unwrap_or(Transport::Auto);
+    let transport = options.get("transport", |text| one_of(text, &transports)).unwrap_or(TransportChoice::Auto);
     let kind = match options.get("auth", |text| one_of(text, &kinds)) {
         Some(kind) => kind,
         None if options.is_set("auth") => return None,
-        None => Kind::Certificate,
+        None => AuthKind::Certificate,
     };
     let name = match kind {
-        Kind::Certificate => options.required("name", "the certificate is checked against it", domain_name),
-        Kind::RawPublicKey | Kind::Psk => options.get("name", domain_name),
+        AuthKind::Certificate => options.required("name", "the certificate is checked against it", domain_name),
+        AuthKind::RawPublicKey | AuthKind::Psk => options.get("name", domain_name),
     };
     let transport = narrowed(options, kind, transport);
     let auth = auth(options, kind)?;
     Some((name.unwrap_or_default(), transport, auth))
 }
 
-fn auth(options: &mut Options<'_>, kind: Kind) -> Option<Auth> {
+fn auth(options: &mut SectionReader<'_>, kind: AuthKind) -> Option<Auth> {
     match kind {
-        Kind::Certificate => {
+        AuthKind::Certificate => {
             let why = "authentication by certificate needs it";
             let ca = options.required("ca", why, path);
             let certificate = options.required("certificate", why, path);
             let key = options.required("key", why, path);
             Some(Auth::Certificate { ca: ca?, certificate: certificate?, key: key? })
         }
-        Kind::RawPublicKey => {
+        AuthKind::RawPublicKey => {
             let why = "authentication by raw public key needs it";
             let key = options.required("key", why, path);
             let peer_key = options.required("peer_key", why, path);
             Some(Auth::RawPublicKey { key: key?, peer_key: peer_key? })
         }
-        Kind::Psk => {
+        AuthKind::Psk => {
             let why = "authentication by shared secret needs it";
             let identity = options.required("psk_identity", why, identity);
             let file = options.required("psk_file", why, path);
@@ -176,30 +179,30 @@ fn auth(options: &mut Options<'_>, kind: Kind) -> Option<Auth> {
 }
 
 /// The libraries do raw public keys in TLS and shared secrets in DTLS only.
-fn narrowed(options: &mut Options<'_>, kind: Kind, transport: Transport) -> Transport {
+fn narrowed(options: &mut SectionReader<'_>, kind: AuthKind, transport: TransportChoice) -> TransportChoice {
     match (kind, transport) {
-        (Kind::RawPublicKey, Transport::Dtls) => {
-            options.fault(Some("transport"), "raw public keys need tls or auto".to_owned());
+        (AuthKind::RawPublicKey, TransportChoice::Dtls) => {
+            options.fault(Some("transport"), Fault::KeysNeedTls);
         }
-        (Kind::Psk, Transport::Tls) => {
-            options.fault(Some("transport"), "a shared secret needs dtls or auto".to_owned())
+        (AuthKind::Psk, TransportChoice::Tls) => {
+            options.fault(Some("transport"), Fault::SecretNeedsDtls);
         }
-        (Kind::RawPublicKey, _) => return Transport::Tls,
-        (Kind::Psk, _) => return Transport::Dtls,
-        (Kind::Certificate, _) => {}
+        (AuthKind::RawPublicKey, _) => return TransportChoice::Tls,
+        (AuthKind::Psk, _) => return TransportChoice::Dtls,
+        (AuthKind::Certificate, _) => {}
     }
     transport
 }
 
-fn domain_name(text: &str) -> Result<String, String> {
+fn domain_name(text: &str) -> Result<String, Fault> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_name = DnsName::try_from(name).is_ok() && name.parse::<IpAddr>().is_err();
-    if is_name { Ok(name.to_owned()) } else { Err(format!("{} is no domain name", quoted(text))) }
+    if is_name { Ok(name.to_owned()) } else { Err(Expected::DomainName.but(text)) }
 }
 
 /// A link-local address needs no setting: the default router's is found anyway.
-fn address(text: &str) -> Result<IpAddr, String> {
-    let address: IpAddr = text.parse().map_err(|_| format!("{} is no IP address", quoted(text)))?;
+fn address(text: &str) -> Result<IpAddr, Fault> {
+    let address: IpAddr = text.parse().map_err(|_| Expected::Address.but(text))?;
     let callable = match address {
         IpAddr::V4(v4) => v4 != Ipv4Addr::BROADCAST,
         IpAddr::V6(v6) => !v6.is_unicast_link_local(),
@@ -207,46 +210,46 @@ fn address(text: &str) -> Result<IpAddr, String> {
     if callable && !address.is_unspecified() && !address.is_multicast() {
         Ok(address)
     } else {
-        Err(format!("{} is no address to call", quoted(text)))
+        Err(Expected::CallableAddress.but(text))
     }
 }
 
-fn prefix(text: &str) -> Result<IpNet, String> {
-    let prefix: IpNet = text
-        .parse()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("{} is no prefix such as 198.51.100.7/32", quoted(text)))?;
+fn prefix(text: &str) -> Result<IpNet, Fault> {
+    let prefix: IpNet =
+        text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| Expected::Prefix.but(text))?;
     if prefix.prefix_len() == 0 {
-        return Err(format!("{} is the whole internet", quoted(text)));
+        return Err(Fault::WholeInternet(text.to_owned()));
     }
     Ok(prefix.trunc())
 }
 
 /// Letters as netifd takes them.
-fn interface(text: &str) -> Result<String, String> {
+fn interface(text: &str) -> Result<String, Fault> {
     let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-    if fits { Ok(text.to_owned()) } else { Err(format!("{} is no interface of /etc/config/network", quoted(text))) }
+    if fits { Ok(text.to_owned()) } else { Err(Expected::Interface.but(text)) }
 }
 
-fn heartbeat(text: &str) -> Result<u16, String> {
-    if text == "0" { Ok(0) } else { u16_in(text, 15, 240).map_err(|reason| format!("{reason}, nor 0")) }
-}
-
-fn identity(text: &str) -> Result<String, String> {
-    let fits = text.len() <= MAX_IDENTITY && !text.chars().any(char::is_control);
-    if fits {
-        Ok(text.to_owned())
+/// Seconds (RFC 9132 section 4.5.2), or 0 for none.
+fn heartbeat(text: &str) -> Result<u16, Fault> {
+    let (low, high) = (15, 240);
+    if text == "0" {
+        Ok(0)
     } else {
-        Err(format!("{} is no identity of at most {MAX_IDENTITY} bytes", quoted(text)))
+        u16_in(text, low, high).map_err(|_| Expected::NumberOrZero(low.into(), high.into()).but(text))
     }
 }
 
-fn path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err(format!("{} does not start with /", quoted(text))) }
+fn identity(text: &str) -> Result<String, Fault> {
+    let fits = text.len() <= MAX_IDENTITY && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(Expected::Identity(MAX_IDENTITY).but(text)) }
 }
 
-fn u16_in(text: &str, low: u16, high: u16) -> Result<u16, String> {
+fn path(text: &str) -> Result<PathBuf, Fault> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(Expected::Path.but(text)) }
+}
+
+fn u16_in(text: &str, low: u16, high: u16) -> Result<u16, Fault> {
     let number = number(text, low.into()..=high.into())?;
-    u16::try_from(number).map_err(|error| error.to_string())
+    u16::try_from(number).map_err(|_| Expected::Number(low.into(), high.into()).but(text))
 }

@@ -1,5 +1,7 @@
 //! The connection to the bus.
 
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -10,61 +12,83 @@ use vecset::VecMap;
 use crate::io::buffered_stream::{self, BufferedStream};
 use crate::model::Now;
 use crate::source;
-use crate::ubus::{Bus, CallContext, LogicalInterface};
+use crate::ubus::{Bus, BusProtocolError, CallContext, LogicalInterface};
 
 /// Reads of one wake-up.
 const READS: usize = 16;
 
+/// Why the connection is lost.
+#[derive(Debug)]
+enum Lost {
+    Stream(io::Error),
+    Protocol(BusProtocolError),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(error) => error.fmt(f),
+            Self::Protocol(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Self::Stream(error)
+    }
+}
+
 /// The bus as we know it, and its socket while there is one.
-pub struct BusConnection {
+pub(super) struct BusConnection {
     /// What is said on it.
-    pub bus: Bus,
+    pub(super) bus: Bus,
     socket: PathBuf,
     token: Token,
-    link: Option<BufferedStream<UnixStream>>,
+    stream: Option<BufferedStream<UnixStream>>,
     unread: bool,
 }
 
 impl BusConnection {
     /// Not joined yet.
-    pub fn new(socket: PathBuf, token: Token) -> Self {
-        Self { bus: Bus::new(env!("CARGO_PKG_VERSION")), socket, token, link: None, unread: false }
+    pub(super) fn new(socket: PathBuf, token: Token) -> Self {
+        Self { bus: Bus::new(env!("CARGO_PKG_VERSION")), socket, token, stream: None, unread: false }
     }
 
     /// Whether something is left to read.
-    pub fn is_unread(&self) -> bool {
+    pub(super) fn is_unread(&self) -> bool {
         self.unread
     }
 
     /// Reads what the bus says, or goes on with it.
-    pub fn ready(&mut self, writable: bool, house: &mut CallContext<'_>, registry: &Registry, now: Now) {
+    pub(super) fn ready(&mut self, writable: bool, context: &mut CallContext<'_>, registry: &Registry, now: Now) {
         self.unread = false;
-        if let Err(why) = self.exchange(writable, house, now) {
-            self.lost(&why, registry, now);
+        if let Err(why) = self.exchange(writable, context, now) {
+            self.handle_lost(&why, registry, now);
         }
     }
 
-    fn exchange(&mut self, writable: bool, house: &mut CallContext<'_>, now: Now) -> Result<(), String> {
-        let Some(link) = &mut self.link else { return Ok(()) };
+    fn exchange(&mut self, writable: bool, context: &mut CallContext<'_>, now: Now) -> Result<(), Lost> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         if writable {
-            link.flush().map_err(|error| error.to_string())?;
+            stream.flush()?;
         }
         let mut buffer = buffered_stream::buffer();
         for _ in 0..READS {
-            let Some(bytes) = link.receive(&mut buffer).map_err(|error| error.to_string())? else { return Ok(()) };
-            self.bus.handle_input(bytes, house, now).map_err(|broken| broken.to_string())?;
+            let Some(bytes) = stream.receive(&mut buffer)? else { return Ok(()) };
+            self.bus.handle_input(bytes, context, now).map_err(Lost::Protocol)?;
         }
         self.unread = true;
         Ok(())
     }
 
     /// Joins when it is time, and sends what is to be sent.
-    pub fn transmit(&mut self, registry: &Registry, now: Now) {
-        if self.link.is_none() && self.bus.poll_connect(now) {
-            match UnixStream::connect(&self.socket).and_then(|stream| BufferedStream::new(stream, registry, self.token))
-            {
-                Ok(link) => {
-                    self.link = Some(link);
+    pub(super) fn transmit(&mut self, registry: &Registry, now: Now) {
+        if self.stream.is_none() && self.bus.poll_connect(now) {
+            let stream = UnixStream::connect(&self.socket);
+            match stream.and_then(|stream| BufferedStream::new(stream, registry, self.token)) {
+                Ok(stream) => {
+                    self.stream = Some(stream);
                     self.bus.handle_connected();
                 }
                 Err(error) => {
@@ -73,20 +97,20 @@ impl BusConnection {
                 }
             }
         }
-        let Some(link) = &mut self.link else { return };
+        let Some(stream) = &mut self.stream else { return };
         let mut outcome = Ok(());
         while let Some(bytes) = self.bus.poll_transmit() {
-            outcome = outcome.and_then(|()| link.send(&bytes));
+            outcome = outcome.and_then(|()| stream.send(&bytes));
         }
         if let Err(error) = outcome {
-            self.lost(&error.to_string(), registry, now);
+            self.handle_lost(&error.into(), registry, now);
         }
     }
 
-    fn lost(&mut self, why: &str, registry: &Registry, now: Now) {
+    fn handle_lost(&mut self, why: &Lost, registry: &Registry, now: Now) {
         log::warn!("bus: {why}; joining again");
-        if let Some(mut link) = self.link.take() {
-            link.leave(registry);
+        if let Some(mut stream) = self.stream.take() {
+            stream.leave(registry);
         }
         self.unread = false;
         self.bus.handle_lost(now);
@@ -94,7 +118,7 @@ impl BusConnection {
 }
 
 /// The router's interfaces as the search wants them.
-pub fn known(interfaces: VecMap<String, LogicalInterface>) -> Vec<source::Interface> {
+pub(super) fn interfaces_up(interfaces: VecMap<String, LogicalInterface>) -> Vec<source::Interface> {
     let up = interfaces.into_iter().filter(|(_, interface)| interface.up);
     let translate = |(name, interface): (String, LogicalInterface)| source::Interface {
         name,

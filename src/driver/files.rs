@@ -1,49 +1,69 @@
-//! Files: configuration, credentials, and the decisions that survive a restart.
+//! Files that are read: the configuration and the credentials it names.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Auth, Config, Problem};
-use crate::mitigation::snapshot::{self, Snapshot};
+use crate::config::{Auth, Config, Fault, Problem};
 
 /// More than any of these files can sensibly be.
 const MOST: u64 = 1024 * 1024;
-/// Where decisions are kept, in the directories of state.
-const DECISIONS: &str = "decisions.cbor";
 
 /// Reads the configuration; a file that can't be read configures nothing.
-pub fn configuration(path: &Path) -> (Config, Vec<Problem>) {
-    match read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => Config::read(&text),
-        Ok(Err(_)) => unreadable("it is no text"),
-        Err(error) => unreadable(&error.to_string()),
-    }
-}
-
-fn unreadable(reason: &str) -> (Config, Vec<Problem>) {
-    let problem = Problem { section: String::new(), option: None, reason: reason.to_owned(), line: None };
-    (Config::default(), vec![problem])
+pub(super) fn configuration(path: &Path) -> (Config, Vec<Problem>) {
+    let fault = match read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return Config::read(&text),
+        Ok(Err(_)) => Fault::Unreadable("it is no text".to_owned()),
+        Err(error) => Fault::Unreadable(error.to_string()),
+    };
+    (Config::default(), vec![Problem { section: String::new(), option: None, reason: fault, line: None }])
 }
 
 /// What a peer's credentials consist of, as read.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secrets {
+pub(super) struct Secrets {
     /// The authorities' certificates, or the peer's own key.
-    pub trusted: Vec<u8>,
+    pub(super) trusted: Vec<u8>,
     /// Our certificates; empty where none is used.
-    pub certificate: Vec<u8>,
+    pub(super) certificate: Vec<u8>,
     /// Our private or shared key.
-    pub key: Vec<u8>,
+    pub(super) key: Vec<u8>,
+}
+
+/// A file of credentials that can't be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    path: PathBuf,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    Unreadable(io::Error),
+    Exposed,
+    Foreign,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.reason {
+            Reason::Unreadable(error) => error.fmt(f),
+            Reason::Exposed => f.write_str("others may read it: chmod 600"),
+            Reason::Foreign => f.write_str("it belongs to another user"),
+        }
+    }
 }
 
 /// Reads a peer's credentials.
 ///
 /// # Errors
 /// The first file that can't be used, and why.
-pub fn secrets(auth: &Auth) -> Result<Secrets, String> {
-    let open = |path: &Path| read(path).map_err(|error| format!("{}: {error}", path.display()));
+pub(super) fn secrets(auth: &Auth) -> Result<Secrets, Unusable> {
+    let open =
+        |path: &Path| read(path).map_err(|error| Unusable { path: path.to_owned(), reason: Reason::Unreadable(error) });
     Ok(match auth {
         Auth::Certificate { ca, certificate, key } => {
             Secrets { trusted: open(ca)?, certificate: open(certificate)?, key: secret(key)? }
@@ -57,21 +77,22 @@ pub fn secrets(auth: &Auth) -> Result<Secrets, String> {
 
 /// Reads a file that nobody but its owner may change and none of the others may read. Its owner is root, or ourselves, or
 /// whoever owns its directory and could replace it anyway: the daemon's user, when root checks.
-fn secret(path: &Path) -> Result<Vec<u8>, String> {
-    let fault = |why: &str| format!("{}: {why}", path.display());
-    let about = fs::metadata(path).map_err(|error| fault(&error.to_string()))?;
+fn secret(path: &Path) -> Result<Vec<u8>, Unusable> {
+    let unusable = |reason| Unusable { path: path.to_owned(), reason };
+    let about = fs::metadata(path).map_err(|error| unusable(Reason::Unreadable(error)))?;
     if about.mode() & 0o007 != 0 {
-        return Err(fault("others may read it: chmod 600"));
+        return Err(unusable(Reason::Exposed));
     }
     let ours = fs::metadata("/proc/self").map_or(0, |own| own.uid());
     let keeper = path.parent().and_then(|directory| fs::metadata(directory).ok()).map_or(0, |about| about.uid());
     if ![0, ours, keeper].contains(&about.uid()) {
-        return Err(fault("it belongs to another user"));
+        return Err(unusable(Reason::Foreign));
     }
-    read(path).map_err(|error| fault(&error.to_string()))
+    read(path).map_err(|error| unusable(Reason::Unreadable(error)))
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file of sensible size.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let about = fs::metadata(path)?;
     if !about.is_file() {
         return Err(io::Error::other("it is no file"));
@@ -80,83 +101,4 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is too large"));
     }
     fs::read(path)
-}
-
-/// The files of decisions: one on flash, written whenever something was decided, and one in memory where that fails, and
-/// with the counters when we end.
-#[derive(Clone)]
-pub struct SnapshotFiles {
-    flash: PathBuf,
-    memory: PathBuf,
-}
-
-impl SnapshotFiles {
-    /// In these directories, which are made if need be.
-    pub fn new(state: &Path, run: &Path) -> Self {
-        for directory in [state, run] {
-            if let Err(error) = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory) {
-                log::warn!("{}: {error}", directory.display());
-            }
-        }
-        Self { flash: state.join(DECISIONS), memory: run.join(DECISIONS) }
-    }
-
-    /// What was kept last, and whether it was on flash; what can't be read is reported and forgotten.
-    pub fn load(&self) -> Option<(Snapshot, bool)> {
-        let all = [(&self.flash, true), (&self.memory, false)].into_iter();
-        let all = all.filter_map(|(path, on_flash)| Some((load(path)?, on_flash)));
-        // Of two of the same second the one in memory knows more.
-        all.max_by_key(|(snapshot, _)| snapshot.saved)
-    }
-
-    /// Keeps the decisions: all of them or, where that fails, still those from before. A restart without a reboot finds
-    /// them all the same.
-    ///
-    /// # Errors
-    /// The flash is full, read-only or broken.
-    pub fn save(&self, snapshot: &Snapshot) -> Result<(), String> {
-        let outcome = replace(&self.flash, &snapshot::encode(snapshot));
-        match &outcome {
-            // What memory holds is older now, whatever a clock that has been set back would say.
-            Ok(()) => drop(fs::remove_file(&self.memory)),
-            Err(_) => self.leave(snapshot),
-        }
-        outcome.map_err(|error| format!("{}: {error}", self.flash.display()))
-    }
-
-    /// Leaves what the next start should know, without wearing the flash.
-    pub fn leave(&self, snapshot: &Snapshot) {
-        if let Err(error) = replace(&self.memory, &snapshot::encode(snapshot)) {
-            log::warn!("{}: {error}; counters start anew", self.memory.display());
-        }
-    }
-}
-
-fn load(path: &Path) -> Option<Snapshot> {
-    let outcome = match read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => Err(error.to_string()),
-        Ok(content) => snapshot::decode(&content).map_err(|why| why.to_string()),
-    };
-    outcome.inspect_err(|why| log::error!("{}: {why}; what it kept is lost", path.display())).ok()
-}
-
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let written = write(&fresh, content).and_then(|()| fs::rename(&fresh, path));
-    if written.is_err() {
-        // Half of it only takes room.
-        let _ = fs::remove_file(&fresh);
-        return written;
-    }
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
 }

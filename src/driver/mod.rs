@@ -1,16 +1,21 @@
 //! The router's loop: it connects the rooms with sockets, clock, files and processes.
 
 mod bus_connection;
-mod child;
 mod daemon;
 mod files;
-mod kernel;
+mod kernel_sockets;
 pub mod logger;
 mod news;
+mod nft;
+mod paths;
 mod peers;
 mod persistence;
 mod provider;
 mod resolver;
+mod snapshot_files;
+mod snapshot_schedule;
+mod wiring;
 
-pub use daemon::{Daemon, Options};
+pub use daemon::{Daemon, DaemonError};
+pub use paths::Paths;
 pub use peers::check;

@@ -1,10 +1,10 @@
-//! What the house hears of what happens: a line of the log, and variables for the administrator's own scripts.
+//! What is told of what has happened: a line of the log, and variables for the administrator's own scripts.
 
 use crate::mitigation::{Entry, Happened, Ledger};
 use crate::source::Inventory;
 
 /// Something that has happened, with what the log and the scripts are told of it.
-pub struct News<'a> {
+pub(super) struct News<'a> {
     entry: &'a Entry,
     name: String,
     target: String,
@@ -12,7 +12,7 @@ pub struct News<'a> {
 
 impl<'a> News<'a> {
     /// Looks up what belongs to it.
-    pub fn new(entry: &'a Entry, ledger: &Ledger, inventory: &Inventory) -> Self {
+    pub(super) fn new(entry: &'a Entry, ledger: &Ledger, inventory: &Inventory) -> Self {
         let device = entry.mac.and_then(|mac| inventory.device(mac));
         let name = device.and_then(|device| device.name.clone()).unwrap_or_default();
         let targets = entry.id.and_then(|id| ledger.get(id)).map(|m| &m.scope().target_prefixes);
@@ -21,7 +21,7 @@ impl<'a> News<'a> {
     }
 
     /// The environment of scripts in `/etc/hotplug.d/dots-callhome/`.
-    pub fn variables(&self) -> [(&'static str, String); 5] {
+    pub(super) fn variables(&self) -> [(&'static str, String); 5] {
         [
             ("ACTION", self.entry.event.as_str().to_owned()),
             ("ID", self.entry.id.map(|id| id.0.to_string()).unwrap_or_default()),
@@ -32,7 +32,7 @@ impl<'a> News<'a> {
     }
 
     /// Says it in the log.
-    pub fn log(&self) {
+    pub(super) fn log(&self) {
         let mut line = match (self.entry.id, &self.entry.peer) {
             (Some(id), Some(peer)) => format!("request {} of {peer}: {}", id.0, self.entry.event.as_str()),
             _ => self.entry.event.as_str().to_owned(),

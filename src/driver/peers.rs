@@ -9,7 +9,7 @@ use mio::Token;
 
 use super::files::{self, Secrets};
 use super::provider::{Proof, Provider, Surroundings};
-use crate::config::{Auth, Config, Disabled, Peer};
+use crate::config::{Auth, Config, Disabled, DisabledReason, Peer};
 use crate::io::clock;
 use crate::io::random;
 use crate::mitigation::{self, Ledger};
@@ -51,7 +51,7 @@ impl Peers {
                 }
                 Err(reason) => {
                     log::error!("peer {section} is disabled: {reason}");
-                    self.disabled.push(Disabled { section, reason });
+                    self.disabled.push(Disabled { section, reason: DisabledReason::Unusable(reason) });
                 }
             }
         }
@@ -61,7 +61,7 @@ impl Peers {
     }
 
     fn provider(&self, peer: Peer, former: &mut Vec<Provider>, now: Now) -> Result<Provider, String> {
-        let secrets = files::secrets(&peer.auth)?;
+        let secrets = files::secrets(&peer.auth).map_err(|unusable| unusable.to_string())?;
         if let Some(same) = former.iter().position(|other| other.is_made_of(&peer, &secrets)) {
             return Ok(former.swap_remove(same));
         }
@@ -145,7 +145,7 @@ impl Peers {
             address: None,
             since: None,
             retry_in: None,
-            last_error: Some(disabled.reason.clone()),
+            last_error: Some(disabled.reason.to_string()),
             rtt: None,
         });
         self.providers.iter().map(|provider| provider.status(now)).chain(disabled).collect()
@@ -199,8 +199,9 @@ pub fn check(path: &Path) -> Vec<String> {
     let (config, problems) = files::configuration(path);
     let mut all: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for peer in &config.peers {
-        let outcome =
-            files::secrets(&peer.auth).and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));
+        let outcome = files::secrets(&peer.auth)
+            .map_err(|unusable| unusable.to_string())
+            .and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));
         match outcome {
             Ok((_, None)) => {}
             Ok((_, Some(why))) | Err(why) => all.push(format!("peer {}: {why}", peer.section)),

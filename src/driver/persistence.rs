@@ -1,102 +1,103 @@
-//! SnapshotFiles are kept off the loop: a flash takes its time, and nobody's packets wait for it.
+//! The thread that writes the ledger's snapshots: a flash takes its time, and no packet waits for it.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::Waker;
 
-use super::files::SnapshotFiles;
+use super::snapshot_files::{NotWritten, SnapshotFiles};
+use super::snapshot_schedule::SnapshotSchedule;
 use crate::mitigation::Ledger;
 use crate::mitigation::snapshot::Snapshot;
 use crate::model::Now;
 
-/// The first and the longest pause before decisions that could not be kept are written again; each is twice the one before.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Why decisions are not kept.
+#[derive(Debug)]
+enum NotKept {
+    NoThread(io::Error),
+    NotWritten(NotWritten),
+}
 
-/// What came of keeping a generation of decisions.
-type Outcome = (u32, Result<(), String>);
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoThread(error) => write!(f, "no thread to keep decisions: {error}"),
+            Self::NotWritten(why) => why.fmt(f),
+        }
+    }
+}
 
-/// Writes one snapshot at a time.
-pub struct Persistence {
-    decisions: SnapshotFiles,
+/// Keeps the ledger's decisions.
+pub(super) struct Persistence {
+    files: SnapshotFiles,
     waker: Arc<Waker>,
-    running: Option<Receiver<Outcome>>,
-    /// The ledger's generation last kept, and last tried.
-    kept: Option<u32>,
-    tried: Option<u32>,
+    schedule: SnapshotSchedule,
+    running: Option<Receiver<Result<(), NotKept>>>,
     trouble: Option<String>,
-    again: Option<Instant>,
-    pause: Duration,
 }
 
 impl Persistence {
     /// Outcomes are announced through `waker`.
-    pub fn new(decisions: SnapshotFiles, waker: Arc<Waker>) -> Self {
-        Self { decisions, waker, running: None, kept: None, tried: None, trouble: None, again: None, pause: PAUSE }
+    pub(super) fn new(files: SnapshotFiles, waker: Arc<Waker>) -> Self {
+        Self { files, waker, schedule: SnapshotSchedule::new(None), running: None, trouble: None }
     }
 
     /// Takes up what was kept last; what follows from that need not be kept. What was not on flash may have been kept from it.
-    pub fn restore(&mut self, ledger: &mut Ledger, now: Now) {
-        let last = self.decisions.load();
+    pub(super) fn restore(&mut self, ledger: &mut Ledger, now: Now) {
+        let last = self.files.load();
         let on_flash = last.as_ref().is_none_or(|(_, on_flash)| *on_flash);
         if let Some((snapshot, _)) = last {
             ledger.restore(&snapshot, now);
         }
-        self.kept = on_flash.then_some(ledger.generation());
+        self.schedule = SnapshotSchedule::new(on_flash.then_some(ledger.generation()));
     }
 
-    /// Whether a snapshot is being written.
-    pub fn is_busy(&self) -> bool {
-        self.running.is_some()
-    }
-
-    /// Why decisions are not kept, if they aren't.
-    pub fn trouble(&self) -> Option<&str> {
+    /// Returns why decisions are not kept, if they aren't.
+    pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// Begins to write what has been decided since, or could not be kept before.
-    pub fn proceed(&mut self, ledger: &Ledger, now: Now) {
+    /// Begins to write what has been decided since, or could not be kept before. Returns whether the bus may speak of it,
+    /// see [`SnapshotSchedule::may_tell`].
+    pub(super) fn proceed(&mut self, ledger: &Ledger, now: Now) -> bool {
         if let Some(outcome) = self.running.as_ref().and_then(|running| running.try_recv().ok()) {
-            self.judge(outcome, now.instant);
+            self.handle_outcome(outcome, now.instant);
         }
-        self.again = self.again.filter(|at| *at > now.instant);
-        let generation = Some(ledger.generation());
-        let due = generation != self.kept && (generation != self.tried || self.again.is_none());
-        if due && !self.is_busy() {
-            self.tried = generation;
-            self.begin(ledger.generation(), ledger.snapshot(now));
+        if self.schedule.poll_write(ledger.generation(), now.instant) {
+            self.begin(ledger.snapshot(now));
         }
+        self.schedule.may_tell(ledger.generation())
     }
 
     /// When [`Persistence::proceed`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.again
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.schedule.poll_timeout()
     }
 
     /// Keeps everything before the daemon ends, and leaves the counters for the next start.
-    pub fn end(&mut self, ledger: &Ledger, now: Now) {
+    pub(super) fn end(&mut self, ledger: &Ledger, now: Now) {
         self.wait(now);
-        self.again = None;
+        self.schedule.handle_end(now.instant);
         self.proceed(ledger, now);
         self.wait(now);
-        self.decisions.leave(&ledger.snapshot(now));
+        self.files.leave(&ledger.snapshot(now));
     }
 
-    fn begin(&mut self, generation: u32, snapshot: Snapshot) {
+    fn begin(&mut self, snapshot: Snapshot) {
         let (sender, outcome) = channel();
-        let (decisions, waker) = (self.decisions.clone(), Arc::clone(&self.waker));
+        let (files, waker) = (self.files.clone(), Arc::clone(&self.waker));
         let announce = sender.clone();
         let work = move || {
             // Both fail only when the loop is gone.
-            let _ = sender.send((generation, decisions.save(&snapshot)));
+            let _ = sender.send(files.save(&snapshot).map_err(NotKept::NotWritten));
             let _ = waker.wake();
         };
         if let Err(error) = thread::Builder::new().name("keep".into()).stack_size(128 * 1024).spawn(work) {
-            let _ = announce.send((generation, Err(format!("no thread to keep decisions: {error}"))));
+            let _ = announce.send(Err(NotKept::NoThread(error)));
             let _ = self.waker.wake();
         }
         self.running = Some(outcome);
@@ -104,28 +105,22 @@ impl Persistence {
 
     fn wait(&mut self, now: Now) {
         if let Some(outcome) = self.running.as_ref().and_then(|running| running.recv().ok()) {
-            self.judge(outcome, now.instant);
+            self.handle_outcome(outcome, now.instant);
         }
     }
 
     /// Trouble is mentioned when it begins, changes and ends.
-    fn judge(&mut self, (generation, outcome): Outcome, now: Instant) {
+    fn handle_outcome(&mut self, outcome: Result<(), NotKept>, now: Instant) {
         self.running = None;
-        match outcome {
-            Ok(()) => {
-                (self.kept, self.again, self.pause) = (Some(generation), None, PAUSE);
-                if self.trouble.take().is_some() {
-                    log::info!("decisions are kept again");
-                }
+        self.schedule.handle_outcome(outcome.is_ok(), now);
+        let trouble = outcome.err().map(|why| why.to_string());
+        match &trouble {
+            None if self.trouble.is_some() => log::info!("decisions are kept again"),
+            Some(why) if self.trouble != trouble => {
+                log::error!("{why}; decisions hold, but would not survive a reboot");
             }
-            Err(why) => {
-                if self.trouble.as_ref() != Some(&why) {
-                    log::error!("{why}; decisions hold, but would not survive a reboot");
-                }
-                self.trouble = Some(why);
-                self.again = Some(now + self.pause);
-                self.pause = (self.pause * 2).min(PAUSE_MAX);
-            }
+            _ => {}
         }
+        self.trouble = trouble;
     }
 }

@@ -9,27 +9,27 @@ use std::thread;
 use mio::Waker;
 
 /// An answer: the name asked for, and its addresses or why there are none.
-pub type Answer = (String, Result<Vec<IpAddr>, String>);
+pub(super) type Resolution = (String, Result<Vec<IpAddr>, String>);
 
 /// Asks the system's resolver, as the router itself would.
-pub struct Resolver {
+pub(super) struct Resolver {
     waker: Arc<Waker>,
-    answers: Receiver<Answer>,
-    sender: Sender<Answer>,
+    answers: Receiver<Resolution>,
+    sender: Sender<Resolution>,
 }
 
 impl Resolver {
-    /// Answers are announced through `waker`.
-    pub fn new(waker: Arc<Waker>) -> Self {
+    /// Resolutions are announced through `waker`.
+    pub(super) fn new(waker: Arc<Waker>) -> Self {
         let (sender, answers) = channel();
         Self { waker, answers, sender }
     }
 
-    /// Asks for the addresses of `name`. The home asks one question per peer at a time, so threads are few.
+    /// Asks for the addresses of `name`. Each peer has one question at a time, so threads are few.
     ///
     /// # Errors
     /// When the system has no room for a thread.
-    pub fn ask(&self, name: String) -> io::Result<()> {
+    pub(super) fn ask(&self, name: String) -> io::Result<()> {
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
         thread::Builder::new().name("resolve".into()).stack_size(128 * 1024).spawn(move || {
             let found = (name.as_str(), 0).to_socket_addrs();
@@ -42,7 +42,7 @@ impl Resolver {
     }
 
     /// The next answer, if there is one.
-    pub fn poll_answer(&self) -> Option<Answer> {
+    pub(super) fn poll_resolution(&self) -> Option<Resolution> {
         self.answers.try_recv().ok()
     }
 }

@@ -60,7 +60,8 @@ fn second_addresses_have_their_turn_after_the_first_of_each_family() {
 
 #[test]
 fn only_the_configured_secure_channel_is_used() {
-    for (transport, expected) in [(config::Transport::Dtls, &ALL_PATHS[..2]), (config::Transport::Tls, &ALL_PATHS[2..])]
+    for (transport, expected) in
+        [(config::TransportChoice::Dtls, &ALL_PATHS[..2]), (config::TransportChoice::Tls, &ALL_PATHS[2..])]
     {
         let mut world = World::new(Target { transport, ..target(&[V6, V4]) }, |_| Fate::Silent);
         world.pass(seconds(5));
@@ -187,7 +188,7 @@ fn nobody_looks_for_dtls_during_an_attack_or_where_it_is_not_configured() {
     world.caller.set_attack(false);
     world.pass(seconds(1));
     assert_eq!(world.take_paths(), ALL_PATHS[..2]);
-    let mut world = World::new(Target { transport: config::Transport::Tls, ..target(&[V4]) }, without_udp);
+    let mut world = World::new(Target { transport: config::TransportChoice::Tls, ..target(&[V4]) }, without_udp);
     world.pass(seconds(1));
     world.take_seen();
     world.pass(seconds(30 * 3600));

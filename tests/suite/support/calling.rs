@@ -74,7 +74,7 @@ pub fn ips(texts: &[&str]) -> Vec<IpAddr> {
 }
 
 pub fn target(addresses: &[&str]) -> Target {
-    Target { name: NAME.into(), addresses: ips(addresses), port: 4647, transport: config::Transport::Auto }
+    Target { name: NAME.into(), addresses: ips(addresses), port: 4647, transport: config::TransportChoice::Auto }
 }
 
 impl World {

@@ -18,54 +18,58 @@ const READS: usize = 8;
 
 /// Whose socket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Port {
+pub(super) enum KernelSocket {
     /// The search for devices.
     Source(source::Socket),
-    /// Enforcement.
+    /// Enforcement of what was decided.
     Enforce(enforce::Socket),
 }
 
-const PORTS: [(Port, isize, &[u32]); 6] = [
-    (Port::Source(source::Socket::Conntrack), NETFILTER, &[]),
-    (Port::Source(source::Socket::ConntrackEvents), NETFILTER, &[conntrack::GROUP_NEW, conntrack::GROUP_DESTROY]),
-    (Port::Source(source::Socket::Route), ROUTE, &[]),
-    (Port::Source(source::Socket::RouteEvents), ROUTE, &neighbour::GROUPS),
-    (Port::Enforce(enforce::Socket::Netfilter), NETFILTER, &[]),
-    (Port::Enforce(enforce::Socket::Events), NETFILTER, &[NFTABLES]),
+const SOCKETS: [(KernelSocket, isize, &[u32]); 6] = [
+    (KernelSocket::Source(source::Socket::Conntrack), NETFILTER, &[]),
+    (
+        KernelSocket::Source(source::Socket::ConntrackEvents),
+        NETFILTER,
+        &[conntrack::GROUP_NEW, conntrack::GROUP_DESTROY],
+    ),
+    (KernelSocket::Source(source::Socket::Route), ROUTE, &[]),
+    (KernelSocket::Source(source::Socket::RouteEvents), ROUTE, &neighbour::GROUPS),
+    (KernelSocket::Enforce(enforce::Socket::Netfilter), NETFILTER, &[]),
+    (KernelSocket::Enforce(enforce::Socket::Events), NETFILTER, &[NFTABLES]),
 ];
 
-/// All of them.
-pub struct Kernel {
-    sockets: Vec<(Port, NetlinkSocket, bool)>,
+/// All netlink sockets of the loop.
+pub(super) struct KernelSockets {
+    sockets: Vec<(KernelSocket, NetlinkSocket, bool)>,
     first: usize,
 }
 
-impl Kernel {
+impl KernelSockets {
     /// Tokens used from the first one on.
-    pub const TOKENS: usize = PORTS.len();
+    pub(super) const TOKENS: usize = SOCKETS.len();
 
     /// Opens all sockets.
     ///
     /// # Errors
     /// As the kernel says: without CAP_NET_ADMIN conntrack's events are not to be had.
-    pub fn open(registry: &Registry, first: usize) -> io::Result<Self> {
-        let open = |(number, (port, protocol, groups)): (usize, &(Port, isize, &[u32]))| {
+    pub(super) fn open(registry: &Registry, first: usize) -> io::Result<Self> {
+        let open = |(number, (port, protocol, groups)): (usize, &(KernelSocket, isize, &[u32]))| {
             let socket = NetlinkSocket::open(*protocol, groups, registry, Token(first + number))?;
             Ok((*port, socket, false))
         };
-        let sockets = PORTS.iter().enumerate().map(open).collect::<io::Result<_>>()?;
+        let sockets = SOCKETS.iter().enumerate().map(open).collect::<io::Result<_>>()?;
         Ok(Self { sockets, first })
     }
 
     /// Notes that there is something to read, if the token is ours.
-    pub fn ready(&mut self, token: Token) -> bool {
+    pub(super) fn ready(&mut self, token: Token) -> bool {
         let number = token.0.checked_sub(self.first);
         let entry = number.and_then(|number| self.sockets.get_mut(number));
         entry.map(|(_, _, waits)| *waits = true).is_some()
     }
 
     /// Whether something is left to read.
-    pub fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.sockets.iter().any(|(_, _, waits)| *waits)
     }
 
@@ -73,7 +77,7 @@ impl Kernel {
     ///
     /// # Errors
     /// As the kernel says.
-    pub fn read(&mut self, mut hand: impl FnMut(Port, Received<'_>)) -> io::Result<()> {
+    pub(super) fn read(&mut self, mut hand: impl FnMut(KernelSocket, Received<'_>)) -> io::Result<()> {
         for (port, socket, waits) in self.sockets.iter_mut().filter(|(_, _, waits)| *waits) {
             for _ in 0..READS {
                 match socket.receive()? {
@@ -92,7 +96,7 @@ impl Kernel {
     ///
     /// # Errors
     /// As the kernel says.
-    pub fn send(&self, port: Port, request: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, port: KernelSocket, request: &[u8]) -> io::Result<()> {
         match self.sockets.iter().find(|(other, _, _)| *other == port) {
             Some((_, socket, _)) => socket.send(request),
             None => Err(io::ErrorKind::NotFound.into()),

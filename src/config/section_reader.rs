@@ -2,21 +2,18 @@
 
 use std::ops::RangeInclusive;
 
-use super::Problem;
+use super::fault::{Expected, Fault, Problem};
 use crate::uci::{Section, Setting, Value};
 
-/// Most characters of a wrong value that are shown.
-const SHOWN: usize = 60;
-
 /// A section being read.
-pub(super) struct Options<'a> {
+pub(super) struct SectionReader<'a> {
     section: &'a Section,
     label: String,
     known: Vec<&'static str>,
     problems: Vec<Problem>,
 }
 
-impl<'a> Options<'a> {
+impl<'a> SectionReader<'a> {
     /// `label` is how problems name the section.
     pub(super) fn new(section: &'a Section, label: String) -> Self {
         Self { section, label, known: Vec::new(), problems: Vec::new() }
@@ -31,11 +28,11 @@ impl<'a> Options<'a> {
     }
 
     /// The option's value, if it is set and good.
-    pub(super) fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
         let setting = self.find(name)?;
         let parsed = match setting.value() {
             Value::Scalar(text) => parse(text),
-            Value::List(_) => Err("takes one value, not a list".to_owned()),
+            Value::List(_) => Err(Fault::List),
         };
         parsed.map_err(|reason| self.fault(Some(name), reason)).ok()
     }
@@ -44,17 +41,17 @@ impl<'a> Options<'a> {
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
-        why: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
+        why: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Option<T> {
         if !self.is_set(name) {
-            self.fault(Some(name), format!("missing, {why}"));
+            self.fault(Some(name), Fault::Missing(why));
         }
         self.get(name, parse)
     }
 
     /// Puts the option's value in place of the default, if it is set and good.
-    pub(super) fn set<T>(&mut self, name: &'static str, value: &mut T, parse: impl FnOnce(&str) -> Result<T, String>) {
+    pub(super) fn set<T>(&mut self, name: &'static str, value: &mut T, parse: impl FnOnce(&str) -> Result<T, Fault>) {
         if let Some(new) = self.get(name, parse) {
             *value = new;
         }
@@ -64,7 +61,7 @@ impl<'a> Options<'a> {
     pub(super) fn list<T: PartialEq>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Vec<T> {
         let texts: Vec<&str> = match self.find(name).map(Setting::value) {
             Some(Value::Scalar(text)) => text.split_whitespace().collect(),
@@ -88,7 +85,7 @@ impl<'a> Options<'a> {
     }
 
     /// Notes what is wrong.
-    pub(super) fn fault(&mut self, option: Option<&'static str>, reason: String) {
+    pub(super) fn fault(&mut self, option: Option<&'static str>, reason: Fault) {
         let setting = option.and_then(|name| self.section.settings().iter().find(|s| s.name() == name));
         let line = setting.map_or(self.section.line(), Setting::line);
         let option = option.map(str::to_owned);
@@ -103,9 +100,8 @@ impl<'a> Options<'a> {
     }
 
     /// The first that was noted.
-    pub(super) fn first_fault(&self) -> Option<String> {
-        let first = self.problems.first()?;
-        Some(first.option.as_ref().map_or(first.reason.clone(), |option| format!("option {option}: {}", first.reason)))
+    pub(super) fn first_fault(&self) -> Option<&Problem> {
+        self.problems.first()
     }
 
     /// All that was noted, and the options nobody knows.
@@ -115,7 +111,7 @@ impl<'a> Options<'a> {
         problems.extend(unknown.map(|setting| Problem {
             section: label.clone(),
             option: Some(setting.name().to_owned()),
-            reason: "unknown, ignored".to_owned(),
+            reason: Fault::UnknownOption,
             line: Some(setting.line()),
         }));
         problems
@@ -138,32 +134,22 @@ impl<'a> Options<'a> {
 }
 
 /// A switch, in any of the words OpenWrt's scripts take.
-pub(super) fn flag(text: &str) -> Result<bool, String> {
+pub(super) fn flag(text: &str) -> Result<bool, Fault> {
     match text {
         "1" | "on" | "true" | "yes" | "enabled" => Ok(true),
         "0" | "off" | "false" | "no" | "disabled" => Ok(false),
-        other => Err(format!("{} is neither 1 nor 0", quoted(other))),
+        other => Err(Expected::Switch.but(other)),
     }
 }
 
 /// A decimal number.
-pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
+pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Result<u32, Fault> {
     let number = text.parse().ok().filter(|number| text.bytes().all(|b| b.is_ascii_digit()) && range.contains(number));
-    number.ok_or_else(|| format!("{} is no number from {} to {}", quoted(text), range.start(), range.end()))
+    number.ok_or_else(|| Expected::Number(*range.start(), *range.end()).but(text))
 }
 
 /// One of a few words.
-pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Fault> {
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-    found.ok_or_else(|| {
-        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        format!("{} is none of {}", quoted(text), words.join(", "))
-    })
-}
-
-/// A wrong value as it may stand in a log: on one line, and bounded.
-pub(super) fn quoted(text: &str) -> String {
-    let dots = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
-    let shown: String = text.chars().take(SHOWN).collect();
-    format!("'{}{dots}'", shown.escape_debug())
+    found.ok_or_else(|| Expected::OneOf(words.iter().map(|(word, _)| *word).collect()).but(text))
 }

@@ -1,0 +1,415 @@
+//! All state machines, and what the outputs of each mean to the others.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Registry, Token, Waker};
+use vecset::VecMap;
+
+use super::bus_connection::{self, BusConnection};
+use super::files;
+use super::kernel_sockets::{KernelSocket, KernelSockets};
+use super::logger;
+use super::news::News;
+use super::nft::{NftError, NftRunner};
+use super::paths::Paths;
+use super::peers::Peers;
+use super::persistence::Persistence;
+use super::provider::Surroundings;
+use super::resolver::Resolver;
+use super::snapshot_files::SnapshotFiles;
+use crate::config::Config;
+use crate::enforce::desired::Owner;
+use crate::enforce::{self, Enforcer};
+use crate::io::clock;
+use crate::io::netlink::Received;
+use crate::mitigation::{self, Ledger};
+use crate::model::{ClockSet, Mac, Now};
+use crate::source::{self, Finder};
+use crate::transport::credentials::Clock;
+use crate::ubus::{self, CallContext};
+
+/// Tokens of what is waited for; the ones below are the daemon's.
+const BUS: Token = Token(3);
+const NFT: Token = Token(4);
+const KERNEL: usize = 5;
+/// Connections to providers have the tokens from here on.
+const CONNECTIONS: usize = KERNEL + KernelSockets::TOKENS;
+/// Rounds of one turn: state machines that keep each other busy don't hold the loop.
+const ROUNDS: usize = 32;
+/// A clock that moves by more than this against the monotonic one has been set; seconds.
+const CLOCK_SET: u64 = 60;
+
+/// The state machines with their sockets, files and processes.
+pub(super) struct Wiring {
+    paths: Paths,
+    registry: Registry,
+    resolver: Resolver,
+    kernel: KernelSockets,
+    nft: NftRunner,
+    bus: BusConnection,
+    peers: Peers,
+    ledger: Ledger,
+    finder: Finder,
+    enforcer: Enforcer,
+    persistence: Persistence,
+    /// Names of devices: as LuCI knows them, and as configured.
+    hints: VecMap<Mac, String>,
+    names: VecMap<Mac, String>,
+    /// The token used last.
+    token: usize,
+    started: Now,
+    now: Now,
+}
+
+impl Wiring {
+    /// Reads the configuration and takes up what was in force before. Threads announce what they have done through `waker`.
+    ///
+    /// # Errors
+    /// As the kernel says: it does not let us have its sockets.
+    pub(super) fn new(paths: Paths, registry: Registry, waker: Arc<Waker>) -> io::Result<Self> {
+        let kernel = KernelSockets::open(&registry, KERNEL)?;
+        let now = clock::now();
+        let mut wiring = Self {
+            resolver: Resolver::new(Arc::clone(&waker)),
+            nft: NftRunner::new(NFT),
+            bus: BusConnection::new(paths.ubus.clone(), BUS),
+            peers: Peers::new(Arc::new(Clock::default())),
+            ledger: Ledger::new(Config::default().policy),
+            finder: Finder::new(),
+            enforcer: Enforcer::new(),
+            persistence: Persistence::new(SnapshotFiles::new(&paths.state, &paths.run), waker),
+            hints: VecMap::new(),
+            names: VecMap::new(),
+            token: CONNECTIONS,
+            started: now,
+            now,
+            paths,
+            registry,
+            kernel,
+        };
+        wiring.configure();
+        wiring.persistence.restore(&mut wiring.ledger, now);
+        wiring.enforce();
+        Ok(wiring)
+    }
+
+    /// Looks at the clocks.
+    pub(super) fn tick(&mut self) {
+        let before = self.now;
+        self.now = clock::now();
+        let passed = self.now.instant.saturating_duration_since(before.instant);
+        let was = before.after(passed).unix;
+        if self.now.unix.abs_diff(was) > CLOCK_SET {
+            log::info!("the clock has been set");
+            self.peers.handle_network_changed(self.now);
+            let set = ClockSet { since: self.started.unix, was, is: self.now.unix };
+            self.ledger.handle_clock_set(&set, self.now);
+            set.correct(&mut self.started.unix);
+        }
+        self.peers.set_clock(self.now.unix);
+    }
+
+    /// Takes what the resolver's threads have found.
+    pub(super) fn handle_resolutions(&mut self) {
+        while let Some((name, addresses)) = self.resolver.poll_resolution() {
+            self.peers.resolved(&name, &addresses, self.now);
+        }
+    }
+
+    /// Takes what a socket or pipe is ready for.
+    pub(super) fn ready(&mut self, token: Token, writable: bool) {
+        match token {
+            NFT => {
+                if let Some(outcome) = self.nft.ready() {
+                    self.handle_nft(outcome);
+                }
+            }
+            BUS => self.bus_ready(writable),
+            token if self.kernel.ready(token) => {}
+            token => self.with_peers(|peers, s| peers.ready(token, writable, s)),
+        }
+    }
+
+    /// Goes on with what was not read to its end before.
+    ///
+    /// # Errors
+    /// As the kernel says, of its own sockets.
+    pub(super) fn read_on(&mut self) -> io::Result<()> {
+        let (finder, enforcer, now) = (&mut self.finder, &mut self.enforcer, self.now);
+        self.kernel.read(|socket, received| match (socket, received) {
+            (KernelSocket::Source(socket), Received::Datagram(datagram)) => {
+                finder.handle_datagram(socket, datagram, now);
+            }
+            (KernelSocket::Source(socket), Received::Overrun) => finder.handle_overrun(socket, now),
+            (KernelSocket::Enforce(socket), Received::Datagram(datagram)) => {
+                enforcer.handle_datagram(socket, datagram, now);
+            }
+            (KernelSocket::Enforce(socket), Received::Overrun) => enforcer.handle_overrun(socket, now),
+            (_, Received::Nothing) => {}
+        })?;
+        self.with_peers(|peers, s| peers.read_on(s));
+        if self.bus.is_unread() {
+            self.bus_ready(false);
+        }
+        Ok(())
+    }
+
+    /// Lets all state machines work until nothing is left to do for now, and sends what they want sent. Returns whether
+    /// nothing is left; after many rounds the sockets have their turn first.
+    ///
+    /// The order of a round:
+    /// 1. What is due by the clock is done.
+    /// 2. What happened before, in this turn or the round before, is handed on: the ledger's events first, for they start
+    ///    searches and change what is to be enforced; then findings, what came of the enforcement, and the bus. Each may
+    ///    change the ledger, so while any of them spoke a new round begins.
+    /// 3. `nft` is started, if the ruleset has to change and no run is under way.
+    /// 4. Once these are quiet the providers' sessions do what is due and send. So a provider is told once of what changed
+    ///    in several rounds. What is due in a session may change the ledger: therefore it is heard a second time, and what
+    ///    it says begins a new round.
+    ///
+    /// At the end the kernel is asked what there is to ask, the ledger's snapshot is begun to be written if anything was
+    /// decided, and the bus is served. In that order: nothing changes the ledger between the last two.
+    pub(super) fn settle(&mut self) -> bool {
+        let quiet = (0..ROUNDS).any(|_| !self.round());
+        self.transmit();
+        quiet
+    }
+
+    /// Whether anything happened that others have to hear of.
+    fn round(&mut self) -> bool {
+        self.handle_timeouts();
+        let heard = [self.hear_ledger(), self.hear_finder(), self.hear_enforcer(), self.hear_bus()];
+        self.run_nft();
+        if heard.contains(&true) {
+            return true;
+        }
+        let heard = [self.hear_peers(), self.hear_ledger()];
+        heard.contains(&true)
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = self.now.instant;
+        let due = |timeout: Option<Instant>| timeout.is_some_and(|timeout| timeout <= now);
+        if due(self.ledger.poll_timeout()) {
+            self.ledger.handle_timeout(self.now);
+        }
+        if due(self.finder.poll_timeout()) {
+            self.finder.handle_timeout(self.now);
+        }
+        if due(self.enforcer.poll_timeout()) {
+            self.enforcer.handle_timeout(self.now);
+        }
+        if due(self.bus.bus.poll_timeout()) {
+            self.with_bus(|bus, cx, _, now| bus.bus.handle_timeout(cx, now));
+        }
+        if let Some(outcome) = self.nft.handle_timeout(now) {
+            self.handle_nft(outcome);
+        }
+    }
+
+    fn hear_ledger(&mut self) -> bool {
+        let mut heard = false;
+        while let Some(event) = self.ledger.poll_event() {
+            heard = true;
+            match &event {
+                mitigation::Event::Search(id) => {
+                    if let Some(m) = self.ledger.get(*id) {
+                        self.finder.search(*id, m.scope(), self.now);
+                    }
+                }
+                mitigation::Event::Gone(last) => self.finder.forget(last.id()),
+                mitigation::Event::Enforce => self.enforce(),
+                mitigation::Event::Changed(_) => {}
+            }
+            self.peers.handle_mitigation(&event, &mut self.ledger, self.now);
+            self.bus.bus.handle_mitigation(&event, self.now);
+        }
+        while let Some(entry) = self.ledger.poll_news() {
+            let news = News::new(&entry, &self.ledger, self.finder.inventory());
+            news.log();
+            let variables = news.variables();
+            let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            self.bus.bus.hotplug(&variables, self.now);
+        }
+        heard
+    }
+
+    fn enforce(&mut self) {
+        let desired = self.ledger.desired(self.now);
+        self.enforcer.set_desired(desired, self.ledger.known_flows(), self.finder.inventory(), self.now);
+    }
+
+    fn hear_finder(&mut self) -> bool {
+        let mut heard = false;
+        while let Some(event) = self.finder.poll_event() {
+            heard = true;
+            match event {
+                source::Event::Found { id, suspects } => self.ledger.attributed(id, suspects, self.now),
+                source::Event::Framed { id, mac, sends } => self.ledger.framed(id, mac, sends, self.now),
+                source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
+                source::Event::DomainChanged => self.with_peers(Peers::handle_networks),
+                source::Event::InventoryChanged => self.enforce(),
+            }
+        }
+        heard
+    }
+
+    fn hear_enforcer(&mut self) -> bool {
+        let mut heard = false;
+        while let Some(event) = self.enforcer.poll_event() {
+            heard = true;
+            match event {
+                enforce::Event::Enforced { owner: Owner::Mitigation(id), outcome } => {
+                    self.ledger.enforced(id, outcome, self.now);
+                }
+                enforce::Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) } => {}
+                enforce::Event::Enforced { owner: Owner::Administrator, outcome: Err(why) } => {
+                    log::warn!("quarantine: {why}");
+                }
+                enforce::Event::Senders { id, senders } => self.finder.witnessed(id, &senders, self.now),
+                enforce::Event::Counted { id, total } => self.ledger.counted(id, total, self.now),
+                enforce::Event::NoBridge => {
+                    log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");
+                }
+                enforce::Event::Vanished => log::warn!("somebody removed our nft table; it is made again"),
+            }
+        }
+        heard
+    }
+
+    fn hear_bus(&mut self) -> bool {
+        let mut heard = false;
+        while let Some(event) = self.bus.bus.poll_event() {
+            heard = true;
+            match event {
+                ubus::Event::Names(hints) => {
+                    self.hints = hints;
+                    self.name_devices();
+                }
+                ubus::Event::Interfaces(interfaces) => {
+                    self.finder.set_interfaces(bus_connection::interfaces_up(interfaces), self.now)
+                }
+                ubus::Event::ConfigChanged => self.configure(),
+                ubus::Event::Joined => log::debug!("bus: joined"),
+                ubus::Event::Trouble(line) => log::warn!("bus: {line}"),
+            }
+        }
+        heard
+    }
+
+    fn hear_peers(&mut self) -> bool {
+        self.with_peers(|peers, s| peers.proceed(s));
+        let mut heard = false;
+        while let Some(status) = self.peers.poll_status(self.now) {
+            heard = true;
+            self.bus.bus.handle_peer(&status);
+        }
+        heard
+    }
+
+    /// Starts `nft` when the ruleset has to change.
+    fn run_nft(&mut self) {
+        if !self.nft.is_free(self.now.instant) {
+            return;
+        }
+        let Some(ruleset) = self.enforcer.poll_ruleset() else { return };
+        if let Err(error) = self.nft.start(ruleset, &self.registry, self.now.instant) {
+            self.handle_nft(Err(error));
+        }
+    }
+
+    fn handle_nft(&mut self, outcome: Result<(), NftError>) {
+        self.enforcer.handle_nft(outcome.map_err(|error| error.to_string()), self.now);
+    }
+
+    /// Sends what is to be sent. The administrator hears of a decision once it is kept.
+    fn transmit(&mut self) {
+        let source = std::iter::from_fn(|| self.finder.poll_transmit());
+        let source = source.map(|(socket, request)| (KernelSocket::Source(socket), request));
+        let enforce = std::iter::from_fn(|| self.enforcer.poll_transmit());
+        let enforce = enforce.map(|(socket, request)| (KernelSocket::Enforce(socket), request));
+        for (socket, request) in source.chain(enforce) {
+            if let Err(error) = self.kernel.send(socket, &request) {
+                log::error!("netlink: {error}");
+            }
+        }
+        if self.persistence.proceed(&self.ledger, self.now) {
+            self.bus.bus.handle_turn_end(&self.ledger, self.finder.inventory(), self.now);
+            self.bus.transmit(&self.registry, self.now);
+        }
+    }
+
+    fn bus_ready(&mut self, writable: bool) {
+        self.with_bus(|bus, cx, registry, now| bus.ready(writable, cx, registry, now));
+    }
+
+    fn with_bus(&mut self, what: impl FnOnce(&mut BusConnection, &mut CallContext<'_>, &Registry, Now)) {
+        let mut cx = CallContext {
+            ledger: &mut self.ledger,
+            peers: &self.peers.statuses(self.now),
+            inventory: self.finder.inventory(),
+            enforcer: &self.enforcer,
+            started: self.started.instant,
+            not_kept: self.persistence.trouble(),
+        };
+        what(&mut self.bus, &mut cx, &self.registry, self.now);
+    }
+
+    fn with_peers<T>(&mut self, what: impl FnOnce(&mut Peers, &mut Surroundings<'_>) -> T) -> T {
+        let mut surroundings = Surroundings {
+            registry: &self.registry,
+            token: &mut self.token,
+            resolver: &self.resolver,
+            ledger: &mut self.ledger,
+            finder: &self.finder,
+            now: self.now,
+        };
+        what(&mut self.peers, &mut surroundings)
+    }
+
+    /// Reads the configuration, at the start and whenever it has changed.
+    pub(super) fn configure(&mut self) {
+        let (config, problems) = files::configuration(&self.paths.config);
+        for problem in &problems {
+            log::error!("{}: {problem}", self.paths.config.display());
+        }
+        logger::set_level(config.log_level);
+        self.ledger.set_policy(config.policy.clone(), self.now);
+        self.names.clone_from(&config.names);
+        self.name_devices();
+        self.with_peers(|peers, s| peers.configure(config, s));
+    }
+
+    /// The administrator's names go before those the devices give themselves.
+    fn name_devices(&mut self) {
+        let mut names = self.hints.clone();
+        names.extend(self.names.clone());
+        self.finder.set_names(names);
+    }
+
+    /// How long nothing is to be done; nothing: until something happens.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        if self.kernel.is_ready() || self.peers.is_unread() || self.bus.is_unread() {
+            return Some(Duration::ZERO);
+        }
+        let timeouts = [
+            self.ledger.poll_timeout(),
+            self.finder.poll_timeout(),
+            self.enforcer.poll_timeout(),
+            self.bus.bus.poll_timeout(),
+            self.peers.poll_timeout(),
+            self.persistence.poll_timeout(),
+            self.nft.poll_timeout(),
+        ];
+        let due = timeouts.into_iter().flatten().min()?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Blocks stay until their timeouts end them; providers are told that we leave.
+    pub(super) fn stop(&mut self) {
+        self.with_peers(|peers, s| peers.stop(s));
+        self.persistence.end(&self.ledger, self.now);
+    }
+}
