@@ -11,7 +11,7 @@ pub const MAX_LENGTH: usize = 64 * 1024;
 
 /// Why a file is none of OpenWrt's configuration files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct SyntaxError {
     line: u32,
     reason: Reason,
 }
@@ -37,11 +37,11 @@ pub enum Reason {
     OtherKind,
     /// A quote that is never closed.
     OpenQuote,
-    /// A zero byte.
+    /// A zero byte, which no text holds.
     Zero,
 }
 
-impl Error {
+impl SyntaxError {
     /// Where, counted from 1.
     pub fn line(self) -> u32 {
         self.line
@@ -53,13 +53,13 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (line {})", self.reason, self.line)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for SyntaxError {}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +113,7 @@ impl Section {
         if value.is_empty() {
             return;
         }
-        let setting = Setting { name, value: Value::Scalar(value), line };
+        let setting = Setting { name, value: SettingValue::Scalar(value), line };
         match self.settings.iter_mut().find(|known| known.name == setting.name) {
             Some(known) => *known = setting,
             None => self.settings.push(setting),
@@ -124,7 +124,7 @@ impl Section {
     fn add(&mut self, name: String, item: String, line: u32) {
         match self.settings.iter_mut().find(|known| known.name == name) {
             Some(known) => known.value.add(item),
-            None => self.settings.push(Setting { name, value: Value::List(vec![item]), line }),
+            None => self.settings.push(Setting { name, value: SettingValue::List(vec![item]), line }),
         }
     }
 }
@@ -133,18 +133,18 @@ impl Section {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     name: String,
-    value: Value,
+    value: SettingValue,
     line: u32,
 }
 
 impl Setting {
-    /// Its name.
+    /// The name of the option or list.
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// What it is set to.
-    pub fn value(&self) -> &Value {
+    pub fn value(&self) -> &SettingValue {
         &self.value
     }
 
@@ -156,14 +156,14 @@ impl Setting {
 
 /// What an option is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum SettingValue {
     /// An `option`, never empty.
     Scalar(String),
     /// One or more `list` lines; items may be empty.
     List(Vec<String>),
 }
 
-impl Value {
+impl SettingValue {
     fn add(&mut self, item: String) {
         match self {
             Self::List(items) => items.push(item),
@@ -176,16 +176,16 @@ impl Value {
 ///
 /// # Errors
 /// The first line that `uci` would refuse.
-pub fn parse(text: &str) -> Result<Vec<Section>, Error> {
+pub fn parse(text: &str) -> Result<Vec<Section>, SyntaxError> {
     if text.len() > MAX_LENGTH {
-        return Err(Error { line: 1, reason: Reason::TooLong });
+        return Err(SyntaxError { line: 1, reason: Reason::TooLong });
     }
     let mut reader = Reader { rest: text.chars(), line: 1 };
     let mut sections = Sections::default();
     while reader.skip_to_command() {
         let line = reader.line;
         let command = reader.command().and_then(|words| sections.take(words, line));
-        command.map_err(|reason| Error { line, reason })?;
+        command.map_err(|reason| SyntaxError { line, reason })?;
     }
     Ok(sections.all)
 }

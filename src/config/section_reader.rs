@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::fault::{Expected, Fault, Problem};
-use crate::uci::{Section, Setting, Value};
+use crate::uci::{Section, Setting, SettingValue};
 
 /// A section being read.
 pub(super) struct SectionReader<'a> {
@@ -31,8 +31,8 @@ impl<'a> SectionReader<'a> {
     pub(super) fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
         let setting = self.find(name)?;
         let parsed = match setting.value() {
-            Value::Scalar(text) => parse(text),
-            Value::List(_) => Err(Fault::List),
+            SettingValue::Scalar(text) => parse(text),
+            SettingValue::List(_) => Err(Fault::List),
         };
         parsed.map_err(|reason| self.fault(Some(name), reason)).ok()
     }
@@ -64,8 +64,8 @@ impl<'a> SectionReader<'a> {
         parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Vec<T> {
         let texts: Vec<&str> = match self.find(name).map(Setting::value) {
-            Some(Value::Scalar(text)) => text.split_whitespace().collect(),
-            Some(Value::List(items)) => items.iter().map(String::as_str).collect(),
+            Some(SettingValue::Scalar(text)) => text.split_whitespace().collect(),
+            Some(SettingValue::List(items)) => items.iter().map(String::as_str).collect(),
             None => Vec::new(),
         };
         let mut items = Vec::new();

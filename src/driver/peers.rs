@@ -20,7 +20,7 @@ use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};
 use crate::ubus::{PeerState, PeerStatus};
 
 /// The peers of the configuration in force.
-pub struct Peers {
+pub(super) struct Peers {
     clock: Arc<Clock>,
     providers: Vec<Provider>,
     disabled: Vec<Disabled>,
@@ -28,12 +28,12 @@ pub struct Peers {
 
 impl Peers {
     /// Nobody yet; `clock` is what certificates are judged by.
-    pub fn new(clock: Arc<Clock>) -> Self {
+    pub(super) fn new(clock: Arc<Clock>) -> Self {
         Self { clock, providers: Vec::new(), disabled: Vec::new() }
     }
 
     /// Takes up a configuration. A peer whose settings and credentials are the same keeps its session.
-    pub fn configure(&mut self, config: Config, s: &mut Surroundings<'_>) {
+    pub(super) fn configure(&mut self, config: Config, s: &mut Surroundings<'_>) {
         self.clock.set(s.now.unix);
         let mut former = std::mem::take(&mut self.providers);
         self.disabled = config.disabled;
@@ -73,12 +73,12 @@ impl Peers {
     }
 
     /// Certificates are judged by this time, seconds since 1970.
-    pub fn set_clock(&self, unix: u64) {
+    pub(super) fn set_clock(&self, unix: u64) {
         self.clock.set(unix);
     }
 
     /// A socket can be read or written.
-    pub fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) {
+    pub(super) fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) {
         for provider in &mut self.providers {
             if provider.ready(token, writable, s) {
                 return;
@@ -87,57 +87,57 @@ impl Peers {
     }
 
     /// Reads on where the last turn left something.
-    pub fn read_on(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn read_on(&mut self, s: &mut Surroundings<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.read_on(s));
     }
 
     /// Whether something is left to read.
-    pub fn is_unread(&self) -> bool {
+    pub(super) fn is_unread(&self) -> bool {
         self.providers.iter().any(Provider::is_unread)
     }
 
     /// The resolver's answer.
-    pub fn resolved(&mut self, name: &str, answer: &Result<Vec<IpAddr>, String>, now: Now) {
+    pub(super) fn resolved(&mut self, name: &str, answer: &Result<Vec<IpAddr>, String>, now: Now) {
         self.providers.iter_mut().for_each(|provider| provider.resolved(name, answer, now));
     }
 
     /// The ledger has news.
-    pub fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
+    pub(super) fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
         self.providers.iter_mut().for_each(|provider| provider.handle_mitigation(event, ledger, now));
     }
 
     /// The home's networks have changed.
-    pub fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.handle_networks(s));
     }
 
     /// The network or the clock is not what it was.
-    pub fn handle_network_changed(&mut self, now: Now) {
+    pub(super) fn handle_network_changed(&mut self, now: Now) {
         self.providers.iter_mut().for_each(|provider| provider.handle_network_changed(now));
     }
 
     /// Does what is due, sends what is to be sent.
-    pub fn proceed(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn proceed(&mut self, s: &mut Surroundings<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.proceed(s));
     }
 
     /// Ends all sessions in good order.
-    pub fn stop(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn stop(&mut self, s: &mut Surroundings<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.stop(s));
     }
 
     /// When [`Peers::proceed`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.providers.iter().filter_map(Provider::poll_timeout).min()
     }
 
     /// A peer that has become connected, or is so no more.
-    pub fn poll_status(&mut self, now: Now) -> Option<PeerStatus> {
+    pub(super) fn poll_status(&mut self, now: Now) -> Option<PeerStatus> {
         self.providers.iter_mut().find_map(|provider| provider.poll_status(now))
     }
 
     /// How it stands with each.
-    pub fn statuses(&self, now: Now) -> Vec<PeerStatus> {
+    pub(super) fn statuses(&self, now: Now) -> Vec<PeerStatus> {
         let disabled = self.disabled.iter().map(|disabled| PeerStatus {
             name: disabled.section.clone(),
             state: PeerState::Disabled,

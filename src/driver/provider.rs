@@ -25,19 +25,19 @@ use crate::transport::tls::TlsChannel;
 use crate::ubus::{PeerState, PeerStatus};
 
 /// What a provider's connections need of the loop.
-pub struct Surroundings<'a> {
+pub(super) struct Surroundings<'a> {
     /// Where sockets are registered.
-    pub registry: &'a Registry,
+    pub(super) registry: &'a Registry,
     /// The token used last.
-    pub token: &'a mut usize,
+    pub(super) token: &'a mut usize,
     /// Answers come back to [`Provider::resolved`].
-    pub resolver: &'a Resolver,
+    pub(super) resolver: &'a Resolver,
     /// What requests are about.
-    pub ledger: &'a mut Ledger,
+    pub(super) ledger: &'a mut Ledger,
     /// What the home's networks are.
-    pub finder: &'a Finder,
+    pub(super) finder: &'a Finder,
     /// The moment.
-    pub now: Now,
+    pub(super) now: Now,
 }
 
 /// A connection on its way.
@@ -59,15 +59,15 @@ struct Call {
 }
 
 /// What we prove and believe, in the form each transport wants it.
-pub struct Proof {
+pub(super) struct Proof {
     /// For TLS.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     /// For DTLS.
-    pub dtls: Option<dtls::ClientConfig>,
+    pub(super) dtls: Option<dtls::ClientConfig>,
 }
 
 /// A configured peer that can be called.
-pub struct Provider {
+pub(super) struct Provider {
     settings: config::Peer,
     secrets: Secrets,
     proof: Proof,
@@ -84,7 +84,7 @@ pub struct Provider {
 
 impl Provider {
     /// Calls as soon as the loop lets it.
-    pub fn new(settings: config::Peer, secrets: Secrets, proof: Proof, now: Now) -> Self {
+    pub(super) fn new(settings: config::Peer, secrets: Secrets, proof: Proof, now: Now) -> Self {
         let target = Target {
             name: settings.name.clone(),
             addresses: settings.addresses.clone(),
@@ -107,12 +107,12 @@ impl Provider {
     }
 
     /// Whether it was made of just these.
-    pub fn is_made_of(&self, settings: &config::Peer, secrets: &Secrets) -> bool {
+    pub(super) fn is_made_of(&self, settings: &config::Peer, secrets: &Secrets) -> bool {
         self.settings == *settings && self.secrets == *secrets
     }
 
     /// Whether requests may speak of addresses that are not visible outside the home.
-    pub fn set_internal_sources(&mut self, accepted: bool) {
+    pub(super) fn set_internal_sources(&mut self, accepted: bool) {
         self.internal_sources = accepted;
         if let Some(call) = &mut self.call {
             call.session.set_internal_sources(accepted);
@@ -120,7 +120,7 @@ impl Provider {
     }
 
     /// Whether the socket is one of ours; if so it has been seen to.
-    pub fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) -> bool {
+    pub(super) fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) -> bool {
         if let Some(position) = self.attempts.iter().position(|attempt| attempt.token == token) {
             self.attempt_ready(position, writable, s);
         } else if self.call.as_ref().is_some_and(|call| call.token == token) {
@@ -190,24 +190,24 @@ impl Provider {
     }
 
     /// Reads on where the last turn left something.
-    pub fn read_on(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn read_on(&mut self, s: &mut Surroundings<'_>) {
         if self.is_unread() {
             self.call_ready(false, s);
         }
     }
 
     /// Whether something is left to read.
-    pub fn is_unread(&self) -> bool {
+    pub(super) fn is_unread(&self) -> bool {
         self.call.as_ref().is_some_and(|call| call.unread)
     }
 
     /// The resolver's answer.
-    pub fn resolved(&mut self, name: &str, answer: &Result<Vec<std::net::IpAddr>, String>, now: Now) {
+    pub(super) fn resolved(&mut self, name: &str, answer: &Result<Vec<std::net::IpAddr>, String>, now: Now) {
         self.caller.handle_resolved(name, answer.clone(), now.instant);
     }
 
     /// The ledger has news.
-    pub fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
+    pub(super) fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
         if let Some(call) = &mut self.call {
             call.session.handle_mitigation(event, ledger, now);
         }
@@ -215,7 +215,7 @@ impl Provider {
 
     /// The home's networks have changed. A session from an address we no longer have is lost: nothing would say so for
     /// minutes, and as long nobody could reach us.
-    pub fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
         let domain = self.domain(s.finder);
         if let Some(call) = &mut self.call {
             call.session.set_domain(domain);
@@ -235,12 +235,12 @@ impl Provider {
     }
 
     /// The network or the clock is not what it was: calls that failed may succeed now.
-    pub fn handle_network_changed(&mut self, now: Now) {
+    pub(super) fn handle_network_changed(&mut self, now: Now) {
         self.caller.handle_network_changed(now.instant);
     }
 
     /// Does what is due, sends what is to be sent.
-    pub fn proceed(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn proceed(&mut self, s: &mut Surroundings<'_>) {
         self.lines_due(s);
         self.session_due(s);
         self.session_events(s);
@@ -374,7 +374,7 @@ impl Provider {
     }
 
     /// Ends the session in good order and abandons all attempts.
-    pub fn stop(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn stop(&mut self, s: &mut Surroundings<'_>) {
         self.hang_up(s);
         for attempt in self.attempts.drain(..) {
             attempt.connection.close(s.registry);
@@ -392,7 +392,7 @@ impl Provider {
     }
 
     /// When [`Provider::proceed`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let session = self.call.as_ref().and_then(|call| call.session.poll_timeout());
         let attempts = self.attempts.iter().map(|attempt| &attempt.connection);
         let connections = self.call.iter().map(|call| &call.connection).chain(attempts);
@@ -401,7 +401,7 @@ impl Provider {
     }
 
     /// How it stands with this provider.
-    pub fn status(&self, now: Now) -> PeerStatus {
+    pub(super) fn status(&self, now: Now) -> PeerStatus {
         let caller = self.caller.state(now.instant);
         let call = self.call.as_ref();
         PeerStatus {
@@ -424,7 +424,7 @@ impl Provider {
     }
 
     /// The status, if it has become another kind of status since last asked; then the log has a line for it too.
-    pub fn poll_status(&mut self, now: Now) -> Option<PeerStatus> {
+    pub(super) fn poll_status(&mut self, now: Now) -> Option<PeerStatus> {
         let status = self.status(now);
         if self.told == Some(status.state) {
             return None;

@@ -15,7 +15,7 @@ use super::object::{self, UbusStatus};
 use super::others::{self, HINTS, INTERFACES, LogicalInterface, SESSIONS};
 use super::reply;
 use crate::mitigation::{self, Ledger};
-use crate::model::{Mac, Now};
+use crate::model::{Backoff, Mac, Now};
 use crate::source::Inventory;
 
 /// Our object, and the package whose configuration is ours.
@@ -28,7 +28,7 @@ const HOTPLUG: &str = "hotplug.dots-callhome";
 /// Events we want to hear.
 const PATTERNS: [&str; 3] = ["config.change", INTERFACES, "ubus.object.add"];
 
-/// Between the loss of the connection and the first attempt to join again; doubles up to the second one.
+/// Between the loss of the connection and the first attempt to join again; each is twice as long, up to the second one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// After the broker refused our object: a daemon that is just ending may still have the name.
@@ -96,7 +96,7 @@ struct HeldDecision {
 pub struct Bus {
     version: &'static str,
     state: BusState,
-    pause: Duration,
+    backoff: Backoff,
     connection: BrokerConnection<Purpose>,
     /// Variables of scripts to run.
     hooks: VecDeque<BlobMsgTable>,
@@ -109,7 +109,7 @@ impl Bus {
         Self {
             version,
             state: BusState::Disconnected(None),
-            pause: FIRST_PAUSE,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             connection: BrokerConnection::default(),
             hooks: VecDeque::new(),
             events: VecDeque::new(),
@@ -135,8 +135,7 @@ impl Bus {
 
     /// The connection can't be made, or is lost. All that was open on it is void: who waited for an answer knows.
     pub fn handle_lost(&mut self, now: Now) {
-        self.state = BusState::Disconnected(now.instant.checked_add(self.pause));
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.state = BusState::Disconnected(now.instant.checked_add(self.backoff.pause()));
         self.connection = BrokerConnection::default();
     }
 
@@ -262,7 +261,7 @@ impl Bus {
 
     fn join(&mut self, now: Now) {
         self.state = BusState::Joined(Joined::new());
-        self.pause = FIRST_PAUSE;
+        self.backoff.reset();
         self.add_object();
         self.connection.add_receiver(Purpose::Receiver);
         self.run_hook(now);

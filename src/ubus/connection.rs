@@ -83,7 +83,7 @@ pub(super) struct Reply {
     pub(super) data: Vec<u8>,
 }
 
-/// What came in.
+/// A message that came in, or the end of a wait.
 #[derive(Debug)]
 pub(super) enum Incoming<P> {
     /// The broker greets: requests may be sent.

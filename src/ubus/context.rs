@@ -7,14 +7,14 @@ use crate::enforce::Enforcer;
 use crate::mitigation::Ledger;
 use crate::source::Inventory;
 
-/// The house as the daemon knows it.
+/// What one call may see and change.
 #[derive(Debug)]
 pub struct CallContext<'a> {
     /// What is asked, decided and in force.
     pub ledger: &'a mut Ledger,
     /// The providers, in the order of the configuration.
     pub peers: &'a [PeerStatus],
-    /// The devices.
+    /// The devices of the home network.
     pub inventory: &'a Inventory,
     /// What has been dropped of them.
     pub enforcer: &'a Enforcer,
@@ -48,7 +48,7 @@ pub struct PeerStatus {
 /// Whether there is a session with a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
-    /// There is.
+    /// There is a session.
     Connected,
     /// It is being set up.
     Connecting,

@@ -28,7 +28,7 @@ impl DeviceState {
     }
 }
 
-/// One device.
+/// One device, as a line of `devices` shows it.
 #[derive(Debug)]
 pub(super) struct DeviceView<'a> {
     pub(super) mac: Mac,

@@ -35,7 +35,7 @@ pub(super) enum ArgumentType {
     /// An array of strings.
     Texts = 1,
     Text = 3,
-    /// Of any width.
+    /// An integer of any width.
     Integer = 5,
 }
 

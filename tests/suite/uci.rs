@@ -1,6 +1,6 @@
 //! The reader of OpenWrt's configuration files: what it takes a file for, and what it refuses.
 
-use dots_callhome::uci::{self, MAX_LENGTH, Reason, Section, Value};
+use dots_callhome::uci::{self, MAX_LENGTH, Reason, Section, SettingValue};
 
 /// As `uci show` prints it, with sections numbered where they have no name.
 fn show(text: &str) -> String {
@@ -11,8 +11,8 @@ fn show(text: &str) -> String {
         lines += &format!("{name}={}\n", section.kind());
         for setting in section.settings() {
             let values = match setting.value() {
-                Value::Scalar(value) => vec![value.clone()],
-                Value::List(items) => items.clone(),
+                SettingValue::Scalar(value) => vec![value.clone()],
+                SettingValue::List(items) => items.clone(),
             };
             let values: Vec<String> =
                 values.iter().map(|value| format!("'{}'", value.replace('\'', "'\\''"))).collect();
@@ -27,7 +27,7 @@ fn refused(text: &str) -> (u32, Reason) {
     (error.line(), error.reason())
 }
 
-fn setting<'a>(sections: &'a [Section], name: &str) -> &'a Value {
+fn setting<'a>(sections: &'a [Section], name: &str) -> &'a SettingValue {
     let settings = sections.iter().flat_map(Section::settings);
     settings.filter(|setting| setting.name() == name).map(|setting| setting.value()).next_back().unwrap()
 }
@@ -134,8 +134,8 @@ fn written(sections: &[Section]) -> String {
         text += &format!("config {} {}\n", quoted(section.kind()), quoted(section.name().unwrap_or_default()));
         for setting in section.settings() {
             match setting.value() {
-                Value::Scalar(value) => text += &format!("option {} {}\n", setting.name(), quoted(value)),
-                Value::List(items) => {
+                SettingValue::Scalar(value) => text += &format!("option {} {}\n", setting.name(), quoted(value)),
+                SettingValue::List(items) => {
                     items.iter().for_each(|item| text += &format!("list {} {}\n", setting.name(), quoted(item)));
                 }
             }
@@ -178,7 +178,7 @@ fn hostile_text_is_read_or_refused() {
 #[test]
 fn escapes_are_not_decoded() {
     let sections = uci::parse("config a\noption b \"x\\ny\"\noption c \\t\noption d '\\n'").unwrap();
-    assert_eq!(setting(&sections, "b"), &Value::Scalar("xny".to_owned()));
-    assert_eq!(setting(&sections, "c"), &Value::Scalar("t".to_owned()));
-    assert_eq!(setting(&sections, "d"), &Value::Scalar("\\n".to_owned()));
+    assert_eq!(setting(&sections, "b"), &SettingValue::Scalar("xny".to_owned()));
+    assert_eq!(setting(&sections, "c"), &SettingValue::Scalar("t".to_owned()));
+    assert_eq!(setting(&sections, "d"), &SettingValue::Scalar("\\n".to_owned()));
 }
