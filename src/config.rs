@@ -18,7 +18,7 @@ use crate::mitigation::{Action, Consent, DevicePolicy, Policy, TimeoutAction};
 use crate::model::Mac;
 use crate::uci::{self, Section};
 
-pub use self::fault::{Disabled, DisabledReason, Expected, Fault, Problem};
+pub use self::fault::{ConfigFault, Disabled, DisabledReason, Problem, ValueKind};
 pub use self::peer::{Auth, Peer, TransportChoice};
 
 /// Longest name of a device, in characters.
@@ -77,7 +77,7 @@ impl Config {
         let sections = match uci::parse(text) {
             Ok(sections) => sections,
             Err(error) => {
-                let (reason, line) = (Fault::Syntax(error.reason()), Some(error.line()));
+                let (reason, line) = (ConfigFault::Syntax(error.reason()), Some(error.line()));
                 return (config, vec![Problem { section: String::new(), option: None, reason, line }]);
             }
         };
@@ -97,10 +97,10 @@ impl Config {
         let mut options = SectionReader::new(section, label);
         match section.kind() {
             "globals" if section.name() == Some("globals") => self.take_globals(&mut options),
-            "globals" => return only(options, Fault::OtherGlobals),
+            "globals" => return only(options, ConfigFault::OtherGlobals),
             "peer" => self.take_peer(&mut options),
             "device" => self.take_device(&mut options),
-            other => return only(options, Fault::UnknownKind(other.to_owned())),
+            other => return only(options, ConfigFault::UnknownKind(other.to_owned())),
         }
         options.into_problems()
     }
@@ -144,7 +144,7 @@ impl Config {
     fn take_device(&mut self, options: &mut SectionReader<'_>) {
         let policies = [("ask", DevicePolicy::Ask), ("auto", DevicePolicy::Auto), ("exempt", DevicePolicy::Exempt)];
         let mac = options.required("mac", "it says which device is meant", |text| {
-            text.parse::<Mac>().map_err(|_| Expected::Mac.but(text))
+            text.parse::<Mac>().map_err(|_| ValueKind::Mac.but(text))
         });
         let policy = options.get("policy", |text| one_of(text, &policies)).unwrap_or(DevicePolicy::Ask);
         let name = options.get("name", device_name);
@@ -159,13 +159,13 @@ impl Config {
             Entry::Occupied(mut entry) => {
                 let careful = *[policy, *entry.get()].iter().max_by_key(|policy| care(**policy)).unwrap_or(&policy);
                 entry.insert(careful);
-                options.fault(Some("mac"), Fault::SameDevice);
+                options.fault(Some("mac"), ConfigFault::SameDevice);
             }
         }
     }
 }
 
-fn only(mut options: SectionReader<'_>, reason: Fault) -> Vec<Problem> {
+fn only(mut options: SectionReader<'_>, reason: ConfigFault) -> Vec<Problem> {
     options.fault(None, reason);
     options.into_faults()
 }
@@ -179,7 +179,7 @@ fn care(policy: DevicePolicy) -> u8 {
     }
 }
 
-fn device_name(text: &str) -> Result<String, Fault> {
+fn device_name(text: &str) -> Result<String, ConfigFault> {
     let fits = text.chars().nth(MAX_NAME).is_none() && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err(Expected::DeviceName(MAX_NAME).but(text)) }
+    if fits { Ok(text.to_owned()) } else { Err(ValueKind::DeviceName(MAX_NAME).but(text)) }
 }

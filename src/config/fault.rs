@@ -22,7 +22,7 @@ pub enum DisabledReason {
     /// By its own option `enabled`.
     SwitchedOff,
     /// Something is wrong with its section: the option, if it is one, and what.
-    Fault(Option<String>, Fault),
+    Fault(Option<String>, ConfigFault),
     /// Its credentials can't be used, or nobody is to be called; in words.
     Unusable(String),
 }
@@ -46,7 +46,7 @@ pub struct Problem {
     /// The option's name.
     pub option: Option<String>,
     /// What is wrong with it.
-    pub reason: Fault,
+    pub reason: ConfigFault,
     /// Where, counted from 1; nothing where the file is right, but what it speaks of is not.
     pub line: Option<u32>,
 }
@@ -65,7 +65,7 @@ impl fmt::Display for Problem {
 
 /// What is wrong with the file, a section or an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ConfigFault {
     /// The file can't be read; in the system's words.
     Unreadable(String),
     /// The file is none of OpenWrt's configuration files.
@@ -89,7 +89,7 @@ pub enum Fault {
         /// The value.
         value: String,
         /// What it has to be.
-        expected: Expected,
+        expected: ValueKind,
     },
     /// Zero is the prefix length of a domain.
     WholeInternet(String),
@@ -101,7 +101,7 @@ pub enum Fault {
 
 /// What the value of an option has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum ValueKind {
     /// 1 or 0, or one of OpenWrt's other words for them.
     Switch,
     /// A decimal number from the first to the second one.
@@ -130,14 +130,14 @@ pub enum Expected {
     Path,
 }
 
-impl Expected {
+impl ValueKind {
     /// Returns the fault of a value that is something else.
-    pub(super) fn but(self, value: &str) -> Fault {
-        Fault::Malformed { value: value.to_owned(), expected: self }
+    pub(super) fn but(self, value: &str) -> ConfigFault {
+        ConfigFault::Malformed { value: value.to_owned(), expected: self }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => f.write_str(error),
@@ -157,7 +157,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl fmt::Display for Expected {
+impl fmt::Display for ValueKind {
     /// What the value is not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use rustls::pki_types::DnsName;
 
-use super::fault::{DisabledReason, Expected, Fault};
+use super::fault::{ConfigFault, DisabledReason, ValueKind};
 use super::section_reader::{SectionReader, flag, number, one_of};
 
 /// Where providers listen unless agreed otherwise.
@@ -114,14 +114,14 @@ pub(super) fn read(options: &mut SectionReader<'_>) -> Result<Peer, DisabledReas
     match (options.first_fault(), peer) {
         (None, Some(peer)) => Ok(peer),
         (Some(first), _) => Err(DisabledReason::Fault(first.option.clone(), first.reason.clone())),
-        (None, None) => Err(DisabledReason::Fault(None, Fault::Unnamed)),
+        (None, None) => Err(DisabledReason::Fault(None, ConfigFault::Unnamed)),
     }
 }
 
 fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
     if options.name().is_none() {
         // Its position may be another provider's tomorrow, and what stands in the ledger is kept by this name.
-        options.fault(None, Fault::Unnamed);
+        options.fault(None, ConfigFault::Unnamed);
     }
     let addresses = options.list("address", address);
     let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(PORT);
@@ -182,10 +182,10 @@ fn auth(options: &mut SectionReader<'_>, kind: AuthKind) -> Option<Auth> {
 fn narrowed(options: &mut SectionReader<'_>, kind: AuthKind, transport: TransportChoice) -> TransportChoice {
     match (kind, transport) {
         (AuthKind::RawPublicKey, TransportChoice::Dtls) => {
-            options.fault(Some("transport"), Fault::KeysNeedTls);
+            options.fault(Some("transport"), ConfigFault::KeysNeedTls);
         }
         (AuthKind::Psk, TransportChoice::Tls) => {
-            options.fault(Some("transport"), Fault::SecretNeedsDtls);
+            options.fault(Some("transport"), ConfigFault::SecretNeedsDtls);
         }
         (AuthKind::RawPublicKey, _) => return TransportChoice::Tls,
         (AuthKind::Psk, _) => return TransportChoice::Dtls,
@@ -194,15 +194,15 @@ fn narrowed(options: &mut SectionReader<'_>, kind: AuthKind, transport: Transpor
     transport
 }
 
-fn domain_name(text: &str) -> Result<String, Fault> {
+fn domain_name(text: &str) -> Result<String, ConfigFault> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_name = DnsName::try_from(name).is_ok() && name.parse::<IpAddr>().is_err();
-    if is_name { Ok(name.to_owned()) } else { Err(Expected::DomainName.but(text)) }
+    if is_name { Ok(name.to_owned()) } else { Err(ValueKind::DomainName.but(text)) }
 }
 
 /// A link-local address needs no setting: the default router's is found anyway.
-fn address(text: &str) -> Result<IpAddr, Fault> {
-    let address: IpAddr = text.parse().map_err(|_| Expected::Address.but(text))?;
+fn address(text: &str) -> Result<IpAddr, ConfigFault> {
+    let address: IpAddr = text.parse().map_err(|_| ValueKind::Address.but(text))?;
     let callable = match address {
         IpAddr::V4(v4) => v4 != Ipv4Addr::BROADCAST,
         IpAddr::V6(v6) => !v6.is_unicast_link_local(),
@@ -210,46 +210,46 @@ fn address(text: &str) -> Result<IpAddr, Fault> {
     if callable && !address.is_unspecified() && !address.is_multicast() {
         Ok(address)
     } else {
-        Err(Expected::CallableAddress.but(text))
+        Err(ValueKind::CallableAddress.but(text))
     }
 }
 
-fn prefix(text: &str) -> Result<IpNet, Fault> {
+fn prefix(text: &str) -> Result<IpNet, ConfigFault> {
     let prefix: IpNet =
-        text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| Expected::Prefix.but(text))?;
+        text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| ValueKind::Prefix.but(text))?;
     if prefix.prefix_len() == 0 {
-        return Err(Fault::WholeInternet(text.to_owned()));
+        return Err(ConfigFault::WholeInternet(text.to_owned()));
     }
     Ok(prefix.trunc())
 }
 
 /// Letters as netifd takes them.
-fn interface(text: &str) -> Result<String, Fault> {
+fn interface(text: &str) -> Result<String, ConfigFault> {
     let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-    if fits { Ok(text.to_owned()) } else { Err(Expected::Interface.but(text)) }
+    if fits { Ok(text.to_owned()) } else { Err(ValueKind::Interface.but(text)) }
 }
 
 /// Seconds (RFC 9132 section 4.5.2), or 0 for none.
-fn heartbeat(text: &str) -> Result<u16, Fault> {
+fn heartbeat(text: &str) -> Result<u16, ConfigFault> {
     let (low, high) = (15, 240);
     if text == "0" {
         Ok(0)
     } else {
-        u16_in(text, low, high).map_err(|_| Expected::NumberOrZero(low.into(), high.into()).but(text))
+        u16_in(text, low, high).map_err(|_| ValueKind::NumberOrZero(low.into(), high.into()).but(text))
     }
 }
 
-fn identity(text: &str) -> Result<String, Fault> {
+fn identity(text: &str) -> Result<String, ConfigFault> {
     let fits = text.len() <= MAX_IDENTITY && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err(Expected::Identity(MAX_IDENTITY).but(text)) }
+    if fits { Ok(text.to_owned()) } else { Err(ValueKind::Identity(MAX_IDENTITY).but(text)) }
 }
 
-fn path(text: &str) -> Result<PathBuf, Fault> {
+fn path(text: &str) -> Result<PathBuf, ConfigFault> {
     let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err(Expected::Path.but(text)) }
+    if path.is_absolute() { Ok(path) } else { Err(ValueKind::Path.but(text)) }
 }
 
-fn u16_in(text: &str, low: u16, high: u16) -> Result<u16, Fault> {
+fn u16_in(text: &str, low: u16, high: u16) -> Result<u16, ConfigFault> {
     let number = number(text, low.into()..=high.into())?;
-    u16::try_from(number).map_err(|_| Expected::Number(low.into(), high.into()).but(text))
+    u16::try_from(number).map_err(|_| ValueKind::Number(low.into(), high.into()).but(text))
 }

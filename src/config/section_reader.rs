@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::fault::{Expected, Fault, Problem};
+use super::fault::{ConfigFault, Problem, ValueKind};
 use crate::uci::{Section, Setting, SettingValue};
 
 /// A section being read.
@@ -28,11 +28,15 @@ impl<'a> SectionReader<'a> {
     }
 
     /// The option's value, if it is set and good.
-    pub(super) fn get<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
+    pub(super) fn get<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, ConfigFault>,
+    ) -> Option<T> {
         let setting = self.find(name)?;
         let parsed = match setting.value() {
             SettingValue::Scalar(text) => parse(text),
-            SettingValue::List(_) => Err(Fault::List),
+            SettingValue::List(_) => Err(ConfigFault::List),
         };
         parsed.map_err(|reason| self.fault(Some(name), reason)).ok()
     }
@@ -42,16 +46,21 @@ impl<'a> SectionReader<'a> {
         &mut self,
         name: &'static str,
         why: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, ConfigFault>,
     ) -> Option<T> {
         if !self.is_set(name) {
-            self.fault(Some(name), Fault::Missing(why));
+            self.fault(Some(name), ConfigFault::Missing(why));
         }
         self.get(name, parse)
     }
 
     /// Puts the option's value in place of the default, if it is set and good.
-    pub(super) fn set<T>(&mut self, name: &'static str, value: &mut T, parse: impl FnOnce(&str) -> Result<T, Fault>) {
+    pub(super) fn set<T>(
+        &mut self,
+        name: &'static str,
+        value: &mut T,
+        parse: impl FnOnce(&str) -> Result<T, ConfigFault>,
+    ) {
         if let Some(new) = self.get(name, parse) {
             *value = new;
         }
@@ -61,7 +70,7 @@ impl<'a> SectionReader<'a> {
     pub(super) fn list<T: PartialEq>(
         &mut self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<T, Fault>,
+        parse: impl Fn(&str) -> Result<T, ConfigFault>,
     ) -> Vec<T> {
         let texts: Vec<&str> = match self.find(name).map(Setting::value) {
             Some(SettingValue::Scalar(text)) => text.split_whitespace().collect(),
@@ -85,7 +94,7 @@ impl<'a> SectionReader<'a> {
     }
 
     /// Notes what is wrong.
-    pub(super) fn fault(&mut self, option: Option<&'static str>, reason: Fault) {
+    pub(super) fn fault(&mut self, option: Option<&'static str>, reason: ConfigFault) {
         let setting = option.and_then(|name| self.section.settings().iter().find(|s| s.name() == name));
         let line = setting.map_or(self.section.line(), Setting::line);
         let option = option.map(str::to_owned);
@@ -111,7 +120,7 @@ impl<'a> SectionReader<'a> {
         problems.extend(unknown.map(|setting| Problem {
             section: label.clone(),
             option: Some(setting.name().to_owned()),
-            reason: Fault::UnknownOption,
+            reason: ConfigFault::UnknownOption,
             line: Some(setting.line()),
         }));
         problems
@@ -134,22 +143,22 @@ impl<'a> SectionReader<'a> {
 }
 
 /// A switch, in any of the words OpenWrt's scripts take.
-pub(super) fn flag(text: &str) -> Result<bool, Fault> {
+pub(super) fn flag(text: &str) -> Result<bool, ConfigFault> {
     match text {
         "1" | "on" | "true" | "yes" | "enabled" => Ok(true),
         "0" | "off" | "false" | "no" | "disabled" => Ok(false),
-        other => Err(Expected::Switch.but(other)),
+        other => Err(ValueKind::Switch.but(other)),
     }
 }
 
 /// A decimal number.
-pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Result<u32, Fault> {
+pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Result<u32, ConfigFault> {
     let number = text.parse().ok().filter(|number| text.bytes().all(|b| b.is_ascii_digit()) && range.contains(number));
-    number.ok_or_else(|| Expected::Number(*range.start(), *range.end()).but(text))
+    number.ok_or_else(|| ValueKind::Number(*range.start(), *range.end()).but(text))
 }
 
 /// One of a few words.
-pub(super) fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Fault> {
+pub(super) fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, ConfigFault> {
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-    found.ok_or_else(|| Expected::OneOf(words.iter().map(|(word, _)| *word).collect()).but(text))
+    found.ok_or_else(|| ValueKind::OneOf(words.iter().map(|(word, _)| *word).collect()).but(text))
 }

@@ -19,12 +19,12 @@ const READS: usize = 16;
 
 /// Why the connection is lost.
 #[derive(Debug)]
-enum Lost {
+enum BusLost {
     Stream(io::Error),
     Protocol(BusProtocolError),
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for BusLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stream(error) => error.fmt(f),
@@ -33,7 +33,7 @@ impl fmt::Display for Lost {
     }
 }
 
-impl From<io::Error> for Lost {
+impl From<io::Error> for BusLost {
     fn from(error: io::Error) -> Self {
         Self::Stream(error)
     }
@@ -68,7 +68,7 @@ impl BusConnection {
         }
     }
 
-    fn exchange(&mut self, writable: bool, context: &mut CallContext<'_>, now: Now) -> Result<(), Lost> {
+    fn exchange(&mut self, writable: bool, context: &mut CallContext<'_>, now: Now) -> Result<(), BusLost> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         if writable {
             stream.flush()?;
@@ -76,7 +76,7 @@ impl BusConnection {
         let mut buffer = buffered_stream::buffer();
         for _ in 0..READS {
             let Some(bytes) = stream.receive(&mut buffer)? else { return Ok(()) };
-            self.bus.handle_input(bytes, context, now).map_err(Lost::Protocol)?;
+            self.bus.handle_input(bytes, context, now).map_err(BusLost::Protocol)?;
         }
         self.unread = true;
         Ok(())
@@ -107,7 +107,7 @@ impl BusConnection {
         }
     }
 
-    fn handle_lost(&mut self, why: &Lost, registry: &Registry, now: Now) {
+    fn handle_lost(&mut self, why: &BusLost, registry: &Registry, now: Now) {
         log::warn!("bus: {why}; joining again");
         if let Some(mut stream) = self.stream.take() {
             stream.leave(registry);

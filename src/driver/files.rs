@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Auth, Config, Fault, Problem};
+use crate::config::{Auth, Config, ConfigFault, Problem};
 
 /// More than any of these files can sensibly be.
 const MOST: u64 = 1024 * 1024;
@@ -15,8 +15,8 @@ const MOST: u64 = 1024 * 1024;
 pub(super) fn configuration(path: &Path) -> (Config, Vec<Problem>) {
     let fault = match read(path).map(String::from_utf8) {
         Ok(Ok(text)) => return Config::read(&text),
-        Ok(Err(_)) => Fault::Unreadable("it is no text".to_owned()),
-        Err(error) => Fault::Unreadable(error.to_string()),
+        Ok(Err(_)) => ConfigFault::Unreadable("it is no text".to_owned()),
+        Err(error) => ConfigFault::Unreadable(error.to_string()),
     };
     (Config::default(), vec![Problem { section: String::new(), option: None, reason: fault, line: None }])
 }
@@ -36,11 +36,11 @@ pub(super) struct Secrets {
 #[derive(Debug)]
 pub(super) struct Unusable {
     path: PathBuf,
-    reason: Reason,
+    reason: UnusableReason,
 }
 
 #[derive(Debug)]
-enum Reason {
+enum UnusableReason {
     Unreadable(io::Error),
     Exposed,
     Foreign,
@@ -50,9 +50,9 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path.display())?;
         match &self.reason {
-            Reason::Unreadable(error) => error.fmt(f),
-            Reason::Exposed => f.write_str("others may read it: chmod 600"),
-            Reason::Foreign => f.write_str("it belongs to another user"),
+            UnusableReason::Unreadable(error) => error.fmt(f),
+            UnusableReason::Exposed => f.write_str("others may read it: chmod 600"),
+            UnusableReason::Foreign => f.write_str("it belongs to another user"),
         }
     }
 }
@@ -62,8 +62,9 @@ impl fmt::Display for Unusable {
 /// # Errors
 /// The first file that can't be used, and why.
 pub(super) fn secrets(auth: &Auth) -> Result<Secrets, Unusable> {
-    let open =
-        |path: &Path| read(path).map_err(|error| Unusable { path: path.to_owned(), reason: Reason::Unreadable(error) });
+    let open = |path: &Path| {
+        read(path).map_err(|error| Unusable { path: path.to_owned(), reason: UnusableReason::Unreadable(error) })
+    };
     Ok(match auth {
         Auth::Certificate { ca, certificate, key } => {
             Secrets { trusted: open(ca)?, certificate: open(certificate)?, key: secret(key)? }
@@ -79,16 +80,16 @@ pub(super) fn secrets(auth: &Auth) -> Result<Secrets, Unusable> {
 /// whoever owns its directory and could replace it anyway: the daemon's user, when root checks.
 fn secret(path: &Path) -> Result<Vec<u8>, Unusable> {
     let unusable = |reason| Unusable { path: path.to_owned(), reason };
-    let about = fs::metadata(path).map_err(|error| unusable(Reason::Unreadable(error)))?;
+    let about = fs::metadata(path).map_err(|error| unusable(UnusableReason::Unreadable(error)))?;
     if about.mode() & 0o007 != 0 {
-        return Err(unusable(Reason::Exposed));
+        return Err(unusable(UnusableReason::Exposed));
     }
     let ours = fs::metadata("/proc/self").map_or(0, |own| own.uid());
     let keeper = path.parent().and_then(|directory| fs::metadata(directory).ok()).map_or(0, |about| about.uid());
     if ![0, ours, keeper].contains(&about.uid()) {
-        return Err(unusable(Reason::Foreign));
+        return Err(unusable(UnusableReason::Foreign));
     }
-    read(path).map_err(|error| unusable(Reason::Unreadable(error)))
+    read(path).map_err(|error| unusable(UnusableReason::Unreadable(error)))
 }
 
 /// Reads a file of sensible size.

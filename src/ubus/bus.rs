@@ -7,7 +7,7 @@ use ubus::BlobMsgTable;
 use vecset::VecMap;
 
 use super::blob::Writer;
-use super::connection::{BrokerConnection, BusProtocolError, Incoming, Invocation, Reply, ReplyAddress};
+use super::connection::{BrokerConnection, BusMessage, BusProtocolError, Invocation, Reply, ReplyAddress};
 use super::context::{CallContext, PeerStatus};
 use super::joined::Joined;
 use super::methods::{METHODS, MethodCall};
@@ -241,19 +241,19 @@ impl Bus {
     fn handle_messages(&mut self, context: &mut CallContext<'_>, now: Now) {
         while let Some(message) = self.connection.poll_message() {
             match (message, &mut self.state) {
-                (Incoming::Hello, BusState::AwaitingHello) => self.join(now),
-                (Incoming::Invocation(call), BusState::Joined(joined)) if joined.object == Some(call.object) => {
+                (BusMessage::Hello, BusState::AwaitingHello) => self.join(now),
+                (BusMessage::Invocation(call), BusState::Joined(joined)) if joined.object == Some(call.object) => {
                     self.handle_call(&call, context, now);
                 }
-                (Incoming::Invocation(call), BusState::Joined(joined)) if joined.receiver == Some(call.object) => {
+                (BusMessage::Invocation(call), BusState::Joined(joined)) if joined.receiver == Some(call.object) => {
                     let configured = joined.handle_bus_event(&call, NAME, now.instant);
                     self.events.extend(configured.then_some(Event::ConfigChanged));
                 }
-                (Incoming::Answer(purpose, outcome), _) => self.handle_answer(purpose, outcome, context, now),
-                (Incoming::Subscribers(object, any), BusState::Joined(joined)) if joined.object == Some(object) => {
+                (BusMessage::Answer(purpose, outcome), _) => self.handle_answer(purpose, outcome, context, now),
+                (BusMessage::Subscribers(object, any), BusState::Joined(joined)) if joined.object == Some(object) => {
                     joined.subscribed = any;
                 }
-                (Incoming::Hello | Incoming::Invocation(_) | Incoming::Subscribers(..), _) => {}
+                (BusMessage::Hello | BusMessage::Invocation(_) | BusMessage::Subscribers(..), _) => {}
             }
         }
         self.send_queries(now);

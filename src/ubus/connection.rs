@@ -85,7 +85,7 @@ pub(super) struct Reply {
 
 /// A message that came in, or the end of a wait.
 #[derive(Debug)]
-pub(super) enum Incoming<P> {
+pub(super) enum BusMessage<P> {
     /// The broker greets: requests may be sent.
     Hello,
     /// A call of one of our objects.
@@ -119,7 +119,7 @@ pub(super) struct BrokerConnection<P> {
     output: Vec<u8>,
     sequence: u16,
     pending: VecMap<u16, Pending<P>>,
-    messages: VecDeque<Incoming<P>>,
+    messages: VecDeque<BusMessage<P>>,
 }
 
 impl<P> Default for BrokerConnection<P> {
@@ -145,7 +145,7 @@ impl<P> BrokerConnection<P> {
     }
 
     /// The next message.
-    pub(super) fn poll_message(&mut self) -> Option<Incoming<P>> {
+    pub(super) fn poll_message(&mut self) -> Option<BusMessage<P>> {
         self.messages.pop_front()
     }
 
@@ -174,7 +174,7 @@ impl<P> BrokerConnection<P> {
         let late = |pending: &Pending<P>| pending.due.is_some_and(|due| due <= now);
         let late: Vec<u16> = self.pending.iter().filter(|(_, p)| late(p)).map(|(sequence, _)| *sequence).collect();
         for pending in late.iter().filter_map(|sequence| self.pending.remove(sequence)).collect::<Vec<_>>() {
-            self.messages.push_back(Incoming::Answer(pending.purpose, Err(TIMEOUT)));
+            self.messages.push_back(BusMessage::Answer(pending.purpose, Err(TIMEOUT)));
         }
     }
 
@@ -285,7 +285,7 @@ impl<P> BrokerConnection<P> {
         let payload = message.get(HEADER_SIZE..).unwrap_or_default();
         unwrap(payload).map_err(|_| BusProtocolError::Garbled)?;
         match header.ty {
-            MsgType::Hello => self.messages.push_back(Incoming::Hello),
+            MsgType::Hello => self.messages.push_back(BusMessage::Hello),
             MsgType::Invoke => self.handle_invoke(header, payload),
             MsgType::Data => self.handle_data(header.seq, payload),
             MsgType::Status => self.handle_status(header.seq, payload),
@@ -301,7 +301,13 @@ impl<P> BrokerConnection<P> {
         let silent = flag(payload, UbusAttr::NoReply).unwrap_or(false);
         let caller = ReplyAddress { peer: header.peer, sequence: header.seq, object, silent };
         let user = text(payload, UbusAttr::User);
-        self.messages.push_back(Incoming::Invocation(Invocation { caller, object, method, user, data: data(payload) }));
+        self.messages.push_back(BusMessage::Invocation(Invocation {
+            caller,
+            object,
+            method,
+            user,
+            data: data(payload),
+        }));
     }
 
     /// Keeps the first data of an answer: we ask for nothing that comes in several.
@@ -325,16 +331,16 @@ impl<P> BrokerConnection<P> {
                 self.request(MsgType::Invoke, object, envelope, RequestStage::Answer, due, purpose);
             }
             (RequestStage::Lookup { .. }, 0, None) => {
-                self.messages.push_back(Incoming::Answer(purpose, Err(NOT_FOUND)))
+                self.messages.push_back(BusMessage::Answer(purpose, Err(NOT_FOUND)))
             }
-            (RequestStage::Answer, 0, _) => self.messages.push_back(Incoming::Answer(purpose, Ok(reply))),
-            (_, status, _) => self.messages.push_back(Incoming::Answer(purpose, Err(status))),
+            (RequestStage::Answer, 0, _) => self.messages.push_back(BusMessage::Answer(purpose, Ok(reply))),
+            (_, status, _) => self.messages.push_back(BusMessage::Answer(purpose, Err(status))),
         }
     }
 
     fn handle_subscribers(&mut self, payload: &[u8]) {
         if let (Some(object), Some(active)) = (number(payload, UbusAttr::ObjId), flag(payload, UbusAttr::Active)) {
-            self.messages.push_back(Incoming::Subscribers(object, active));
+            self.messages.push_back(BusMessage::Subscribers(object, active));
         }
     }
 }

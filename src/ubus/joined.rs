@@ -31,18 +31,18 @@ pub(super) struct Joined {
     pub(super) hints: RateLimitedQuery,
     pub(super) interfaces: RateLimitedQuery,
     /// Mitigations to tell of at the end of the turn.
-    changed: VecMap<MitigationId, Change>,
+    changed: VecMap<MitigationId, MitigationChange>,
 }
 
 /// Where the last state of a changed mitigation is.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum MitigationChange {
     InLedger,
     /// The ledger has forgotten the mitigation.
     Gone(Box<Mitigation>),
 }
 
-impl Change {
+impl MitigationChange {
     /// Returns the mitigation `id` in its last state.
     pub(super) fn mitigation<'a>(&'a self, id: MitigationId, ledger: &'a Ledger) -> Option<&'a Mitigation> {
         match self {
@@ -93,8 +93,8 @@ impl Joined {
     /// Notes that a mitigation has changed or is gone. Without an object nobody is told, nor can have asked before.
     pub(super) fn handle_mitigation(&mut self, event: &mitigation::Event, now: Now) {
         let (id, change) = match event {
-            mitigation::Event::Changed(id) => (*id, Change::InLedger),
-            mitigation::Event::Gone(last) => (last.id(), Change::Gone(last.clone())),
+            mitigation::Event::Changed(id) => (*id, MitigationChange::InLedger),
+            mitigation::Event::Gone(last) => (last.id(), MitigationChange::Gone(last.clone())),
             mitigation::Event::Search(_) | mitigation::Event::Enforce => return,
         };
         if self.object.is_some() {
@@ -104,7 +104,7 @@ impl Joined {
     }
 
     /// Returns what has changed since it was last asked, each mitigation once.
-    pub(super) fn take_changed(&mut self) -> VecMap<MitigationId, Change> {
+    pub(super) fn take_changed(&mut self) -> VecMap<MitigationId, MitigationChange> {
         std::mem::take(&mut self.changed)
     }
 }
