@@ -1,9 +1,7 @@
 //! The rules as text: what nft is given for what should be in force, word for word, and that nft and kernel take it.
 
-#[path = "../../lab/host.rs"]
-#[allow(dead_code)]
-mod host;
-
+use std::fs;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use dots_callhome::enforce::Socket;
@@ -210,7 +208,6 @@ fn the_later_end_counts() {
 /// nft understands every text, the kernel takes it on top of the one before, and the same again.
 #[test]
 fn nft_and_kernel_take_it() {
-    host::prepare().unwrap();
     let mut house = House::new();
     let long = [seconds(u32::MAX.into()), seconds(1 << 40)];
     let lasting =
@@ -219,15 +216,34 @@ fn nft_and_kernel_take_it() {
     for state in states.into_iter().chain([Desired::default()]) {
         house.desire(state);
     }
-    let router = host::Host::new("router");
-    router.nft(&texts(&[several()])[0]);
-    for text in
-        ["table inet dots_callhome {\n}\ndelete table inet dots_callhome\n".to_owned()].iter().chain(&house.runs)
-    {
-        router.nft(text);
-    }
-    router.nft(house.runs.last().unwrap());
-    assert_eq!(router.run("nft", &["list", "ruleset"]), "");
+    let before =
+        [texts(&[several()])[0].clone(), "table inet dots_callhome {\n}\ndelete table inet dots_callhome\n".into()];
+    let again = house.runs.last().cloned();
+    let runs: Vec<String> = before.into_iter().chain(house.runs).chain(again).collect();
+    let listed = in_a_namespace(&runs);
+    let errors = String::from_utf8_lossy(&listed.stderr);
+    assert!(listed.status.success(), "{errors}");
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "");
+}
+
+/// What `nft list ruleset` says after these texts, each of which nft must take, in a network namespace of their own.
+fn in_a_namespace(texts: &[String]) -> Output {
+    let directory = std::env::temp_dir().join(format!("dots-callhome-ruleset-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let files = texts.iter().enumerate().map(|(number, text)| {
+        let file = directory.join(number.to_string());
+        fs::write(&file, text).unwrap();
+        file
+    });
+    let files: Vec<_> = files.collect();
+    let loading = "for text; do nft -f \"$text\" || { cat \"$text\" >&2; exit 1; }; done; nft list ruleset";
+    let unshare =
+        |how: &[&str]| Command::new("unshare").args(how).args(["sh", "-c", loading, "sh"]).args(&files).output();
+    // In a namespace of an ordinary user the kernel refuses messages as long as the longest here.
+    let is_root = Command::new("unshare").args(["--net", "true"]).stderr(Stdio::null()).status().unwrap().success();
+    let listed = unshare(if is_root { &["--net"] } else { &["--map-root-user", "--net"] }).unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    listed
 }
 
 /// As many mitigations as a peer may have, of any kind of scope.

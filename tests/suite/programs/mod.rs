@@ -1,5 +1,6 @@
 //! The two programs themselves, and a real broker, over loopback.
 
+mod broker;
 mod check;
 mod home;
 mod program;

@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::programs::home::*;
-use crate::programs::program::told;
+use crate::programs::program::{PATIENCE, told};
 use crate::support::tls::*;
 use rustls::{ClientConnection, HandshakeKind};
 
@@ -51,7 +52,15 @@ fn the_provider_never_connects() {
     home.has_heard_all();
     let address = home.stream.local_addr().unwrap();
     home.release();
-    let listener = TcpListener::bind(address).unwrap();
+    // The kernel keeps the address until the provider has confirmed the end of the stream.
+    let start = Instant::now();
+    let listener = loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => break listener,
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
     listener.set_nonblocking(true).unwrap();
     let why = told(isp.command(&wanting(ROUTER, "203.0.113.7", "192.0.2.1"))).unwrap_err();
     assert!(why.contains("has not called"), "{why}");

@@ -1,9 +1,5 @@
 //! Our end of the bus against a real broker and real clients, each on a thread of its own.
 
-#[allow(dead_code)]
-#[path = "../../lab/bus.rs"]
-mod broker;
-
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -11,6 +7,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::programs::broker::Bus;
 use crate::support::ledger::{CAMERA, TV, attack, policy};
 use crate::support::ubus::{Desk, data, table, text};
 use dots_callhome::mitigation::{Consent, State};
@@ -33,14 +30,14 @@ struct Router {
     desk: Desk,
     stream: Option<UnixStream>,
     socket: PathBuf,
-    broker: Option<broker::Bus>,
+    broker: Option<Bus>,
     since: Instant,
 }
 
 impl Router {
     fn new(name: &str) -> Self {
         let socket = std::env::temp_dir().join(format!("ubus-{name}-{}.sock", std::process::id()));
-        let broker = Some(broker::Bus::start(&socket));
+        let broker = Some(Bus::start(&socket));
         let mut desk = Desk::apart(policy(Consent::Ask));
         desk.home.now.instant = Instant::now();
         let mut router = Self { desk, stream: None, socket, broker, since: Instant::now() };
@@ -278,7 +275,7 @@ fn a_broker_that_was_restarted_is_joined_again() {
     let mut router = Router::new("restart");
     router.broker = None;
     router.until("the loss is noticed", |router| router.stream.is_none());
-    router.broker = Some(broker::Bus::start(&router.socket));
+    router.broker = Some(Bus::start(&router.socket));
     router.until("joined again", |router| router.desk.events().contains(&Event::Joined));
     assert_eq!(router.call("status", json!({})).unwrap()["version"], "1.2.3");
 }
