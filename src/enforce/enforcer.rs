@@ -39,8 +39,10 @@ impl Default for Enforcer {
 }
 
 impl Enforcer {
-    /// Returns an enforcer with nothing in force yet. The first [`Enforcer::set_desired`] does away with whatever an earlier run has left, and goes on
-    /// from what that has counted.
+    /// Returns an enforcer with nothing in force yet.
+    ///
+    /// The first [`Enforcer::set_desired`] does away with whatever an earlier run has left, and goes on from what that has
+    /// counted.
     pub fn new() -> Self {
         Self { tables: Tables::new(), monitor: Monitor::new(), progress: Progress::default(), now: None }
     }
