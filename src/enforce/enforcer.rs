@@ -22,8 +22,8 @@ pub enum Socket {
     Events,
 }
 
-/// Keeps the kernel in line with what is desired: what stands there ([`Tables`]), whether it does what it should
-/// ([`Monitor`]), and what the owner is told of it ([`Progress`]).
+/// Keeps the kernel in line with what is desired: what stands there (`Tables`), whether it does what it should
+/// (`Monitor`), and what the owner is told of it (`Progress`).
 #[derive(Debug)]
 pub struct Enforcer {
     tables: Tables,
@@ -39,13 +39,15 @@ impl Default for Enforcer {
 }
 
 impl Enforcer {
-    /// Nothing is in force yet. The first [`Enforcer::set_desired`] does away with whatever an earlier run has left, and goes on
-    /// from what that has counted.
+    /// Returns an enforcer with nothing in force yet.
+    ///
+    /// The first [`Enforcer::set_desired`] does away with whatever an earlier run has left, and goes on from what that has
+    /// counted.
     pub fn new() -> Self {
         Self { tables: Tables::new(), monitor: Monitor::new(), progress: Progress::default(), now: None }
     }
 
-    /// What must be in force from now on; called with the same again, it takes up new addresses of the devices.
+    /// Takes what must be in force from now on; called with the same again, it takes up new addresses of the devices.
     /// `cut_first`: flows known to belong to what is to be blocked (`Ledger::known_flows`).
     pub fn set_desired(&mut self, desired: Desired, cut_first: Vec<Tuple>, inventory: &Inventory, now: Now) {
         let now = self.at(now);
@@ -64,7 +66,7 @@ impl Enforcer {
         self.proceed(now);
     }
 
-    /// The text for one `nft -f -`; the next only after [`Enforcer::handle_nft`].
+    /// Returns the text for one `nft -f -`; the next only after [`Enforcer::handle_nft`].
     pub fn poll_ruleset(&mut self) -> Option<String> {
         let now = self.now?;
         if self.tables.needs_counters() {
@@ -75,7 +77,7 @@ impl Enforcer {
         self.tables.poll_ruleset(self.monitor.counters(), now)
     }
 
-    /// How `nft` has ended: the reason in words where it failed, was missing or could not be started.
+    /// Takes how `nft` has ended: the reason in words where it failed, was missing or could not be started.
     pub fn handle_nft(&mut self, outcome: Result<(), String>, now: Now) {
         let now = self.at(now);
         if let Some(applied) = self.tables.handle_nft(outcome, now) {
@@ -101,7 +103,7 @@ impl Enforcer {
         self.proceed(now);
     }
 
-    /// The socket's buffer has overflowed: what was on its way is lost.
+    /// Takes notice that a socket's buffer has overflowed: what was on its way is lost.
     pub fn handle_overrun(&mut self, socket: Socket, now: Now) {
         let now = self.at(now);
         match socket {
@@ -111,23 +113,23 @@ impl Enforcer {
         self.proceed(now);
     }
 
-    /// The next datagram for a netlink socket.
+    /// Returns the next datagram for a netlink socket.
     pub fn poll_transmit(&mut self) -> Option<(Socket, Vec<u8>)> {
         self.monitor.poll_transmit().map(|request| (Socket::Netfilter, request))
     }
 
-    /// The next thing its owner has to know.
+    /// Returns the next thing the enforcer's owner has to know.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.progress.poll_event()
     }
 
-    /// When [`Enforcer::handle_timeout`] wants to be called; never while nothing is in force.
+    /// Returns when [`Enforcer::handle_timeout`] wants to be called; never while nothing is in force.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let monitor = self.monitor.poll_timeout(self.tables.late_at());
         [self.tables.poll_timeout(), monitor, self.progress.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Does what is due.
+    /// Does what is due at this moment.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.at(now);
         if self.monitor.handle_timeout(now) {
@@ -143,7 +145,7 @@ impl Enforcer {
         self.proceed(now);
     }
 
-    /// All that was dropped of a device while anything is in force against it, as last read.
+    /// Returns all that was dropped of a device while anything is in force against it, as last read.
     pub fn dropped_by(&self, mac: Mac) -> Traffic {
         self.monitor.counters().dropped_by(mac)
     }
