@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Outcome;
 use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
-use crate::host::comes_true;
+use crate::host::PATIENCE;
 use crate::stage::Stage;
 
 /// Seconds asked for.
@@ -140,16 +140,19 @@ impl Blocked {
         fault.elapsed()
     }
 
-    /// What nft needed at most so far, and our looking at what it did.
-    pub fn making(&self) -> Duration {
-        self.making
-    }
-
-    /// Waits until the router has just looked at its rules: it does not look again for two seconds.
-    pub fn just_looked(&self) {
+    /// Waits until the router looks at its rules, which shows in its count; a moment just before that.
+    pub fn looked(&self) -> Instant {
         let count = || dropped(&self.stage.mitigation(self.id));
-        let before = count();
-        assert!(comes_true(|| count() > before), "it no longer counts");
+        let (start, before) = (Instant::now(), count());
+        let mut asked = start;
+        loop {
+            let now = Instant::now();
+            if count() > before {
+                return asked;
+            }
+            assert!(start.elapsed() < PATIENCE, "it no longer counts");
+            asked = now;
+        }
     }
 
     /// What is told of it.
