@@ -176,6 +176,15 @@ impl Stage {
         kill(self.daemon_pid(), signal);
     }
 
+    /// Lets the daemon read its configuration anew, and waits until it has.
+    pub fn reload(&self) {
+        self.signal_daemon("HUP");
+        // The first answer may be of the turn of its loop in which the signal came, the second is of a later one.
+        for _ in 0..2 {
+            self.until("it answers", |s| s.ubus("status", json!({})).is_ok());
+        }
+    }
+
     /// The daemon's process.
     pub fn daemon_pid(&self) -> u32 {
         self.daemon.as_ref().expect("running").id()

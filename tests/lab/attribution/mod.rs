@@ -192,7 +192,7 @@ impl Lab {
     fn reconfigure(&mut self, globals: &'static str) {
         self.globals = globals;
         self.stage.configure(&format!("{GLOBALS}{globals}"), "", &world::sections(&self.stage));
-        self.stage.signal_daemon("HUP");
+        self.stage.reload();
     }
 
     /// Plays a case and judges it; tells whom the daemon found.
