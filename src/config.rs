@@ -15,7 +15,7 @@ use vecset::map::Entry;
 
 use self::options::{Options, flag, number, one_of, quoted};
 use crate::mitigation::{Action, Consent, DevicePolicy, Policy, TimeoutAction};
-use crate::source::device::Mac;
+use crate::model::Mac;
 use crate::uci::{self, Section};
 
 pub use self::peer::{Auth, Peer, Transport};

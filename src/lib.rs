@@ -20,17 +20,19 @@
 //! **Collections:** what a home has few of is kept in sorted vectors ([`vecset`]): the code of trees would be a tenth of
 //! the router's binary. [`BTreeMap`](std::collections::BTreeMap) is for what may come and go by the thousand in any order.
 
+pub mod calling;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod coap;
 pub mod config;
 pub mod driver;
 pub mod enforce;
+pub mod io;
 pub mod mitigation;
+pub mod model;
 pub mod netlink;
-pub mod scope;
 pub mod signal;
 pub mod source;
-pub mod store;
-pub mod time;
 pub mod transport;
 pub mod ubus;
 pub mod uci;

@@ -1,35 +1,9 @@
 //! Block-wise transfer (RFC 7959): large bodies in pieces.
 
-use super::message::{Code, Response};
+use super::message::{Block, Code, Request, Response};
 
 /// SZX 7 means "as much as fits" and exists over reliable transports only (RFC 8323 section 6).
 const BERT: u8 = 7;
-
-/// One block of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Which one, from 0.
-    pub number: u32,
-    /// Whether more follow.
-    pub more: bool,
-    /// Size exponent: the block has `2^(szx+4)` bytes; 7 only over TCP.
-    pub szx: u8,
-}
-
-impl Block {
-    pub(super) fn from_value(value: u32) -> Self {
-        Self { number: value >> 4, more: value & 8 != 0, szx: u8::try_from(value & 7).unwrap_or(0) }
-    }
-
-    pub(super) fn to_value(self) -> u32 {
-        (self.number << 4) | (u32::from(self.more) << 3) | u32::from(self.szx & 7)
-    }
-
-    /// Bytes of a full block; 1024 for SZX 7, whose blocks are multiples of that.
-    pub fn size(self) -> usize {
-        1 << (self.szx.min(6) + 4)
-    }
-}
 
 /// Whether a response goes in blocks: because the peer wishes so, or because it is larger than `limit` bytes.
 pub fn is_cut(response: &Response, asked: Option<Block>, limit: usize) -> bool {
@@ -73,51 +47,55 @@ pub fn etag(content: &[u8]) -> Vec<u8> {
 /// A request body that arrives in blocks.
 #[derive(Debug, Default)]
 pub struct Assembly {
+    /// The path it is for.
+    path: Vec<String>,
     body: Vec<u8>,
 }
 
 impl Assembly {
-    /// Adds a block; the whole body once it is the last one. `size` is what the peer says of the whole body. A block that
-    /// comes once more, as non-confirmable ones do until they are answered, is answered once more.
+    /// Adds the block of a request, whose payload becomes the whole body once it is the last one; tells whether it is. A
+    /// request without blocks is whole, one for another path begins a new body. A block that comes once more, as
+    /// non-confirmable ones do until they are answered, is answered once more.
     ///
     /// # Errors
-    /// The response to give: 2.31 to go on, 4.08 when a block is missing, 4.13 beyond `limit` bytes.
-    pub fn add(&mut self, block: Block, payload: &[u8], size: Option<u32>, limit: usize) -> Result<Vec<u8>, Response> {
-        if block.number == 0 {
+    /// The response to give: 4.08 when a block is missing, 4.13 beyond `limit` bytes, 4.00 for a block of a wrong size.
+    pub fn handle_request(&mut self, request: &mut Request, limit: usize) -> Result<bool, Response> {
+        let Some(block) = request.block1 else { return Ok(true) };
+        if self.path != request.path || block.number == 0 {
+            self.path.clone_from(&request.path);
             self.body.clear();
         }
+        let payload = &request.payload;
         let start = usize::try_from(block.number).unwrap_or(usize::MAX).saturating_mul(block.size());
-        let fits = match (block.szx < BERT, block.more) {
-            (true, true) => payload.len() == block.size(),
-            (true, false) => payload.len() <= block.size(),
-            (false, true) => !payload.is_empty() && payload.len().is_multiple_of(block.size()),
-            (false, false) => true,
-        };
-        let refuse = |code, why| Err(Response { block1: Some(block), ..Response::text(code, why) });
-        let repeated = block.more && !payload.is_empty() && self.body.get(start..) == Some(payload);
-        if repeated {
-            return Err(Response { block1: Some(block), ..Response::empty(Code::CONTINUE) });
+        if block.more && !payload.is_empty() && self.body.get(start..) == Some(payload) {
+            return Ok(false);
         }
         if start != self.body.len() {
-            return refuse(Code::INCOMPLETE, "a block is missing");
+            return Err(Response::text(Code::INCOMPLETE, "a block is missing"));
         }
-        if !fits {
-            return refuse(Code::BAD_REQUEST, "block size and payload disagree");
+        if !is_full(block, payload.len()) {
+            return Err(Response::text(Code::BAD_REQUEST, "block size and payload disagree"));
         }
-        let announced = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        let announced = request.size1.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
         if start.saturating_add(payload.len()).max(announced) > limit {
             self.body = Vec::new();
             let size1 = u32::try_from(limit).ok();
-            return Err(Response {
-                block1: Some(block),
-                size1,
-                ..Response::text(Code::TOO_LARGE, "the body is too large")
-            });
+            return Err(Response { size1, ..Response::text(Code::TOO_LARGE, "the body is too large") });
         }
         self.body.extend_from_slice(payload);
-        if block.more {
-            return Err(Response { block1: Some(block), ..Response::empty(Code::CONTINUE) });
+        if !block.more {
+            request.payload = std::mem::take(&mut self.body);
         }
-        Ok(std::mem::take(&mut self.body))
+        Ok(!block.more)
+    }
+}
+
+/// Whether a block has as many bytes of payload as its option says; the last may have fewer.
+fn is_full(block: Block, length: usize) -> bool {
+    match (block.szx < BERT, block.more) {
+        (true, true) => length == block.size(),
+        (true, false) => length <= block.size(),
+        (false, true) => length > 0 && length.is_multiple_of(block.size()),
+        (false, false) => true,
     }
 }

@@ -5,33 +5,72 @@ use std::fmt;
 
 use coap_lite::{CoapOption, MessageClass, Packet};
 
-use super::block::Block;
-
+// Option numbers (RFC 7252 section 5.10, RFC 7641, RFC 7959, RFC 8768).
+const IF_MATCH: u16 = 1;
+const URI_HOST: u16 = 3;
+const ETAG: u16 = 4;
+const OBSERVE: u16 = 6;
+const URI_PORT: u16 = 7;
+const URI_PATH: u16 = 11;
+const CONTENT_FORMAT: u16 = 12;
+const MAX_AGE: u16 = 14;
+const URI_QUERY: u16 = 15;
 const HOP_LIMIT: u16 = 16;
+const ACCEPT: u16 = 17;
+const BLOCK2: u16 = 23;
+const BLOCK1: u16 = 27;
+const SIZE2: u16 = 28;
 const PROXY_URI: u16 = 35;
 const PROXY_SCHEME: u16 = 39;
+const SIZE1: u16 = 60;
 
 /// Characters of a diagnostic payload.
 const LONGEST_DIAGNOSTIC: usize = 256;
 
 /// What an option's value may look like: number, whether it may come several times, shortest and longest value.
 const KNOWN: &[(u16, bool, usize, usize)] = &[
-    (1, true, 0, 8),
-    (3, false, 1, 255),
-    (4, true, 1, 8),
-    (6, false, 0, 3),
-    (7, false, 0, 2),
-    (11, true, 0, 255),
-    (12, false, 0, 2),
-    (14, false, 0, 4),
-    (15, true, 0, 255),
-    (16, false, 1, 1),
-    (17, false, 0, 2),
-    (23, false, 0, 3),
-    (27, false, 0, 3),
-    (28, false, 0, 4),
-    (60, false, 0, 4),
+    (IF_MATCH, true, 0, 8),
+    (URI_HOST, false, 1, 255),
+    (ETAG, true, 1, 8),
+    (OBSERVE, false, 0, 3),
+    (URI_PORT, false, 0, 2),
+    (URI_PATH, true, 0, 255),
+    (CONTENT_FORMAT, false, 0, 2),
+    (MAX_AGE, false, 0, 4),
+    (URI_QUERY, true, 0, 255),
+    (HOP_LIMIT, false, 1, 1),
+    (ACCEPT, false, 0, 2),
+    (BLOCK2, false, 0, 3),
+    (BLOCK1, false, 0, 3),
+    (SIZE2, false, 0, 4),
+    (SIZE1, false, 0, 4),
 ];
+
+/// One block of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Which one, from 0.
+    pub number: u32,
+    /// Whether more follow.
+    pub more: bool,
+    /// Size exponent: the block has `2^(szx+4)` bytes; 7 only over TCP.
+    pub szx: u8,
+}
+
+impl Block {
+    fn from_value(value: u32) -> Self {
+        Self { number: value >> 4, more: value & 8 != 0, szx: u8::try_from(value & 7).unwrap_or(0) }
+    }
+
+    fn to_value(self) -> u32 {
+        (self.number << 4) | (u32::from(self.more) << 3) | u32::from(self.szx & 7)
+    }
+
+    /// Bytes of a full block; 1024 for SZX 7, whose blocks are multiples of that.
+    pub fn size(self) -> usize {
+        1 << (self.szx.min(6) + 4)
+    }
+}
 
 /// A request method (RFC 7252 section 5.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +117,6 @@ pub struct Code(pub u8);
 impl Code {
     pub const CREATED: Self = Self(0x41);
     pub const DELETED: Self = Self(0x42);
-    pub const VALID: Self = Self(0x43);
     pub const CHANGED: Self = Self(0x44);
     pub const CONTENT: Self = Self(0x45);
     pub const CONTINUE: Self = Self(0x5f);
@@ -93,7 +131,6 @@ impl Code {
     pub const TOO_LARGE: Self = Self(0x8d);
     pub const UNSUPPORTED_FORMAT: Self = Self(0x8f);
     pub const UNPROCESSABLE: Self = Self(0x96);
-    pub const INTERNAL: Self = Self(0xa0);
     pub const UNAVAILABLE: Self = Self(0xa3);
     pub const PROXYING_NOT_SUPPORTED: Self = Self(0xa5);
 }
@@ -178,20 +215,21 @@ impl Request {
         let mut packet = packet(self.method.code(), token, self.payload.clone());
         let mut add = |number: u16, value: Vec<u8>| packet.add_option(CoapOption::from(number), value);
         if self.if_match {
-            add(1, Vec::new());
+            add(IF_MATCH, Vec::new());
         }
         for segment in &self.path {
-            add(11, segment.clone().into_bytes());
+            add(URI_PATH, segment.clone().into_bytes());
         }
         for argument in &self.query {
-            add(15, argument.clone().into_bytes());
+            add(URI_QUERY, argument.clone().into_bytes());
         }
         if let Some(etag) = &self.etag {
-            add(4, etag.clone());
+            add(ETAG, etag.clone());
         }
-        let blocks = [(27, self.block1), (23, self.block2)].map(|(n, block)| (n, block.map(Block::to_value)));
-        let formats = [(12, self.content_format), (17, self.accept)].map(|(n, format)| (n, format.map(u32::from)));
-        for (number, value) in formats.into_iter().chain(blocks).chain([(6, self.observe), (60, self.size1)]) {
+        let blocks = [(BLOCK1, self.block1), (BLOCK2, self.block2)].map(|(n, block)| (n, block.map(Block::to_value)));
+        let formats = [(CONTENT_FORMAT, self.content_format), (ACCEPT, self.accept)]
+            .map(|(n, format)| (n, format.map(u32::from)));
+        for (number, value) in formats.into_iter().chain(blocks).chain([(OBSERVE, self.observe), (SIZE1, self.size1)]) {
             if let Some(value) = value {
                 add(number, integer(value));
             }
@@ -234,16 +272,16 @@ pub(super) fn request(packet: Packet, reliable: bool) -> Result<Request, Refused
     }
     Ok(Request {
         method: Method::from_code(u8::from(packet.header.code)),
-        path: options.texts(11)?,
-        query: options.texts(15)?,
-        observe: options.number(6),
-        if_match: options.first(1).is_some(),
-        content_format: options.format(12),
-        accept: options.format(17),
-        etag: options.first(4).cloned(),
-        block1: options.number(27).map(Block::from_value),
-        block2: options.number(23).map(Block::from_value),
-        size1: options.number(60),
+        path: options.texts(URI_PATH)?,
+        query: options.texts(URI_QUERY)?,
+        observe: options.number(OBSERVE),
+        if_match: options.first(IF_MATCH).is_some(),
+        content_format: options.format(CONTENT_FORMAT),
+        accept: options.format(ACCEPT),
+        etag: options.first(ETAG).cloned(),
+        block1: options.number(BLOCK1).map(Block::from_value),
+        block2: options.number(BLOCK2).map(Block::from_value),
+        size1: options.number(SIZE1),
         reliable,
         payload: packet.payload,
     })
@@ -318,15 +356,15 @@ impl Response {
     pub(super) fn to_packet(&self, token: &Token) -> Packet {
         let mut packet = packet(self.code.0, token, self.payload.clone());
         if let Some(etag) = &self.etag {
-            packet.add_option(CoapOption::from(4), etag.clone());
+            packet.add_option(CoapOption::from(ETAG), etag.clone());
         }
-        let blocks = [(27, self.block1), (23, self.block2)].map(|(n, block)| (n, block.map(Block::to_value)));
+        let blocks = [(BLOCK1, self.block1), (BLOCK2, self.block2)].map(|(n, block)| (n, block.map(Block::to_value)));
         let numbers = [
-            (12, self.content_format.map(u32::from)),
-            (14, self.max_age),
-            (6, self.observe),
-            (60, self.size1),
-            (28, self.size2),
+            (CONTENT_FORMAT, self.content_format.map(u32::from)),
+            (MAX_AGE, self.max_age),
+            (OBSERVE, self.observe),
+            (SIZE1, self.size1),
+            (SIZE2, self.size2),
         ];
         for (number, value) in numbers.into_iter().chain(blocks) {
             if let Some(value) = value {
@@ -342,14 +380,14 @@ pub(super) fn response(packet: Packet) -> Result<Response, Refused> {
     let options = Options::of(&packet, false)?;
     Ok(Response {
         code: Code(u8::from(packet.header.code)),
-        content_format: options.format(12),
-        max_age: options.number(14),
-        observe: options.number(6),
-        etag: options.first(4).cloned(),
-        block1: options.number(27).map(Block::from_value),
-        block2: options.number(23).map(Block::from_value),
-        size1: options.number(60),
-        size2: options.number(28),
+        content_format: options.format(CONTENT_FORMAT),
+        max_age: options.number(MAX_AGE),
+        observe: options.number(OBSERVE),
+        etag: options.first(ETAG).cloned(),
+        block1: options.number(BLOCK1).map(Block::from_value),
+        block2: options.number(BLOCK2).map(Block::from_value),
+        size1: options.number(SIZE1),
+        size2: options.number(SIZE2),
         payload: packet.payload,
     })
 }
@@ -371,7 +409,8 @@ struct Options<'a> {
 impl<'a> Options<'a> {
     fn of(packet: &'a Packet, of_request: bool) -> Result<Self, Refused> {
         for (&number, values) in packet.options() {
-            let known = Self::acceptable(number, values) && (of_request || !matches!(number, 1 | 3 | 7 | 11 | 15));
+            let known = Self::acceptable(number, values)
+                && (of_request || !matches!(number, IF_MATCH | URI_HOST | URI_PORT | URI_PATH | URI_QUERY));
             if number % 2 == 1 && !known {
                 return Err(Refused::Option(number));
             }

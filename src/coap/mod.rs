@@ -5,6 +5,7 @@
 
 pub mod block;
 mod message;
+mod random;
 mod tcp;
 mod udp;
 mod wire;
@@ -14,7 +15,8 @@ use std::time::Instant;
 
 use coap_lite::Packet;
 
-pub use message::{Code, Method, Request, Response, Token};
+pub use message::{Block, Code, Method, Request, Response, Token};
+pub use random::Random;
 pub use tcp::Broken;
 pub use udp::TransmissionParameters;
 
@@ -27,12 +29,6 @@ const MOST_OUTSTANDING: usize = 256;
 const DATAGRAM_PAYLOAD: usize = 1024;
 /// What options and token take at most beside a payload.
 const OVERHEAD: usize = 64;
-
-/// Unpredictable bytes; only `driver/` has them.
-pub trait Random {
-    /// Fills `bytes`.
-    fn fill(&mut self, bytes: &mut [u8]);
-}
 
 /// A request that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use coap_lite::{MessageType, Packet};
 
 use super::message::{Token, packet};
-use super::{Random, wire};
+use super::random::Random;
+use super::wire;
 
 /// The longest a datagram may be under way (RFC 7252 section 4.8.2).
 const MAX_LATENCY: Duration = Duration::from_secs(100);
@@ -69,7 +70,7 @@ struct Seen {
     reply: Option<Vec<u8>>,
 }
 
-struct Waiting {
+struct Unacknowledged {
     id: u16,
     token: Token,
     bytes: Vec<u8>,
@@ -85,7 +86,7 @@ pub(super) struct Datagram {
     parameters: TransmissionParameters,
     seen: VecDeque<Seen>,
     sent: VecDeque<(u16, Token)>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Unacknowledged>,
 }
 
 impl Datagram {
@@ -216,7 +217,14 @@ impl Datagram {
         packet.header.message_id = id;
         packet.header.set_type(MessageType::Confirmable);
         let bytes = packet.to_bytes_unlimited().unwrap_or_default();
-        self.waiting.push_back(Waiting { id, token: token.clone(), bytes, wait: Duration::ZERO, due: None, left: 0 });
+        self.waiting.push_back(Unacknowledged {
+            id,
+            token: token.clone(),
+            bytes,
+            wait: Duration::ZERO,
+            due: None,
+            left: 0,
+        });
         self.send_next(now, random, out);
         Ok(())
     }
@@ -283,7 +291,7 @@ impl Datagram {
     }
 
     /// The confirmable message sent under this id waits no longer.
-    fn take_sent(&mut self, id: u16) -> Option<Waiting> {
+    fn take_sent(&mut self, id: u16) -> Option<Unacknowledged> {
         let meant = self.waiting.front().is_some_and(|waiting| waiting.id == id && waiting.due.is_some());
         if meant { self.waiting.pop_front() } else { None }
     }

@@ -15,19 +15,20 @@ use super::files::{self, Decisions};
 use super::join::{self, Join};
 use super::keeper::Keeper;
 use super::kernel::{Kernel, Port};
-use super::netlink::Received;
+use super::logger;
 use super::news::News;
 use super::peers::Peers;
 use super::provider::Surroundings;
 use super::resolver::Resolver;
-use super::signals::signals;
-use super::{clock, logger};
 use crate::config::Config;
+use crate::enforce::desired::Owner;
 use crate::enforce::{self, Enforcer};
-use crate::mitigation::{self, Id, Ledger};
-use crate::source::device::Mac;
+use crate::io::clock;
+use crate::io::netlink::Received;
+use crate::io::signals;
+use crate::mitigation::{self, Ledger};
+use crate::model::{ClockSet, Mac, Now};
 use crate::source::{self, Finder};
-use crate::time::{ClockSet, Now};
 use crate::transport::credentials::Clock;
 use crate::ubus::{self, House};
 
@@ -299,11 +300,15 @@ impl Daemon {
         while let Some(event) = self.enforcer.poll_event() {
             heard = true;
             match event {
-                enforce::Event::Enforced { id, outcome } => self.ledger.enforced(Id(id), outcome, self.now),
-                enforce::Event::Witnessed { id, senders } => self.finder.witnessed(Id(id), &senders, self.now),
-                enforce::Event::Counted { id, total } => self.ledger.counted(Id(id), total, self.now),
-                enforce::Event::Standing { outcome: Ok(()) } => {}
-                enforce::Event::Standing { outcome: Err(why) } => log::warn!("quarantine: {why}"),
+                enforce::Event::Enforced { owner: Owner::Mitigation(id), outcome } => {
+                    self.ledger.enforced(id, outcome, self.now);
+                }
+                enforce::Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) } => {}
+                enforce::Event::Enforced { owner: Owner::Administrator, outcome: Err(why) } => {
+                    log::warn!("quarantine: {why}");
+                }
+                enforce::Event::Senders { id, senders } => self.finder.witnessed(id, &senders, self.now),
+                enforce::Event::Counted { id, total } => self.ledger.counted(id, total, self.now),
                 enforce::Event::NoBridge => {
                     log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");
                 }

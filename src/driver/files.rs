@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::config::{Auth, Config, Problem};
-use crate::store::{self, Snapshot};
+use crate::mitigation::snapshot::{self, Snapshot};
 
 /// More than any of these files can sensibly be.
 const MOST: u64 = 1024 * 1024;
@@ -115,7 +115,7 @@ impl Decisions {
     /// # Errors
     /// The flash is full, read-only or broken.
     pub fn save(&self, snapshot: &Snapshot) -> Result<(), String> {
-        let outcome = replace(&self.flash, &store::encode(snapshot));
+        let outcome = replace(&self.flash, &snapshot::encode(snapshot));
         match &outcome {
             // What memory holds is older now, whatever a clock that has been set back would say.
             Ok(()) => drop(fs::remove_file(&self.memory)),
@@ -126,7 +126,7 @@ impl Decisions {
 
     /// Leaves what the next start should know, without wearing the flash.
     pub fn leave(&self, snapshot: &Snapshot) {
-        if let Err(error) = replace(&self.memory, &store::encode(snapshot)) {
+        if let Err(error) = replace(&self.memory, &snapshot::encode(snapshot)) {
             log::warn!("{}: {error}; counters start anew", self.memory.display());
         }
     }
@@ -136,7 +136,7 @@ fn load(path: &Path) -> Option<Snapshot> {
     let outcome = match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => Err(error.to_string()),
-        Ok(content) => store::decode(&content).map_err(|why| why.to_string()),
+        Ok(content) => snapshot::decode(&content).map_err(|why| why.to_string()),
     };
     outcome.inspect_err(|why| log::error!("{}: {why}; what it kept is lost", path.display())).ok()
 }

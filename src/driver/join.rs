@@ -7,9 +7,9 @@ use mio::net::UnixStream;
 use mio::{Registry, Token};
 use vecset::VecMap;
 
-use super::link::{self, Link};
+use crate::io::buffered_stream::{self, BufferedStream};
+use crate::model::Now;
 use crate::source;
-use crate::time::Now;
 use crate::ubus::{Bus, House, Interface};
 
 /// Reads of one wake-up.
@@ -21,7 +21,7 @@ pub struct Join {
     pub bus: Bus,
     socket: PathBuf,
     token: Token,
-    link: Option<Link<UnixStream>>,
+    link: Option<BufferedStream<UnixStream>>,
     unread: bool,
 }
 
@@ -49,7 +49,7 @@ impl Join {
         if writable {
             link.flush().map_err(|error| error.to_string())?;
         }
-        let mut buffer = link::buffer();
+        let mut buffer = buffered_stream::buffer();
         for _ in 0..READS {
             let Some(bytes) = link.receive(&mut buffer).map_err(|error| error.to_string())? else { return Ok(()) };
             self.bus.handle_input(bytes, house, now).map_err(|broken| broken.to_string())?;
@@ -61,7 +61,8 @@ impl Join {
     /// Joins when it is time, and sends what is to be sent.
     pub fn transmit(&mut self, registry: &Registry, now: Now) {
         if self.link.is_none() && self.bus.poll_connect(now) {
-            match UnixStream::connect(&self.socket).and_then(|stream| Link::new(stream, registry, self.token)) {
+            match UnixStream::connect(&self.socket).and_then(|stream| BufferedStream::new(stream, registry, self.token))
+            {
                 Ok(link) => {
                     self.link = Some(link);
                     self.bus.handle_connected();

@@ -9,10 +9,10 @@ use mio::Waker;
 
 use super::files::Decisions;
 use crate::mitigation::Ledger;
-use crate::store::Snapshot;
-use crate::time::Now;
+use crate::mitigation::snapshot::Snapshot;
+use crate::model::{Backoff, Now};
 
-/// The first and the longest pause before decisions that could not be kept are written again; each is twice the one before.
+/// The first and the longest pause before decisions that could not be kept are written again.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -29,13 +29,14 @@ pub struct Keeper {
     tried: Option<u32>,
     trouble: Option<String>,
     again: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Keeper {
     /// Outcomes are announced through `waker`.
     pub fn new(decisions: Decisions, waker: Arc<Waker>) -> Self {
-        Self { decisions, waker, running: None, kept: None, tried: None, trouble: None, again: None, pause: PAUSE }
+        let backoff = Backoff::new(PAUSE, PAUSE_MAX);
+        Self { decisions, waker, running: None, kept: None, tried: None, trouble: None, again: None, backoff }
     }
 
     /// Takes up what was kept last; what follows from that need not be kept. What was not on flash may have been kept from it.
@@ -113,7 +114,9 @@ impl Keeper {
         self.running = None;
         match outcome {
             Ok(()) => {
-                (self.kept, self.again, self.pause) = (Some(generation), None, PAUSE);
+                self.kept = Some(generation);
+                self.again = None;
+                self.backoff.reset();
                 if self.trouble.take().is_some() {
                     log::info!("decisions are kept again");
                 }
@@ -123,8 +126,7 @@ impl Keeper {
                     log::error!("{why}; decisions hold, but would not survive a reboot");
                 }
                 self.trouble = Some(why);
-                self.again = Some(now + self.pause);
-                self.pause = (self.pause * 2).min(PAUSE_MAX);
+                self.again = Some(now + self.backoff.pause());
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use mio::{Registry, Token};
 
-use super::netlink::{NetlinkSocket, Received};
+use crate::io::netlink::{NetlinkSocket, Received};
 use crate::netlink::{conntrack, neighbour};
 use crate::{enforce, source};
 

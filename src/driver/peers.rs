@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::clock;
 use super::files::{self, Secrets};
 use super::provider::{Proof, Provider, Surroundings};
-use super::random;
 use crate::config::{Auth, Config, Disabled, Peer};
+use crate::io::clock;
+use crate::io::random;
 use crate::mitigation::{self, Ledger};
-use crate::time::Now;
+use crate::model::Now;
 use crate::transport::credentials::{Anchors, Clock, EXPIRY_WARNING, Identity, Psk, client_config};
 use crate::transport::dtls;
 use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ipnet::IpNet;
+use mio::net::TcpStream;
 use mio::{Registry, Token};
 
 use super::files::Secrets;
-use super::line::{Heard, Line};
-use super::random::Rng;
 use super::resolver::Resolver;
+use crate::calling::{Action, Caller, Phase, Target};
 use crate::coap::Endpoint;
 use crate::config;
+use crate::io::connection::{Connection, Lost};
+use crate::io::random::Rng;
 use crate::mitigation::{self, Ledger};
+use crate::model::{Now, Transport};
 use crate::signal::redirect::Redirect;
 use crate::signal::session::{self, Session};
 use crate::source::Finder;
-use crate::time::Now;
-use crate::transport::dtls;
-use crate::transport::reconnect::{Action, Caller, Phase, Target, Transport};
+use crate::transport::dtls::{self, DtlsChannel, SavedSession};
+use crate::transport::tls::TlsChannel;
 use crate::ubus::{PeerState, PeerStatus};
 
 /// What a provider's connections need of the loop.
@@ -42,17 +44,15 @@ pub struct Surroundings<'a> {
 struct Attempt {
     number: u32,
     token: Token,
-    transport: Transport,
     address: SocketAddr,
-    line: Line,
+    connection: Connection,
 }
 
 /// A connection in use.
 struct Call {
     token: Token,
-    transport: Transport,
     address: SocketAddr,
-    line: Line,
+    connection: Connection,
     session: Session,
     since: Instant,
     unread: bool,
@@ -72,7 +72,7 @@ pub struct Provider {
     secrets: Secrets,
     proof: Proof,
     /// What a DTLS connection resumes from.
-    resumable: Option<dtls::Session>,
+    resumable: Option<SavedSession>,
     internal_sources: bool,
     caller: Caller,
     attempts: Vec<Attempt>,
@@ -133,31 +133,30 @@ impl Provider {
 
     fn attempt_ready(&mut self, position: usize, writable: bool, s: &mut Surroundings<'_>) {
         let Some(attempt) = self.attempts.get_mut(position) else { return };
-        let mut heard = Heard::default();
-        let outcome = attempt.line.ready(writable, &mut heard, s.now);
-        let (number, established) = (attempt.number, attempt.line.is_established());
+        let outcome = attempt.connection.handle_ready(writable, s.now);
+        let (number, established) = (attempt.number, attempt.connection.is_established());
         match outcome {
             Err(why) => {
-                self.attempts.swap_remove(position).line.close(s.registry);
-                self.caller.handle_failed(number, why, s.now.instant);
+                self.attempts.swap_remove(position).connection.close(s.registry);
+                self.caller.handle_failed(number, why.to_string(), s.now.instant);
             }
-            Ok(()) if established => {
+            Ok(unread) if established => {
                 let attempt = self.attempts.swap_remove(position);
-                self.answered(attempt, heard, s);
+                self.answered(attempt, unread, s);
             }
-            Ok(()) => {}
+            Ok(_) => {}
         }
     }
 
     /// Both sides have proven who they are; what the provider has said with it is the session's beginning.
-    fn answered(&mut self, attempt: Attempt, heard: Heard, s: &mut Surroundings<'_>) {
-        let Attempt { number, token, transport, address, line } = attempt;
+    fn answered(&mut self, attempt: Attempt, unread: bool, s: &mut Surroundings<'_>) {
+        let Attempt { number, token, address, connection } = attempt;
         if !self.caller.handle_established(number, s.now.instant) {
-            return line.close(s.registry);
+            return connection.close(s.registry);
         }
         self.hang_up(s);
-        self.resumable = line.session().cloned().or(self.resumable.take());
-        let endpoint = match transport {
+        self.resumable = connection.session().cloned().or(self.resumable.take());
+        let endpoint = match connection.transport() {
             Transport::Tls => Endpoint::stream(Box::new(Rng::new())),
             Transport::Dtls => Endpoint::datagram(Box::new(Rng::new())),
         };
@@ -165,24 +164,24 @@ impl Provider {
         let mut session = Session::new(name, endpoint, self.settings.heartbeat_interval, s.now);
         session.set_domain(self.domain(s.finder));
         session.set_internal_sources(self.internal_sources);
-        self.call = Some(Call { token, transport, address, line, session, since: s.now.instant, unread: heard.more });
-        self.hear(heard, s);
+        self.call = Some(Call { token, address, connection, session, since: s.now.instant, unread });
+        self.hear(s);
     }
 
     fn call_ready(&mut self, writable: bool, s: &mut Surroundings<'_>) {
         let Some(call) = &mut self.call else { return };
-        let mut heard = Heard::default();
-        let outcome = call.line.ready(writable, &mut heard, s.now);
-        call.unread = heard.more;
-        self.hear(heard, s);
+        let outcome = call.connection.handle_ready(writable, s.now);
+        call.unread = *outcome.as_ref().unwrap_or(&false);
+        self.hear(s);
         if let Err(why) = outcome {
-            self.lost(&why, s);
+            self.lost(&why.to_string(), s);
         }
     }
 
-    fn hear(&mut self, heard: Heard, s: &mut Surroundings<'_>) {
-        for plaintext in heard.plaintext {
-            let Some(call) = &mut self.call else { return };
+    fn hear(&mut self, s: &mut Surroundings<'_>) {
+        while let Some(call) = &mut self.call
+            && let Some(plaintext) = call.connection.poll_plaintext()
+        {
             if let Err(broken) = call.session.handle_input(&plaintext, s.ledger, s.now) {
                 self.transmit(s);
                 self.lost(&broken.to_string(), s);
@@ -221,7 +220,7 @@ impl Provider {
         if let Some(call) = &mut self.call {
             call.session.set_domain(domain);
             let ours = s.finder.inventory().own();
-            if let Some(gone) = call.line.local_address().filter(|address| !ours.contains(address)) {
+            if let Some(gone) = call.connection.local_address().filter(|address| !ours.contains(address)) {
                 self.lost(&format!("our address {gone} is gone"), s);
             }
         }
@@ -258,15 +257,15 @@ impl Provider {
 
     fn lines_due(&mut self, s: &mut Surroundings<'_>) {
         let failed = self.attempts.iter_mut().enumerate().find_map(|(position, attempt)| {
-            let why = attempt.line.handle_timeout(s.now).err()?;
+            let why = attempt.connection.handle_timeout(s.now).err()?;
             Some((position, attempt.number, why))
         });
         if let Some((position, number, why)) = failed {
-            self.attempts.swap_remove(position).line.close(s.registry);
-            self.caller.handle_failed(number, why, s.now.instant);
+            self.attempts.swap_remove(position).connection.close(s.registry);
+            self.caller.handle_failed(number, why.to_string(), s.now.instant);
         }
-        if let Some(Err(why)) = self.call.as_mut().map(|call| call.line.handle_timeout(s.now)) {
-            self.lost(&why, s);
+        if let Some(Err(why)) = self.call.as_mut().map(|call| call.connection.handle_timeout(s.now)) {
+            self.lost(&why.to_string(), s);
         }
     }
 
@@ -308,16 +307,16 @@ impl Provider {
         let Some(call) = &mut self.call else { return };
         let mut outcome = Ok(());
         while let Some(message) = call.session.poll_transmit() {
-            outcome = outcome.and_then(|()| call.line.send(&message));
+            outcome = outcome.and_then(|()| call.connection.send(&message));
         }
         if let Err(why) = outcome {
-            self.lost(&why, s);
+            self.lost(&why.to_string(), s);
         }
     }
 
     fn lost(&mut self, why: &str, s: &mut Surroundings<'_>) {
         if let Some(call) = self.call.take() {
-            call.line.close(s.registry);
+            call.connection.close(s.registry);
             self.caller.handle_lost(why.to_owned(), s.now.instant);
         }
     }
@@ -335,13 +334,13 @@ impl Provider {
             Action::Connect { attempt, transport, address, name } => {
                 match self.connect(attempt, transport, &name, address, s) {
                     Ok(attempt) => self.attempts.push(attempt),
-                    Err(why) => self.caller.handle_failed(attempt, why, s.now.instant),
+                    Err(why) => self.caller.handle_failed(attempt, why.to_string(), s.now.instant),
                 }
             }
             Action::HangUp => self.hang_up(s),
             Action::Abandon { attempt } => {
                 if let Some(position) = self.attempts.iter().position(|other| other.number == attempt) {
-                    self.attempts.swap_remove(position).line.close(s.registry);
+                    self.attempts.swap_remove(position).connection.close(s.registry);
                 }
             }
         }
@@ -354,27 +353,31 @@ impl Provider {
         name: &str,
         address: SocketAddr,
         s: &mut Surroundings<'_>,
-    ) -> Result<Attempt, String> {
+    ) -> Result<Attempt, Lost> {
         *s.token += 1;
         let token = Token(*s.token);
-        let line = match transport {
+        let connection = match transport {
             Transport::Tls => {
-                let config = self.proof.tls.as_ref().ok_or("these credentials are not for TLS")?;
-                Line::tls(Arc::clone(config), name, address, s.registry, token)?
+                let config = self.proof.tls.as_ref().ok_or(Lost::NoCredentials)?;
+                let channel = TlsChannel::client(Arc::clone(config), name)?;
+                let stream = TcpStream::connect(address)?;
+                Connection::tls(stream, channel, s.registry, token)?
             }
             Transport::Dtls => {
-                let config = self.proof.dtls.as_ref().ok_or("these credentials are not for DTLS")?;
-                Line::dtls(config, name, self.resumable.as_ref(), address, s.registry, token, s.now)?
+                let config = self.proof.dtls.as_ref().ok_or(Lost::NoCredentials)?;
+                let session = self.resumable.as_ref();
+                let channel = DtlsChannel::client(config, name, session, s.now)?;
+                Connection::dtls(address, channel, s.registry, token)?
             }
         };
-        Ok(Attempt { number, token, transport, address, line })
+        Ok(Attempt { number, token, address, connection })
     }
 
     /// Ends the session in good order and abandons all attempts.
     pub fn stop(&mut self, s: &mut Surroundings<'_>) {
         self.hang_up(s);
         for attempt in self.attempts.drain(..) {
-            attempt.line.close(s.registry);
+            attempt.connection.close(s.registry);
         }
     }
 
@@ -384,16 +387,17 @@ impl Provider {
             self.transmit(s);
         }
         if let Some(call) = self.call.take() {
-            call.line.close(s.registry);
+            call.connection.close(s.registry);
         }
     }
 
     /// When [`Provider::proceed`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = self.call.as_ref().and_then(|call| call.session.poll_timeout());
-        let lines = self.call.iter().map(|call| &call.line).chain(self.attempts.iter().map(|attempt| &attempt.line));
-        let lines = lines.filter_map(Line::poll_timeout).min();
-        [session, lines, self.caller.poll_timeout()].into_iter().flatten().min()
+        let attempts = self.attempts.iter().map(|attempt| &attempt.connection);
+        let connections = self.call.iter().map(|call| &call.connection).chain(attempts);
+        let connections = connections.filter_map(Connection::poll_timeout).min();
+        [session, connections, self.caller.poll_timeout()].into_iter().flatten().min()
     }
 
     /// How it stands with this provider.
@@ -407,7 +411,7 @@ impl Provider {
                 Phase::Connecting => PeerState::Connecting,
                 Phase::Waiting => PeerState::Waiting,
             },
-            transport: call.map(|call| call.transport.as_str()),
+            transport: call.map(|call| call.connection.transport().as_str()),
             address: call.map(|call| call.address),
             since: call.map(|call| call.since).or(caller.down_since).map(|since| {
                 let lasts = now.instant.saturating_duration_since(since).as_secs();

@@ -2,16 +2,16 @@
 
 use vecset::VecMap;
 
-use super::enforcer::Event;
-use super::ruleset::{Ruleset, Set};
-use crate::source::device::Mac;
-use crate::source::flow::Traffic;
+use super::desired::Owner;
+use super::ruleset::Ruleset;
+use super::set::Set;
+use crate::model::{Mac, MitigationId, Traffic};
 
 /// The last reading of every element, and what has been counted by elements that are no more.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     readings: VecMap<(Set, Mac), Traffic>,
-    past: VecMap<u32, Traffic>,
+    past: VecMap<MitigationId, Traffic>,
     past_of: VecMap<Mac, Traffic>,
 }
 
@@ -19,7 +19,7 @@ impl Counters {
     /// Takes a reading; tells whether anything was counted since the last.
     pub(super) fn read(&mut self, set: Set, mac: Mac, reading: Traffic) -> bool {
         let before = self.readings.insert((set, mac), reading).unwrap_or_default();
-        if reading.packets < before.packets || reading.bytes < before.bytes {
+        if reading.is_below(before) {
             // Somebody has reset it; totals must not fall.
             self.keep(set, mac, before);
         }
@@ -32,21 +32,24 @@ impl Counters {
     }
 
     /// The total of each mitigation in force.
-    pub(super) fn totals(&self, ruleset: &Ruleset) -> impl Iterator<Item = Event> {
-        let ids = ruleset.measures().filter_map(|(key, _)| key);
-        ids.map(|id| Event::Counted { id, total: self.total(id) })
+    pub(super) fn totals(&self, ruleset: &Ruleset) -> impl Iterator<Item = (MitigationId, Traffic)> {
+        let ids = ruleset.measures().filter_map(|(owner, _)| match owner {
+            Owner::Mitigation(id) => Some(id),
+            Owner::Administrator => None,
+        });
+        ids.map(|id| (id, self.total(id)))
     }
 
     /// All that was dropped on behalf of a mitigation while it is in force.
-    fn total(&self, id: u32) -> Traffic {
+    fn total(&self, id: MitigationId) -> Traffic {
         let own = self.readings.iter().filter(|((set, _), _)| set.id() == Some(id)).map(|(_, reading)| *reading);
-        sum(own.chain(self.past.get(&id).copied()))
+        own.chain(self.past.get(&id).copied()).sum()
     }
 
     /// All that a device has had dropped while anything is in force against it.
     pub(super) fn dropped_by(&self, mac: Mac) -> Traffic {
         let own = self.readings.iter().filter(|((set, of), _)| *of == mac && set.drops()).map(|(_, reading)| *reading);
-        sum(own.chain(self.past_of.get(&mac).copied()))
+        own.chain(self.past_of.get(&mac).copied()).sum()
     }
 
     /// Brings the elements in line with what is in force from now on.
@@ -59,28 +62,18 @@ impl Counters {
                 self.keep(set, mac, reading);
             }
         }
-        self.past.retain(|id, _| ruleset.measure(Some(*id)).is_some());
-        self.past_of.retain(|mac, _| ruleset.holds(Set::Accused, *mac));
+        self.past.retain(|id, _| ruleset.measure(Owner::Mitigation(*id)).is_some());
+        self.past_of.retain(|mac, _| ruleset.holds(Set::Targeted, *mac));
     }
 
     fn keep(&mut self, set: Set, mac: Mac, reading: Traffic) {
         if let Some(id) = set.id() {
-            add(self.past.entry(id).or_default(), reading);
+            let past = self.past.entry(id).or_default();
+            *past = past.plus(reading);
         }
         if set.drops() {
-            add(self.past_of.entry(mac).or_default(), reading);
+            let past = self.past_of.entry(mac).or_default();
+            *past = past.plus(reading);
         }
     }
-}
-
-fn sum(parts: impl Iterator<Item = Traffic>) -> Traffic {
-    parts.fold(Traffic::default(), |mut total, part| {
-        add(&mut total, part);
-        total
-    })
-}
-
-fn add(total: &mut Traffic, part: Traffic) {
-    total.packets = total.packets.saturating_add(part.packets);
-    total.bytes = total.bytes.saturating_add(part.bytes);
 }

@@ -1,13 +1,23 @@
 //! From what must be in force to what is in force.
 
+mod bridge;
+mod chains;
 mod counters;
-mod dialogue;
+pub mod desired;
 mod enforcer;
-mod inspect;
+mod event;
+mod inspection;
+mod kernel_queries;
+mod left_open;
+mod monitor;
+mod progress;
 mod render;
-pub mod ruleset;
+mod ruleset;
+mod set;
+mod sweep;
+mod tables;
 mod target;
-mod verify;
-mod watch;
 
-pub use enforcer::{Enforcer, Event, Socket};
+pub use enforcer::{Enforcer, Socket};
+pub use event::{Event, NotInForce};
+pub use sweep::PassingFlows;

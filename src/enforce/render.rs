@@ -5,15 +5,13 @@ use std::time::{Duration, Instant};
 
 use vecset::VecMap;
 
+use super::chains::{Chain, chains};
 use super::counters::Counters;
-use super::ruleset::{Chain, Members, Ruleset, Set};
+use super::ruleset::{Held, Members, Ruleset, TABLE};
+use super::set::Set;
+use crate::model::{Mac, Traffic};
 use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
-use crate::source::device::Mac;
-use crate::source::flow::Traffic;
-
-/// The name of our tables.
-pub(super) const TABLE: &str = "dots_callhome";
 
 /// A lifetime nft and the kernel can both take: nft reads at most eight digits of seconds and wants days for more, the
 /// kernel counts nanoseconds in 64 bits.
@@ -21,39 +19,37 @@ const LONGEST: Duration = Duration::from_secs(100_000 * DAY);
 const MOST_SECONDS: u64 = 99_999_999;
 const DAY: u64 = 86_400;
 
-/// What the kernel holds as far as we know.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) ruleset: Ruleset,
-    /// The families in which it does.
-    pub(super) families: Vec<Family>,
-}
-
 /// A family's table before and after.
 struct Change<'a> {
     family: Family,
     /// Nothing where it is not known to be there as we made it.
     before: Option<&'a Ruleset>,
     after: &'a Ruleset,
+    /// Those of `after`.
+    chains: Vec<Chain>,
     counters: &'a Counters,
     now: Instant,
 }
 
-/// The transaction that makes the tables of these families hold `after`. Without `before` whatever they hold gives way.
-/// Elements that stay as they are keep timeout and counter in the kernel; those made anew go on from the last reading.
+/// Returns the transaction that makes the tables of these families hold `after`, and what the kernel then holds. Without
+/// `before` whatever they hold gives way. Elements that stay as they are keep timeout and counter in the kernel; those made
+/// anew go on from the last reading.
 pub(super) fn transaction(
     before: Option<&Held>,
     after: &Ruleset,
     families: &[Family],
     counters: &Counters,
     now: Instant,
-) -> String {
+) -> (String, Held) {
     let mut text = String::new();
+    let mut held_then = Held { ruleset: after.clone(), families: VecMap::new() };
     for family in families {
         let needed = |ruleset: &Ruleset| ruleset.sets(*family).next().is_some();
-        let held = before.filter(|held| held.families.contains(family)).map(|held| &held.ruleset);
+        let held = before.filter(|held| held.families.contains_key(family)).map(|held| &held.ruleset);
         let known = held.filter(|ruleset| needed(ruleset));
-        let change = Change { family: *family, before: known, after, counters, now };
+        let chains = if needed(after) { chains(after, *family) } else { Vec::new() };
+        held_then.families.insert(*family, chains.iter().map(|chain| chain.rules.len()).sum());
+        let change = Change { family: *family, before: known, after, chains, counters, now };
         // Writing to a string can't fail.
         let _ = match (known, needed(after)) {
             (Some(_), true) => change.write(&mut text),
@@ -63,7 +59,7 @@ pub(super) fn transaction(
             (None, false) => Ok(()),
         };
     }
-    text
+    (text, held_then)
 }
 
 impl Change<'_> {
@@ -76,21 +72,22 @@ impl Change<'_> {
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let family = self.family.as_str();
-        let chains = self.after.chains(self.family);
         writeln!(text, "table {family} {TABLE} {{")?;
         for (set, _) in self.after.sets(self.family) {
             declare_set(text, set, set.counts(self.family))?;
         }
-        for chain in &chains {
+        for chain in &self.chains {
             declare_chain(text, chain)?;
         }
         writeln!(text, "}}")?;
-        for chain in self.before.iter().flat_map(|before| before.chains(self.family)) {
-            writeln!(text, "flush chain {family} {TABLE} {}", chain.name)?;
+        if self.before.is_some() {
+            for chain in &self.chains {
+                writeln!(text, "flush chain {family} {TABLE} {}", chain.name)?;
+            }
         }
         self.forget_sets(text)?;
         writeln!(text, "table {family} {TABLE} {{")?;
-        for chain in &chains {
+        for chain in &self.chains {
             fill_chain(text, chain)?;
         }
         writeln!(text, "}}")?;
@@ -156,10 +153,10 @@ const NOTED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 20s\n\t\tsize 128";
 fn declare_set(text: &mut String, set: Set, counts: bool) -> std::fmt::Result {
     writeln!(text, "\tset {set} {{")?;
     match set {
-        Set::WitnessOf(_, conntrack::Family::V4) => {
+        Set::SenderLog(_, conntrack::Family::V4) => {
             writeln!(text, "\t\ttype ether_addr . ipv4_addr . iface_index\n{NOTED}")?;
         }
-        Set::WitnessOf(_, conntrack::Family::V6) => {
+        Set::SenderLog(_, conntrack::Family::V6) => {
             writeln!(text, "\t\ttype ether_addr . ipv6_addr . iface_index\n{NOTED}")?;
         }
         _ => writeln!(text, "\t\ttype ether_addr\n\t\tflags timeout")?,

@@ -8,14 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::model::protocol::{ICMP, ICMPV6, WITH_PORTS, has_ports};
+use crate::model::{Detail, Scope, Tuple};
 use crate::netlink::conntrack::Family;
-use crate::scope::Scope;
-use crate::source::flow::{Detail, Tuple};
-
-/// The protocols that have ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
-const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 
 /// The traffic to be dropped, by family of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +161,7 @@ fn kinds(scope: &Scope, icmp: u8) -> Vec<Kind> {
     named.dedup();
     let mut kinds = Vec::new();
     if !ports.is_empty() {
-        let protocols: Vec<u8> = named.extract_if(.., |protocol| WITH_PORTS.contains(protocol)).collect();
+        let protocols: Vec<u8> = named.extract_if(.., |protocol| has_ports(*protocol)).collect();
         if !protocols.is_empty() {
             kinds.push(Kind::Ports { protocols, ports });
         }

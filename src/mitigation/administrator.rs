@@ -6,9 +6,9 @@ use super::consent::{Action, Denied};
 use super::decisions::decided_by;
 use super::history::Happened;
 use super::ledger::{Ledger, Standing};
-use super::lifecycle::{Id, State};
-use crate::source::device::Mac;
-use crate::time::Now;
+use super::phase::Ending;
+use super::state::State;
+use crate::model::{Mac, MitigationId, Now};
 
 /// Characters kept of a comment.
 const COMMENT: usize = 256;
@@ -22,7 +22,7 @@ impl Ledger {
     /// See [`Denied`]. Nothing has changed then.
     pub fn approve(
         &mut self,
-        id: Id,
+        id: MitigationId,
         action: Option<Action>,
         devices: &[Mac],
         lifetime: Option<Duration>,
@@ -30,7 +30,7 @@ impl Ledger {
         now: Now,
     ) -> Result<(), Denied> {
         let m = self.mitigations.get_mut(&id).ok_or(Denied::NoSuchMitigation)?;
-        let open = matches!(m.state, State::Pending | State::Active | State::Stopped);
+        let open = matches!(m.state(), State::Pending | State::Active | State::Stopped);
         if !open || !self.policy.acts() {
             return Err(Denied::NotInThisState);
         }
@@ -49,10 +49,10 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`Denied`].
-    pub fn reject(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
-        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
+    pub fn reject(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
+        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() => {
-                self.finish(id, State::Rejected, decided_by(by, brief(comment), now), now);
+                self.finish(id, Ending::Rejected, decided_by(by, brief(comment), now), now);
                 Ok(())
             }
             _ => Err(Denied::NotInThisState),
@@ -63,10 +63,10 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`Denied`].
-    pub fn withdraw(&mut self, id: Id, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
-        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state {
+    pub fn withdraw(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
+        match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() || state == State::Terminating => {
-                self.finish(id, State::Withdrawn, decided_by(by, brief(comment), now), now);
+                self.finish(id, Ending::Withdrawn, decided_by(by, brief(comment), now), now);
                 Ok(())
             }
             _ => Err(Denied::NotInThisState),
@@ -105,15 +105,15 @@ impl Ledger {
     /// # Errors
     /// [`Denied::NotInThisState`]: nothing is in force against it.
     pub fn release(&mut self, mac: Mac, by: &str, now: Now) -> Result<(), Denied> {
-        let concerned = self.all().filter(|m| m.state.in_force() && m.chosen.contains(&mac));
-        let concerned: Vec<Id> = concerned.map(|m| m.id).collect();
+        let concerned = self.all().filter(|m| m.state().in_force() && m.chosen().contains(&mac));
+        let concerned: Vec<MitigationId> = concerned.map(|m| m.id).collect();
         if self.standing.remove(&mac).is_none() && concerned.is_empty() {
             return Err(Denied::NotInThisState);
         }
         let decision = decided_by(by, None, now);
         self.outbox.note_device(mac, Happened::Released, &decision);
         for id in concerned {
-            self.let_go(id, mac, State::Withdrawn, decision.clone(), now);
+            self.let_go(id, mac, Ending::Withdrawn, decision.clone(), now);
         }
         self.outbox.enforce();
         self.outbox.persist();

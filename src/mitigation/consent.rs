@@ -6,7 +6,8 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 use vecset::VecMap;
 
-use crate::source::device::{Confidence, Mac, Suspect};
+use crate::model::Mac;
+use crate::source::device::{Confidence, Suspect};
 
 /// Whether a device is acted upon without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

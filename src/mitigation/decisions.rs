@@ -3,58 +3,59 @@
 use super::consent::{Action, TimeoutAction, Verdict, confident};
 use super::history::Happened;
 use super::ledger::Ledger;
-use super::lifecycle::{Decision, Id, Mitigation, State};
-use crate::source::device::Mac;
-use crate::time::Now;
+use super::lifecycle::Mitigation;
+use super::phase::{Ending, Phase};
+use super::state::{Decision, State};
+use crate::model::{Mac, MitigationId, Now};
 
 impl Ledger {
     /// Draws the consequences of what is known about the suspects now.
-    pub(super) fn consider(&mut self, id: Id, now: Now) {
-        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed && m.state.is_open()) else { return };
-        let before: &[Mac] = m.inherited.as_ref().map_or(&[], |(_, devices)| devices);
+    pub(super) fn consider(&mut self, id: MitigationId, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed() && m.state().is_open()) else { return };
+        let before = m.inherited.as_ref().map_or(&[][..], |approval| &approval.devices);
         match self.policy.judge(&m.suspects, before, &m.released) {
             Verdict::Act(devices) => {
-                let inherited =
-                    m.inherited.clone().filter(|(_, approved)| devices.iter().all(|d| approved.contains(d)));
-                let decision = inherited.map_or_else(|| decided_by("policy", None, now), |(decision, _)| decision);
-                self.act(id, &devices, None, decision, now);
+                let agreed = devices.iter().all(|device| before.contains(device));
+                let inherited = m.inherited.as_ref().filter(|_| agreed).map(|approval| approval.decision.clone());
+                self.act(id, &devices, None, inherited.unwrap_or_else(|| decided_by("policy", None, now)), now);
             }
-            Verdict::Ask if m.state == State::Searching => {
-                m.state = State::Pending;
-                m.asked = Some(now.instant);
+            Verdict::Ask if m.state() == State::Searching => {
+                m.ask(now);
                 self.outbox.record(m, Happened::Pending, now);
                 self.outbox.changed(id);
             }
-            Verdict::Legitimate if !m.state.in_force() => {
-                self.finish(id, State::Rejected, decided_by("policy", None, now), now);
+            Verdict::Legitimate if !m.state().in_force() => {
+                self.finish(id, Ending::Rejected, decided_by("policy", None, now), now);
             }
             _ => {}
         }
     }
 
     /// Acts on `devices` from now on; the first decision about a mitigation is the one shown.
-    pub(super) fn act(&mut self, id: Id, devices: &[Mac], action: Option<Action>, decision: Decision, now: Now) {
+    pub(super) fn act(
+        &mut self,
+        id: MitigationId,
+        devices: &[Mac],
+        action: Option<Action>,
+        decision: Decision,
+        now: Now,
+    ) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        if devices.is_empty() || !m.act_on(devices, action.unwrap_or(m.action)) {
+        if devices.is_empty() || !m.act_on(devices, action.unwrap_or(m.action), &decision) {
             return;
         }
         self.outbox.note(m, Happened::Approved, Some(&decision.by), decision.comment.as_deref(), now);
-        m.decision.get_or_insert(decision);
         self.outbox.decided(m);
     }
 
     /// Ends what is in force at once, but keeps the entry for the provider to read (RFC 9132 section 4.4.4: no
     /// terminating period where the server itself withdraws). What the client has withdrawn itself is gone.
-    pub(super) fn finish(&mut self, id: Id, state: State, decision: Decision, now: Now) {
+    pub(super) fn finish(&mut self, id: MitigationId, ending: Ending, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        let nobody_waits = m.state == State::Terminating;
-        m.state = state;
-        m.verified = false;
-        m.asked = None;
-        m.detail = None;
-        let happened = if state == State::Rejected { Happened::Rejected } else { Happened::Withdrawn };
+        let nobody_waits = m.state() == State::Terminating;
+        let happened = if ending == Ending::Rejected { Happened::Rejected } else { Happened::Withdrawn };
         self.outbox.note(m, happened, Some(&decision.by), decision.comment.as_deref(), now);
-        m.decision = Some(decision);
+        m.end(ending, decision);
         self.outbox.decided(m);
         if nobody_waits {
             self.remove(id, Happened::Expired, now);
@@ -62,74 +63,68 @@ impl Ledger {
     }
 
     /// Brings a decided mitigation in line with a changed policy.
-    pub(super) fn submit(&mut self, id: Id, now: Now) {
-        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state.in_force()) else { return };
+    pub(super) fn submit(&mut self, id: MitigationId, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state().in_force()) else { return };
         if !self.policy.acts() {
-            if m.state == State::Terminating {
+            if m.state() == State::Terminating {
                 return self.remove(id, Happened::Expired, now);
             }
-            m.state = State::Searching;
-            m.verified = false;
-            m.detail = None;
-            m.chosen.clear();
-            m.decision = None;
+            m.reopen();
             self.outbox.changed(id);
             return;
         }
-        let exempt: Vec<Mac> = m.chosen.iter().copied().filter(|mac| self.policy.exempts(*mac)).collect();
+        let exempt: Vec<Mac> = m.chosen().iter().copied().filter(|mac| self.policy.exempts(*mac)).collect();
         for mac in exempt {
-            self.let_go(id, mac, State::Rejected, decided_by("policy", None, now), now);
+            self.let_go(id, mac, Ending::Rejected, decided_by("policy", None, now), now);
         }
     }
 
-    /// Takes one device out of what a mitigation does; without any other device it ends in the state `end`.
-    pub(super) fn let_go(&mut self, id: Id, mac: Mac, end: State, decision: Decision, now: Now) {
+    /// Takes one device out of what a mitigation does; without any other device it ends so.
+    pub(super) fn let_go(&mut self, id: MitigationId, mac: Mac, ending: Ending, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         m.released.push(mac);
-        if m.chosen == [mac] {
-            return self.finish(id, end, decision, now);
+        if m.chosen() == [mac] {
+            return self.finish(id, ending, decision, now);
         }
-        m.chosen.retain(|chosen| *chosen != mac);
+        m.phase.let_go(mac);
         self.outbox.decided(m);
     }
 
     /// Somebody else sends in the name of a suspect: nobody is sure of it any more. If it is acted upon and does not send
     /// itself (`sends`), it is let go; without any other the question is open again.
-    pub fn framed(&mut self, id: Id, mac: Mac, sends: bool, now: Now) {
-        let suspected = |m: &&mut Mitigation| m.suspects.iter().any(|s| s.mac == mac) && !m.framed.contains(&mac);
+    pub fn framed(&mut self, id: MitigationId, mac: Mac, sends: bool, now: Now) {
+        let suspected = |m: &&mut Mitigation| m.suspects.iter().any(|s| s.mac == mac) && !m.spoofed.contains(&mac);
         let Some(m) = self.mitigations.get_mut(&id).filter(suspected) else { return };
-        let acted_upon = m.state.in_force() && m.chosen.contains(&mac);
+        let acted_upon = m.state().in_force() && m.chosen().contains(&mac);
         if acted_upon && sends {
             return;
         }
         let why = format!("another device sends from the address of {mac}");
-        m.framed.push(mac);
+        m.doubt(mac);
         m.released.push(mac);
-        m.learn(Vec::new());
         m.detail = Some(why.clone());
         if !acted_upon {
             return self.outbox.changed(id);
         }
         self.outbox.note(m, Happened::Failed, None, Some(&format!("let go: {why}")), now);
-        m.chosen.retain(|chosen| *chosen != mac);
-        if m.chosen.is_empty() && m.state != State::Terminating {
-            m.state = State::Pending;
-            m.asked = Some(now.instant);
-            m.verified = false;
-            m.decision = None;
+        m.phase.let_go(mac);
+        if m.chosen().is_empty() && m.state() != State::Terminating {
+            m.ask(now);
         }
         self.outbox.decided(m);
     }
 
-    pub(super) fn answer_for_administrator(&mut self, id: Id, now: Now) {
+    pub(super) fn answer_for_administrator(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        m.asked = None;
+        if let Phase::Pending { asked } = &mut m.phase {
+            *asked = None;
+        }
         let sure = m.suspects.iter().filter(|s| confident(s) && !self.policy.exempts(s.mac));
         let devices: Vec<Mac> = sure.map(|s| s.mac).collect();
         let decision = decided_by("timeout", None, now);
         match self.policy.timeout_action {
             TimeoutAction::Approve => self.act(id, &devices, None, decision, now),
-            TimeoutAction::Reject => self.finish(id, State::Rejected, decision, now),
+            TimeoutAction::Reject => self.finish(id, Ending::Rejected, decision, now),
             TimeoutAction::Ignore => {}
         }
     }

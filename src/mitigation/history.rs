@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::lifecycle::Id;
-use crate::source::device::Mac;
+use crate::model::{Mac, MitigationId};
 
 /// Entries kept; the oldest gives way.
 const CAPACITY: usize = 256;
@@ -71,7 +70,7 @@ pub struct Entry {
     /// What.
     pub event: Happened,
     /// The mitigation, where it is about one.
-    pub id: Option<Id>,
+    pub id: Option<MitigationId>,
     /// The provider who asked.
     pub peer: Option<String>,
     /// The device, where it is about a single one.

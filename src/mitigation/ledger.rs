@@ -8,15 +8,16 @@ use vecset::{VecMap, VecSet};
 
 use super::consent::{Action, Policy, TimeoutAction};
 use super::history::{Entry, Happened};
-use super::lifecycle::{Client, Decision, Id, Mitigation, State};
+use super::lifecycle::Mitigation;
 use super::outbox::{Event, Outbox};
 use super::overlap::{same_targets, shared_targets};
-use super::restart::TakenUp;
-use crate::enforce::ruleset::{Block, Desired, Quarantined, Witness};
-use crate::scope::Scope;
-use crate::source::device::{Mac, Suspect};
-use crate::source::flow::{Traffic, Tuple};
-use crate::time::Now;
+use super::phase::{Check, Phase};
+use super::restored::Restored;
+use super::state::{Client, Decision, State};
+use crate::enforce::NotInForce;
+use crate::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
+use crate::model::{Mac, MitigationId, Now, Scope, Traffic, Tuple};
+use crate::source::device::Suspect;
 
 /// How long nothing matches before the attack counts as stopped.
 const QUIET: Duration = Duration::from_secs(60);
@@ -28,7 +29,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The mitigation it opened or refreshed.
-    pub id: Id,
+    pub id: MitigationId,
     /// Whether it is new (2.01) rather than refreshed (2.04).
     pub created: bool,
     /// The lifetime granted.
@@ -89,10 +90,10 @@ pub struct Standing {
 pub struct Ledger {
     pub(super) policy: Policy,
     pub(super) router: VecSet<Mac>,
-    pub(super) mitigations: VecMap<Id, Mitigation>,
+    pub(super) mitigations: VecMap<MitigationId, Mitigation>,
     pub(super) standing: VecMap<Mac, Standing>,
-    pub(super) next: Id,
-    pub(super) taken_up: Option<TakenUp>,
+    pub(super) next: MitigationId,
+    pub(super) restored: Option<Restored>,
     pub(super) outbox: Outbox,
 }
 
@@ -104,8 +105,8 @@ impl Ledger {
             router: VecSet::new(),
             mitigations: VecMap::new(),
             standing: VecMap::new(),
-            next: Id(1),
-            taken_up: None,
+            next: MitigationId(1),
+            restored: None,
             outbox: Outbox::default(),
         }
     }
@@ -121,7 +122,7 @@ impl Ledger {
         self.policy = policy;
         let policy = &self.policy;
         self.standing.retain(|mac, _| !policy.exempts(*mac));
-        let ids: Vec<Id> = self.mitigations.keys().copied().collect();
+        let ids: Vec<MitigationId> = self.mitigations.keys().copied().collect();
         for id in ids {
             self.submit(id, now);
             self.consider(id, now);
@@ -175,7 +176,7 @@ impl Ledger {
     pub fn delete(&mut self, client: &Client, mid: u32, now: Now) {
         let Some(id) = self.find(client, mid).map(Mitigation::id) else { return };
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        match m.state {
+        match m.state() {
             State::Terminating => {}
             State::Active | State::Stopped => {
                 m.terminate(now);
@@ -197,7 +198,7 @@ impl Ledger {
     }
 
     /// The mitigation with this number.
-    pub fn get(&self, id: Id) -> Option<&Mitigation> {
+    pub fn get(&self, id: MitigationId) -> Option<&Mitigation> {
         self.mitigations.get(&id)
     }
 
@@ -207,20 +208,18 @@ impl Ledger {
     }
 
     /// What the search found, perhaps nothing; may come again whenever there is more.
-    pub fn attributed(&mut self, id: Id, mut suspects: Vec<Suspect>, now: Now) {
+    pub fn attributed(&mut self, id: MitigationId, mut suspects: Vec<Suspect>, now: Now) {
         suspects.retain(|suspect| !self.router.contains(&suspect.mac));
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        let fresh = !m.assessed;
-        let before = m.suspects.clone();
-        m.assessed = true;
-        m.learn(suspects);
-        if fresh {
+        let first = !m.assessed();
+        if first {
+            m.phase = Phase::Searching { assessed: true };
             self.outbox.enforce();
         }
-        if fresh || m.suspects != before {
+        if m.learn(suspects) || first {
             self.outbox.changed(id);
         }
-        if let Some(hint) = m.successor().filter(|hint| m.verified && m.detail.as_ref() != Some(hint)) {
+        if let Some(hint) = m.reassigned_address().filter(|hint| m.verified() && m.detail.as_ref() != Some(hint)) {
             self.outbox.note(m, Happened::Failed, None, Some(&hint), now);
             m.detail = Some(hint);
         }
@@ -228,12 +227,12 @@ impl Ledger {
     }
 
     /// Enforcement has seen the mitigation in force as it stands, or says why it isn't.
-    pub fn enforced(&mut self, id: Id, outcome: Result<(), String>, now: Now) {
-        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state.in_force()) else { return };
-        match outcome {
-            Ok(()) if m.verified => return,
+    pub fn enforced(&mut self, id: MitigationId, outcome: Result<(), NotInForce>, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state().in_force()) else { return };
+        match outcome.map_err(|reason| reason.to_string()) {
+            Ok(()) if m.verified() => return,
             Ok(()) => {
-                m.verified = true;
+                m.phase.set_verified(true);
                 m.started.get_or_insert(now.unix);
                 m.tally.begin(now.instant);
                 m.detail = None;
@@ -241,10 +240,7 @@ impl Ledger {
             }
             Err(reason) if m.detail.as_ref() == Some(&reason) => return,
             Err(reason) => {
-                m.verified = false;
-                if m.state == State::Stopped {
-                    m.state = State::Active;
-                }
+                m.phase.set_verified(false);
                 self.outbox.note(m, Happened::Failed, None, Some(&reason), now);
                 m.detail = Some(reason);
             }
@@ -253,45 +249,50 @@ impl Ledger {
     }
 
     /// The mitigation's counters read back: totals since the rules were made, which may be anew.
-    pub fn counted(&mut self, id: Id, total: Traffic, now: Now) {
+    pub fn counted(&mut self, id: MitigationId, total: Traffic, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         let matched = m.tally.count(total, now.instant);
-        match m.state {
-            State::Stopped if matched => {
-                m.state = State::Active;
-                self.outbox.record(m, Happened::Resumed, now);
+        let quiet = m.tally.quiet(now.instant) >= QUIET;
+        let Phase::InForce { check, .. } = &mut m.phase else { return };
+        let happened = match check {
+            Check::Quiet if matched => {
+                *check = Check::Verified;
+                Happened::Resumed
             }
-            State::Active if m.verified && m.tally.quiet(now.instant) >= QUIET => {
-                m.state = State::Stopped;
-                self.outbox.record(m, Happened::Stopped, now);
+            Check::Verified if quiet => {
+                *check = Check::Quiet;
+                Happened::Stopped
             }
             _ => return,
-        }
+        };
+        self.outbox.record(m, happened, now);
         self.outbox.changed(id);
     }
 
     /// What must be in force now. A device may be quarantined for several reasons at once.
     pub fn desired(&self, now: Now) -> Desired {
         let mut desired = Desired::default();
-        for m in self.all().filter(|m| m.state.in_force()) {
-            let (id, remaining) = (m.id.0, m.remaining(now));
+        for m in self.all() {
+            let Some(approval) = m.phase.approval() else { continue };
+            let (id, remaining) = (m.id, m.remaining(now));
             match m.action {
                 Action::Block => {
-                    desired.blocks.push(Block { id, scope: m.scope.clone(), devices: m.chosen.clone(), remaining });
+                    let (scope, devices) = (m.scope.clone(), approval.devices.clone());
+                    desired.blocks.push(Block { id, scope, devices, remaining });
                 }
-                Action::Quarantine => desired.quarantined.extend(m.chosen.iter().map(|mac| Quarantined {
+                Action::Quarantine => desired.quarantined.extend(approval.devices.iter().map(|mac| Quarantined {
                     mac: *mac,
-                    id: Some(id),
+                    owner: Owner::Mitigation(id),
                     remaining: Some(remaining),
                 })),
             }
         }
         // Who sends is of interest from the moment that somebody seems to.
-        let open = self.all().filter(|m| m.assessed && m.state.is_open());
-        desired.witnesses.extend(open.map(|m| Witness { id: m.id.0, scope: m.scope.clone() }));
+        let open = self.all().filter(|m| m.assessed() && m.state().is_open());
+        desired.sender_logs.extend(open.map(|m| SenderLog { id: m.id, scope: m.scope.clone() }));
         desired.quarantined.extend(self.standing.iter().map(|(mac, standing)| Quarantined {
             mac: *mac,
-            id: None,
+            owner: Owner::Administrator,
             remaining: standing.ends.map(|ends| ends.saturating_duration_since(now.instant)),
         }));
         desired
@@ -299,10 +300,12 @@ impl Ledger {
 
     /// Flows in the evidence against the devices acted upon: what has to be cut first.
     pub fn known_flows(&self) -> Vec<Tuple> {
-        let accused =
-            |m: &Mitigation| m.suspects.iter().filter(|s| m.chosen.contains(&s.mac)).cloned().collect::<Vec<_>>();
-        let suspects = self.all().filter(|m| m.state.in_force() && !m.verified).flat_map(accused);
-        suspects.flat_map(|suspect| suspect.evidence).map(|evidence| evidence.flow.original).collect()
+        let mut flows = Vec::new();
+        for m in self.all().filter(|m| m.state().in_force() && !m.verified()) {
+            let targeted = m.suspects.iter().filter(|suspect| m.chosen().contains(&suspect.mac));
+            flows.extend(targeted.flat_map(|suspect| &suspect.evidence).map(|evidence| evidence.flow.original));
+        }
+        flows
     }
 
     /// What happened lately, newest first.
@@ -334,12 +337,12 @@ impl Ledger {
 
     /// Ends what has lived long enough, and stops waiting for answers that don't come.
     pub fn handle_timeout(&mut self, now: Now) {
-        let over: Vec<Id> = self.all().filter(|m| m.ends <= now.instant).map(|m| m.id).collect();
+        let over: Vec<MitigationId> = self.all().filter(|m| m.ends <= now.instant).map(|m| m.id).collect();
         for id in over {
             self.remove(id, Happened::Expired, now);
         }
         let unanswered = |m: &&Mitigation| self.answer_due(m).is_some_and(|due| due <= now.instant);
-        let unanswered: Vec<Id> = self.all().filter(unanswered).map(|m| m.id).collect();
+        let unanswered: Vec<MitigationId> = self.all().filter(unanswered).map(|m| m.id).collect();
         for id in unanswered {
             self.answer_for_administrator(id, now);
         }
@@ -353,7 +356,7 @@ impl Ledger {
 
     fn refresh(
         &mut self,
-        id: Id,
+        id: MitigationId,
         scope: &Scope,
         lifetime: Duration,
         efficacy: bool,
@@ -363,7 +366,8 @@ impl Ledger {
         if m.scope != *scope {
             return Err(Refusal::ScopeChanged);
         }
-        match m.state {
+        let decided = m.decision().is_some();
+        match m.state() {
             State::Rejected => return Err(Refusal::Legitimate),
             // It was overtaken by the client's own withdrawal.
             State::Terminating if efficacy => return Err(Refusal::Unmatched),
@@ -371,7 +375,7 @@ impl Ledger {
             _ => {}
         }
         m.grant(lifetime, now);
-        if m.decision.is_some() {
+        if decided {
             self.outbox.decided(m);
         } else {
             self.outbox.changed(id);
@@ -411,17 +415,17 @@ impl Ledger {
     }
 
     /// Numbers start again after the last one, past those in use.
-    fn unused_id(&mut self) -> Id {
+    fn unused_id(&mut self) -> MitigationId {
         while self.mitigations.contains_key(&self.next) {
-            self.next = Id(self.next.0.wrapping_add(1));
+            self.next = MitigationId(self.next.0.wrapping_add(1));
         }
         let id = self.next;
-        self.next = Id(id.0.wrapping_add(1));
+        self.next = MitigationId(id.0.wrapping_add(1));
         id
     }
 
     /// The client's requests that give way to a new one. One it has withdrawn does so whatever its `mid`.
-    fn superseded_by(&self, client: &Client, mid: u32, scope: &Scope) -> Result<Vec<Id>, Refusal> {
+    fn superseded_by(&self, client: &Client, mid: u32, scope: &Scope) -> Result<Vec<MitigationId>, Refusal> {
         let mut superseded = Vec::new();
         let mut highest = None;
         for m in self.of_client(client) {
@@ -429,7 +433,7 @@ impl Ledger {
             if prefixes.is_empty() {
                 continue;
             }
-            if m.mid < mid || m.state == State::Terminating {
+            if m.mid < mid || m.state() == State::Terminating {
                 superseded.push(m.id);
             } else if highest.as_ref().is_none_or(|(mid, _)| m.mid > *mid) {
                 highest = Some((m.mid, prefixes));
@@ -441,13 +445,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn remove(&mut self, id: Id, happened: Happened, now: Now) {
+    pub(super) fn remove(&mut self, id: MitigationId, happened: Happened, now: Now) {
         let Some(mut m) = self.mitigations.remove(&id) else { return };
         self.part_from_rivals(&m);
-        m.state = State::Expired;
-        m.verified = false;
+        m.expire();
         self.outbox.enforce();
-        if m.decision.is_some() {
+        if m.decision().is_some() {
             self.outbox.persist();
         }
         self.outbox.record(&m, happened, now);
@@ -457,17 +460,18 @@ impl Ledger {
     fn answer_due(&self, m: &Mitigation) -> Option<Instant> {
         let answers = self.policy.acts() && self.policy.timeout_action != TimeoutAction::Ignore;
         let timeout = self.policy.consent_timeout.filter(|_| answers)?;
-        m.asked?.checked_add(timeout)
+        let Phase::Pending { asked } = m.phase else { return None };
+        asked?.checked_add(timeout)
     }
 }
 
 /// What a request takes over from the one it supersedes: the rising period, and consent given for the same targets.
 fn succeed(new: &mut Mitigation, old: &Mitigation) {
-    if old.state == State::Terminating {
+    if old.state() == State::Terminating {
         new.period = new.period.max(old.longer_period());
     }
-    if old.state.in_force() && same_targets(&old.scope, &new.scope) {
-        new.inherited = old.decision.clone().map(|decision| (decision, old.chosen.clone()));
+    if let Some(approval) = old.phase.approval().filter(|_| same_targets(&old.scope, &new.scope)) {
+        new.inherited = Some(approval.clone());
         new.action = old.action;
         new.limit = old.limit;
     }

@@ -4,15 +4,14 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use minicbor::{Decode, Encode};
 use vecset::VecMap;
 
 use super::consent::Action;
+use super::phase::{Approval, Check, Ending, Phase};
+use super::state::{Client, Decision, State, Status};
 use super::tally::Tally;
-use crate::scope::Scope;
-use crate::source::device::{Confidence, Mac, Suspect};
-use crate::source::flow::Traffic;
-use crate::time::Now;
+use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
+use crate::source::device::{Confidence, Suspect};
 
 /// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
 pub(super) const TERMINATING: Duration = Duration::from_secs(120);
@@ -23,126 +22,13 @@ pub(super) const TERMINATING_MAX: Duration = Duration::from_secs(300);
 /// Most suspects remembered of one request; the least likely give way.
 const MAX_SUSPECTS: usize = 64;
 
-/// The number under which the administrator knows a mitigation; counts up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(pub u32);
-
-/// Who asks: the peer as authenticated, and its name for itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
-#[cbor(map)]
-pub struct Client {
-    /// The configured peer.
-    #[n(0)]
-    pub peer: String,
-    /// The `cuid` of its requests.
-    #[n(1)]
-    pub cuid: String,
-}
-
-/// Where a mitigation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
-pub enum State {
-    /// Waits for consent.
-    #[n(0)]
-    Pending,
-    /// No device found yet.
-    #[n(1)]
-    Searching,
-    /// Decided upon; in force as soon as it is [verified](Mitigation::verified).
-    #[n(2)]
-    Active,
-    /// In force, but nothing has matched for a while.
-    #[n(3)]
-    Stopped,
-    /// Withdrawn by the client, in force for a little longer.
-    #[n(4)]
-    Terminating,
-    /// Judged to concern legitimate traffic.
-    #[n(5)]
-    Rejected,
-    /// Ended by the router.
-    #[n(6)]
-    Withdrawn,
-    /// Over.
-    #[n(7)]
-    Expired,
-}
-
-impl State {
-    /// The contract's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Searching => "searching",
-            Self::Active => "active",
-            Self::Stopped => "stopped",
-            Self::Terminating => "terminating",
-            Self::Rejected => "rejected",
-            Self::Withdrawn => "withdrawn",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// Whether the request stands: neither withdrawn, refused nor over.
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Pending | Self::Searching | Self::Active | Self::Stopped)
-    }
-
-    /// The state of that word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        use State::{Active, Expired, Pending, Rejected, Searching, Stopped, Terminating, Withdrawn};
-        [Pending, Searching, Active, Stopped, Terminating, Rejected, Withdrawn, Expired]
-            .into_iter()
-            .find(|state| state.as_str() == word)
-    }
-
-    /// Whether rules must stand for a mitigation in this state.
-    pub fn in_force(self) -> bool {
-        matches!(self, Self::Active | Self::Stopped | Self::Terminating)
-    }
-}
-
-/// What the provider is told (RFC 9132 table 3). The values 4 and 8 do not arise here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Status {
-    /// Set-up is in progress, or consent is awaited.
-    InProgress = 1,
-    /// The attack is being mitigated.
-    Mitigated = 2,
-    /// Nothing matches any more.
-    Stopped = 3,
-    /// The client has withdrawn the request; still in force.
-    Terminating = 5,
-    /// Over.
-    Terminated = 6,
-    /// The router has withdrawn the mitigation.
-    Withdrawn = 7,
-}
-
-/// Who decided about a mitigation or a device.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Decision {
-    /// A user, or `policy` or `timeout`.
-    #[n(0)]
-    pub by: String,
-    /// Seconds since 1970.
-    #[n(1)]
-    pub at: u64,
-    /// In their words.
-    #[n(2)]
-    pub comment: Option<String>,
-}
-
 /// One request of a client and what has become of it.
 #[derive(Clone, Debug)]
 pub struct Mitigation {
-    pub(super) id: Id,
+    pub(super) id: MitigationId,
     pub(super) client: Client,
     pub(super) mid: u32,
-    pub(super) state: State,
+    pub(super) phase: Phase,
     pub(super) scope: Scope,
     pub(super) requested: u64,
     pub(super) granted: Duration,
@@ -153,28 +39,23 @@ pub struct Mitigation {
     pub(super) period: Duration,
     pub(super) action: Action,
     pub(super) suspects: Vec<Suspect>,
-    pub(super) chosen: Vec<Mac>,
     /// Requests of other clients that overlap, and where.
-    pub(super) rivals: VecMap<Id, Vec<IpNet>>,
+    pub(super) rivals: VecMap<MitigationId, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
     pub(super) released: Vec<Mac>,
     /// Devices from whose addresses somebody else sends: what is found of them proves nothing.
-    pub(super) framed: Vec<Mac>,
-    /// The approval of the request this one superseded, and for which devices.
-    pub(super) inherited: Option<(Decision, Vec<Mac>)>,
-    pub(super) decision: Option<Decision>,
-    /// Since when an answer is awaited that a timeout may replace.
-    pub(super) asked: Option<Instant>,
+    pub(super) spoofed: Vec<Mac>,
+    /// The approval of the request this one superseded.
+    pub(super) inherited: Option<Approval>,
     pub(super) tally: Tally,
     pub(super) started: Option<u64>,
-    pub(super) verified: bool,
+    /// Why it is not as it should be. It may be of any phase: another device can send in a suspect's name at any time.
     pub(super) detail: Option<String>,
-    pub(super) assessed: bool,
 }
 
 impl Mitigation {
     pub(super) fn new(
-        id: Id,
+        id: MitigationId,
         client: Client,
         mid: u32,
         scope: Scope,
@@ -186,7 +67,7 @@ impl Mitigation {
             id,
             client,
             mid,
-            state: State::Searching,
+            phase: Phase::Searching { assessed: false },
             scope,
             requested: now.unix,
             granted: lifetime,
@@ -195,54 +76,49 @@ impl Mitigation {
             period: TERMINATING,
             action,
             suspects: Vec::new(),
-            chosen: Vec::new(),
             rivals: VecMap::new(),
             released: Vec::new(),
-            framed: Vec::new(),
+            spoofed: Vec::new(),
             inherited: None,
-            decision: None,
-            asked: None,
             tally: Tally::default(),
             started: None,
-            verified: false,
             detail: None,
-            assessed: false,
         }
     }
 
     /// When things happened, seconds since 1970.
     pub(super) fn dates(&mut self) -> impl Iterator<Item = &mut u64> {
-        let decisions = [self.decision.as_mut(), self.inherited.as_mut().map(|(decision, _)| decision)];
-        let decided = decisions.into_iter().flatten().map(|decision| &mut decision.at);
+        let inherited = self.inherited.as_mut().map(|approval| &mut approval.decision);
+        let decided = self.phase.decision_mut().into_iter().chain(inherited).map(|decision| &mut decision.at);
         [&mut self.requested].into_iter().chain(&mut self.started).chain(decided)
     }
 
-    /// Its number.
-    pub fn id(&self) -> Id {
+    /// The number under which the administrator knows it.
+    pub fn id(&self) -> MitigationId {
         self.id
     }
 
-    /// Who asked.
+    /// The client whose request it is.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The client's identifier of the request.
+    /// The client's identifier of the request (`mid`).
     pub fn mid(&self) -> u32 {
         self.mid
     }
 
-    /// Where it stands.
+    /// The phase it is in.
     pub fn state(&self) -> State {
-        self.state
+        self.phase.state()
     }
 
-    /// What was asked.
+    /// The traffic the request is about.
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// When it was first asked, seconds since 1970.
+    /// When the request first came, seconds since 1970.
     pub fn requested(&self) -> u64 {
         self.requested
     }
@@ -257,24 +133,24 @@ impl Mitigation {
         self.ends.saturating_duration_since(now.instant)
     }
 
-    /// What is, or would be, done.
+    /// What is, or would be, done to the devices.
     pub fn action(&self) -> Action {
         self.action
     }
 
-    /// Who may be meant, most likely first.
+    /// The devices that may be meant, most likely first.
     pub fn suspects(&self) -> &[Suspect] {
         &self.suspects
     }
 
-    /// Whom the decision is about.
+    /// The devices the decision is about.
     pub fn chosen(&self) -> &[Mac] {
-        &self.chosen
+        self.phase.devices()
     }
 
-    /// Who decided, if anybody has.
+    /// The decision, if there is one.
     pub fn decision(&self) -> Option<&Decision> {
-        self.decision.as_ref()
+        self.phase.decision()
     }
 
     /// What has been dropped since the start; never counts back.
@@ -292,14 +168,14 @@ impl Mitigation {
         self.tally.average
     }
 
-    /// When it was first seen to be in force, seconds since 1970 (mitigation-start).
+    /// When it was first seen to be in force, seconds since 1970 (`mitigation-start`).
     pub fn started(&self) -> Option<u64> {
         self.started
     }
 
-    /// Whether it has been seen to be in force as it stands.
+    /// Whether it was seen to be in force as it stands.
     pub fn verified(&self) -> bool {
-        self.verified
+        self.phase.verified()
     }
 
     /// Why it is not as it should be, in words.
@@ -307,15 +183,15 @@ impl Mitigation {
         self.detail.as_deref()
     }
 
-    /// Whether the source network has been searched at least once.
+    /// Whether the source network has been searched at least once, or need not be any more.
     pub fn assessed(&self) -> bool {
-        self.assessed
+        self.phase.assessed()
     }
 
     /// What the provider is told.
     pub fn status(&self) -> Status {
-        match self.state {
-            State::Active if self.verified => Status::Mitigated,
+        match self.state() {
+            State::Active if self.verified() => Status::Mitigated,
             State::Pending | State::Searching | State::Active => Status::InProgress,
             State::Stopped => Status::Stopped,
             State::Terminating => Status::Terminating,
@@ -326,7 +202,7 @@ impl Mitigation {
 
     /// Whether the provider is to be told conflict-cause 4, legitimate traffic (RFC 9066 section 5.3.1).
     pub fn legitimate(&self) -> bool {
-        self.state == State::Rejected
+        self.state() == State::Rejected
     }
 
     /// Restarts the lifetime, within the administrator's bound.
@@ -336,48 +212,122 @@ impl Mitigation {
         self.ends = now.instant + self.granted;
     }
 
-    /// The client no longer wants it.
-    pub(super) fn terminate(&mut self, now: Now) {
-        self.state = State::Terminating;
-        self.grant(self.period, now);
+    /// Asks the administrator.
+    pub(super) fn ask(&mut self, now: Now) {
+        self.phase = Phase::Pending { asked: Some(now.instant) };
     }
 
-    /// The client wants it again after all: the next withdrawal takes longer.
+    /// Acts on `devices`, besides those acted upon already. Returns whether that changes anything; what must be in force
+    /// has to be verified anew then. The first decision stays the one shown.
+    pub(super) fn act_on(&mut self, devices: &[Mac], action: Action, decision: &Decision) -> bool {
+        match &mut self.phase {
+            Phase::InForce { approval, check } => {
+                if !approval.add(devices) && self.action == action {
+                    return false;
+                }
+                *check = Check::Unverified;
+            }
+            Phase::Searching { .. } | Phase::Pending { .. } => {
+                let mut approval = Approval { decision: decision.clone(), devices: Vec::new() };
+                approval.add(devices);
+                self.phase = Phase::InForce { approval, check: Check::Unverified };
+            }
+            Phase::Terminating { .. } | Phase::Ended { .. } => return false,
+        }
+        self.action = action;
+        true
+    }
+
+    /// The client no longer wants it. What is not in force is not kept in force either.
+    pub(super) fn terminate(&mut self, now: Now) {
+        if let Phase::InForce { approval, .. } = &self.phase {
+            self.phase = Phase::Terminating { approval: approval.clone(), verified: self.phase.verified() };
+            self.grant(self.period, now);
+        }
+    }
+
+    /// The client wants it again after all: the next withdrawal takes longer. Where all devices were let go meanwhile,
+    /// somebody has to decide again.
     pub(super) fn revive(&mut self, now: Now) {
-        self.state = State::Active;
+        let Phase::Terminating { approval, verified } = &self.phase else { return };
+        let check = if *verified { Check::Verified } else { Check::Unverified };
+        self.phase = match approval.devices.is_empty() {
+            true => Phase::Pending { asked: Some(now.instant) },
+            false => Phase::InForce { approval: approval.clone(), check },
+        };
         self.period = self.longer_period();
         self.tally.begin(now.instant);
+    }
+
+    /// Ends it by a decision; what was wrong with it is of no concern any more.
+    pub(super) fn end(&mut self, ending: Ending, decision: Decision) {
+        self.phase = Phase::Ended { ending, decision: Some(decision), devices: self.chosen().to_vec() };
+        self.detail = None;
+    }
+
+    /// Ends it because its time is over.
+    pub(super) fn expire(&mut self) {
+        let (decision, devices) = (self.decision().cloned(), self.chosen().to_vec());
+        self.phase = Phase::Ended { ending: Ending::Expired, decision, devices };
+    }
+
+    /// Forgets what was decided, as the policy acts on nobody any more.
+    pub(super) fn reopen(&mut self) {
+        self.phase = Phase::Searching { assessed: true };
+        self.detail = None;
     }
 
     pub(super) fn longer_period(&self) -> Duration {
         (self.period * 2).min(TERMINATING_MAX)
     }
 
-    /// Takes in what the search found. A search that finds less never weakens what is known.
-    pub(super) fn learn(&mut self, found: Vec<Suspect>) {
-        for suspect in found {
+    /// Takes in what the search found. A search that finds less never weakens what is known. Returns whether anything is
+    /// known that was not.
+    pub(super) fn learn(&mut self, found: Vec<Suspect>) -> bool {
+        let (mut changed, mut added) = (false, Vec::new());
+        for mut suspect in found {
+            if self.spoofed.contains(&suspect.mac) {
+                suspect.confidence = Confidence::Possible;
+            }
             match self.suspects.iter_mut().find(|known| known.mac == suspect.mac) {
-                Some(known) if known.confidence > suspect.confidence => {}
-                Some(known) => *known = suspect,
-                None => self.suspects.push(suspect),
+                Some(known) if known.confidence > suspect.confidence || *known == suspect => {}
+                Some(known) => {
+                    *known = suspect;
+                    changed = true;
+                }
+                None => {
+                    added.push(suspect.mac);
+                    self.suspects.push(suspect);
+                }
             }
         }
-        for suspect in self.suspects.iter_mut().filter(|suspect| self.framed.contains(&suspect.mac)) {
+        self.sort_suspects();
+        self.suspects.truncate(MAX_SUSPECTS);
+        changed || self.suspects.iter().any(|suspect| added.contains(&suspect.mac))
+    }
+
+    /// Nobody is sure of a device any more in whose name another one sends.
+    pub(super) fn doubt(&mut self, mac: Mac) {
+        self.spoofed.push(mac);
+        if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.mac == mac) {
             suspect.confidence = Confidence::Possible;
         }
-        let framed = &self.framed;
-        self.suspects.sort_by_key(|suspect| (std::cmp::Reverse(suspect.confidence), framed.contains(&suspect.mac)));
-        self.suspects.truncate(MAX_SUSPECTS);
+        self.sort_suspects();
+    }
+
+    fn sort_suspects(&mut self) {
+        let spoofed = &self.spoofed;
+        self.suspects.sort_by_key(|suspect| (std::cmp::Reverse(suspect.confidence), spoofed.contains(&suspect.mac)));
     }
 
     /// Whether somebody sends from the address of a device acted upon, in words. It may be the same device that has taken
     /// another Ethernet address to get away; only a person can say.
-    pub(super) fn successor(&self) -> Option<String> {
-        let (accused, others): (Vec<&Suspect>, Vec<&Suspect>) =
-            self.suspects.iter().partition(|suspect| self.chosen.contains(&suspect.mac));
+    pub(super) fn reassigned_address(&self) -> Option<String> {
+        let (targeted, others): (Vec<&Suspect>, Vec<&Suspect>) =
+            self.suspects.iter().partition(|suspect| self.chosen().contains(&suspect.mac));
         let places = others.iter().flat_map(|suspect| self.places(suspect).map(|address| (suspect.mac, address)));
-        let before = |address| accused.iter().find(|suspect| self.places(suspect).any(|place| place == address));
-        places.filter(|_| self.state.in_force()).find_map(|(mac, address)| {
+        let before = |address| targeted.iter().find(|suspect| self.places(suspect).any(|place| place == address));
+        places.filter(|_| self.state().in_force()).find_map(|(mac, address)| {
             let before = before(address)?.mac;
             Some(format!(
                 "{mac} sends from {address}, as {before} did before: perhaps the same device with another Ethernet address"
@@ -389,23 +339,5 @@ impl Mitigation {
     fn places<'a>(&'a self, suspect: &'a Suspect) -> impl Iterator<Item = IpAddr> + use<'a> {
         let sources = suspect.evidence.iter().map(|evidence| evidence.flow.original.source);
         sources.filter(|source| !self.scope.target_prefixes.iter().any(|target| target.contains(source)))
-    }
-
-    /// Adds `devices` to those acted upon; what is in force has to be verified anew if that changes anything.
-    pub(super) fn act_on(&mut self, devices: &[Mac], action: Action) -> bool {
-        let before = (self.chosen.len(), self.action, self.state.in_force());
-        for mac in devices {
-            if !self.chosen.contains(mac) {
-                self.chosen.push(*mac);
-            }
-        }
-        self.action = action;
-        let changed = before != (self.chosen.len(), action, true);
-        if changed {
-            self.state = State::Active;
-            self.verified = false;
-            self.asked = None;
-        }
-        changed
     }
 }

@@ -10,11 +10,17 @@ mod ledger;
 mod lifecycle;
 mod outbox;
 mod overlap;
+mod phase;
 mod restart;
+mod restored;
+mod rivals;
+pub mod snapshot;
+mod state;
 mod tally;
 
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
 pub use history::{Entry, Happened};
 pub use ledger::{Grant, Ledger, Refusal, Standing};
-pub use lifecycle::{Client, Decision, Id, Mitigation, State, Status};
+pub use lifecycle::Mitigation;
 pub use outbox::Event;
+pub use state::{Client, Decision, State, Status};

@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 
 use super::history::{Entry, Happened, History};
-use super::lifecycle::{Decision, Id, Mitigation};
-use crate::source::device::Mac;
-use crate::time::Now;
+use super::lifecycle::Mitigation;
+use super::state::Decision;
+use crate::model::{Mac, MitigationId, Now};
 
 /// What the owner has to see to.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Find out who is meant and call [`Ledger::attributed`].
-    Search(Id),
+    Search(MitigationId),
     /// The mitigation has changed in what is told to the provider or shown to the administrator; it may be gone by now.
-    Changed(Id),
+    Changed(MitigationId),
     /// The mitigation is no more. As it was at its end: observers get its last status (6), then 4.04.
     Gone(Box<Mitigation>),
     /// [`Ledger::desired`] has changed.
@@ -29,7 +29,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn changed(&mut self, id: Id) {
+    pub(super) fn changed(&mut self, id: MitigationId) {
         if !self.events.iter().any(|event| matches!(event, Event::Changed(known) if *known == id)) {
             self.events.push_back(Event::Changed(id));
         }
@@ -58,7 +58,7 @@ impl Outbox {
 
     /// A line of history about `m`; about a device too where only one is meant.
     pub(super) fn note(&mut self, m: &Mitigation, event: Happened, by: Option<&str>, comment: Option<&str>, now: Now) {
-        let mac = match (m.chosen.as_slice(), m.suspects.as_slice()) {
+        let mac = match (m.chosen(), m.suspects.as_slice()) {
             ([only], _) => Some(*only),
             ([], [only]) => Some(only.mac),
             _ => None,

@@ -3,26 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::ledger::{LONGEST, Ledger, Standing};
-use super::lifecycle::{Id, Mitigation, State, TERMINATING, TERMINATING_MAX};
+use super::lifecycle::{Mitigation, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
+use super::phase::{Approval, Check, Ending, Phase};
+use super::restored::Restored;
+use super::snapshot::{SavedMitigation, SavedQuarantine, Snapshot};
+use super::state::State;
 use super::tally::Tally;
-use crate::source::device::{Mac, Suspect};
-use crate::store::{SavedMitigation, SavedQuarantine, Snapshot};
-use crate::time::{ClockSet, Now};
+use crate::model::{ClockSet, MitigationId, Now};
+use crate::source::device::Suspect;
 
 /// No clock that is right says less than this, seconds since 1970: the beginning of 2025.
 const KNOWN: u64 = 1_735_689_600;
-
-/// What was taken up after a restart, until the clock is sure to be right.
-#[derive(Debug)]
-pub(super) struct TakenUp {
-    saved: u64,
-    at: Instant,
-    /// Seconds that were believed to have passed.
-    passed: u64,
-    lives: Vec<(Id, Instant)>,
-    standing: Vec<(Mac, Instant)>,
-}
 
 impl Ledger {
     /// What has to be written whenever [`Ledger::generation`] has risen.
@@ -59,10 +51,10 @@ impl Ledger {
                 self.standing.insert(saved.mac, Standing { ends, decision: saved.decision.clone() });
             }
         }
-        self.next = self.next.max(Id(snapshot.next));
+        self.next = self.next.max(MitigationId(snapshot.next));
         let lives = self.all().map(|m| (m.id, m.ends)).collect();
         let standing = self.standing.iter().filter_map(|(mac, standing)| Some((*mac, standing.ends?))).collect();
-        self.taken_up = Some(TakenUp { saved: snapshot.saved, at: now.instant, passed, lives, standing });
+        self.restored = Some(Restored { saved: snapshot.saved, at: now.instant, passed, lives, standing });
         self.outbox.enforce();
     }
 
@@ -74,15 +66,15 @@ impl Ledger {
         }
         self.standing.values_mut().for_each(|standing| set.correct(&mut standing.decision.at));
         self.outbox.history.dates().for_each(|date| set.correct(date));
-        if let Some(mut taken_up) = self.taken_up.take() {
-            let running = now.instant.saturating_duration_since(taken_up.at).as_secs();
-            let passed = passed(taken_up.saved, now.unix.saturating_sub(running));
-            let more = Duration::from_secs(passed.saturating_sub(taken_up.passed));
+        if let Some(mut restored) = self.restored.take() {
+            let running = now.instant.saturating_duration_since(restored.at).as_secs();
+            let passed = passed(restored.saved, now.unix.saturating_sub(running));
+            let more = Duration::from_secs(passed.saturating_sub(restored.passed));
             if !more.is_zero() {
-                self.age(&mut taken_up, more, now);
-                taken_up.passed = passed;
+                self.age(&mut restored, more, now);
+                restored.passed = passed;
             }
-            self.taken_up = Some(taken_up);
+            self.restored = Some(restored);
         }
         if !self.mitigations.is_empty() || !self.standing.is_empty() {
             self.outbox.persist();
@@ -90,9 +82,9 @@ impl Ledger {
     }
 
     /// Makes everything end earlier, but for what has been granted anew since.
-    fn age(&mut self, taken_up: &mut TakenUp, more: Duration, now: Now) {
+    fn age(&mut self, restored: &mut Restored, more: Duration, now: Now) {
         let earlier = |ends: Instant| ends.checked_sub(more).map_or(now.instant, |ends| ends.max(now.instant));
-        for (id, ends) in &mut taken_up.lives {
+        for (id, ends) in &mut restored.lives {
             let Some(m) = self.mitigations.get_mut(id) else { continue };
             m.limit = m.limit.map(earlier);
             if m.ends == *ends {
@@ -102,7 +94,7 @@ impl Ledger {
             m.ends = m.limit.map_or(m.ends, |limit| limit.min(m.ends));
             self.outbox.changed(*id);
         }
-        for (mac, ends) in &mut taken_up.standing {
+        for (mac, ends) in &mut restored.standing {
             if let Some(standing) = self.standing.get_mut(mac).filter(|standing| standing.ends == Some(*ends)) {
                 *ends = earlier(*ends);
                 standing.ends = Some(*ends);
@@ -112,25 +104,13 @@ impl Ledger {
     }
 
     fn take_up(&mut self, saved: &SavedMitigation, lifetime: Duration, passed: u64, now: Now) {
-        let id = Id(saved.id);
+        let id = MitigationId(saved.id);
         let known = self.get(id).is_some() || self.find(&saved.client, saved.mid).is_some();
         let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
-        let mut chosen = saved.chosen.clone();
-        chosen.retain(|mac| !self.router.contains(mac));
-        let decided = !chosen.is_empty() && saved.decision.is_some();
         let mut m = Mitigation::new(id, saved.client.clone(), saved.mid, scope, lifetime, saved.action, now);
-        m.state = match saved.state {
-            State::Active | State::Stopped if decided => State::Active,
-            State::Terminating if decided => State::Terminating,
-            State::Rejected => State::Rejected,
-            State::Withdrawn => State::Withdrawn,
-            _ => State::Searching,
-        };
-        if m.state != State::Searching {
-            m.chosen = chosen;
-            m.decision.clone_from(&saved.decision);
+        m.phase = self.saved_phase(saved);
+        if m.state() != State::Searching {
             m.started = saved.started;
-            m.assessed = true;
             m.learn(saved.suspects.iter().map(Suspect::from).collect());
         }
         m.requested = saved.requested;
@@ -140,14 +120,35 @@ impl Ledger {
         m.period = Duration::from_secs(saved.period).clamp(TERMINATING, TERMINATING_MAX);
         m.released.clone_from(&saved.released);
         m.tally = Tally::resumed(saved.dropped(), saved.reading());
-        self.next = self.next.max(Id(saved.id.wrapping_add(1)));
+        self.next = self.next.max(MitigationId(saved.id.wrapping_add(1)));
         self.outbox.changed(id);
-        if matches!(m.state, State::Searching | State::Active) {
+        if matches!(m.state(), State::Searching | State::Active) {
             self.outbox.events.push_back(Event::Search(id));
         }
         self.meet_rivals(&mut m);
         self.mitigations.insert(id, m);
         self.submit(id, now);
+    }
+
+    /// What was decided holds, but has to be verified anew; without a decision or devices it is searched for again.
+    fn saved_phase(&self, saved: &SavedMitigation) -> Phase {
+        let mut devices = saved.chosen.clone();
+        devices.retain(|mac| !self.router.contains(mac));
+        let ending = match saved.state {
+            State::Rejected => Ending::Rejected,
+            State::Withdrawn => Ending::Withdrawn,
+            state => {
+                let decision = saved.decision.clone().filter(|_| !devices.is_empty());
+                return match (state, decision.map(|decision| Approval { decision, devices })) {
+                    (State::Active | State::Stopped, Some(approval)) => {
+                        Phase::InForce { approval, check: Check::Unverified }
+                    }
+                    (State::Terminating, Some(approval)) => Phase::Terminating { approval, verified: false },
+                    _ => Phase::Searching { assessed: false },
+                };
+            }
+        };
+        Phase::Ended { ending, decision: saved.decision.clone(), devices }
     }
 }
 
@@ -161,7 +162,7 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         id: m.id.0,
         client: m.client.clone(),
         mid: m.mid,
-        state: m.state,
+        state: m.state(),
         scope: (&m.scope).into(),
         requested: m.requested,
         granted: m.granted.as_secs(),
@@ -170,9 +171,9 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         period: m.period.as_secs(),
         action: m.action,
         suspects: m.suspects.iter().map(Into::into).collect(),
-        chosen: m.chosen.clone(),
+        chosen: m.chosen().to_vec(),
         released: m.released.clone(),
-        decision: m.decision.clone(),
+        decision: m.decision().cloned(),
         started: m.started,
         dropped: (m.tally.dropped.packets, m.tally.dropped.bytes),
         reading: Some(m.tally.reading()).map(|reading| (reading.packets, reading.bytes)),

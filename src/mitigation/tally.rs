@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::source::flow::Traffic;
+use crate::model::Traffic;
 
 /// Averages are taken over such intervals (RFC 9132 section 4.4.2, bps-dropped and pps-dropped).
 const BUCKET: Duration = Duration::from_secs(300);
@@ -44,14 +44,13 @@ impl Tally {
 
     /// Takes a reading of the counters; tells whether anything matched since the one before.
     pub(super) fn count(&mut self, reading: Traffic, now: Instant) -> bool {
-        let restarted = reading.packets < self.reading.packets || reading.bytes < self.reading.bytes;
+        let restarted = reading.is_below(self.reading);
         let before = if restarted { Traffic::default() } else { self.reading };
-        let fresh = minus(reading, before);
+        let fresh = reading.minus(before);
         self.reading = reading;
-        self.dropped.packets = self.dropped.packets.saturating_add(fresh.packets);
-        self.dropped.bytes = self.dropped.bytes.saturating_add(fresh.bytes);
+        self.dropped = self.dropped.plus(fresh);
         let passed = self.read.replace(now).map_or(Duration::ZERO, |read| now.saturating_duration_since(read));
-        self.rate = per_second(fresh, passed);
+        self.rate = fresh.per_second(passed);
         self.close_buckets(now);
         let matched = fresh.packets > 0;
         if matched {
@@ -68,23 +67,12 @@ impl Tally {
     fn close_buckets(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(*self.began.get_or_insert(now));
         let full = passed.as_secs() / BUCKET.as_secs();
-        let counted = minus(self.dropped, self.base);
+        let counted = self.dropped.minus(self.base);
         if full > self.full_buckets {
             self.full_buckets = full;
-            self.average = per_second(counted, Duration::from_secs(full.saturating_mul(BUCKET.as_secs())));
+            self.average = counted.per_second(Duration::from_secs(full.saturating_mul(BUCKET.as_secs())));
         } else if full == 0 {
-            self.average = per_second(counted, passed);
+            self.average = counted.per_second(passed);
         }
     }
-}
-
-fn minus(all: Traffic, part: Traffic) -> Traffic {
-    Traffic { packets: all.packets.saturating_sub(part.packets), bytes: all.bytes.saturating_sub(part.bytes) }
-}
-
-/// Nothing where no time has passed: a rate can't be told from one reading.
-fn per_second(traffic: Traffic, passed: Duration) -> Traffic {
-    let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-    let share = |amount: u64| amount.saturating_mul(1000).checked_div(millis).unwrap_or(0);
-    Traffic { packets: share(traffic.packets), bytes: share(traffic.bytes) }
 }

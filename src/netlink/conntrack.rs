@@ -10,7 +10,7 @@ use netlink_bindings::conntrack::{
 use netlink_bindings::traits::Pusher;
 
 use super::{ACK, DONE, DUMP, ERROR, Raw, raw, request};
-use crate::source::flow::{Detail, Flow, Traffic, Tuple};
+use crate::model::{Detail, Flow, Traffic, Tuple, protocol};
 
 /// The multicast group of new entries (`NFNLGRP_CONNTRACK_NEW`).
 pub const GROUP_NEW: u32 = 1;
@@ -27,9 +27,6 @@ const DELETE: u16 = 0x102;
 
 /// An entry that has just been made (`NLM_F_CREATE`); without it, one that has changed.
 const CREATED: u16 = 0x400;
-
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 
 /// Which direction of an entry is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,7 +275,7 @@ fn push_tuple(attributes: Attributes, by: By, tuple: &Tuple) -> Attributes {
     let protocol = protocol.push_proto_num(tuple.protocol);
     let protocol = match tuple.detail {
         Detail::Ports { source, destination } => protocol.push_proto_src_port(source).push_proto_dst_port(destination),
-        Detail::Icmp { kind, code, id } if tuple.protocol == ICMPV6 => {
+        Detail::Icmp { kind, code, id } if tuple.protocol == protocol::ICMPV6 => {
             protocol.push_proto_icmpv6_id(id).push_proto_icmpv6_type(kind).push_proto_icmpv6_code(code)
         }
         Detail::Icmp { kind, code, id } => {
@@ -305,7 +302,7 @@ fn push_filter(attributes: Attributes, filter: &Filter) -> Attributes {
     // Linux (seen on 6.18) lists just those entries whose IPv6 addresses differ from the ones given.
     let address = |address: Option<Ipv4Addr>| address.filter(|_| filter.family == Family::V4).map(IpAddr::V4);
     let (source, destination) = (address(filter.source), address(filter.destination));
-    let ports = filter.protocol.filter(|protocol| ![ICMP, ICMPV6].contains(protocol));
+    let ports = filter.protocol.filter(|number| !protocol::is_icmp(*number));
     let (from, to) = (ports.and(filter.source_port), ports.and(filter.destination_port));
     let flags = [
         (source.is_some(), compare::SOURCE),

@@ -7,7 +7,7 @@ use netlink_bindings::utils::{IterableChunks, parse_ip, parse_u16, parse_u32};
 
 use super::conntrack::Family;
 use super::{DONE, DUMP, ERROR, Raw, raw, request};
-use crate::source::device::Mac;
+use crate::model::Mac;
 
 /// The multicast groups of links, neighbours, addresses and routes, both families.
 pub const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];

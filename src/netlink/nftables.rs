@@ -10,8 +10,7 @@ use netlink_bindings::nftables::{
 };
 
 use super::{DONE, DUMP, ERROR, Raw, raw, request};
-use crate::source::device::Mac;
-use crate::source::flow::Traffic;
+use crate::model::{Mac, Traffic};
 
 /// NFNL_SUBSYS_NFTABLES in the upper byte of the type.
 const NFTABLES: u16 = 10;

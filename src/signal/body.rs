@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::cbor::Value;
 use super::fields::{Fields, Invalid, number};
 use super::scope;
-use crate::scope::Scope;
+use crate::model::Scope;
 
 const MITIGATION_SCOPE: u16 = 1;
 const SCOPE: u16 = 2;

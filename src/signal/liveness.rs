@@ -41,7 +41,7 @@ impl Liveness {
         }
     }
 
-    /// The set now in force; the interval counts from the last heartbeat.
+    /// Sets the parameters now in force; the interval counts from the last heartbeat.
     pub fn set_parameters(&mut self, parameters: Parameters, now: Instant) {
         if parameters != self.parameters {
             self.next = self.sent.unwrap_or(self.since) + parameters.heartbeat().unwrap_or_default();
@@ -50,14 +50,14 @@ impl Liveness {
         }
     }
 
-    /// The peer has sent something.
-    pub fn heard(&mut self, now: Instant) {
+    /// Takes note that the peer has sent anything at all.
+    pub fn handle_input(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    /// The peer's heartbeat has come; `answered` is its word on ours. When ours don't get through, the next one goes
+    /// Takes the peer's heartbeat; `answered` is its word on ours. When ours don't get through, the next one goes
     /// right behind the peer's own, while a binding on the path is surely open.
-    pub fn beaten(&mut self, answered: bool, now: Instant) {
+    pub fn handle_heartbeat(&mut self, answered: bool, now: Instant) {
         self.beaten = Some(now);
         if !answered && self.parameters.heartbeat().is_some() {
             self.next = self.sent.map_or(now, |sent| now.max(sent + CLOSEST)).min(self.next);
@@ -70,15 +70,15 @@ impl Liveness {
         now.saturating_duration_since(self.beaten.map_or(self.since, |beaten| beaten.max(self.since))) <= window
     }
 
-    /// Our heartbeat has been sent.
-    pub fn sent(&mut self, token: Token, now: Instant) {
+    /// Takes note that our heartbeat has been sent.
+    pub fn handle_sent(&mut self, token: Token, now: Instant) {
         self.sent = Some(now);
         self.next = now + self.parameters.heartbeat().unwrap_or_default();
         self.awaited = Some((token, now));
     }
 
     /// Takes note of the answer, if it is to our heartbeat.
-    pub fn answered(&mut self, token: &Token, now: Instant) {
+    pub fn handle_response(&mut self, token: &Token, now: Instant) {
         if let Some((_, sent)) = self.awaited.take_if(|(awaited, _)| awaited == token) {
             self.rtt = Some(now.saturating_duration_since(sent));
         }
@@ -112,7 +112,7 @@ impl Liveness {
     }
 
     /// When the next heartbeat is due, for whom silence ends nothing.
-    pub fn poll_beat(&self) -> Option<Instant> {
+    pub fn poll_heartbeat(&self) -> Option<Instant> {
         self.parameters.heartbeat().map(|_| self.next)
     }
 

@@ -11,9 +11,9 @@ use super::body::{
     REQUEST_ACTIVE, Report,
 };
 use super::path::Content;
-use crate::coap::{Code, Response};
-use crate::mitigation::{Client, Id, Ledger, Mitigation, Refusal, State, Status};
-use crate::time::Now;
+use crate::coap::{Code, Request, Response};
+use crate::mitigation::{Client, Ledger, Mitigation, Refusal, State, Status};
+use crate::model::{MitigationId, Now};
 
 /// Prefixes told of one conflict; a message has to hold them.
 const MOST_SHARED: usize = 16;
@@ -24,9 +24,9 @@ pub(super) enum Put {
     /// Answer at once.
     Answer(Response),
     /// A new request: answer once the home has been searched, so that legitimate traffic is refused in the answer itself.
-    Assess(Id),
+    Assess(MitigationId),
     /// A refresh, and its answer; one of a request that is not answered yet is but a copy of it.
-    Refreshed(Id, Response),
+    Refreshed(MitigationId, Response),
     /// Say nothing (RFC 9132 section 4.4.3).
     Silence,
 }
@@ -60,16 +60,10 @@ fn is_internal(prefix: &IpNet) -> bool {
 }
 
 /// A request or a refresh.
-pub(super) fn put(
-    ledger: &mut Ledger,
-    client: &Client,
-    mid: u32,
-    payload: &[u8],
-    efficacy: bool,
-    reach: &Reach,
-    now: Now,
-) -> Put {
-    let request = match MitigationRequest::parse(payload, efficacy) {
+pub(super) fn put(ledger: &mut Ledger, reach: &Reach, client: &Client, mid: u32, request: &Request, now: Now) -> Put {
+    // An efficacy update is told by its If-Match (RFC 9132 section 4.4.3).
+    let efficacy = request.if_match;
+    let request = match MitigationRequest::parse(&request.payload, efficacy) {
         Ok(request) => request,
         Err(invalid) => return Put::Answer(Response::text(Code::BAD_REQUEST, &invalid.to_string())),
     };
@@ -134,7 +128,7 @@ fn contest(ledger: &Ledger, mitigation: &Mitigation) -> Option<Conflict> {
 }
 
 /// The answer to a new request, now that the home has been searched, or that waiting longer would be rude.
-pub(super) fn created(ledger: &mut Ledger, id: Id, now: Now) -> Response {
+pub(super) fn created(ledger: &mut Ledger, id: MitigationId, now: Now) -> Response {
     let Some(mitigation) = ledger.get(id) else {
         return unavailable("overtaken by another request", Duration::ZERO);
     };

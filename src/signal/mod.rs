@@ -1,6 +1,5 @@
 //! The DOTS signal channel: bodies, resources and sessions (RFC 9132, RFC 9066).
 
-mod allowance;
 pub mod body;
 pub mod cbor;
 mod fields;
@@ -9,11 +8,13 @@ pub mod liveness;
 mod mitigate;
 mod observers;
 pub mod path;
+mod rate_limiter;
 pub mod redirect;
+mod resources;
 mod scope;
-mod server;
 pub mod session;
 pub mod session_config;
+mod transfer;
 
 pub use fields::Invalid;
 

@@ -4,7 +4,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::cbor::Value;
 use super::fields::{Fields, Invalid, number, text};
-use crate::scope::{IcmpTypeRange, PortRange, Scope};
+use crate::model::{IcmpTypeRange, PortRange, Scope};
 
 const TARGET_PREFIX: u16 = 6;
 const TARGET_PORT_RANGE: u16 = 7;

@@ -1,24 +1,24 @@
 //! One session with a provider's Call Home DOTS client: what comes in and goes out, heartbeats and notifications.
 //!
-//! Owns the CoAP endpoint; the ledger is lent to it for each step. What its resources answer is told in `server`.
+//! Owns the CoAP endpoint; the ledger is lent to it for each step. What its resources answer is told in `resources`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::allowance::Allowance;
 use super::liveness::Liveness;
 use super::mitigate::{self, Reach};
 use super::observers::{Due, Observers, Subject};
+use super::rate_limiter::RateLimiter;
 use super::redirect::Redirect;
-use super::server::{Transfer, Waiting};
 use super::session_config::{Parameters, SessionConfig};
+use super::transfer::{SeparateResponse, Transfer};
 use super::{DOTS_CBOR, heartbeat};
 use crate::coap::block::Assembly;
 use crate::coap::{self, Broken, Endpoint, Method, Request};
 use crate::mitigation::{self, Ledger, State};
-use crate::time::Now;
+use crate::model::Now;
 
 /// What the session tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +36,14 @@ pub struct Session {
     pub(super) peer: String,
     pub(super) endpoint: Endpoint,
     pub(super) reach: Reach,
-    pub(super) authorised: bool,
     pub(super) defaults: SessionConfig,
     pub(super) config: SessionConfig,
     pub(super) sid: Option<u32>,
     pub(super) liveness: Liveness,
     pub(super) observers: Observers,
-    pub(super) allowance: Allowance,
-    pub(super) waiting: Vec<Waiting>,
-    /// A body that arrives in blocks, and the path it is for.
-    pub(super) assembly: (Vec<String>, Assembly),
+    pub(super) rate_limiter: RateLimiter,
+    pub(super) waiting: Vec<SeparateResponse>,
+    pub(super) assembly: Assembly,
     pub(super) transfer: Option<Transfer>,
     pub(super) events: VecDeque<Event>,
     lost: bool,
@@ -64,15 +62,14 @@ impl Session {
             peer,
             endpoint,
             reach: Reach::default(),
-            authorised: true,
             defaults: config,
             config,
             sid: None,
             liveness: Liveness::new(parameters, now.instant),
             observers,
-            allowance: Allowance::new(now.instant),
+            rate_limiter: RateLimiter::new(now.instant),
             waiting: Vec::new(),
-            assembly: Default::default(),
+            assembly: Assembly::default(),
             transfer: None,
             events: ready.then_some(Event::Ready).into_iter().collect(),
             lost: false,
@@ -91,24 +88,18 @@ impl Session {
         self.reach.internal = accepted;
     }
 
-    /// Sets whether the client, authenticated as it is, may do anything here; else it is told 4.01 (RFC 9132 section 8).
-    /// At first it may.
-    pub fn set_authorised(&mut self, authorised: bool) {
-        self.authorised = authorised;
-    }
-
     /// Takes plaintext of the secure channel.
     ///
     /// # Errors
     /// The session can't go on: send what is left to send, then close.
     pub fn handle_input(&mut self, plaintext: &[u8], ledger: &mut Ledger, now: Now) -> Result<(), Broken> {
-        self.liveness.heard(now.instant);
+        self.liveness.handle_input(now.instant);
         let outcome = self.endpoint.handle_input(plaintext, now.instant);
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 coap::Event::Ready => self.events.push_back(Event::Ready),
-                coap::Event::Request { exchange, request } => self.requested(&exchange, request, ledger, now),
-                coap::Event::Response { token, .. } => self.liveness.answered(&token, now.instant),
+                coap::Event::Request { exchange, request } => self.handle_request(&exchange, request, ledger, now),
+                coap::Event::Response { token, .. } => self.liveness.handle_response(&token, now.instant),
                 coap::Event::Failed { token } => self.observers.cancel(&token),
                 coap::Event::Released => {
                     self.answer_waiting(ledger, true, now);
@@ -195,7 +186,7 @@ impl Session {
         let body = heartbeat::encode(self.liveness.peer_hb_status(now));
         let request = Request::new(Method::Put, &[".well-known", "dots", "hb"]).with_payload(DOTS_CBOR, body);
         let token = self.endpoint.request(&request, now);
-        self.liveness.sent(token, now);
+        self.liveness.handle_sent(token, now);
     }
 
     /// Follows the set that is in force now (RFC 9132 section 4.5): the mitigating one from a request to its end, the

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use vecset::VecMap;
 
-use super::flow::Tuple;
-use super::search::{Home, Search};
-use crate::mitigation::Id;
+use super::home_network::HomeNetwork;
+use super::search::Search;
+use crate::model::{MitigationId, Now, Tuple};
 use crate::netlink::conntrack::{self, By, ENOENT, Family, Filter, Message};
-use crate::time::Now;
 
 /// How long the kernel may take to answer; it answers at once.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,9 +22,9 @@ const ENOUGH: usize = 64;
 enum Request {
     /// Single entries, perhaps not for the first time; those of a search follow each other. Sequence numbers count up
     /// from the first.
-    Single { wanted: Vec<(Id, Tuple)>, first: u32, left: usize, again: bool },
+    Single { wanted: Vec<(MitigationId, Tuple)>, first: u32, left: usize, again: bool },
     /// A list for as many.
-    List { ids: Vec<Id>, filter: Filter, sequence: u32 },
+    List { ids: Vec<MitigationId>, filter: Filter, sequence: u32 },
 }
 
 /// Requests to conntrack.
@@ -49,7 +48,7 @@ impl Default for Asking {
     }
 }
 
-type Searches = VecMap<Id, Search>;
+type Searches = VecMap<MitigationId, Search>;
 
 impl Asking {
     /// The next datagram.
@@ -73,7 +72,7 @@ impl Asking {
     }
 
     /// Gives up on an answer that does not come.
-    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: Home<'_>, now: Now) {
+    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: HomeNetwork<'_>, now: Now) {
         if self.deadline.is_some_and(|due| due <= now.instant) {
             self.finish(true, searches, home, now);
         }
@@ -104,7 +103,7 @@ impl Asking {
             }
             return;
         };
-        let wanting = |wants: &dyn Fn(&Filter) -> bool| -> Vec<Id> {
+        let wanting = |wants: &dyn Fn(&Filter) -> bool| -> Vec<MitigationId> {
             searches.iter().filter(|(_, search)| search.list().is_some_and(wants)).map(|(id, _)| *id).collect()
         };
         let family = wanting(&|other| other.family == filter.family);
@@ -115,7 +114,7 @@ impl Asking {
         }
     }
 
-    fn look_up(&mut self, wanted: Vec<(Id, Tuple)>, again: bool, now: Now) {
+    fn look_up(&mut self, wanted: Vec<(MitigationId, Tuple)>, again: bool, now: Now) {
         let by = if again { By::Original } else { By::Reply };
         let first = self.next_sequence(wanted.len());
         for ((_, tuple), sequence) in wanted.iter().zip(first..) {
@@ -125,7 +124,7 @@ impl Asking {
         self.deadline = Some(now.instant + PATIENCE);
     }
 
-    fn list(&mut self, ids: Vec<Id>, filter: Filter, now: Now) {
+    fn list(&mut self, ids: Vec<MitigationId>, filter: Filter, now: Now) {
         let sequence = self.next_sequence(1);
         self.out.push_back(conntrack::dump(&filter, sequence));
         self.request = Some(Request::List { ids, filter, sequence });
@@ -146,7 +145,7 @@ impl Asking {
         sequence: u32,
         message: &Message,
         searches: &mut Searches,
-        home: Home<'_>,
+        home: HomeNetwork<'_>,
         now: Now,
     ) {
         if let Message::Flow(flow) | Message::New(flow) = message {
@@ -182,7 +181,14 @@ impl Asking {
         }
     }
 
-    fn handle_single(&mut self, index: usize, message: &Message, searches: &mut Searches, home: Home<'_>, now: Now) {
+    fn handle_single(
+        &mut self,
+        index: usize,
+        message: &Message,
+        searches: &mut Searches,
+        home: HomeNetwork<'_>,
+        now: Now,
+    ) {
         let Some(Request::Single { wanted, left, again, .. }) = &mut self.request else { return };
         let Some((id, tuple)) = wanted.get(index) else { return };
         // It may have been ended meanwhile.
@@ -206,13 +212,13 @@ impl Asking {
     }
 
     /// The request under way has been answered in full; or not, and will not be.
-    pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: Home<'_>, now: Now) {
+    pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: HomeNetwork<'_>, now: Now) {
         self.deadline = None;
         // Lookups say all there is to say where everything is in zone 0.
         let whole = self.unlisted.is_empty() && !self.zones;
         match self.request.take() {
             Some(Request::Single { wanted, again, .. }) => {
-                let mut ids: Vec<Id> = wanted.into_iter().map(|(id, _)| id).collect();
+                let mut ids: Vec<MitigationId> = wanted.into_iter().map(|(id, _)| id).collect();
                 ids.dedup();
                 for id in ids {
                     let Some(search) = searches.get_mut(&id) else { continue };
@@ -243,7 +249,7 @@ impl Asking {
 }
 
 /// Adds what a search wants, unless there is enough.
-fn add(wanted: &mut Vec<(Id, Tuple)>, id: Id, wants: impl FnOnce() -> Option<Vec<Tuple>>) {
+fn add(wanted: &mut Vec<(MitigationId, Tuple)>, id: MitigationId, wants: impl FnOnce() -> Option<Vec<Tuple>>) {
     if wanted.len() < ENOUGH {
         wanted.extend(wants().into_iter().flatten().map(|tuple| (id, tuple)));
     }

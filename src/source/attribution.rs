@@ -4,11 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::flow::{Detail, Flow, Traffic, Tuple, has_ports};
-use crate::scope::Scope;
-
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+use crate::model::protocol::{has_ports, is_icmp};
+use crate::model::{Detail, Flow, Scope, Traffic, Tuple};
 
 /// One direction of a flow, as it leaves the home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +120,5 @@ pub(super) fn concerns(scope: &Scope, protocol: u8) -> bool {
         return scope.target_protocols.contains(&protocol);
     }
     let (ports, types) = (scope.target_ports.len() + scope.source_ports.len(), scope.source_icmp_types.len());
-    let (has_ports, is_icmp) = (has_ports(protocol), matches!(protocol, ICMP | ICMPV6));
-    (ports == 0 && types == 0) || (ports > 0 && has_ports) || (types > 0 && is_icmp)
+    (ports == 0 && types == 0) || (ports > 0 && has_ports(protocol)) || (types > 0 && is_icmp(protocol))
 }

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use vecset::{VecMap, VecSet};
 
 use super::attribution::{Fit, Mark, View};
-use super::device::{Confidence, Evidence, Mac, Suspect};
-use super::flow::{Flow, Traffic, Tuple};
+use super::device::{Confidence, Evidence, Suspect};
+use super::home_network::HomeNetwork;
 use super::inventory::Inventory;
 use super::network::Located;
-use super::search::Home;
-use crate::time::Now;
+use crate::model::{Flow, Mac, Now, Traffic, Tuple};
 
 /// Most devices kept for one request.
 const MOST: usize = 64;
@@ -82,7 +81,7 @@ impl Watched {
             && later.flow.sent.is_some()
             && passed >= Duration::from_millis(1)
         {
-            self.rate = per_second(before, sent, passed);
+            self.rate = sent.minus(before).per_second(passed);
             self.sending |= sent.packets > before.packets;
             self.read = now;
         }
@@ -217,7 +216,7 @@ impl Candidates {
     }
 
     /// Who may be meant, most likely first. `complete`: everything there is has been looked at.
-    pub(super) fn suspects(&self, home: Home<'_>, complete: bool) -> Vec<Suspect> {
+    pub(super) fn suspects(&self, home: HomeNetwork<'_>, complete: bool) -> Vec<Suspect> {
         let mut full: Vec<_> = self.full().collect();
         let alone = complete && !self.has_strangers() && full.len() == 1;
         if full.is_empty() {
@@ -259,7 +258,7 @@ impl Candidates {
     }
 }
 
-fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: Home<'_>) -> Suspect {
+fn suspect(mac: Mac, candidate: &Candidate, confidence: Confidence, home: HomeNetwork<'_>) -> Suspect {
     let inventory = home.inventory;
     let device = inventory.device(mac);
     let name = device.and_then(|device| device.name.clone());
@@ -299,12 +298,6 @@ fn behind_name(behind: &VecSet<IpAddr>, mac: Mac, name: Option<String>) -> Strin
         (Some(only), None) => format!("{only} behind router {router}"),
         _ => format!("several devices behind router {router}"),
     }
-}
-
-fn per_second(before: Traffic, after: Traffic, passed: Duration) -> Traffic {
-    let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
-    let share = |before: u64, after: u64| after.saturating_sub(before).saturating_mul(1000) / millis;
-    Traffic { packets: share(before.packets, after.packets), bytes: share(before.bytes, after.bytes) }
 }
 
 /// An owner of an address that a request names alone, without any flow to show for it.

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::flow::{Detail, Flow, Traffic, Tuple};
 use super::network::Located;
-use crate::time::Now;
+use crate::model::{Detail, Flow, Now, Traffic, Tuple, protocol};
 
 /// How long they are remembered.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -144,8 +143,8 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
         let tuple = |source, destination, first: u16, second, zone| {
             let [kind, code] = first.to_be_bytes();
             let detail = match self.protocol {
-                1 | 58 => Detail::Icmp { kind, code, id: second },
-                protocol if super::flow::has_ports(protocol) => Detail::Ports { source: first, destination: second },
+                number if protocol::is_icmp(number) => Detail::Icmp { kind, code, id: second },
+                number if protocol::has_ports(number) => Detail::Ports { source: first, destination: second },
                 _ => Detail::None,
             };
             Tuple { source, destination, protocol: self.protocol, detail, zone }

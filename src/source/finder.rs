@@ -8,18 +8,16 @@ use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
 use super::asking::Asking;
-use super::device::{Mac, Sender, Suspect};
+use super::device::{Sender, Suspect};
 use super::domain::{self, Interface};
 use super::ended::{Ended, Ring};
-use super::flow::Flow;
+use super::home_network::HomeNetwork;
 use super::inventory::Inventory;
 use super::network::Network;
-use super::search::{Home, Search};
+use super::search::Search;
 use super::surveyor::Surveyor;
-use crate::mitigation::Id;
+use crate::model::{Flow, Mac, MitigationId, Now, Scope};
 use crate::netlink::{conntrack, neighbour};
-use crate::scope::Scope;
-use crate::time::Now;
 
 /// The netlink sockets the finder speaks over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,14 +39,14 @@ pub enum Event {
     /// was in vain; the search goes on.
     Found {
         /// The mitigation searched for.
-        id: Id,
+        id: MitigationId,
         /// Who.
         suspects: Vec<Suspect>,
     },
     /// Another device sends what is searched for in the name of this one.
     Framed {
         /// The mitigation searched for.
-        id: Id,
+        id: MitigationId,
         /// In whose name.
         mac: Mac,
         /// Whether it sends as well.
@@ -72,7 +70,7 @@ pub struct Finder {
     inventory: Inventory,
     interfaces: Vec<Interface>,
     ended: Ring,
-    searches: VecMap<Id, Search>,
+    searches: VecMap<MitigationId, Search>,
     asking: Asking,
     surveyor: Surveyor,
     /// Requests to find out who has an address.
@@ -112,7 +110,7 @@ impl Finder {
 
     /// Begins to search for whom a request speaks of, or begins again. What is found comes as [`Event::Found`], any
     /// number of times, until [`Self::forget`].
-    pub fn search(&mut self, id: Id, scope: &Scope, now: Now) {
+    pub fn search(&mut self, id: MitigationId, scope: &Scope, now: Now) {
         let known = self.searches.remove(&id).filter(|search| search.scope() == scope);
         let mut search = known.unwrap_or_else(|| Search::new(scope.clone()));
         search.again(now);
@@ -121,13 +119,13 @@ impl Finder {
     }
 
     /// Ends a search.
-    pub fn forget(&mut self, id: Id) {
+    pub fn forget(&mut self, id: MitigationId) {
         self.searches.remove(&id);
     }
 
     /// Takes in who was seen to send what a search is about, whatever address it was sent from.
-    pub fn witnessed(&mut self, id: Id, senders: &[Sender], now: Now) {
-        let home = Home { network: &self.network, inventory: &self.inventory };
+    pub fn witnessed(&mut self, id: MitigationId, senders: &[Sender], now: Now) {
+        let home = HomeNetwork { network: &self.network, inventory: &self.inventory };
         let Some(search) = self.searches.get_mut(&id) else { return };
         // From outside the home anybody may send in a device's name.
         let inside = |sender: &&Sender| {
@@ -153,7 +151,7 @@ impl Finder {
     /// A socket has lost messages because they came faster than they were read.
     pub fn handle_overrun(&mut self, socket: Socket, now: Now) {
         self.overruns = self.overruns.saturating_add(1);
-        let home = Home { network: &self.network, inventory: &self.inventory };
+        let home = HomeNetwork { network: &self.network, inventory: &self.inventory };
         match socket {
             Socket::Conntrack => self.asking.finish(true, &mut self.searches, home, now),
             Socket::ConntrackEvents => self.searches.values_mut().for_each(|search| search.hurry(true, now)),
@@ -194,7 +192,7 @@ impl Finder {
         {
             self.say_once(Event::InventoryChanged);
         }
-        let home = Home { network: &self.network, inventory: &self.inventory };
+        let home = HomeNetwork { network: &self.network, inventory: &self.inventory };
         self.asking.handle_timeout(&mut self.searches, home, now);
         self.surveyor.handle_timeout(&mut self.network, now);
         self.pump(now);
@@ -238,7 +236,7 @@ impl Finder {
     }
 
     fn handle_answers(&mut self, datagram: &[u8], now: Now) {
-        let home = Home { network: &self.network, inventory: &self.inventory };
+        let home = HomeNetwork { network: &self.network, inventory: &self.inventory };
         for (sequence, message) in conntrack::messages(datagram) {
             self.asking.handle(sequence, &message, &mut self.searches, home, now);
         }
@@ -254,7 +252,7 @@ impl Finder {
             match message {
                 conntrack::Message::New(flow) => {
                     self.asking.note(flow.has_zone());
-                    let home = Home { network: &self.network, inventory: &self.inventory };
+                    let home = HomeNetwork { network: &self.network, inventory: &self.inventory };
                     self.searches.values_mut().for_each(|search| search.opened(&flow, home, now));
                 }
                 conntrack::Message::Destroyed(flow) => self.flow_ended(flow, now),
@@ -268,7 +266,7 @@ impl Finder {
         if self.network.is_local(flow.original.destination) && self.network.is_local(flow.reply.source) {
             return;
         }
-        let home = Home { network: &self.network, inventory: &self.inventory };
+        let home = HomeNetwork { network: &self.network, inventory: &self.inventory };
         let side = |address: IpAddr| {
             let located = home.network.locate(address, home.inventory)?;
             Some((located, home.inventory.contested(address, now.instant)))
@@ -363,7 +361,7 @@ impl Finder {
         if !self.surveyor.is_ready() {
             return;
         }
-        let home = Home { network: &self.network, inventory: &self.inventory };
+        let home = HomeNetwork { network: &self.network, inventory: &self.inventory };
         for search in self.searches.values_mut().filter(|search| search.look_due(now)) {
             search.look(&self.ended, home, now);
         }

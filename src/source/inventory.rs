@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use vecset::{VecMap, VecSet};
 
-use super::device::Mac;
+use crate::model::Mac;
 
 /// Most devices remembered; those that are gone give way.
 const MOST_DEVICES: usize = 1024;

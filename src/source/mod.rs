@@ -21,7 +21,7 @@ pub mod device;
 mod domain;
 mod ended;
 mod finder;
-pub mod flow;
+mod home_network;
 mod inventory;
 mod network;
 mod plan;

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use super::flow::{Detail, Tuple, has_ports};
+use crate::model::protocol::has_ports;
+use crate::model::{Detail, PortRange, Scope, Tuple};
 use crate::netlink::conntrack::{By, Family, Filter};
-use crate::scope::{PortRange, Scope};
 
 /// Most entries looked up one by one; beyond that a list is cheaper.
 const MOST_LOOKUPS: usize = 64;

@@ -5,16 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::attribution::{View, views};
 use super::candidates::{Candidates, Sighting, owner};
-use super::device::{Confidence, Mac, Sender, Suspect};
+use super::device::{Confidence, Sender, Suspect};
 use super::ended::{Ended, Ring};
-use super::flow::{Flow, Tuple};
-use super::inventory::Inventory;
-use super::network::Network;
+use super::home_network::HomeNetwork;
 use super::plan;
 use super::senders::Senders;
+use crate::model::{Backoff, Flow, Mac, Now, Scope, Tuple};
 use crate::netlink::conntrack::Filter;
-use crate::scope::Scope;
-use crate::time::Now;
 
 /// When flows found are looked at again, counted from when they were found: first to see whether they send at all, then
 /// for their rate.
@@ -29,10 +26,10 @@ const READINGS: [Duration; 5] = [
 const MOST_READINGS: usize = 64;
 /// Most addresses asked for in one look: whoever makes up addresses must not keep the neighbourhood busy.
 const MOST_UNKNOWN: usize = 8;
-/// The pause after the first look that found nobody sure; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The pauses after looks that found nobody sure.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// The longest pause before a look that something new calls for.
+const SOON: Duration = Duration::from_secs(8);
 /// Reports that follow each other are this far apart.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
 
@@ -47,13 +44,6 @@ enum Wants {
     Nothing,
 }
 
-/// What is known of the home.
-#[derive(Clone, Copy)]
-pub(super) struct Home<'a> {
-    pub(super) network: &'a Network,
-    pub(super) inventory: &'a Inventory,
-}
-
 /// One search.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -66,8 +56,7 @@ pub(super) struct Search {
     unknown: Vec<IpAddr>,
     asked_for: usize,
     wants: Wants,
-    /// Looks completed without anybody sure.
-    vain: u32,
+    backoff: Backoff,
     /// Whether the last look has seen everything.
     complete: bool,
     failed: bool,
@@ -93,7 +82,7 @@ impl Search {
             unknown: Vec::new(),
             asked_for: 0,
             wants: Wants::Nothing,
-            vain: 0,
+            backoff: PAUSES,
             complete: false,
             failed: false,
             next_look: None,
@@ -111,7 +100,8 @@ impl Search {
 
     /// Begins again: looks as soon as no look is under way, and says what it finds even if that has been said.
     pub(super) fn again(&mut self, now: Now) {
-        (self.vain, self.said, self.news, self.next_look) = (0, None, None, Some(now.instant));
+        self.backoff.reset();
+        (self.said, self.news, self.next_look) = (None, None, Some(now.instant));
     }
 
     /// Takes in who sends what is searched for; begins anew where that is another one than it seemed. Tells in whose name
@@ -119,7 +109,7 @@ impl Search {
     pub(super) fn witnessed<'a>(
         &mut self,
         seen: impl Iterator<Item = &'a Sender>,
-        home: Home<'_>,
+        home: HomeNetwork<'_>,
         now: Now,
     ) -> Vec<(Mac, bool)> {
         let holder = |address| home.network.locate(address, home.inventory).map(|at| at.mac);
@@ -132,7 +122,7 @@ impl Search {
     }
 
     /// Begins a look.
-    pub(super) fn look(&mut self, ended: &Ring, home: Home<'_>, now: Now) {
+    pub(super) fn look(&mut self, ended: &Ring, home: HomeNetwork<'_>, now: Now) {
         if std::mem::take(&mut self.outdated) {
             self.candidates = Candidates::default();
         }
@@ -149,7 +139,7 @@ impl Search {
         self.next_list(home, now);
     }
 
-    fn lists(&self, home: Home<'_>) -> Wants {
+    fn lists(&self, home: HomeNetwork<'_>) -> Wants {
         Wants::Lists(plan::filters(&self.scope, |address| home.network.is_local(address)))
     }
 
@@ -170,7 +160,7 @@ impl Search {
     }
 
     /// All entries looked up have been seen. `whole`: there can be no others like them.
-    pub(super) fn looked_up(&mut self, whole: bool, home: Home<'_>, now: Now) {
+    pub(super) fn looked_up(&mut self, whole: bool, home: HomeNetwork<'_>, now: Now) {
         if self.lookups().is_none() {
             return;
         }
@@ -183,7 +173,7 @@ impl Search {
     }
 
     /// A list has been seen: this one, or of its whole family.
-    pub(super) fn listed(&mut self, filter: &Filter, home: Home<'_>, now: Now) {
+    pub(super) fn listed(&mut self, filter: &Filter, home: HomeNetwork<'_>, now: Now) {
         if let Wants::Lists(filters) = &mut self.wants {
             let whole = *filter == Filter::all(filter.family);
             filters.retain(|wanted| wanted != filter && !(whole && wanted.family == filter.family));
@@ -191,7 +181,7 @@ impl Search {
         }
     }
 
-    fn next_list(&mut self, home: Home<'_>, now: Now) {
+    fn next_list(&mut self, home: HomeNetwork<'_>, now: Now) {
         if matches!(&self.wants, Wants::Lists(filters) if filters.is_empty()) {
             self.end_look(home, now);
         }
@@ -202,7 +192,7 @@ impl Search {
         self.failed = true;
     }
 
-    fn end_look(&mut self, home: Home<'_>, now: Now) {
+    fn end_look(&mut self, home: HomeNetwork<'_>, now: Now) {
         (self.wants, self.complete) = (Wants::Nothing, !self.failed);
         self.candidates.finish();
         self.found = self.candidates.living().next().map(|_| (now.instant, 0));
@@ -221,17 +211,15 @@ impl Search {
     }
 
     /// Decides when to look next.
-    fn pause(&mut self, home: Home<'_>, now: Now) {
+    fn pause(&mut self, home: HomeNetwork<'_>, now: Now) {
         if self.settled(home) && !self.outdated {
             self.next_look = None;
         } else if self.next_look.is_none() {
-            let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.vain).unwrap_or(u32::MAX));
-            self.next_look = Some(now.instant + pause.min(LONGEST_PAUSE));
-            self.vain = self.vain.saturating_add(1).min(16);
+            self.next_look = Some(now.instant + self.backoff.pause());
         }
     }
 
-    fn settled(&self, home: Home<'_>) -> bool {
+    fn settled(&self, home: HomeNetwork<'_>) -> bool {
         self.suspects(home).first().is_some_and(|suspect| suspect.confidence >= Confidence::Likely)
     }
 
@@ -240,7 +228,7 @@ impl Search {
         let nobody = self.said.as_ref().is_some_and(Vec::is_empty);
         if missed || nobody || self.candidates.has_strangers() {
             self.complete &= !missed;
-            let soon = now.instant + FIRST_PAUSE.saturating_mul(1 << self.vain.min(3));
+            let soon = now.instant + self.backoff.next_pause().min(SOON);
             if self.wants == Wants::Nothing {
                 self.next_look = Some(self.next_look.map_or(soon, |next| next.min(soon)));
             }
@@ -248,7 +236,7 @@ impl Search {
     }
 
     /// Takes in a flow that exists.
-    pub(super) fn consider(&mut self, flow: &Flow, home: Home<'_>, now: Now) {
+    pub(super) fn consider(&mut self, flow: &Flow, home: HomeNetwork<'_>, now: Now) {
         for view in views(flow) {
             // Whoever has sent nothing is not the one.
             if view.sent.is_none_or(|sent| sent.packets > 0) {
@@ -258,12 +246,12 @@ impl Search {
     }
 
     /// Takes in a flow that has just been opened.
-    pub(super) fn opened(&mut self, flow: &Flow, home: Home<'_>, now: Now) {
+    pub(super) fn opened(&mut self, flow: &Flow, home: HomeNetwork<'_>, now: Now) {
         let [opener, _] = views(flow);
         self.consider_view(flow, &opener, true, home, now);
     }
 
-    fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: Home<'_>, now: Now) {
+    fn consider_view(&mut self, flow: &Flow, view: &View, opened: bool, home: HomeNetwork<'_>, now: Now) {
         let Some(fit) = view.fit(&self.scope, home.network.is_local(view.device)) else { return };
         let holder = home.network.locate(view.device, home.inventory);
         let (senders, doubtful) = self.senders.of(view.device, holder, home.network);
@@ -292,7 +280,7 @@ impl Search {
     }
 
     /// Takes in a flow that has ended.
-    pub(super) fn remember(&mut self, ended: &Ended, home: Home<'_>, now: Now) {
+    pub(super) fn remember(&mut self, ended: &Ended, home: HomeNetwork<'_>, now: Now) {
         self.candidates.end(&ended.flow.original, Some(ended.flow.id));
         for view in views(&ended.flow).iter().filter(|view| view.sent.is_none_or(|sent| sent.packets > 0)) {
             let Some(fit) = view.fit(&self.scope, ended.located.is_none()) else { continue };
@@ -325,13 +313,13 @@ impl Search {
     }
 
     /// All flows have been read again.
-    pub(super) fn read(&mut self, home: Home<'_>, now: Now) {
+    pub(super) fn read(&mut self, home: HomeNetwork<'_>, now: Now) {
         self.pause(home, now);
         self.tell(now);
     }
 
     /// What there is to say now, if anything.
-    pub(super) fn report(&mut self, home: Home<'_>, now: Now) -> Option<Vec<Suspect>> {
+    pub(super) fn report(&mut self, home: HomeNetwork<'_>, now: Now) -> Option<Vec<Suspect>> {
         self.news.take_if(|due| *due <= now.instant)?;
         self.weighed = Some(now.instant);
         let suspects = self.suspects(home);
@@ -342,7 +330,7 @@ impl Search {
         Some(suspects)
     }
 
-    fn suspects(&self, home: Home<'_>) -> Vec<Suspect> {
+    fn suspects(&self, home: HomeNetwork<'_>) -> Vec<Suspect> {
         let suspects = self.candidates.suspects(home, self.complete);
         if !suspects.is_empty() {
             return suspects;

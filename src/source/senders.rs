@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use vecset::VecMap;
 
-use super::device::{Mac, Sender};
+use super::device::Sender;
 use super::network::{Located, Network};
+use crate::model::Mac;
 
 /// Most addresses remembered, and most senders of one.
 const MOST_ADDRESSES: usize = 64;

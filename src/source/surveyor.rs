@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::asking::PATIENCE;
 use super::inventory::Inventory;
 use super::network::Network;
+use crate::model::Now;
 use crate::netlink::neighbour::{self, Message, Subject};
-use crate::time::Now;
 
 /// In this order.
 const SUBJECTS: [Subject; 4] = [Subject::Links, Subject::Addresses, Subject::Routes, Subject::Neighbours];

@@ -6,16 +6,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustls::AlertDescription;
-use rustls::crypto::SecureRandom;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use super::credentials::{Anchors, Fault, Identity, Psk};
+use super::channel::Channel;
+pub use super::dtls_config::{ClientConfig, Random, SavedSession};
 #[cfg(feature = "client")]
 use super::dtls_server::Admission;
-use super::mbedtls::{self, Client, Credentials, Error, Hooks};
-use super::tls::{Failure, alerted};
+use super::failure::{Failure, alerted};
+use super::mbedtls::{self, Client, Error, Hooks};
 use super::x509;
-use crate::time::Now;
+use crate::model::Now;
 
 /// The longest datagram sent: with the headers of IPv6 and UDP it is what every IPv6 path carries (RFC 9132 section 7.3).
 pub const MAX_DATAGRAM: usize = 1280 - 40 - 8;
@@ -42,89 +42,31 @@ const NO_CLIENT_CERTIFICATE: Error = Error(-0x7480);
 const BAD_CERTIFICATE: Error = Error(-0x7a00);
 const FATAL_ALERT: Error = Error(-0x7780);
 const PEER_CLOSE_NOTIFY: Error = Error(-0x7880);
-const KEY_MISMATCH: Error = Error(-0x3f00);
-
-/// Where unpredictable bytes come from; only `driver/` has such a thing.
-pub type Random = &'static dyn SecureRandom;
-
-/// What the router proves and believes towards one peer. Cheap to clone.
-#[derive(Clone)]
-pub struct ClientConfig(Rc<Proof>);
-
-struct Proof {
-    credentials: Rc<Credentials>,
-    psk: Option<Psk>,
-    random: Random,
-}
-
-impl ClientConfig {
-    /// Mutual authentication by certificates.
-    ///
-    /// # Errors
-    /// [`Fault::KeyMismatch`]; [`Fault::Unusable`] for what the library can't use, an Ed25519 key for instance.
-    pub fn certificate(identity: &Identity, anchors: &Anchors, random: Random) -> Result<Self, Fault> {
-        let credentials = Rc::new(credentials(identity, anchors, random)?);
-        Ok(Self(Rc::new(Proof { credentials, psk: None, random })))
-    }
-
-    /// Mutual authentication by a key both know. Only such cipher suites are offered.
-    ///
-    /// # Errors
-    /// [`Fault::Unusable`]
-    pub fn psk(psk: Psk, random: Random) -> Result<Self, Fault> {
-        let credentials = Rc::new(Credentials::new().map_err(fault)?);
-        Ok(Self(Rc::new(Proof { credentials, psk: Some(psk), random })))
-    }
-}
-
-/// Everything certificates need, in the library's form.
-pub(super) fn credentials(identity: &Identity, anchors: &Anchors, random: Random) -> Result<Credentials, Fault> {
-    let mut credentials = Credentials::new().map_err(fault)?;
-    for certificate in identity.chain() {
-        credentials.add_own(certificate).map_err(fault)?;
-    }
-    for certificate in anchors.certificates() {
-        credentials.add_trusted(certificate).map_err(fault)?;
-    }
-    credentials.set_key(identity.key(), &mut |bytes| random.fill(bytes).is_ok()).map_err(fault)?;
-    Ok(credentials)
-}
-
-pub(super) fn fault(error: Error) -> Fault {
-    match error {
-        KEY_MISMATCH => Fault::KeyMismatch,
-        Error(code) => Fault::Unusable(format!("not usable for DTLS: error -0x{:04x}", -code)),
-    }
-}
-
-/// What a later channel to the same peer resumes from, instead of a full handshake.
-#[derive(Clone)]
-pub struct Session {
-    config: ClientConfig,
-    name: String,
-    state: Vec<u8>,
-    certificate: Option<CertificateDer<'static>>,
-}
 
 /// One DTLS association.
-pub struct Channel {
+pub struct DtlsChannel {
     inner: mbedtls::Channel<Side>,
     began: Instant,
     /// The name the peer has to prove; empty in the server's role.
     name: String,
     /// The router's, and there only with certificates: with pre-shared keys a handshake is as cheap as a resumption.
     resumable: Option<ClientConfig>,
-    session: Option<Session>,
+    session: Option<SavedSession>,
     failure: Option<Failure>,
 }
 
-impl Channel {
+impl DtlsChannel {
     /// The router's end: proves that the peer is `name`, and sends it as SNI. A session of another name or other credentials
     /// is ignored, as is one whose certificate is not valid `now`. The first datagram is ready.
     ///
     /// # Errors
     /// [`Failure::BadName`], [`Failure::Protocol`]
-    pub fn client(config: &ClientConfig, name: &str, session: Option<&Session>, now: Now) -> Result<Self, Failure> {
+    pub fn client(
+        config: &ClientConfig,
+        name: &str,
+        session: Option<&SavedSession>,
+        now: Now,
+    ) -> Result<Self, Failure> {
         if ServerName::try_from(name).is_err() {
             return Err(Failure::BadName(name.to_owned()));
         }
@@ -152,34 +94,6 @@ impl Channel {
         Self { inner, began: now.instant, name, resumable: None, session: None, failure: None }
     }
 
-    /// Takes one datagram; what it says comes from [`Channel::poll_message`].
-    ///
-    /// # Errors
-    /// The channel is dead; what [`Channel::poll_transmit`] still has is the alert for the peer. Damaged, repeated and foreign
-    /// datagrams are no errors once the channel is established.
-    pub fn handle_input(&mut self, datagram: &[u8], now: Now) -> Result<(), Failure> {
-        // The library would take the datagram for the timeout, and lose it.
-        if self.poll_timeout().is_some_and(|due| due <= now.instant) {
-            self.proceed(&[], now)?;
-        }
-        let records = whole_records(datagram);
-        if records.is_empty() { self.failure.clone().map_or(Ok(()), Err) } else { self.proceed(records, now) }
-    }
-
-    /// When [`Channel::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = self.inner.due().filter(|_| self.failure.is_none())?;
-        self.began.checked_add(Duration::from_millis(due))
-    }
-
-    /// Repeats what was not answered.
-    ///
-    /// # Errors
-    /// [`Failure::Silent`] when that was often enough.
-    pub fn handle_timeout(&mut self, now: Now) -> Result<(), Failure> {
-        if self.poll_timeout().is_some_and(|due| due <= now.instant) { self.proceed(&[], now) } else { Ok(()) }
-    }
-
     fn proceed(&mut self, datagram: &[u8], now: Now) -> Result<(), Failure> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -196,7 +110,7 @@ impl Channel {
     fn keep_session(&mut self) {
         let Some(config) = self.resumable.take() else { return };
         let certificate = self.inner.owner().certificate.clone();
-        self.session = Some(Session { config, name: self.name.clone(), state: self.inner.session(), certificate });
+        self.session = Some(SavedSession { config, name: self.name.clone(), state: self.inner.session(), certificate });
     }
 
     /// Remembers why the channel is dead.
@@ -240,68 +154,77 @@ impl Channel {
         }
     }
 
-    /// The next message of the peer.
-    pub fn poll_message(&mut self) -> Option<Vec<u8>> {
-        self.inner.owner_mut().messages.pop_front()
-    }
-
-    /// Encrypts one message. What is longer than [`Channel::max_message`] does not leave, nor does anything before the channel
-    /// is established: over datagrams both are losses like any other.
-    pub fn write(&mut self, message: &[u8]) {
-        if self.failure.is_none() && self.is_established() && message.len() <= self.max_message() {
-            // Not even an error leaves more to say than that it was lost.
-            let _ = self.inner.write(message);
-        }
-    }
-
     /// The longest message that fits a datagram, in bytes.
     pub fn max_message(&self) -> usize {
         self.inner.room()
-    }
-
-    /// The next datagram for the network.
-    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.inner.owner_mut().out.pop_front()
-    }
-
-    /// Whether both sides have proven who they are.
-    pub fn is_established(&self) -> bool {
-        self.inner.is_established()
-    }
-
-    /// Says that nothing more will come.
-    pub fn close(&mut self) {
-        if self.failure.is_none() && self.is_established() {
-            self.inner.close();
-        }
-    }
-
-    /// The certificate the peer has shown, in this session or in the one it resumes. The provider's end has it only of the
-    /// former; [`Channel::peer_name`] tells of both.
-    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.inner.owner().certificate.as_ref().filter(|_| self.is_established())
-    }
-
-    /// What a later channel may resume from; nothing before the channel is established, or with pre-shared keys.
-    pub fn session(&self) -> Option<&Session> {
-        self.session.as_ref().filter(|session| !session.state.is_empty())
-    }
-
-    /// Whether this channel was made from an earlier session.
-    pub fn is_resumed(&self) -> bool {
-        self.is_established() && self.inner.owner().resumed
-    }
-
-    /// Whom the provider's end speaks with: the name in its certificate, or the identity of its pre-shared key.
-    #[cfg(feature = "client")]
-    pub fn peer_name(&self) -> Option<&str> {
-        self.inner.owner().admission.as_ref()?.name().filter(|_| self.is_established())
     }
 
     /// The provider's end before a peer is let in.
     #[cfg(feature = "client")]
     pub(super) fn is_reachable(&self) -> bool {
         self.inner.owner().admission.as_ref().is_some_and(Admission::is_reachable)
+    }
+}
+
+impl Channel for DtlsChannel {
+    fn handle_input(&mut self, datagram: &[u8], now: Now) -> Result<(), Failure> {
+        // The library would take the datagram for the timeout, and lose it.
+        if self.poll_timeout().is_some_and(|due| due <= now.instant) {
+            self.proceed(&[], now)?;
+        }
+        let records = whole_records(datagram);
+        if records.is_empty() { self.failure.clone().map_or(Ok(()), Err) } else { self.proceed(records, now) }
+    }
+
+    fn poll_plaintext(&mut self) -> Option<Vec<u8>> {
+        self.inner.owner_mut().messages.pop_front()
+    }
+
+    fn write(&mut self, message: &[u8]) {
+        if self.failure.is_none() && self.is_established() && message.len() <= self.max_message() {
+            // Not even an error leaves more to say than that it was lost.
+            let _ = self.inner.write(message);
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.inner.owner_mut().out.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let due = self.inner.due().filter(|_| self.failure.is_none())?;
+        self.began.checked_add(Duration::from_millis(due))
+    }
+
+    fn handle_timeout(&mut self, now: Now) -> Result<(), Failure> {
+        if self.poll_timeout().is_some_and(|due| due <= now.instant) { self.proceed(&[], now) } else { Ok(()) }
+    }
+
+    fn close(&mut self) {
+        if self.failure.is_none() && self.is_established() {
+            self.inner.close();
+        }
+    }
+
+    fn is_established(&self) -> bool {
+        self.inner.is_established()
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.is_established() && self.inner.owner().resumed
+    }
+
+    fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.inner.owner().certificate.as_ref().filter(|_| self.is_established())
+    }
+
+    #[cfg(feature = "client")]
+    fn peer_name(&self) -> Option<String> {
+        self.inner.owner().admission.as_ref()?.name().filter(|_| self.is_established()).map(str::to_owned)
+    }
+
+    fn session(&self) -> Option<&SavedSession> {
+        self.session.as_ref().filter(|session| !session.state.is_empty())
     }
 }
 

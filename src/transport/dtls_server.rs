@@ -9,11 +9,13 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac::{self, HMAC_SHA256};
 use rustls::pki_types::CertificateDer;
 
+use super::channel::Channel;
 use super::credentials::{Anchors, Fault, Identity, Psk};
-use super::dtls::{Channel, MAX_DATAGRAM, Random, Side, credentials, fault};
+use super::dtls::{DtlsChannel, MAX_DATAGRAM, Side};
+use super::dtls_config::{Random, credentials, fault};
 use super::mbedtls::{self, Credentials};
 use super::{identity, x509};
-use crate::time::Now;
+use crate::model::Now;
 
 /// A cookie is good for this many seconds, and as many more.
 const COOKIE_SECONDS: u64 = 60;
@@ -74,7 +76,7 @@ impl ServerConfig {
         let has_psk = !self.keys.psk.is_empty();
         let inner = mbedtls::Channel::server(Rc::clone(&self.credentials), side, has_psk, MAX_DATAGRAM);
         let Ok(inner) = inner else { return Answer::Nothing };
-        let mut channel = Channel::new(inner, String::new(), now);
+        let mut channel = DtlsChannel::new(inner, String::new(), now);
         let outcome = channel.handle_input(datagram, now);
         if outcome.is_ok() && channel.is_reachable() {
             return Answer::Accepted(channel);
@@ -90,7 +92,7 @@ pub enum Answer {
     /// A question to see whether the peer is there, or why it can't be talked to. Shorter than what was asked.
     Reply(Vec<u8>),
     /// The peer is there, and the handshake goes on.
-    Accepted(Channel),
+    Accepted(DtlsChannel),
 }
 
 /// What the server's end of a channel needs to let a peer in.

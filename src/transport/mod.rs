@@ -1,18 +1,21 @@
-//! How the home reaches its provider: credentials, the secure channel, when to call again.
+//! Secure channels between a router and its provider: credentials, TLS over streams, DTLS over datagrams.
 
+mod channel;
 pub mod credentials;
-mod detour;
 #[cfg(feature = "client")]
 pub mod drop_list;
 pub mod dtls;
+mod dtls_config;
 #[cfg(feature = "client")]
 pub mod dtls_server;
-mod happy_eyeballs;
+mod failure;
 #[cfg(feature = "client")]
 pub mod identity;
 mod mbedtls;
 pub mod raw_public_key;
-pub mod reconnect;
 mod resumption;
 pub mod tls;
 mod x509;
+
+pub use channel::Channel;
+pub use failure::Failure;

@@ -7,9 +7,8 @@ use super::house::House;
 use super::object::Status;
 use super::reply;
 use super::request::Request;
-use crate::mitigation::{Denied, Id, State};
-use crate::source::device::Mac;
-use crate::time::Now;
+use crate::mitigation::{Denied, State};
+use crate::model::{Mac, MitigationId, Now};
 
 /// Carries out a request on behalf of `by`, and replies.
 ///
@@ -56,7 +55,7 @@ pub(super) fn perform(
     }
 }
 
-fn mitigation(house: &House<'_>, id: Id, now: Now) -> Result<BlobMsgTable, Status> {
+fn mitigation(house: &House<'_>, id: MitigationId, now: Now) -> Result<BlobMsgTable, Status> {
     house.ledger.get(id).map(|m| reply::whole_mitigation(m, house.inventory, now)).ok_or(Status::NotFound)
 }
 

@@ -16,8 +16,7 @@ use super::others::{self, Interface};
 use super::reply;
 use super::request::{METHODS, Request};
 use crate::mitigation;
-use crate::source::device::Mac;
-use crate::time::Now;
+use crate::model::{Mac, MitigationId, Now};
 
 /// Our object, and the package whose configuration is ours.
 const NAME: &str = "dots-callhome";
@@ -116,7 +115,7 @@ pub struct Bus {
     hints: Inquiry,
     interfaces: Inquiry,
     /// Mitigations to tell of, each as it was last.
-    changed: VecMap<mitigation::Id, BlobMsgTable>,
+    changed: VecMap<MitigationId, BlobMsgTable>,
     /// Variables of scripts to run.
     hooks: VecDeque<BlobMsgTable>,
     hook_runs: bool,

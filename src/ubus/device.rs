@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use vecset::VecMap;
 
 use super::house::House;
-use crate::mitigation::{Action, DevicePolicy, Id, Mitigation, State};
-use crate::source::device::Mac;
-use crate::source::flow::Traffic;
+use crate::mitigation::{Action, DevicePolicy, Mitigation, State};
+use crate::model::{Mac, MitigationId, Traffic};
 
 /// What is in force against a device; what goes further comes later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +37,7 @@ pub(super) struct Device<'a> {
     pub(super) interface: Option<&'a str>,
     pub(super) state: DeviceState,
     /// The open mitigations that suspect it or act on it.
-    pub(super) mitigations: Vec<Id>,
+    pub(super) mitigations: Vec<MitigationId>,
     /// What has been dropped of it while anything is in force against it.
     pub(super) dropped: Traffic,
     /// What the mitigations that act on it drop a second; of all their devices, where they act on several.
@@ -71,7 +70,7 @@ impl<'a> Device<'a> {
     fn is_acted_on(&mut self, m: &Mitigation) {
         let state = if m.action() == Action::Quarantine { DeviceState::Quarantined } else { DeviceState::Blocked };
         self.state = self.state.max(state);
-        self.rate = sum(self.rate, m.rate());
+        self.rate = self.rate.plus(m.rate());
     }
 }
 
@@ -129,8 +128,4 @@ fn entry<'m, 'a>(devices: &'m mut VecMap<Mac, Device<'a>>, mac: Mac) -> &'m mut 
 /// Whether the administrator has not answered with no.
 fn is_open(state: State) -> bool {
     !matches!(state, State::Rejected | State::Withdrawn | State::Expired)
-}
-
-fn sum(one: Traffic, other: Traffic) -> Traffic {
-    Traffic { packets: one.packets.saturating_add(other.packets), bytes: one.bytes.saturating_add(other.bytes) }
 }

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use vecset::VecMap;
 
 use super::blob::{array, elements, entries, integer, table, text};
-use crate::source::device::Mac;
+use crate::model::Mac;
 
 /// Devices whose names are kept.
 const MOST_NAMES: usize = 1024;

@@ -9,11 +9,9 @@ use super::blob::Writer;
 use super::device::{self, Device};
 use super::house::{House, PeerStatus};
 use crate::mitigation::{Entry, Ledger, Mitigation, State};
-use crate::scope::Scope;
+use crate::model::{Mac, Now, Scope, Traffic};
 use crate::source::Inventory;
-use crate::source::device::{Mac, Suspect};
-use crate::source::flow::Traffic;
-use crate::time::Now;
+use crate::source::device::Suspect;
 
 /// A reply grows no larger: the bus takes 1 MiB, and silently drops what a slow reader lets pile up beyond that.
 const LARGEST: usize = 256 * 1024;

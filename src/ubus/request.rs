@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use super::object::{Argument, Arguments, Kind, Method, Status};
-use crate::mitigation::{Action, Id, State};
-use crate::source::device::Mac;
+use crate::mitigation::{Action, State};
+use crate::model::{Mac, MitigationId};
 
 /// A call, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Status,
     List { state: Option<State> },
-    Get { id: Id },
-    Approve { id: Id, action: Option<Action>, devices: Vec<Mac>, lifetime: Option<Duration> },
-    Reject { id: Id, comment: Option<String> },
-    Withdraw { id: Id, comment: Option<String> },
+    Get { id: MitigationId },
+    Approve { id: MitigationId, action: Option<Action>, devices: Vec<Mac>, lifetime: Option<Duration> },
+    Reject { id: MitigationId, comment: Option<String> },
+    Withdraw { id: MitigationId, comment: Option<String> },
     Devices,
     Quarantine { mac: Mac, lifetime: Option<Duration>, comment: Option<String> },
     Release { mac: Mac },
@@ -111,9 +111,9 @@ fn history(given: &Arguments<'_>) -> Result<Request, Status> {
     Ok(Request::History { limit: limit.map_err(|_| Status::InvalidArgument)? })
 }
 
-fn id(given: &Arguments<'_>) -> Result<Id, Status> {
+fn id(given: &Arguments<'_>) -> Result<MitigationId, Status> {
     let number = given.integer("id").and_then(|number| u32::try_from(number).ok());
-    number.map(Id).ok_or(Status::InvalidArgument)
+    number.map(MitigationId).ok_or(Status::InvalidArgument)
 }
 
 /// Seconds, at least one, at most as many as DOTS can express.

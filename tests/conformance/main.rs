@@ -20,7 +20,13 @@ struct Requirement {
 }
 
 /// A test by its target, as cargo names it, and its name there.
-type Test = (Vec<String>, String);
+type Test = (Vec<String>, Name);
+
+/// The function of a test and the module whose file it stands in; `_*` at the end means a family of tests.
+struct Name {
+    module: String,
+    function: String,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
@@ -90,14 +96,17 @@ fn requirements(file: &Path) -> Vec<Requirement> {
 fn proofs(root: &Path) -> BTreeMap<String, Vec<Test>> {
     let mut proofs: BTreeMap<String, Vec<Test>> = BTreeMap::new();
     for file in ["tests", "src"].iter().flat_map(|room| sources(&root.join(room))) {
-        let Some(target) = target(file.strip_prefix(root).unwrap()) else { continue };
+        let place = file.strip_prefix(root).unwrap();
+        let Some(target) = target(place) else { continue };
+        let module = module(place);
         let text = fs::read_to_string(&file).expect("a source file");
         for Named { ids, function, is_test } in named(&text) {
             // A harness of our own lists its functions as `("name", function)`, or makes several tests of one.
             let family = || format!("{}_*", file.file_stem().unwrap().to_string_lossy());
-            let name = if is_test { function } else { alias(&text, &function).unwrap_or_else(family) };
+            let function = if is_test { function } else { alias(&text, &function).unwrap_or_else(family) };
             for id in ids {
-                proofs.entry(id).or_default().push((target.clone(), name.clone()));
+                let name = Name { module: module.clone(), function: function.clone() };
+                proofs.entry(id).or_default().push((target.clone(), name));
             }
         }
     }
@@ -126,6 +135,17 @@ fn target(file: &Path) -> Option<Vec<String>> {
         _ => &["--lib"],
     };
     Some(target.iter().map(|part| part.trim_end_matches(".rs").to_owned()).collect())
+}
+
+/// The module that a source file is.
+fn module(file: &Path) -> String {
+    let parts: Vec<&str> = file.iter().map(|part| part.to_str().unwrap().trim_end_matches(".rs")).collect();
+    let inside = match parts[..] {
+        ["tests", _, ref inside @ ..] | ["src", "bin", _, ref inside @ ..] | ["src", ref inside @ ..] => inside,
+        _ => &[],
+    };
+    let named: Vec<&str> = inside.iter().copied().filter(|part| !["main", "lib", "mod"].contains(part)).collect();
+    named.join("::")
 }
 
 /// A function whose doc comment says what it proves.
@@ -179,7 +199,7 @@ fn alias(text: &str, function: &str) -> Option<String> {
     before.rsplit('"').next().map(str::to_owned)
 }
 
-/// Runs a target; which of its tests passed.
+/// Runs a target; which of its tests passed, by their whole names.
 fn run(root: &Path, target: &[String]) -> BTreeMap<String, bool> {
     eprintln!("running {}", target.join(" "));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
@@ -192,7 +212,7 @@ fn run(root: &Path, target: &[String]) -> BTreeMap<String, bool> {
     let said = String::from_utf8_lossy(&output.stdout);
     let outcome = |line: &str| {
         let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
-        let name = name.rsplit("::").next()?.split_whitespace().next()?;
+        let name = name.split_whitespace().next()?;
         match outcome.split_whitespace().next()? {
             "ok" => Some((name.to_owned(), true)),
             "FAILED" => Some((name.to_owned(), false)),
@@ -207,10 +227,16 @@ fn run(root: &Path, target: &[String]) -> BTreeMap<String, bool> {
 }
 
 /// How a test ended; of a family, all of them.
-fn outcome(all: &BTreeMap<String, bool>, name: &str) -> Option<bool> {
-    let is_meant = |known: &str| match name.strip_suffix('*') {
-        Some(family) => known.starts_with(family),
-        None => known == name,
+fn outcome(all: &BTreeMap<String, bool>, name: &Name) -> Option<bool> {
+    let is_meant = |known: &str| {
+        // A harness of our own lists its tests without modules.
+        let (module, function) = known.rsplit_once("::").unwrap_or((&name.module, known));
+        let is_function = match name.function.strip_suffix('*') {
+            Some(family) => function.starts_with(family),
+            None => function == name.function,
+        };
+        // Unit tests stand in a module inside the file.
+        is_function && (module == name.module || module.strip_suffix("::tests") == Some(&name.module))
     };
     all.iter().filter(|(known, _)| is_meant(known)).map(|(_, passed)| *passed).reduce(|one, other| one && other)
 }
@@ -231,7 +257,11 @@ fn judge(requirement: &Requirement, tests: &[(&Test, Option<bool>)]) -> Verdict 
 
 fn print_row(requirement: &Requirement, verdict: Verdict, tests: &[(&Test, Option<bool>)]) {
     let telling = tests.iter().filter(|(_, passed)| verdict != Verdict::Fail || *passed == Some(false));
-    let mut names = telling.map(|((target, name), _)| format!("{}::{name}", target.last().unwrap()));
+    let whole = |(target, name): &Test| {
+        let parts = [target.last().unwrap(), &name.module, &name.function];
+        parts.into_iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("::")
+    };
+    let mut names = telling.map(|(test, _)| whole(test));
     let why = match (verdict, names.next()) {
         (Verdict::NotReachable, _) => requirement.reach.trim_start_matches("- ").to_owned(),
         (_, Some(first)) => match names.count() {

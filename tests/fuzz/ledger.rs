@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dots_callhome::mitigation::{Action, Consent, Event, Ledger, Policy, TimeoutAction};
+use dots_callhome::model::Now;
 use dots_callhome::signal::session::Session;
-use dots_callhome::time::Now;
 use ipnet::IpNet;
 
 /// One whose rules are the usual ones.

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener
 use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Event;
-use dots_callhome::enforce::ruleset::{Block, Desired, Quarantined, Witness};
-use dots_callhome::scope::{PortRange, Scope};
+use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
+use dots_callhome::model::{MitigationId, PortRange, Scope};
 use dots_callhome::source::{Inventory, device};
 
 use crate::home::{Home, VICTIM, WAN, device_address};
@@ -40,7 +40,7 @@ fn scope() -> Scope {
 
 fn block(id: u32, seconds: u64, devices: &[u8]) -> Block {
     let devices = devices.iter().map(|n| mac(*n)).collect();
-    Block { id, scope: scope(), devices, remaining: Duration::from_secs(seconds) }
+    Block { id: MitigationId(id), scope: scope(), devices, remaining: Duration::from_secs(seconds) }
 }
 
 fn blocks(blocks: &[Block]) -> Desired {
@@ -164,10 +164,14 @@ fn a_quarantine_leaves_the_router() {
     }
 
     let mut router = Router::new(&home.router);
-    let quarantined = |id| Quarantined { mac: mac(1), id, remaining: id.map(|_| Duration::from_secs(60)) };
-    let desired = Desired { quarantined: vec![quarantined(Some(7)), quarantined(None)], ..Desired::default() };
+    let quarantined = |owner, remaining| Quarantined { mac: mac(1), owner, remaining };
+    let by_mitigation = quarantined(Owner::Mitigation(MitigationId(7)), Some(Duration::from_secs(60)));
+    let by_administrator = quarantined(Owner::Administrator, None);
+    let desired = Desired { quarantined: vec![by_mitigation, by_administrator], ..Desired::default() };
     router.desire(desired, Vec::new(), &inventory(2));
-    router.until("in force", |r| r.in_force(7) && r.told.contains(&Event::Standing { outcome: Ok(()) }));
+    router.until("in force", |r| {
+        r.in_force(7) && r.told.contains(&Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) })
+    });
     let settled = || {
         for (sink, tag) in [(&victim, 5), (&other, 6), (&neighbour, 7)] {
             sink.settle(&senders[usize::from(tag) - 1], tag);
@@ -302,7 +306,8 @@ fn senders_are_seen() {
     let mut scope = scope();
     scope.target_prefixes.push("2001:db8:c000::/48".parse().unwrap());
     let mut router = Router::new(&home.router);
-    let desired = Desired { witnesses: vec![Witness { id: 7, scope }], ..blocks(&[block(7, 60, &[1])]) };
+    let desired =
+        Desired { sender_logs: vec![SenderLog { id: MitigationId(7), scope }], ..blocks(&[block(7, 60, &[1])]) };
     router.desire(desired, Vec::new(), &inventory(2));
     let link = home.router.run("ip", &["-o", "link", "show", "dev", "br-lan"]);
     let link = link.split(':').next().unwrap().parse().unwrap();
@@ -312,7 +317,7 @@ fn senders_are_seen() {
     router.until("all are seen", |r| {
         let _ = sender6.send_to(b"x", v6);
         let mut told = r.told.iter().filter_map(|event| match event {
-            Event::Witnessed { id: 7, senders } => Some(senders),
+            Event::Senders { id: MitigationId(7), senders } => Some(senders),
             _ => None,
         });
         told.next_back().is_some_and(|senders| senders.len() == 3 && all.iter().all(|sender| senders.contains(sender)))

@@ -4,12 +4,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dots_callhome::enforce::ruleset::Desired;
+use dots_callhome::enforce::desired::{Desired, Owner};
 use dots_callhome::enforce::{Enforcer, Event, Socket};
+use dots_callhome::model::{Mac, MitigationId, Now, Tuple};
 use dots_callhome::source::Inventory;
-use dots_callhome::source::device::Mac;
-use dots_callhome::source::flow::Tuple;
-use dots_callhome::time::Now;
 use netlink_sys::{Socket as Netlink, SocketAddr};
 
 use crate::host::{Host, PATIENCE};
@@ -109,13 +107,14 @@ impl<'a> Router<'a> {
 
     /// Whether the mitigation has been told to be in force.
     pub fn in_force(&self, id: u32) -> bool {
-        self.told.contains(&Event::Enforced { id, outcome: Ok(()) })
+        let owner = Owner::Mitigation(MitigationId(id));
+        self.told.contains(&Event::Enforced { owner, outcome: Ok(()) })
     }
 
     /// Packets counted for a mitigation as told last.
     pub fn counted(&self, id: u32) -> u64 {
         let last = self.told.iter().rev().find_map(|event| match event {
-            Event::Counted { id: of, total } if *of == id => Some(total.packets),
+            Event::Counted { id: of, total } if of.0 == id => Some(total.packets),
             _ => None,
         });
         last.unwrap_or(0)

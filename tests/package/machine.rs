@@ -1,21 +1,21 @@
 //! What depends on the machine, in one program for `tests/package/matrix.sh`: cryptography, byte order, the size of words.
 //! An example to Cargo, because for tests it builds all programs as well.
 #![cfg(test)]
-#![allow(clippy::duplicate_mod, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-#[path = "../call_home.rs"]
+#[path = "../suite/call_home.rs"]
 mod call_home;
-#[path = "../cbor.rs"]
+#[path = "../suite/signal/cbor.rs"]
 mod cbor;
-#[path = "../conntrack.rs"]
+#[path = "../suite/netlink/conntrack.rs"]
 mod conntrack;
-#[path = "../ledger_support/mod.rs"]
-mod ledger_support;
-#[path = "../neighbour.rs"]
+#[path = "../suite/netlink/neighbour.rs"]
 mod neighbour;
-#[path = "../nftables.rs"]
+#[path = "../suite/netlink/nftables.rs"]
 mod nftables;
-#[path = "../store.rs"]
+#[path = "../suite/mitigation/store.rs"]
 mod store;
-#[path = "../ubus_bytes.rs"]
+#[path = "../suite/support/mod.rs"]
+pub mod support;
+#[path = "../suite/ubus/bytes.rs"]
 mod ubus_bytes;

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dots_callhome::coap::Endpoint;
-use dots_callhome::driver::clock;
-use dots_callhome::driver::link::Link;
-use dots_callhome::driver::random::Rng;
-use dots_callhome::transport::tls::Channel;
+use dots_callhome::io::clock;
+use dots_callhome::io::connection::Connection;
+use dots_callhome::io::random::Rng;
+use dots_callhome::model::Transport;
+use dots_callhome::transport::tls::TlsChannel;
 use mio::Token;
 use mio::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::doors::Place;
-use crate::router::{Event, Router};
+use crate::ended::Ended;
 use crate::serve::{MOST, Server};
-use crate::wire::{Lost, Wire, gone};
+use dots_callhome::client::{Event, Refusal, Session};
 
 /// Time for a router to prove who it is.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -26,20 +27,20 @@ const DATAGRAMS: usize = 256;
 
 /// A connection of a router, proven or not.
 pub struct Call {
-    wire: Wire,
+    connection: Connection,
     from: SocketAddr,
     /// Where it came in, over datagrams.
     place: Option<Place>,
     /// Whose it is.
     pub name: Option<String>,
     /// The session, once that is proven.
-    pub router: Option<Router>,
+    pub router: Option<Session>,
     since: Instant,
 }
 
 impl Call {
-    fn new(wire: Wire, from: SocketAddr, place: Option<Place>) -> Self {
-        Self { wire, from, place, name: None, router: None, since: Instant::now() }
+    fn new(connection: Connection, from: SocketAddr, place: Option<Place>) -> Self {
+        Self { connection, from, place, name: None, router: None, since: Instant::now() }
     }
 
     /// When [`Server::handle_timeout`] has to look at it.
@@ -48,13 +49,11 @@ impl Call {
             Some(router) => router.poll_timeout(),
             None => Some(self.since + HANDSHAKE),
         };
-        [due, self.wire.poll_timeout()].into_iter().flatten().min()
+        [due, self.connection.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Over datagrams a router that has reached us over another path just stops.
-    fn too_slow(&self) -> Lost {
-        let why = "it did not prove in time who it is".to_owned();
-        if self.place.is_some() { Lost::Gone(why) } else { Lost::Unproven(why) }
+    fn too_slow(&self) -> Ended {
+        if self.place.is_some() { Ended::Abandoned } else { Ended::TooSlow }
     }
 
     /// What there is to say about it.
@@ -63,7 +62,7 @@ impl Call {
         Some(json!({
             "name": name,
             "address": self.from.to_string(),
-            "transport": self.wire.transport(),
+            "transport": self.connection.transport().as_str(),
             "seconds": self.since.elapsed().as_secs(),
             "mitigations": router.mitigations().filter(|(_, known)| !known.ended).count(),
         }))
@@ -78,11 +77,11 @@ impl Server {
                 continue;
             }
             let token = self.take_token();
-            let Ok(channel) = Channel::server(Arc::clone(&self.config)) else { continue };
+            let Ok(channel) = TlsChannel::server(Arc::clone(&self.config)) else { continue };
             if self.calls.len() < MOST
-                && let Ok(link) = Link::new(stream, self.poll.registry(), Token(token))
+                && let Ok(connection) = Connection::tls(stream, channel, self.poll.registry(), Token(token))
             {
-                self.calls.insert(token, Call::new(Wire::Tls(link, Box::new(channel)), from, None));
+                self.calls.insert(token, Call::new(connection, from, None));
             }
         }
     }
@@ -121,57 +120,59 @@ impl Server {
         let Some(doors) = &mut self.doors else { return };
         let Some(channel) = doors.greet(place, datagram, clock::now()) else { return };
         let Some(socket) = doors.socket(place.0) else { return };
-        let wire = Wire::Dtls(Rc::clone(socket), from, Box::new(channel));
+        let connection = Connection::shared_dtls(Rc::clone(socket), from, channel);
         doors.came(place, token);
-        self.after_call(token, Call::new(wire, from, Some(place)), Ok(()));
+        self.after_call(token, Call::new(connection, from, Some(place)), Ok(()));
     }
 
     /// Gives a datagram to a call; whether it was for that.
     fn take(&mut self, token: usize, datagram: &[u8]) -> bool {
         let Some(mut call) = self.calls.remove(&token) else { return false };
-        let mut heard = Vec::new();
-        let outcome = call.wire.take(datagram, &mut heard, clock::now());
-        let outcome = self.heard(token, &mut call, &heard).and(outcome);
-        let taken = !heard.is_empty() || outcome.is_err();
+        let outcome = call.connection.handle_datagram(datagram, clock::now());
+        let outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
+        let plaintext: Vec<Vec<u8>> = std::iter::from_fn(|| call.connection.poll_plaintext()).collect();
+        let outcome = self.heard(token, &mut call, &plaintext).and(outcome);
+        let taken = !plaintext.is_empty() || outcome.is_err();
         self.after_call(token, call, outcome);
         taken
     }
 
     /// A stream can be read or written.
-    pub fn call_ready(&mut self, token: usize) {
+    pub fn call_ready(&mut self, token: usize, writable: bool) {
         let Some(mut call) = self.calls.remove(&token) else { return };
-        let outcome = self.read_call(token, &mut call);
+        let outcome = self.read_call(token, &mut call, writable);
         self.after_call(token, call, outcome);
     }
 
-    fn read_call(&mut self, token: usize, call: &mut Call) -> Result<(), Lost> {
+    fn read_call(&mut self, token: usize, call: &mut Call, writable: bool) -> Result<(), Ended> {
         loop {
-            let mut heard = Vec::new();
-            let outcome = call.wire.read(&mut heard);
-            self.heard(token, call, &heard)?;
+            let outcome = call.connection.handle_ready(writable, clock::now());
+            let outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
+            let plaintext: Vec<Vec<u8>> = std::iter::from_fn(|| call.connection.poll_plaintext()).collect();
+            self.heard(token, call, &plaintext)?;
             if !outcome? {
                 return Ok(());
             }
         }
     }
 
-    fn heard(&mut self, token: usize, call: &mut Call, heard: &[Vec<u8>]) -> Result<(), Lost> {
-        if call.router.is_none() && call.wire.is_established() {
-            self.admit(token, call).map_err(Lost::Unproven)?;
+    fn heard(&mut self, token: usize, call: &mut Call, plaintext: &[Vec<u8>]) -> Result<(), Ended> {
+        if call.router.is_none() && call.connection.is_established() {
+            self.admit(token, call)?;
         }
         if let Some(router) = &mut call.router {
-            for plaintext in heard {
-                router.handle_input(plaintext, Instant::now()).map_err(gone)?;
+            for piece in plaintext {
+                router.handle_input(piece, Instant::now())?;
             }
         }
         Ok(())
     }
 
     /// The caller has proven who it is.
-    fn admit(&mut self, token: usize, call: &mut Call) -> Result<(), String> {
-        let name = call.wire.peer_name().ok_or("no name in its certificate")?;
+    fn admit(&mut self, token: usize, call: &mut Call) -> Result<(), Ended> {
+        let name = call.connection.peer_name().ok_or(Ended::Nameless)?;
         if !self.roster.admits(&name) {
-            return Err(format!("{name} is not among our routers"));
+            return Err(Ended::Foreign(name));
         }
         // A router that calls again has lost its former session.
         let former = self.calls.iter().find(|(_, other)| other.name.as_deref() == Some(&name)).map(|(t, _)| *t);
@@ -181,38 +182,38 @@ impl Server {
                 self.leave(token, former);
             }
         }
-        println!("{name} has called from {} over {}", call.from, call.wire.transport());
+        println!("{name} has called from {} over {}", call.from, call.connection.transport().as_str());
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         call.name = Some(name);
         let random = Box::new(Rng::new());
-        let endpoint = match call.wire {
-            Wire::Tls(..) => Endpoint::stream(random),
-            Wire::Dtls(..) => Endpoint::datagram(random),
+        let endpoint = match call.connection.transport() {
+            Transport::Tls => Endpoint::stream(random),
+            Transport::Dtls => Endpoint::datagram(random),
         };
-        let mut router = Router::new(endpoint, cuid, Instant::now());
+        let mut router = Session::new(endpoint, cuid, Instant::now());
         // Over datagrams it need not wait for the router's first words.
-        router.handle_input(&[], Instant::now()).map_err(|broken| broken.to_string())?;
+        router.handle_input(&[], Instant::now())?;
         call.router = Some(router);
         Ok(())
     }
 
     /// Sends what is to be sent and deals with what happened.
-    pub fn after_call(&mut self, token: usize, mut call: Call, outcome: Result<(), Lost>) {
-        let mut lost = outcome.err();
+    pub fn after_call(&mut self, token: usize, mut call: Call, outcome: Result<(), Ended>) {
+        let mut ended = outcome.err();
         let mut events = Vec::new();
         if let Some(router) = &mut call.router {
             while let Some(bytes) = router.poll_transmit() {
-                call.wire.write(&bytes);
+                let sent = call.connection.send(&bytes);
+                ended = ended.or(sent.err().map(Ended::Lost));
             }
             events.extend(std::iter::from_fn(|| router.poll_event()));
         }
-        lost = lost.or(call.wire.flush().err());
         let name = call.name.clone().unwrap_or_else(|| call.from.to_string());
         if events.iter().any(|event| matches!(event, Event::Lost)) {
-            lost.get_or_insert_with(|| gone("it said goodbye or went silent"));
+            ended.get_or_insert(Ended::Silent);
         }
-        if let Some(lost) = lost {
-            self.tell_lost(&name, call.from, &lost);
+        if let Some(ended) = ended {
+            self.tell_end(&name, call.from, &ended);
             self.leave(token, call);
         } else {
             self.calls.insert(token, call);
@@ -227,28 +228,26 @@ impl Server {
         }
     }
 
-    fn tell_lost(&mut self, name: &str, from: SocketAddr, lost: &Lost) {
-        match lost {
-            Lost::Gone(why) => println!("{name} is gone: {why}"),
-            Lost::Unproven(why) => {
-                println!("{name} is refused: {why}");
-                if self.drop_list.failed(from.ip(), Instant::now()) {
-                    println!("{} has failed too often: dropped for a while", from.ip());
-                }
-            }
+    fn tell_end(&mut self, name: &str, from: SocketAddr, ended: &Ended) {
+        if !ended.is_refusal() {
+            return println!("{name} is gone: {ended}");
+        }
+        println!("{name} is refused: {ended}");
+        if self.drop_list.failed(from.ip(), Instant::now()) {
+            println!("{} has failed too often: dropped for a while", from.ip());
         }
     }
 
     fn leave(&mut self, token: usize, mut call: Call) {
-        let askers = call.router.as_mut().map(Router::give_up).unwrap_or_default();
+        let askers = call.router.as_mut().map(Session::give_up).unwrap_or_default();
         for asker in askers {
             let name = call.name.as_deref().unwrap_or_default();
-            self.answered(asker, name, Err("the session ended before the router answered".into()));
+            self.answered(asker, name, Err(Refusal::SessionEnded));
         }
         if let (Some(place), Some(doors)) = (call.place, &mut self.doors) {
             doors.left(place, token);
         }
-        call.wire.close(self.poll.registry());
+        call.connection.close(self.poll.registry());
     }
 
     /// We end: the routers needn't find out by themselves.
@@ -265,7 +264,8 @@ impl Server {
         let tokens: Vec<usize> = self.calls.iter().filter(|(_, call)| due(call)).map(|(token, _)| *token).collect();
         for token in tokens {
             let Some(mut call) = self.calls.remove(&token) else { continue };
-            let mut outcome = call.wire.handle_timeout(now);
+            let outcome = call.connection.handle_timeout(now);
+            let mut outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
             match &mut call.router {
                 Some(router) if router.poll_timeout().is_some_and(|due| due <= now.instant) => {
                     router.handle_timeout(now.instant);

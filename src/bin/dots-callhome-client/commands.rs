@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dots_callhome::driver::link::{self, Link};
+use dots_callhome::io::buffered_stream::{self, BufferedStream};
 use dots_callhome::signal::body::Lifetime;
 use dots_callhome::signal::redirect::Redirect;
 use mio::Token;
@@ -11,17 +11,16 @@ use serde_json::{Value, json};
 
 use crate::calls::Call;
 use crate::control::Ask;
-use crate::question::Asker;
-use crate::router::Router;
 use crate::serve::{MOST, Server, words};
 use crate::show;
+use dots_callhome::client::{Outcome, Refusal, Requester, Session};
 
 /// A command is one short line.
 const LONGEST_COMMAND: usize = 64 * 1024;
 
 /// A connection of a command.
 pub struct Command {
-    link: Link<UnixStream>,
+    link: BufferedStream<UnixStream>,
     line: Vec<u8>,
     watches: Option<(Option<String>, Option<u32>)>,
 }
@@ -32,7 +31,7 @@ impl Server {
         while let Ok((stream, _)) = listener.accept() {
             let token = self.take_token();
             if self.commands.len() < MOST
-                && let Ok(link) = Link::new(stream, self.poll.registry(), Token(token))
+                && let Ok(link) = BufferedStream::new(stream, self.poll.registry(), Token(token))
             {
                 self.commands.insert(token, Command { link, line: Vec::new(), watches: None });
             }
@@ -67,14 +66,14 @@ impl Server {
                 }
             }
             Ask::Request { router, scope, lifetime } => {
-                let scope = dots_callhome::scope::Scope::from(scope);
+                let scope = dots_callhome::model::Scope::from(scope);
                 if let Some(foreign) = self.roster.foreign(&router, &scope.source_prefixes) {
                     let why = format!("{foreign} does not belong to {router}");
                     return self.reply_last(token, &json!({ "error": why }));
                 }
                 let lifetime = u32::try_from(lifetime).map_or(Lifetime::Indefinite, Lifetime::Seconds);
                 let own = self.calls.values().filter(|call| call.name.as_ref() == Some(&router));
-                let in_peace = !own.filter_map(|call| call.router.as_ref()).any(Router::is_mitigating);
+                let in_peace = !own.filter_map(|call| call.router.as_ref()).any(Session::is_mitigating);
                 match self.numbers.take(&router, in_peace) {
                     Ok(mid) => self.tell(token, &router, |r, now| r.request(asker(token), mid, scope, lifetime, now)),
                     Err(error) => self.reply_last(token, &json!({ "error": error.to_string() })),
@@ -89,7 +88,7 @@ impl Server {
     }
 
     /// Lets a connected router do something.
-    fn tell(&mut self, token: usize, name: &str, what: impl FnOnce(&mut Router, Instant)) {
+    fn tell(&mut self, token: usize, name: &str, what: impl FnOnce(&mut Session, Instant)) {
         let found = self.calls.iter().find(|(_, call)| call.name.as_deref() == Some(name)).map(|(token, _)| *token);
         let Some((call_token, mut call)) = found.and_then(|t| Some((t, self.calls.remove(&t)?))) else {
             let why = format!("{name} has not called");
@@ -102,14 +101,15 @@ impl Server {
     }
 
     /// A router has answered.
-    pub fn answered(&mut self, asker: Asker, router: &str, outcome: Result<u32, String>) {
+    pub fn answered(&mut self, asker: Requester, router: &str, outcome: Result<Outcome, Refusal>) {
         let Ok(token) = usize::try_from(asker) else { return };
         match outcome {
-            Ok(mid) => {
+            Ok(Outcome::Mitigation(mid)) => {
                 let one = self.mitigations(Some(router), Some(mid)).into_iter().next();
                 self.reply_last(token, &one.unwrap_or_else(|| json!({ "router": router, "mid": mid })));
             }
-            Err(why) => self.reply_last(token, &json!({ "error": why })),
+            Ok(Outcome::Redirected) => self.reply_last(token, &json!({ "router": router })),
+            Err(why) => self.reply_last(token, &json!({ "error": why.to_string() })),
         }
     }
 
@@ -164,7 +164,7 @@ fn read_command(command: &mut Command, writable: bool) -> Result<Option<Ask>, St
     if writable {
         command.link.flush().map_err(words)?;
     }
-    let mut buffer = link::buffer();
+    let mut buffer = buffered_stream::buffer();
     while let Some(bytes) = command.link.receive(&mut buffer).map_err(words)? {
         command.line.extend_from_slice(bytes);
         if let Some(end) = command.line.iter().position(|&byte| byte == b'\n') {
@@ -178,6 +178,6 @@ fn read_command(command: &mut Command, writable: bool) -> Result<Option<Ask>, St
     Ok(None)
 }
 
-fn asker(token: usize) -> Asker {
-    token as Asker
+fn asker(token: usize) -> Requester {
+    token as Requester
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use dots_callhome::scope::{IcmpTypeRange, PortRange, Scope};
+use dots_callhome::model::{IcmpTypeRange, PortRange, Scope};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

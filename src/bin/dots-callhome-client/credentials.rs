@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use dots_callhome::driver::random;
+use dots_callhome::io::random;
 use dots_callhome::transport::credentials::{Anchors, Clock, Identity, Psk, server_config};
 use dots_callhome::transport::dtls_server::ServerConfig;
 use dots_callhome::transport::identity::cuid;

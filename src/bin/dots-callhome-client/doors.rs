@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use dots_callhome::time::Now;
-use dots_callhome::transport::dtls::Channel;
+use dots_callhome::model::Now;
+use dots_callhome::transport::dtls::DtlsChannel;
 use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
@@ -68,7 +68,7 @@ impl Doors {
     }
 
     /// Answers somebody new; a channel once it has shown that it is there.
-    pub fn greet(&self, (number, from): Place, datagram: &[u8], now: Now) -> Option<Channel> {
+    pub fn greet(&self, (number, from): Place, datagram: &[u8], now: Now) -> Option<DtlsChannel> {
         match self.config.accept(from, datagram, now) {
             Answer::Nothing => None,
             Answer::Reply(reply) => {

@@ -6,13 +6,10 @@ mod commands;
 mod control;
 mod credentials;
 mod doors;
-mod objection;
-mod question;
+mod ended;
 mod roster;
-mod router;
 mod serve;
 mod show;
-mod wire;
 
 use std::process::ExitCode;
 

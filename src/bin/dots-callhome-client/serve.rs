@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dots_callhome::driver::clock;
-use dots_callhome::driver::signals::signals;
+use dots_callhome::io::clock;
+use dots_callhome::io::signals;
 use dots_callhome::transport::credentials::Clock;
 use dots_callhome::transport::drop_list::DropList;
 use mio::net::{TcpListener, UnixListener};
@@ -83,7 +83,7 @@ pub fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
                     }
                 }
                 number @ DOORS..SIGNALS => unread.push(number - DOORS),
-                token if server.calls.contains_key(&token) => server.call_ready(token),
+                token if server.calls.contains_key(&token) => server.call_ready(token, event.is_writable()),
                 token => server.command_ready(token, event.is_writable()),
             }
         }

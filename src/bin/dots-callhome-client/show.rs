@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::objection::objection_to;
-use crate::router::Known;
+use dots_callhome::client::{MitigationRecord, conflict_text};
 
 /// A mitigation as JSON.
-pub fn json(router: &str, mid: u32, known: &Known) -> Value {
+pub fn json(router: &str, mid: u32, known: &MitigationRecord) -> Value {
     let report = &known.report;
     let scope = report.scope.as_ref();
     let texts = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };
@@ -27,7 +26,7 @@ pub fn json(router: &str, mid: u32, known: &Known) -> Value {
             "packets": d.packets, "bytes": d.bytes, "pps": d.pps, "bps": d.bps,
         })),
         "conflict": report.conflict.as_ref().map(|c| json!({
-            "status": c.status, "cause": c.cause, "retry": c.retry_timer, "mid": c.mid, "meaning": objection_to(c),
+            "status": c.status, "cause": c.cause, "retry": c.retry_timer, "mid": c.mid, "meaning": conflict_text(c),
         })),
     })
 }

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use dots_callhome::coap::{Endpoint, Random};
+use dots_callhome::model::Now;
 use dots_callhome::signal::session::Session;
-use dots_callhome::time::Now;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../ledger.rs"]

@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use dots_callhome::time::Now;
+use dots_callhome::model::Now;
 use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
-use dots_callhome::transport::dtls::{Channel, ClientConfig};
+use dots_callhome::transport::Channel;
+use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel};
 use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
 use libfuzzer_sys::fuzz_target;
 use rcgen::{CertificateParams, KeyPair};
@@ -43,8 +44,8 @@ fn run((server, by_certificate, by_key): &Ends, first: u8, mut data: &[u8]) {
     let client = if first & 1 == 0 { by_certificate } else { by_key };
     let undisturbed = data.is_empty();
     let mut now = Now { instant: Instant::now(), unix: 1_781_481_600 };
-    let mut router = Channel::client(client, "callhome.isp.example", None, now).expect("channel");
-    let mut provider: Option<Channel> = None;
+    let mut router = DtlsChannel::client(client, "callhome.isp.example", None, now).expect("channel");
+    let mut provider: Option<DtlsChannel> = None;
     let from = SocketAddr::from(([192, 0, 2, 1], 4000));
     for step in 0..64_u8 {
         let mut datagrams: Vec<(bool, Vec<u8>)> = Vec::new();
@@ -71,8 +72,8 @@ fn run((server, by_certificate, by_key): &Ends, first: u8, mut data: &[u8]) {
             }
         }
         let _ = router.handle_timeout(now);
-        assert_eq!(router.poll_message(), None);
-        assert_eq!(provider.as_mut().and_then(Channel::poll_message), None);
+        assert_eq!(router.poll_plaintext(), None);
+        assert_eq!(provider.as_mut().and_then(Channel::poll_plaintext), None);
     }
     assert!(!undisturbed || router.is_established());
 }

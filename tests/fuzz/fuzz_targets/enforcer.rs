@@ -3,12 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use dots_callhome::enforce::ruleset::{Block, Desired};
+use dots_callhome::enforce::desired::{Block, Desired};
 use dots_callhome::enforce::{Enforcer, Socket};
-use dots_callhome::scope::Scope;
+use dots_callhome::model::{Mac, MitigationId, Now, Scope};
 use dots_callhome::source::Inventory;
-use dots_callhome::source::device::Mac;
-use dots_callhome::time::Now;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|datagrams: Vec<(bool, Vec<u8>)>| {
@@ -17,7 +15,7 @@ fuzz_target!(|datagrams: Vec<(bool, Vec<u8>)>| {
     let mut inventory = Inventory::new();
     inventory.learn([192, 0, 2, 1].into(), 1, None, mac, now.instant);
     let scope = Scope { target_prefixes: vec!["0.0.0.0/0".parse().unwrap()], ..Scope::default() };
-    let block = Block { id: 1, scope, devices: vec![mac], remaining: Duration::from_secs(3600) };
+    let block = Block { id: MitigationId(1), scope, devices: vec![mac], remaining: Duration::from_secs(3600) };
     let mut enforcer = Enforcer::new();
     enforcer.set_desired(Desired { blocks: vec![block], ..Desired::default() }, Vec::new(), &inventory, now);
     for (events, datagram) in datagrams {

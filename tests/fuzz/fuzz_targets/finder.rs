@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use dots_callhome::mitigation::Id;
-use dots_callhome::scope::Scope;
+use dots_callhome::model::MitigationId;
+use dots_callhome::model::Now;
+use dots_callhome::model::Scope;
 use dots_callhome::source::{Finder, Socket};
-use dots_callhome::time::Now;
 use libfuzzer_sys::fuzz_target;
 
 const SOCKETS: [Socket; 4] = [Socket::Conntrack, Socket::ConntrackEvents, Socket::Route, Socket::RouteEvents];
@@ -17,7 +17,7 @@ fuzz_target!(|steps: Vec<(u8, Vec<u8>)>| {
     let prefixes = |text: &str| text.parse().map(|net| vec![net]).unwrap_or_default();
     let scope =
         Scope { source_prefixes: prefixes("0.0.0.0/0"), target_prefixes: prefixes("0.0.0.0/0"), ..Scope::default() };
-    finder.search(Id(1), &scope, now);
+    finder.search(MitigationId(1), &scope, now);
     for (kind, datagram) in steps {
         match SOCKETS.get(usize::from(kind)) {
             Some(socket) => finder.handle_datagram(*socket, &datagram, now),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Enforcer;
 use dots_callhome::mitigation::{Action, Consent, Ledger, Policy, TimeoutAction};
+use dots_callhome::model::Now;
 use dots_callhome::source::Inventory;
-use dots_callhome::time::Now;
 use dots_callhome::ubus::{Bus, House};
 use libfuzzer_sys::fuzz_target;
 use ubus::wire::Codec;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dots_callhome::store;
+use dots_callhome::mitigation::snapshot;
 use serde_json::json;
 
 use super::blocked::Blocked;
@@ -90,9 +90,9 @@ fn redated(date: fn(u64) -> u64) -> Outcome {
     let mut blocked = decided();
     power_off(&mut blocked);
     let file = blocked.stage.file("state/decisions.cbor");
-    let mut snapshot = store::decode(&fs::read(&file).expect("kept")).expect("readable");
+    let mut snapshot = snapshot::decode(&fs::read(&file).expect("kept")).expect("readable");
     snapshot.saved = date(snapshot.saved);
-    fs::write(file, store::encode(&snapshot)).expect("written");
+    fs::write(file, snapshot::encode(&snapshot)).expect("written");
     let kept = snapshot.mitigations.iter().find(|kept| u64::from(kept.id) == blocked.id).expect("kept").remaining;
     let start = Instant::now();
     boot(&mut blocked);

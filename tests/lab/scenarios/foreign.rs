@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use dots_callhome::scope::{PortRange, Scope};
+use dots_callhome::model::{PortRange, Scope};
 use dots_callhome::signal::body::{Lifetime, MitigationRequest};
 
 use crate::attack::Attack;

@@ -1,0 +1,237 @@
+//! The race of connections to one provider (RFC 9132 section 4.3, RFC 8305 section 5).
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::model::Transport;
+
+/// The Connection Attempt Delay (RFC 8305 section 8).
+const DELAY: Duration = Duration::from_millis(250);
+/// The same during an attack (RFC 9132 section 4.3).
+const DELAY_UNDER_ATTACK: Duration = Duration::from_millis(100);
+/// A connection and its handshake take no longer.
+const LONGEST: Duration = Duration::from_secs(20);
+/// How long an outcome is remembered (RFC 9132 section 4.3).
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Connections of one race. A handshake takes memory; what has no turn now has it the next time, before what failed.
+const MOST_CONNECTIONS: usize = 16;
+/// Outcomes remembered at once.
+const MOST_OUTCOMES: usize = 64;
+
+/// A way to reach the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub transport: Transport,
+    pub address: SocketAddr,
+}
+
+/// Whether a name or a redirect may lead to this address. A link-local one means nothing without its scope.
+pub(super) fn is_callable(address: &IpAddr) -> bool {
+    let is_special = match address {
+        IpAddr::V4(v4) => *v4 == Ipv4Addr::BROADCAST,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !is_special && !address.is_unspecified() && !address.is_multicast()
+}
+
+/// All ways to that port of these addresses: DTLS over IPv6, over IPv4, TLS over IPv6, over IPv4, for the first address of each
+/// family; then the same for their second addresses, and so on.
+pub(super) fn candidates(addresses: &[SocketAddr], port: u16, transports: &[Transport]) -> Vec<Candidate> {
+    let mut families = [Vec::new(), Vec::new()];
+    let [v6, v4] = &mut families;
+    for &(mut address) in addresses {
+        address.set_port(port);
+        let family = if address.is_ipv6() { &mut *v6 } else { &mut *v4 };
+        if !family.contains(&address) {
+            family.push(address);
+        }
+    }
+    let rounds = families.iter().map(Vec::len).max().unwrap_or(0);
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        for &transport in transports {
+            let addresses = families.iter().filter_map(|family| family.get(round));
+            all.extend(addresses.map(|&address| Candidate { transport, address }));
+        }
+    }
+    all
+}
+
+/// What became of connections lately.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes(VecDeque<Outcome>);
+
+#[derive(Debug)]
+struct Outcome {
+    candidate: Candidate,
+    worked: bool,
+    at: Instant,
+}
+
+impl Outcomes {
+    /// Remembers one.
+    pub fn note(&mut self, candidate: Candidate, worked: bool, at: Instant) {
+        self.0.retain(|outcome| outcome.candidate != candidate);
+        if self.0.len() >= MOST_OUTCOMES {
+            self.0.pop_front();
+        }
+        self.0.push_back(Outcome { candidate, worked, at });
+    }
+
+    /// What worked lately comes first, what failed lately last; else the order stays.
+    fn arrange(&self, candidates: &mut [Candidate], now: Instant) {
+        let fresh = |outcome: &&Outcome| now.saturating_duration_since(outcome.at) < REMEMBERED;
+        candidates.sort_by_key(|candidate| {
+            let known = self.0.iter().filter(fresh).find(|outcome| outcome.candidate == *candidate);
+            known.map_or(1, |outcome| if outcome.worked { 0 } else { 2 })
+        });
+    }
+}
+
+/// A connection under way.
+#[derive(Debug)]
+struct Running {
+    number: u32,
+    candidate: Candidate,
+    begun: Instant,
+}
+
+/// What a race wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Connect(u32, Candidate),
+    Abandon(u32),
+}
+
+/// How telling a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// Nothing could be sent.
+    Unsent,
+    /// Nothing came back.
+    Silent,
+    /// Somebody objected.
+    Answered,
+}
+
+/// One race: a connection each Connection Attempt Delay until one is established or all have failed.
+#[derive(Debug)]
+pub(super) struct Race {
+    waiting: VecDeque<Candidate>,
+    running: Vec<Running>,
+    delay: Duration,
+    /// When the next one starts.
+    next: Instant,
+    orders: VecDeque<Order>,
+    failures: Vec<(Weight, String)>,
+}
+
+impl Race {
+    /// Starts the first connection. `numbers` are taken for the connections.
+    pub fn new(
+        mut candidates: Vec<Candidate>,
+        outcomes: &Outcomes,
+        attacked: bool,
+        numbers: &mut u32,
+        now: Instant,
+    ) -> Self {
+        outcomes.arrange(&mut candidates, now);
+        candidates.truncate(MOST_CONNECTIONS);
+        let mut race = Self {
+            waiting: candidates.into(),
+            running: Vec::new(),
+            delay: if attacked { DELAY_UNDER_ATTACK } else { DELAY },
+            next: now,
+            orders: VecDeque::new(),
+            failures: Vec::new(),
+        };
+        race.start_next(numbers, now);
+        race
+    }
+
+    fn start_next(&mut self, numbers: &mut u32, now: Instant) {
+        let Some(candidate) = self.waiting.pop_front() else { return };
+        *numbers = numbers.wrapping_add(1);
+        self.running.push(Running { number: *numbers, candidate, begun: now });
+        self.orders.push_back(Order::Connect(*numbers, candidate));
+        self.next = now + self.delay;
+    }
+
+    /// A connection has failed: the next one needs not wait. False: it is none of this race.
+    pub fn handle_failed(&mut self, number: u32, why: &str, outcomes: &mut Outcomes, now: Instant) -> bool {
+        let Some(position) = self.running.iter().position(|running| running.number == number) else { return false };
+        let Running { candidate, begun, .. } = self.running.swap_remove(position);
+        // The socket itself refuses within the very turn of the loop that opened it.
+        let weight = if begun == now { Weight::Unsent } else { Weight::Answered };
+        self.fail(candidate, weight, why, outcomes, now);
+        self.next = now;
+        true
+    }
+
+    fn fail(&mut self, candidate: Candidate, weight: Weight, why: &str, outcomes: &mut Outcomes, now: Instant) {
+        outcomes.note(candidate, false, now);
+        let Candidate { transport, address } = candidate;
+        self.failures.push((weight, format!("{} {}: {why}", transport.as_str(), address.ip())));
+    }
+
+    /// A connection is established, and the race over: all others have lost it.
+    pub fn handle_established(&mut self, number: u32, outcomes: &mut Outcomes, now: Instant) -> Option<Candidate> {
+        let winner = self.running.iter().find(|running| running.number == number)?.candidate;
+        for Running { number: other, candidate, .. } in self.running.drain(..) {
+            outcomes.note(candidate, other == number, now);
+            if other != number {
+                self.orders.push_back(Order::Abandon(other));
+            }
+        }
+        self.waiting.clear();
+        Some(winner)
+    }
+
+    /// Ends it without an outcome.
+    pub fn abandon(&mut self) {
+        self.waiting.clear();
+        self.orders.extend(self.running.drain(..).map(|running| Order::Abandon(running.number)));
+    }
+
+    /// Starts what is due, ends what takes too long.
+    pub fn handle_timeout(&mut self, outcomes: &mut Outcomes, numbers: &mut u32, now: Instant) {
+        while let Some(position) = self.running.iter().position(|running| running.begun + LONGEST <= now) {
+            let Running { number, candidate, .. } = self.running.swap_remove(position);
+            self.orders.push_back(Order::Abandon(number));
+            self.fail(candidate, Weight::Silent, "no answer", outcomes, now);
+        }
+        if self.next <= now {
+            self.start_next(numbers, now);
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// When [`Race::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let next = (!self.waiting.is_empty()).then_some(self.next);
+        self.running.iter().map(|running| running.begun + LONGEST).chain(next).min()
+    }
+
+    /// Whether nothing is left that could be established.
+    pub fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Whether anything may have been sent to the provider.
+    pub fn has_sent(&self) -> bool {
+        self.failures.iter().any(|(weight, _)| *weight != Weight::Unsent)
+    }
+
+    /// The most telling failures, once somebody has objected or all is over.
+    pub fn complaint(&self) -> Option<String> {
+        let weight = self.failures.iter().map(|(weight, _)| *weight).max()?;
+        let telling = self.failures.iter().filter(|failure| failure.0 == weight).map(|(_, text)| text.as_str());
+        let telling: Vec<&str> = telling.take(4).collect();
+        (weight == Weight::Answered || self.is_over()).then(|| telling.join("; "))
+    }
+}

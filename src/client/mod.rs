@@ -1,0 +1,9 @@
+//! The provider's side of the protocol: what a Call Home DOTS client says to one router and hears from it.
+
+mod pending;
+mod refusal;
+mod session;
+
+pub use pending::Requester;
+pub use refusal::{Refusal, conflict_text};
+pub use session::{Event, MitigationRecord, Outcome, Session};

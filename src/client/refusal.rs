@@ -1,0 +1,82 @@
+//! Why a request to a router comes to nothing.
+
+use std::fmt;
+
+use crate::coap::{Code, Response};
+use crate::signal::body::{CUID_COLLISION, Conflict, LEGITIMATE_TRAFFIC, OVERLAPPING_TARGETS, Report};
+
+/// The reason why a request has not led to what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The router has answered with an error.
+    ByRouter {
+        /// The response's code.
+        code: Code,
+        /// The router's own words.
+        diagnostic: Option<String>,
+        /// The conflict it tells of (RFC 9132 section 4.4.1.3).
+        conflict: Option<Conflict>,
+    },
+    /// The router does not want to hear of this scope for so many seconds (RFC 9132 section 4.4.2.1).
+    Withheld(u64),
+    /// The request does not fit one message.
+    TooLarge,
+    /// It was withdrawn before the router answered.
+    Withdrawn,
+    /// The router does not answer.
+    NoAnswer,
+    /// The session ended before the router answered.
+    SessionEnded,
+}
+
+impl Refusal {
+    /// Reads a router's error response.
+    pub(super) fn by_router(response: &Response) -> Self {
+        let reports = Report::parse_all(&response.payload).unwrap_or_default();
+        Self::ByRouter {
+            code: response.code,
+            diagnostic: response.diagnostic().map(str::to_owned),
+            conflict: reports.into_iter().find_map(|report| report.conflict),
+        }
+    }
+
+    /// The conflict it is about, where the router tells of one.
+    pub(super) fn conflict(&self) -> Option<&Conflict> {
+        match self {
+            Self::ByRouter { conflict, .. } => conflict.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByRouter { code, diagnostic, conflict } => {
+                let why = diagnostic.clone().or_else(|| conflict.as_ref().and_then(conflict_text));
+                write!(f, "{code}")?;
+                why.map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
+            Self::Withheld(seconds) => {
+                write!(f, "the router does not want to hear of this for another {seconds} s")
+            }
+            Self::TooLarge => f.write_str("too much for one message: ask for fewer prefixes at once"),
+            Self::Withdrawn => f.write_str("withdrawn before the router answered"),
+            Self::NoAnswer => f.write_str("the router does not answer"),
+            Self::SessionEnded => f.write_str("the session ended before the router answered"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A conflict in words; nothing where it has no cause.
+pub fn conflict_text(conflict: &Conflict) -> Option<String> {
+    Some(match (conflict.cause?, conflict.mid) {
+        (OVERLAPPING_TARGETS, Some(mid)) => format!("overlaps with mid {mid}"),
+        (OVERLAPPING_TARGETS, None) => "overlaps with another request".to_owned(),
+        (CUID_COLLISION, _) => "another client has our cuid".to_owned(),
+        (LEGITIMATE_TRAFFIC, _) => "the traffic is legitimate".to_owned(),
+        (cause, _) => format!("conflict of cause {cause}"),
+    })
+}

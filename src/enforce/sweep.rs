@@ -1,0 +1,236 @@
+//! Does the block bite? Flows that began before it are cut, wherever they are offloaded to, and must not come back.
+//!
+//! What is dropped never gets as far as conntrack. So an entry opened by a device's packet that should be dropped is
+//! traffic that passes. One opened from outside may well be there, but must not show answers of the device.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use vecset::{VecMap, VecSet};
+
+use super::desired::Owner;
+use super::kernel_queries::{BATCH, Query};
+use super::left_open::is_left_open;
+use super::ruleset::Measure;
+use crate::model::{Detail, Flow, Mac, Tuple};
+use crate::netlink::conntrack::{By, Family, Filter};
+
+/// How often is cut again what should be gone: packets on their way while the rules changed may have made it anew.
+const ROUNDS: u8 = 3;
+
+/// Most flows cut in one go; where there are more, the rest is next, but not for ever.
+const MOST_CUT: usize = 4096;
+const MOST_GOES: u8 = 32;
+
+/// More addresses than this are looked for in a list of everything, which takes as long as this many filtered ones.
+const MOST_FILTERED: usize = 3;
+
+/// The addresses of devices, and those of the router.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) devices: BTreeMap<IpAddr, Mac>,
+    pub(super) router: VecSet<IpAddr>,
+}
+
+/// What an owner wants, to be checked; `change` tells apart what it was and has become.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) owner: Owner,
+    pub(super) change: u32,
+    pub(super) measure: Measure,
+}
+
+/// Flows that a block should have stopped.
+#[derive(Clone, Debug, Default)]
+pub struct PassingFlows {
+    /// Flows seen when it began.
+    pub(super) met: usize,
+    /// Flows that did not go.
+    pub(super) left: usize,
+    /// One of them.
+    pub(super) example: Option<Flow>,
+    /// The errno with which the kernel did not tell.
+    pub(super) unknown: Option<i32>,
+}
+
+impl PartialEq for PassingFlows {
+    /// What reads the same is the same: what the example has sent so far plays no part.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for PassingFlows {}
+
+impl fmt::Display for PassingFlows {
+    /// `traffic still passes: udp 192.168.1.23:4000 -> 203.0.113.80:53 and 3 more`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(errno) = self.unknown {
+            return write!(f, "conntrack can't be read (error {errno}), so traffic may still pass");
+        }
+        f.write_str("traffic still passes")?;
+        if let Some(example) = &self.example {
+            write!(f, ": {example}")?;
+        }
+        match self.met.max(self.left) {
+            0 | 1 => Ok(()),
+            flows => write!(f, " and {} more", flows - 1),
+        }
+    }
+}
+
+/// One pass over the flows of the devices concerned.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    subjects: Vec<(Subject, PassingFlows)>,
+    /// Which of them an address is of interest to.
+    concerned: VecMap<IpAddr, Vec<usize>>,
+    router: VecSet<IpAddr>,
+    queries: VecDeque<Query>,
+    found: Vec<(Tuple, Option<u32>)>,
+    rounds: u8,
+    goes: u8,
+}
+
+impl Sweep {
+    pub(super) fn new(subjects: Vec<Subject>, addresses: &Addresses) -> Self {
+        let mut by_device: VecMap<Mac, Vec<usize>> = VecMap::new();
+        for (number, subject) in subjects.iter().enumerate() {
+            for mac in &subject.measure.devices {
+                by_device.entry(*mac).or_default().push(number);
+            }
+        }
+        let mut concerned = VecMap::new();
+        for (address, mac) in &addresses.devices {
+            let mut numbers = by_device.get(mac).cloned().unwrap_or_default();
+            numbers.retain(|number| subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*address)));
+            if !numbers.is_empty() {
+                concerned.insert(*address, numbers);
+            }
+        }
+        let mut sweep = Self {
+            subjects: subjects.into_iter().map(|subject| (subject, PassingFlows::default())).collect(),
+            concerned,
+            router: addresses.router.clone(),
+            queries: VecDeque::new(),
+            found: Vec::new(),
+            rounds: 1,
+            goes: 1,
+        };
+        sweep.look();
+        sweep
+    }
+
+    /// What to ask next; nothing: it is over.
+    pub(super) fn poll_query(&mut self) -> Option<Query> {
+        let again = self.rounds < ROUNDS && self.goes < MOST_GOES;
+        if self.queries.is_empty() && !self.found.is_empty() && again {
+            self.rounds += u8::from(self.found.len() < MOST_CUT);
+            self.goes += 1;
+            let found = std::mem::take(&mut self.found);
+            self.queries.extend(found.chunks(BATCH).map(|batch| Query::Cut(batch.to_vec())));
+            for (_, passing) in &mut self.subjects {
+                passing.left = 0;
+            }
+            self.look();
+        }
+        self.queries.pop_front()
+    }
+
+    /// Takes a flow of a list.
+    pub(super) fn handle_flow(&mut self, flow: &Flow) {
+        let mut meant = false;
+        for (packet, passes) in directions(flow) {
+            let Some(numbers) = self.concerned.get(&packet.source) else { continue };
+            for number in numbers {
+                let Some((subject, passing)) = self.subjects.get_mut(*number) else { continue };
+                if !subject.measure.covers(&packet, &self.router) {
+                    continue;
+                }
+                meant = true;
+                if passes {
+                    passing.met += usize::from(self.goes == 1);
+                    passing.left += 1;
+                    passing.example = Some(*flow);
+                }
+            }
+        }
+        if meant && self.found.len() < MOST_CUT {
+            self.found.push((flow.original, Some(flow.id)));
+        }
+    }
+
+    /// A list of flows is complete, or the kernel refuses to give it.
+    pub(super) fn handle_end(&mut self, outcome: Result<(), i32>) {
+        if let Err(errno) = outcome {
+            for (_, passing) in &mut self.subjects {
+                passing.unknown = Some(errno);
+            }
+        }
+    }
+
+    /// Returns what was seen for each.
+    pub(super) fn findings(self) -> Vec<(Subject, PassingFlows)> {
+        self.subjects
+    }
+
+    /// IPv4 flows by device where these are few; the kernel can't pick IPv6 flows by address.
+    fn look(&mut self) {
+        let v4: Vec<Ipv4Addr> = self
+            .concerned
+            .keys()
+            .filter_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None })
+            .collect();
+        if v4.len() > MOST_FILTERED {
+            self.queries.push_back(Query::Flows(Filter::all(Family::V4)));
+        } else {
+            let both = v4.into_iter().flat_map(|address| [(By::Original, address), (By::Reply, address)]);
+            self.queries.extend(
+                both.map(|(by, address)| Query::Flows(Filter { by, source: Some(address), ..Filter::all(Family::V4) })),
+            );
+        }
+        if self.concerned.keys().any(IpAddr::is_ipv6) {
+            self.queries.push_back(Query::Flows(Filter::all(Family::V6)));
+        }
+    }
+}
+
+impl Measure {
+    /// Whether it may be about packets of this address.
+    fn speaks_of(&self, address: IpAddr) -> bool {
+        self.target.as_ref().is_none_or(|target| target.speaks_of(address))
+    }
+
+    /// Whether the packet of a device must not pass.
+    fn covers(&self, packet: &Tuple, router: &VecSet<IpAddr>) -> bool {
+        match &self.target {
+            Some(target) => target.covers(packet) && !router.contains(&packet.destination),
+            None => !(is_left_open(packet) && is_received(packet.destination, router)),
+        }
+    }
+}
+
+/// Whether the router takes it in rather than forwarding it.
+fn is_received(destination: IpAddr, router: &VecSet<IpAddr>) -> bool {
+    let broadcast = matches!(destination, IpAddr::V4(v4) if v4.is_broadcast());
+    broadcast || destination.is_multicast() || router.contains(&destination)
+}
+
+/// The packets of a flow as the router forwards them, between its two translations, each with whether they have passed:
+/// what its opener sends, and what is sent back.
+fn directions(flow: &Flow) -> [(Tuple, bool); 2] {
+    let (opener, answerer) = (flow.original, flow.reply);
+    let there = Tuple { destination: answerer.source, detail: between(opener.detail, answerer.detail), ..opener };
+    let back = Tuple { destination: opener.source, detail: between(answerer.detail, opener.detail), ..answerer };
+    [(there, true), (back, flow.answered.is_some_and(|answered| answered.packets > 0))]
+}
+
+fn between(from: Detail, to: Detail) -> Detail {
+    match (from, to) {
+        (Detail::Ports { source, .. }, Detail::Ports { source: destination, .. }) => {
+            Detail::Ports { source, destination }
+        }
+        _ => from,
+    }
+}

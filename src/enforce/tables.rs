@@ -1,0 +1,345 @@
+//! What stands in the kernel, and the transactions that bring it in line with what is wanted.
+
+use std::time::{Duration, Instant};
+
+use vecset::VecMap;
+
+use super::bridge::Bridge;
+use super::counters::Counters;
+use super::desired::{Desired, Owner};
+use super::event::NotInForce;
+use super::inspection::{Depth, Inspection, Verdict};
+use super::progress::MOMENT;
+use super::render::transaction;
+use super::ruleset::{Held, Ruleset};
+use crate::model::{Backoff, Tuple};
+use crate::netlink::nftables::Family;
+
+/// Most flows remembered that are to be cut as soon as the rules stand; the check that follows finds all others.
+const MOST_CUT_FIRST: usize = 4096;
+
+/// Somebody who removes our tables more often than this is not followed at once.
+const STORM: Duration = Duration::from_secs(10);
+
+/// The pauses before something is tried or looked at again.
+pub(super) const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+
+/// Our tables in the kernel.
+#[derive(Debug)]
+pub(super) struct Tables {
+    wanted: Ruleset,
+    state: State,
+    running: Option<Run>,
+    /// How many transactions have begun or ended.
+    runs: u32,
+    reading: Reading,
+    bridge: Bridge,
+    /// Flows to be cut as soon as the rules stand.
+    cut_later: Vec<Tuple>,
+    /// Why the last transaction failed.
+    failure: Option<NotInForce>,
+    retry_at: Option<Instant>,
+    retry: Backoff,
+    /// When somebody else last changed them.
+    lost_at: Option<Instant>,
+    storm: Backoff,
+}
+
+/// What the kernel holds.
+#[derive(Debug)]
+enum State {
+    /// What an earlier run has left, if anything.
+    Unknown,
+    Holds(Held),
+    /// A transaction has failed since: the next one must not rely on it.
+    Doubtful(Held),
+    /// Somebody else has changed it, and it has not been made anew yet.
+    Gone(Held),
+}
+
+impl State {
+    fn held(&self) -> Option<&Held> {
+        match self {
+            Self::Unknown => None,
+            Self::Holds(held) | Self::Doubtful(held) | Self::Gone(held) => Some(held),
+        }
+    }
+}
+
+/// The counters that elements made anew go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Old,
+    /// A transaction waits for them.
+    Awaited,
+    /// Read for the next transaction, or not to be had.
+    Fresh,
+}
+
+/// A transaction on its way.
+#[derive(Debug)]
+struct Run {
+    held: Held,
+    began: Instant,
+    cut: Vec<Tuple>,
+}
+
+impl Run {
+    /// From when on it takes longer than it should.
+    fn late_at(&self) -> Instant {
+        self.began + MOMENT
+    }
+
+    fn names_bridge(&self) -> bool {
+        self.held.families.contains_key(&Family::Bridge)
+    }
+}
+
+/// A transaction that has succeeded.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// Flows to be cut now.
+    pub(super) cut: Vec<Tuple>,
+    /// Whether senders are noted that were not before.
+    pub(super) logs_more: bool,
+    /// Whether it turns out that the kernel filters no bridges.
+    pub(super) no_bridge: bool,
+}
+
+/// What an inspection tells of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inspected {
+    /// They are of an earlier run of ours: only the counters are of use.
+    Inherited,
+    /// A transaction has begun or ended meanwhile.
+    Outdated,
+    Intact,
+    /// The kernel did not say, or what it said may be our own doing.
+    Unclear,
+    /// Somebody else has changed them.
+    Lost,
+}
+
+impl Tables {
+    /// Nothing is known of them yet.
+    pub(super) fn new() -> Self {
+        Self {
+            wanted: Ruleset::default(),
+            state: State::Unknown,
+            running: None,
+            runs: 0,
+            reading: Reading::Old,
+            bridge: Bridge::default(),
+            cut_later: Vec::new(),
+            failure: None,
+            retry_at: None,
+            retry: PAUSES,
+            lost_at: None,
+            storm: PAUSES,
+        }
+    }
+
+    /// What must be in force from now on, and the flows to be cut as soon as it is.
+    pub(super) fn set_desired(&mut self, desired: &Desired, cut_first: Vec<Tuple>, now: Instant) {
+        self.wanted = Ruleset::new(desired, &self.wanted, now);
+        self.cut_later = cut_first;
+        self.cut_later.truncate(MOST_CUT_FIRST);
+    }
+
+    pub(super) fn wanted(&self) -> &Ruleset {
+        &self.wanted
+    }
+
+    /// What the kernel holds, if that can be relied on.
+    pub(super) fn reliable(&self) -> Option<&Ruleset> {
+        self.held().map(|held| &held.ruleset)
+    }
+
+    /// Whether all that is wanted stands.
+    pub(super) fn is_applied(&self) -> bool {
+        self.reliable() == Some(&self.wanted)
+    }
+
+    /// What the counters are about: as held, or as an earlier run has left it, if that was the same.
+    pub(super) fn counted(&self) -> &Ruleset {
+        self.state.held().map_or(&self.wanted, |held| &held.ruleset)
+    }
+
+    /// What has been prolonged but still ends in the kernel, and when.
+    pub(super) fn lapses(&self) -> VecMap<Owner, Instant> {
+        self.state.held().map(|held| held.ruleset.lapses(&self.wanted)).unwrap_or_default()
+    }
+
+    /// Why nothing comes into force, if so.
+    pub(super) fn failure(&self) -> Option<&NotInForce> {
+        self.failure.as_ref()
+    }
+
+    /// The flows to be cut now that the rules stand.
+    pub(super) fn take_cuts(&mut self) -> Vec<Tuple> {
+        std::mem::take(&mut self.cut_later)
+    }
+
+    /// Whether the counters are to be read before the next transaction. What is made anew goes on from its last reading:
+    /// that had better be of this moment.
+    pub(super) fn needs_counters(&self) -> bool {
+        self.is_due() && self.reading != Reading::Fresh && self.loses_counters()
+    }
+
+    /// The counters are being read for the next transaction.
+    pub(super) fn await_counters(&mut self) {
+        self.reading = Reading::Awaited;
+    }
+
+    /// Whether they are.
+    pub(super) fn awaits_counters(&self) -> bool {
+        self.reading == Reading::Awaited
+    }
+
+    /// The counters have been read, or can't be.
+    pub(super) fn handle_counters_read(&mut self) {
+        if self.reading == Reading::Awaited {
+            self.reading = Reading::Fresh;
+        }
+    }
+
+    /// The text for one `nft -f -`; the next only after [`Tables::handle_nft`].
+    pub(super) fn poll_ruleset(&mut self, counters: &Counters, now: Instant) -> Option<String> {
+        if !self.is_due() || self.needs_counters() {
+            return None;
+        }
+        let before = self.held();
+        let families = self.bridge.families(before.map(|held| &held.ruleset), &self.wanted);
+        let (text, held) = transaction(before, &self.wanted, families, counters, now);
+        self.reading = Reading::Old;
+        self.runs = self.runs.wrapping_add(1);
+        self.running = Some(Run { held, began: now, cut: self.take_cuts() });
+        Some(text)
+    }
+
+    /// How `nft` has ended; what it has brought into force.
+    pub(super) fn handle_nft(&mut self, outcome: Result<(), String>, now: Instant) -> Option<Applied> {
+        let run = self.running.take()?;
+        self.runs = self.runs.wrapping_add(1);
+        match outcome {
+            Ok(()) => Some(self.succeed(run)),
+            Err(said) => {
+                self.fail(run, said, now);
+                None
+            }
+        }
+    }
+
+    fn succeed(&mut self, run: Run) -> Applied {
+        self.failure = None;
+        self.retry.reset();
+        let no_bridge = self.bridge.handle_success(run.names_bridge());
+        let logs_more = run.held.ruleset.logs_more(self.state.held().map(|held| &held.ruleset));
+        self.state = State::Holds(run.held);
+        Applied { cut: run.cut, logs_more, no_bridge }
+    }
+
+    fn fail(&mut self, run: Run, said: String, now: Instant) {
+        let names_bridge = run.names_bridge();
+        if self.cut_later.is_empty() {
+            self.cut_later = run.cut;
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Unknown) {
+            State::Holds(held) => State::Doubtful(held),
+            other => other,
+        };
+        // Where only the bridge may be to blame, nobody has to wait for knowing that.
+        if !self.bridge.handle_failure(names_bridge) {
+            self.failure = Some(NotInForce::Nft(said));
+            self.retry_at = Some(now + self.retry.pause());
+        }
+    }
+
+    /// Begins to look at them; nothing where there is nothing to look at.
+    pub(super) fn inspection(&self, depth: Depth) -> Option<Inspection> {
+        match &self.state {
+            State::Gone(_) => None,
+            State::Holds(held) | State::Doubtful(held) => {
+                Some(Inspection::new(&held.ruleset, held.families.keys(), depth, self.runs))
+            }
+            State::Unknown => Some(Inspection::new(&self.wanted, &[Family::Inet], depth, self.runs)),
+        }
+    }
+
+    /// Compares with what they should be.
+    pub(super) fn inspected(&self, inspection: &Inspection, now: Instant) -> Inspected {
+        let Some(held) = self.state.held() else { return Inspected::Inherited };
+        if inspection.runs != self.runs {
+            return Inspected::Outdated;
+        }
+        let verdict = inspection.verdict(held, now);
+        // What nft has just done looks like that, too, and is looked at once more when it has ended. Only an end takes all.
+        let run = self.running.as_ref();
+        let ours = run.is_some_and(|run| verdict == Verdict::Disturbed || run.held.ruleset.is_empty());
+        match verdict {
+            Verdict::Intact => Inspected::Intact,
+            Verdict::Disturbed | Verdict::Gone if !ours => Inspected::Lost,
+            Verdict::Disturbed | Verdict::Gone | Verdict::Unknown => Inspected::Unclear,
+        }
+    }
+
+    /// Somebody else has changed them: they are made anew. Once is an accident, again and again is not. Returns why that
+    /// does not happen at once, if so.
+    pub(super) fn handle_lost(&mut self, now: Instant) -> Option<NotInForce> {
+        self.state = match std::mem::replace(&mut self.state, State::Unknown) {
+            State::Unknown => State::Unknown,
+            State::Holds(held) | State::Doubtful(held) | State::Gone(held) => State::Gone(held),
+        };
+        if self.failure.is_some() {
+            return self.failure.clone();
+        }
+        let again = self.lost_at.replace(now).is_some_and(|last| now.saturating_duration_since(last) < STORM);
+        if !again {
+            self.storm.reset();
+            return None;
+        }
+        self.retry_at = Some(now + self.storm.pause());
+        Some(NotInForce::Contested)
+    }
+
+    /// Whether a transaction is changing them right now. An nft that hangs is not waited for.
+    pub(super) fn is_changing(&self, now: Instant) -> bool {
+        self.late_at().is_some_and(|late_at| now < late_at)
+    }
+
+    /// When the running transaction takes longer than it should.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        self.running.as_ref().map(Run::late_at)
+    }
+
+    /// When [`Tables::handle_timeout`] wants to be called.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.retry_at.filter(|_| self.running.is_none())
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.retry_at = self.retry_at.filter(|at| *at > now);
+    }
+
+    fn held(&self) -> Option<&Held> {
+        match &self.state {
+            State::Holds(held) if self.running.is_none() => Some(held),
+            _ => None,
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.running.is_none() && self.retry_at.is_none() && !self.is_applied()
+    }
+
+    /// Whether the next transaction makes elements anew that have counted: perhaps under an earlier run of ours.
+    fn loses_counters(&self) -> bool {
+        match &self.state {
+            State::Gone(_) => false,
+            State::Doubtful(_) => true,
+            State::Holds(held) => held.ruleset.loses_counters(&self.wanted),
+            State::Unknown => !self.wanted.is_empty(),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What all rooms speak of: scopes, Ethernet addresses, flows, identifiers, moments. It imports nothing of the crate.
+
+mod backoff;
+mod flow;
+mod id;
+mod mac;
+pub(crate) mod protocol;
+mod scope;
+mod time;
+mod traffic;
+mod transport;
+
+pub use backoff::Backoff;
+pub use flow::{Detail, Flow, Tuple};
+pub use id::MitigationId;
+pub use mac::{Mac, NotAMac};
+pub use scope::{IcmpTypeRange, PortRange, Scope};
+pub use time::{ClockSet, Now};
+pub use traffic::Traffic;
+pub use transport::Transport;

@@ -1,0 +1,5 @@
+//! When and whom the router calls.
+
+mod again;
+mod attempts;
+mod elsewhere;

@@ -1,0 +1,7 @@
+//! Blocks and quarantines, put into force and kept so.
+
+mod block;
+mod counters;
+mod faults;
+mod ruleset;
+mod witness;

@@ -1,0 +1,6 @@
+//! What becomes of a mitigation, and what outlives a restart.
+
+mod consent;
+mod lifecycle;
+mod overlap;
+mod store;

@@ -1,0 +1,5 @@
+//! What the kernel says, read.
+
+mod conntrack;
+mod neighbour;
+mod nftables;

@@ -1,0 +1,122 @@
+//! `dots-callhome --check`: what is wrong with the configuration and the files it names, before anything runs.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// A directory with credentials, a configuration that names them, and the daemon asked about it.
+struct House {
+    directory: PathBuf,
+}
+
+impl House {
+    fn new(name: &str) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check").join(name);
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).unwrap();
+        let house = Self { directory };
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        house.write("isp-ca.pem", &authority.self_signed(&key).unwrap().pem());
+        let issuer = Issuer::new(authority, key);
+        let own = KeyPair::generate().unwrap();
+        let names = vec!["home-1234.isp.example".to_owned()];
+        house.write("router.pem", &CertificateParams::new(names).unwrap().signed_by(&own, &issuer).unwrap().pem());
+        house.write("router.key", &own.serialize_pem());
+        house.chmod("router.key", 0o600);
+        let files = [("ca", "isp-ca.pem"), ("certificate", "router.pem"), ("key", "router.key")];
+        let options = files.map(|(option, file)| format!("\toption {option} '{}'\n", house.path(file)));
+        house
+            .write("config", &format!("config peer 'isp'\n\toption name 'callhome.isp.example'\n{}", options.concat()));
+        house
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.directory.join(file).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.path(file), text).unwrap();
+    }
+
+    fn chmod(&self, file: &str, mode: u32) {
+        fs::set_permissions(self.path(file), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// What it complains about, without the name of the file.
+    fn check(&self) -> Vec<String> {
+        let config = self.path("config");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome"));
+        let output = command.args(["--check", "--config", &config]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let lines: Vec<String> =
+            said.lines().map(|line| line.strip_prefix(&format!("{config}: ")).unwrap_or(line).to_owned()).collect();
+        assert_eq!(output.status.success(), lines.is_empty(), "{said}");
+        lines
+    }
+}
+
+#[test]
+fn a_good_house_has_no_complaints() {
+    assert_eq!(House::new("good").check(), [""; 0]);
+}
+
+#[test]
+fn every_bad_file_is_one_clear_line() {
+    let house = House::new("bad");
+    let key = fs::read_to_string(house.path("router.key")).unwrap();
+    let restore = |house: &House| {
+        house.write("router.key", &key);
+        house.chmod("router.key", 0o600);
+    };
+    fs::remove_file(house.path("router.key")).unwrap();
+    let lines = house.check();
+    assert!(
+        lines.len() == 1 && lines[0].starts_with(&format!("peer isp: {}: ", house.path("router.key"))),
+        "{lines:?}"
+    );
+    restore(&house);
+    house.chmod("router.key", 0o604);
+    assert_eq!(house.check(), [format!("peer isp: {}: others may read it: chmod 600", house.path("router.key"))]);
+    house.write("router.key", &KeyPair::generate().unwrap().serialize_pem());
+    house.chmod("router.key", 0o600);
+    let lines = house.check();
+    assert!(lines.len() == 1 && lines[0].contains("the key does not belong to the certificate"), "{lines:?}");
+    house.write("router.key", "no key");
+    assert_eq!(house.check().len(), 1);
+    restore(&house);
+    house.write("isp-ca.pem", "no certificate");
+    assert_eq!(house.check().len(), 1);
+}
+
+#[test]
+fn the_configuration_itself_is_told_with_its_lines() {
+    let house = House::new("configuration");
+    let text = fs::read_to_string(house.path("config")).unwrap();
+    house.write("config", &format!("{text}\toption port 'many'\nconfig globals 'globals'\n\toption shape 'round'\n"));
+    let lines = house.check();
+    assert_eq!(lines[0], "section isp, option port: 'many' is no number from 1 to 65535 (line 6)");
+    assert_eq!(lines[1], "section globals, option shape: unknown, ignored (line 8)");
+    house.write("config", &text[..text.len() - 3]);
+    assert_eq!(house.check(), ["a quote is never closed (line 5)"]);
+    fs::remove_file(house.path("config")).unwrap();
+    assert_eq!(house.check().len(), 1);
+}
+
+/// Keys are root's, ours, or whose the directory is. Only root can give files away, so only root can see this proven.
+#[test]
+fn a_key_of_somebody_else_is_refused() {
+    let house = House::new("foreign");
+    if chown(house.path("router.key"), Some(65_534), None).is_err() {
+        return;
+    }
+    assert_eq!(house.check(), [format!("peer isp: {}: it belongs to another user", house.path("router.key"))]);
+    chown(&house.directory, Some(65_534), None).unwrap();
+    assert_eq!(house.check(), [""; 0], "the daemon's own, when root checks");
+    chown(house.path("router.key"), Some(1), None).unwrap();
+    assert_eq!(house.check().len(), 1);
+}

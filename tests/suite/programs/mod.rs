@@ -1,0 +1,11 @@
+//! The two programs themselves, and a real broker, over loopback.
+
+mod check;
+mod home;
+mod program;
+mod provider;
+mod provider_observing;
+mod provider_requests;
+mod provider_session;
+mod provider_udp;
+mod ubus_broker;

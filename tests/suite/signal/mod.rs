@@ -1,0 +1,14 @@
+//! The signal channel as a provider sees it: bytes in, bytes out.
+
+mod blocks;
+mod cbor;
+mod conflicts;
+mod flood;
+mod heartbeat;
+mod mitigate;
+mod observe;
+mod redirect;
+mod resources;
+mod session_config;
+mod status;
+mod withdrawal;

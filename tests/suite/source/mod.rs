@@ -1,0 +1,10 @@
+//! Which device sends what is complained of.
+
+mod attribution;
+mod domain;
+mod evidence;
+mod inventory;
+mod pretenders;
+mod searching;
+mod witnesses;
+mod zones;

@@ -1,0 +1,11 @@
+//! What the tests share. Nothing here starts a program.
+
+pub mod calling;
+pub mod certificates;
+pub mod dtls;
+pub mod enforce;
+pub mod ledger;
+pub mod signal;
+pub mod source;
+pub mod tls;
+pub mod ubus;

@@ -1,0 +1,10 @@
+//! TLS and DTLS: who is let in, and what a line does.
+
+mod drop_list;
+mod dtls;
+mod dtls_hostile;
+mod dtls_link;
+mod dtls_offers;
+mod raw_public_key;
+mod tls;
+mod tls_session;

@@ -1,0 +1,383 @@
+//! Every method of our object: what it takes, what it replies, and the status where it refuses.
+
+use std::time::Duration;
+
+use crate::support::enforce::house;
+use crate::support::ledger::{CAMERA, LAPTOP, TV, attack, exact, other_attack, packets, policy, possible, with_device};
+use crate::support::ubus::Desk;
+use dots_callhome::enforce::NotInForce;
+use dots_callhome::mitigation::{Consent, DevicePolicy, State};
+use dots_callhome::model::{IcmpTypeRange, MitigationId, PortRange, Scope};
+use dots_callhome::ubus::{PeerState, PeerStatus};
+use serde_json::{Value, json};
+use ubus::BlobMsgTable;
+
+fn ask() -> Desk {
+    Desk::new(policy(Consent::Ask))
+}
+
+fn states(reply: &Value) -> Vec<&str> {
+    reply["mitigations"].as_array().unwrap().iter().map(|m| m["state"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn status_tells_of_the_daemon_and_its_peers() {
+    let mut desk = ask();
+    desk.peers.push(PeerStatus {
+        state: PeerState::Waiting,
+        transport: None,
+        address: None,
+        since: None,
+        retry_in: Some(Duration::from_millis(4_100)),
+        last_error: Some("the peer's certificate has expired".into()),
+        rtt: None,
+        ..crate::support::ubus::peer("backup")
+    });
+    desk.pending(1);
+    let other = desk.pending(2);
+    desk.call("approve", json!({ "id": other.0 })).unwrap();
+    desk.pass(90);
+    assert_eq!(
+        desk.call("status", json!({})).unwrap(),
+        json!({
+            "version": "1.2.3", "uptime": 90, "consent": "ask", "pending": 1, "active": 1, "devices": 2,
+            "peers": [
+                { "name": "isp", "state": "connected", "transport": "tls", "address": "198.51.100.1:4647",
+                  "since": 1_767_225_600, "rtt_ms": 12 },
+                { "name": "backup", "state": "waiting", "retry_in": 5,
+                  "last_error": "the peer's certificate has expired" },
+            ],
+        })
+    );
+    desk.not_kept = Some("/etc/dots-callhome/decisions.cbor: No space left on device");
+    assert_eq!(desk.call("status", json!({})).unwrap()["not_kept"], desk.not_kept.unwrap());
+    for (consent, word) in [(Consent::Auto, "auto"), (Consent::Observe, "observe")] {
+        assert_eq!(Desk::new(policy(consent)).call("status", json!({})).unwrap()["consent"], word);
+    }
+}
+
+#[test]
+fn a_mitigation_is_told_in_full() {
+    let mut desk = ask();
+    desk.inventory.set_names([(CAMERA, "Garage camera".to_owned())].into());
+    let scope = Scope {
+        target_prefixes: vec!["203.0.113.80/32".parse().unwrap(), "2001:db8:2::/48".parse().unwrap()],
+        target_ports: vec![PortRange::new(53, 53).unwrap(), PortRange::new(9000, 9999).unwrap()],
+        target_protocols: vec![17, 6],
+        target_fqdns: vec!["www.example".into()],
+        target_uris: vec!["https://www.example/a\0b".into()],
+        source_prefixes: vec!["198.51.100.7/32".parse().unwrap()],
+        source_ports: vec![PortRange::new(40000, 40000).unwrap()],
+        source_icmp_types: vec![IcmpTypeRange::new(8, 10).unwrap()],
+    };
+    let mut suspect = exact(CAMERA);
+    suspect.evidence[0].flow.sent = Some(packets(756_000));
+    suspect.evidence[0].rate = packets(4187);
+    let id = desk.home.request(7, &scope, &[suspect, possible(LAPTOP)]);
+    let evidence = "udp 192.168.1.23:4000 -> 203.0.113.80:53 as 198.51.100.7:40000";
+    let mut expected = json!({
+        "id": id.0, "peer": "isp", "cuid": "K", "mid": 7, "state": "pending", "requested": 1_767_225_600,
+        "lifetime": 3600, "remaining": 3600, "action": "block",
+        "target": { "prefixes": ["203.0.113.80/32", "2001:db8:2::/48"], "ports": ["53", "9000-9999"],
+                    "protocols": [17, 6], "fqdns": ["www.example"], "uris": ["https://www.example/a\u{fffd}b"] },
+        "source": { "prefixes": ["198.51.100.7/32"], "ports": ["40000"], "icmp_types": ["8-10"] },
+        "devices": [
+            { "mac": "02:00:00:00:00:11", "name": "Garage camera", "addresses": ["192.168.1.23"],
+              "interface": "br-lan", "chosen": false, "confidence": "exact", "evidence": [
+                { "flow": evidence, "packets": 756_000, "bytes": 75_600_000, "pps": 4187, "bps": 418_700, "seen": 1 } ] },
+            { "mac": "02:00:00:00:00:33", "name": "thing", "addresses": ["192.168.1.23"], "interface": "br-lan",
+              "chosen": false, "confidence": "possible", "evidence": [
+                { "flow": evidence, "pps": 0, "bps": 0, "seen": 1 } ] },
+        ],
+        "dropped": { "packets": 0, "bytes": 0, "pps": 0, "bps": 0 }, "verified": false,
+    });
+    assert_eq!(desk.get(id), expected);
+
+    desk.pass(10);
+    desk.home.ledger.approve(id, None, &[CAMERA], None, "root", desk.home.now).unwrap();
+    desk.home.ledger.enforced(id, Err(NotInForce::Nft("nft: not found".into())), desk.home.now);
+    expected["state"] = json!("active");
+    expected["remaining"] = json!(3590);
+    expected["devices"][0]["chosen"] = json!(true);
+    expected["decision"] = json!({ "by": "root", "at": 1_767_225_610 });
+    expected["detail"] = json!("nft: not found");
+    assert_eq!(desk.get(id), expected);
+
+    desk.home.ledger.enforced(id, Ok(()), desk.home.now);
+    desk.pass(10);
+    desk.home.ledger.counted(id, packets(5_000_000_000), desk.home.now);
+    expected["remaining"] = json!(3580);
+    expected["verified"] = json!(true);
+    expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64 });
+    expected.as_object_mut().unwrap().remove("detail");
+    assert_eq!(desk.get(id), expected);
+}
+
+#[test]
+fn list_shows_all_or_those_in_a_state() {
+    let mut desk = ask();
+    let first = desk.pending(1);
+    desk.pending(2);
+    desk.call("reject", json!({ "id": first.0 })).unwrap();
+    assert_eq!(states(&desk.call("list", json!({})).unwrap()), ["rejected", "pending"]);
+    assert_eq!(states(&desk.call("list", json!({ "state": "pending" })).unwrap()), ["pending"]);
+    assert_eq!(desk.call("list", json!({ "state": "expired" })).unwrap(), json!({ "mitigations": [] }));
+    for state in ["", "Pending", "done"] {
+        assert_eq!(desk.call("list", json!({ "state": state })), Err(2), "{state}");
+    }
+    assert_eq!(desk.call("list", json!({ "state": null })).unwrap()["mitigations"].as_array().unwrap().len(), 2);
+}
+
+/// Replies have a bound: first without evidence, then with a count of what is left out.
+#[test]
+fn a_list_that_is_too_large_is_cut_and_says_so() {
+    let mut desk = ask();
+    let crowd: Vec<_> = (0..60).map(|n| possible(dots_callhome::model::Mac([2, 0, 0, 0, 1, n]))).collect();
+    for mid in 1..=20 {
+        desk.home.request(mid, &other_attack(u16::try_from(mid).unwrap()), &crowd);
+    }
+    let reply = desk.call("list", json!({})).unwrap();
+    let all = reply["mitigations"].as_array().unwrap();
+    assert_eq!((all.len(), reply.get("omitted")), (20, None));
+    assert!(
+        all.iter().all(|m| m["devices"][0]["evidence"] == json!([]) && m["devices"].as_array().unwrap().len() == 8)
+    );
+    assert_eq!(desk.get(MitigationId(1))["devices"].as_array().unwrap().len(), 60, "one alone is told in full");
+
+    let wordy = Scope { target_uris: (0..8).map(|n| format!("{n}{}", "u".repeat(1000))).collect(), ..attack() };
+    for mid in 101..=160 {
+        let scope = Scope { target_prefixes: other_attack(mid).target_prefixes, ..wordy.clone() };
+        desk.home.request(mid.into(), &scope, &[]);
+    }
+    let reply = desk.call("list", json!({})).unwrap();
+    let shown = reply["mitigations"].as_array().unwrap().len() as u64;
+    assert!((20..80).contains(&shown));
+    assert_eq!(reply["omitted"], 80 - shown);
+}
+
+#[test]
+fn an_approval_acts_on_the_devices_named() {
+    let mut desk = ask();
+    let id = desk.home.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+    let after = desk
+        .call(
+            "approve",
+            json!({ "id": id.0, "action": "quarantine", "devices": [TV.to_string().to_uppercase()], "lifetime": 600 }),
+        )
+        .unwrap();
+    assert_eq!((after["state"].as_str(), after["action"].as_str()), (Some("active"), Some("quarantine")));
+    assert_eq!(after["remaining"], 600);
+    assert_eq!(after["decision"], json!({ "by": "root", "at": 1_767_225_600 }));
+    assert_eq!(desk.home.quarantined(), [TV]);
+
+    let id = desk.home.request(2, &other_attack(2), &[exact(CAMERA), exact(TV)]);
+    let after = desk.call("approve", json!({ "id": id.0 })).unwrap();
+    assert_eq!(after["action"], "block");
+    assert_eq!(desk.home.blocked(), [CAMERA, TV]);
+}
+
+#[test]
+fn an_approval_that_can_not_be_is_refused_with_its_status() {
+    let mut desk = Desk::new(with_device(Consent::Ask, TV, DevicePolicy::Exempt));
+    let id = desk.home.request(1, &attack(), &[possible(CAMERA), possible(LAPTOP), possible(TV)]).0;
+    for (arguments, status) in [
+        (json!({ "id": 4711 }), 4),
+        (json!({ "id": id, "devices": ["02:00:00:00:00:99"] }), 4),
+        (json!({ "id": id }), 2),
+        (json!({ "id": id, "devices": [TV.to_string()] }), 8),
+        (json!({ "id": id, "devices": [] }), 2),
+        (json!({ "id": id, "devices": ["all"] }), 2),
+        (json!({ "id": id, "devices": [CAMERA.to_string(), 7] }), 2),
+        (json!({ "id": id, "devices": CAMERA.to_string() }), 2),
+        (json!({ "id": id, "devices": { "0": CAMERA.to_string() } }), 2),
+        (json!({ "id": id, "devices": [CAMERA.to_string()], "action": "drop" }), 2),
+        (json!({ "id": id, "devices": [CAMERA.to_string()], "lifetime": 0 }), 2),
+        (json!({ "id": id, "devices": [CAMERA.to_string()], "lifetime": -1 }), 2),
+        (json!({ "id": id, "devices": [CAMERA.to_string()], "lifetime": 4_294_967_296_u64 }), 2),
+        (json!({ "id": id, "devices": [CAMERA.to_string()], "lifetime": "600" }), 2),
+        (json!({ "id": id, "devices": [CAMERA.to_string()], "comment": "no such argument" }), 2),
+        (json!({ "id": -1 }), 2),
+        (json!({ "id": 4_294_967_297_u64 }), 2),
+        (json!({ "id": 1.0 }), 2),
+        (json!({}), 2),
+    ] {
+        assert_eq!(desk.call("approve", arguments.clone()), Err(status), "{arguments}");
+    }
+    assert_eq!(desk.home.state(MitigationId(id)), State::Pending);
+    let mut desk = Desk::new(policy(Consent::Observe));
+    let id = desk.pending(1);
+    assert_eq!(desk.call("approve", json!({ "id": id.0 })), Err(8));
+}
+
+#[test]
+fn rejections_and_withdrawals_carry_their_comment() {
+    for (method, word, status) in [("reject", "rejected", 7), ("withdraw", "withdrawn", 7)] {
+        let mut desk = ask();
+        let id = desk.pending(1);
+        let after = desk.call(method, json!({ "id": id.0, "comment": "our own\ntest" })).unwrap();
+        assert_eq!(after["state"], word);
+        assert_eq!(after["decision"], json!({ "by": "root", "at": 1_767_225_600, "comment": "our own\ntest" }));
+        assert_eq!(desk.home.status(id), status);
+        assert_eq!(desk.call(method, json!({ "id": id.0 })), Err(8));
+        assert_eq!(desk.call(method, json!({ "id": 2 })), Err(4));
+        assert_eq!(desk.call(method, json!({ "comment": "which?" })), Err(2));
+        assert_eq!(desk.call(method, json!({ "id": id.0, "comment": 5 })), Err(2));
+    }
+}
+
+/// What the provider has withdrawn itself is gone at once: the reply shows it as it was last.
+#[test]
+fn a_terminating_mitigation_can_be_withdrawn() {
+    let mut desk = ask();
+    let id = desk.home.in_force(1, &attack(), CAMERA);
+    desk.home.delete(1);
+    assert_eq!(desk.get(id)["state"], "terminating");
+    assert_eq!(desk.call("reject", json!({ "id": id.0 })), Err(8));
+    let after = desk.call("withdraw", json!({ "id": id.0 })).unwrap();
+    assert_eq!((after["state"].as_str(), after["verified"].as_bool()), (Some("expired"), Some(false)));
+    assert_eq!(desk.call("get", json!({ "id": id.0 })), Err(4));
+}
+
+#[test]
+fn devices_are_told_with_what_is_in_force() {
+    let mut desk = Desk::new(with_device(Consent::Ask, LAPTOP, DevicePolicy::Exempt));
+    let first = desk.home.in_force(1, &other_attack(1), CAMERA);
+    let second = desk.home.request(2, &other_attack(2), &[exact(CAMERA)]);
+    let mut rules = house::House::new();
+    let mut wanted = house::blocks(&[house::block(first.0, &[CAMERA, TV])]);
+    wanted.quarantined = vec![house::quarantine(None, LAPTOP)];
+    rules.desire(wanted);
+    rules.kernel.count("m1", CAMERA, 40);
+    rules.kernel.count("m1", TV, 2);
+    rules.kernel.count("quarantine", LAPTOP, 7);
+    rules.pass(Duration::from_secs(2));
+    desk.enforcer = rules.enforcer;
+    let dropped = |desk: &mut Desk, mac| desk.device(mac)["dropped"]["packets"].as_u64();
+    assert_eq!(dropped(&mut desk, LAPTOP), Some(7), "by the administrator's own quarantine");
+    assert_eq!(
+        desk.device(CAMERA),
+        json!({ "mac": CAMERA.to_string(), "name": "thing", "addresses": ["192.168.1.23"], "interface": "br-lan",
+                "state": "blocked", "mitigations": [first.0, second.0],
+                "dropped": { "packets": 40, "bytes": 4000, "pps": 0, "bps": 0 } })
+    );
+    assert_eq!(desk.device(TV)["state"], "free");
+    assert_eq!(desk.device(TV).get("name"), None);
+    assert_eq!(desk.device(LAPTOP)["state"], "exempt");
+    desk.inventory.set_names([(LAPTOP, "Laptop".to_owned())].into());
+    assert_eq!(desk.device(LAPTOP)["name"], "Laptop", "named, though not seen");
+    desk.call("approve", json!({ "id": second.0, "action": "quarantine" })).unwrap();
+    assert_eq!(desk.device(CAMERA)["state"], "quarantined");
+    desk.call("reject", json!({ "id": second.0 })).unwrap();
+    assert_eq!(desk.device(CAMERA)["mitigations"], json!([first.0]));
+    assert_eq!(desk.device(CAMERA)["state"], "blocked");
+}
+
+#[test]
+fn a_device_is_quarantined_and_released() {
+    let mut desk = Desk::new(with_device(Consent::Ask, LAPTOP, DevicePolicy::Exempt));
+    let mac = TV.to_string();
+    let after = desk.call("quarantine", json!({ "mac": mac, "lifetime": 60, "comment": "odd" })).unwrap();
+    assert_eq!((after["mac"].as_str(), after["state"].as_str()), (Some(mac.as_str()), Some("quarantined")));
+    assert_eq!(desk.home.quarantined(), [TV]);
+    assert_eq!(desk.home.ledger.standing(TV).unwrap().decision.comment.as_deref(), Some("odd"));
+    assert_eq!(desk.call("release", json!({ "mac": mac })).unwrap()["state"], "free");
+    assert_eq!(desk.home.quarantined(), []);
+
+    desk.home.ledger.set_router([CAMERA].into(), desk.home.now);
+    for (method, mac, status) in [
+        ("release", TV.to_string(), 8),
+        ("release", "02:00:00:00:00:99".into(), 4),
+        ("quarantine", "02:00:00:00:00:99".into(), 4),
+        ("quarantine", CAMERA.to_string(), 4),
+        ("quarantine", LAPTOP.to_string(), 8),
+        ("quarantine", "ff:ff:ff:ff:ff:ff".into(), 2),
+        ("quarantine", "TV".into(), 2),
+        ("release", String::new(), 2),
+    ] {
+        assert_eq!(desk.call(method, json!({ "mac": mac })), Err(status), "{method} {mac}");
+    }
+    assert_eq!(desk.call("quarantine", json!({ "mac": TV.to_string(), "lifetime": 0 })), Err(2));
+    assert_eq!(desk.call("quarantine", json!({})), Err(2));
+    assert_eq!(desk.call("release", json!({ "mac": 2 })), Err(2));
+}
+
+#[test]
+fn history_is_newest_first_and_bounded() {
+    let mut desk = ask();
+    let id = desk.pending(1);
+    desk.call("reject", json!({ "id": id.0, "comment": "ours" })).unwrap();
+    let events = desk.call("history", json!({})).unwrap()["events"].clone();
+    let words: Vec<_> = events.as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(words, ["rejected", "pending", "requested"]);
+    assert_eq!(
+        events[0],
+        json!({ "time": 1_767_225_600, "event": "rejected", "id": 1, "peer": "isp", "mac": CAMERA.to_string(),
+                "by": "root", "comment": "ours" })
+    );
+    assert_eq!(events[2], json!({ "time": 1_767_225_600, "event": "requested", "id": 1, "peer": "isp" }));
+    assert_eq!(desk.call("history", json!({ "limit": 2 })).unwrap()["events"].as_array().unwrap().len(), 2);
+    assert_eq!(desk.call("history", json!({ "limit": 0 })).unwrap(), json!({ "events": [] }));
+    assert_eq!(desk.call("history", json!({ "limit": -1 })), Err(2));
+    assert_eq!(desk.call("history", json!({ "limit": "all" })), Err(2));
+}
+
+#[test]
+fn what_no_method_takes_is_refused() {
+    let mut desk = ask();
+    let id = desk.pending(1).0;
+    for (method, good) in [
+        ("status", json!({})),
+        ("list", json!({})),
+        ("get", json!({ "id": id })),
+        ("devices", json!({})),
+        ("history", json!({})),
+    ] {
+        assert!(desk.call(method, good.clone()).is_ok(), "{method}");
+        for (name, value, outcome) in [
+            ("ubus_rpc_session", json!("0123456789abcdef0123456789abcdef"), true),
+            ("ubus_rpc_session", json!("x".repeat(65)), false),
+            ("ubus_rpc_session", json!(1), false),
+            ("colour", json!("red"), false),
+            ("colour", json!(null), false),
+            ("", json!("nameless"), false),
+        ] {
+            let mut arguments = good.clone();
+            arguments[name] = value;
+            let answer = desk.call(method, arguments.clone());
+            assert_eq!(answer.is_ok(), outcome, "{method} {arguments}");
+            assert!(answer.is_ok() || answer == Err(2));
+        }
+    }
+    assert_eq!(desk.call("reboot", json!({})), Err(3));
+    assert_eq!(desk.call("", json!({})), Err(3));
+    assert_eq!(desk.call("list", json!({ "state": "pending".repeat(4000) })), Err(2));
+}
+
+/// Callers send the integer type that fits the number; libubox's `ubus` program sends 32 bits, others 64.
+#[test]
+fn integers_of_any_width_are_understood() {
+    let mut desk = ask();
+    let id = desk.pending(1);
+    assert_eq!(id.0, 1);
+    // An attribute of type 6 and 14 bytes: name, value, each padded to four.
+    let sixteen = [0x86, 0, 0, 14, 0, 2, b'i', b'd', 0, 0, 0, 0, 0, 1, 0, 0];
+    assert_eq!(desk.call_bytes("get", &sixteen).unwrap()["mid"], 1);
+    for build in [
+        BlobMsgTable::build(|b| b.put_bool(Some("id"), true)),
+        BlobMsgTable::build(|b| b.put_i32(Some("id"), 1)),
+        BlobMsgTable::build(|b| b.put_i64(Some("id"), 1)),
+    ] {
+        assert_eq!(desk.call_bytes("get", build.contents()).unwrap()["mid"], 1);
+    }
+    for build in [
+        BlobMsgTable::build(|b| b.put_double(Some("id"), 1.0)),
+        BlobMsgTable::build(|b| b.put_str(Some("id"), "1")),
+        BlobMsgTable::build(|b| {
+            b.put_i32(Some("id"), 1);
+            b.put_i32(Some("id"), 1);
+        }),
+        BlobMsgTable::build(|b| b.put_i32(None, 1)),
+    ] {
+        assert_eq!(desk.call_bytes("get", build.contents()), Err(2));
+    }
+}

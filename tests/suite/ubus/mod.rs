@@ -1,0 +1,5 @@
+//! The router's object on the bus.
+
+mod bus;
+mod bytes;
+mod methods;
