@@ -79,15 +79,25 @@ impl Blocked {
 
     /// The flood is stopped and the innocent device is not, the router is sure of it, and the figures go on.
     pub fn holds(&mut self) {
+        self.is_verified();
         let id = self.id;
-        let verified = self.stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
-        self.making = self.making.max(verified);
         self.stage.until("counting", |s| dropped(&s.mitigation(id)) > self.dropped);
         self.attack.assert_blocked();
         assert_eq!(state(&self.stage.mitigation(id)), "active");
         self.look();
         self.remains();
         assert_eq!(self.stage.provider_status(self.mid)["status"], 2);
+    }
+
+    fn is_verified(&mut self) {
+        let verified = self.stage.until("in force and verified", |s| s.mitigation(self.id)["verified"] == true);
+        self.making = self.making.max(verified);
+    }
+
+    /// Starts the daemon again, which takes up what it finds and may make it anew.
+    pub fn start_daemon(&mut self) {
+        self.stage.start_daemon();
+        self.is_verified();
     }
 
     /// The provider hears that it holds, and of no less than the router had counted before.
