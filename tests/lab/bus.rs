@@ -9,6 +9,9 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 use ubusd::{Broker, Config};
 
+/// Seconds a call may take: its answer may wait for a disk that others keep busy.
+const PATIENCE: &str = "180";
+
 /// A broker on a thread of its own, until dropped.
 pub struct Bus {
     socket: PathBuf,
@@ -33,8 +36,9 @@ impl Bus {
 
     /// Calls our object; the status where the bus or the daemon refuses.
     pub fn call(&self, method: &str, arguments: &Value) -> Result<Value, i32> {
+        let socket = self.socket.display().to_string();
         let output = Command::new(client())
-            .args(["-s", &self.socket.display().to_string(), "call", "dots-callhome", method, &arguments.to_string()])
+            .args(["-s", &socket, "-t", PATIENCE, "call", "dots-callhome", method, &arguments.to_string()])
             .output()
             .expect("ubus-client runs");
         if output.status.success() {

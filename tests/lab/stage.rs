@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::bus::Bus;
 use crate::credentials::{Authority, PROVIDER_NAME, ROUTER_NAME};
 use crate::home::{Home, PROVIDER, VICTIM};
-use crate::host::{Host, comes_true};
+use crate::host::{Host, PATIENCE, comes_true};
 
 /// The port the provider listens on.
 pub const PORT: u16 = 4647;
@@ -176,6 +176,15 @@ impl Stage {
         kill(self.daemon_pid(), signal);
     }
 
+    /// Lets the daemon read its configuration anew, and waits until it has.
+    pub fn reload(&self) {
+        self.signal_daemon("HUP");
+        // The first answer may be of the turn of its loop in which the signal came, the second is of a later one.
+        for _ in 0..2 {
+            self.until("it answers", |s| s.ubus("status", json!({})).is_ok());
+        }
+    }
+
     /// The daemon's process.
     pub fn daemon_pid(&self) -> u32 {
         self.daemon.as_ref().expect("running").id()
@@ -190,6 +199,16 @@ impl Stage {
     /// What the daemon has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.file("daemon.log")).unwrap_or_default()
+    }
+
+    /// Waits until the daemon has logged something so many times; when that shows.
+    pub fn logged(&self, what: &str, times: usize) -> Instant {
+        let start = Instant::now();
+        while self.log().matches(what).count() < times {
+            assert!(start.elapsed() < PATIENCE, "not logged: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Instant::now()
     }
 
     /// Calls the daemon's object on the bus.

@@ -20,9 +20,10 @@ use world::World;
 
 const VICTIM6: &str = "2001:db8:c000::80";
 const GLOBALS: &str = "\toption consent 'observe'\n";
-/// Who sends all the time, to which port of the victim, from which, so that the daemon can be asked about it: what it has done
-/// for that request it has done for an earlier one as well.
-const CONTROL: (usize, u16, u16) = (25, 9, 25_000);
+/// Who sends all the time, from which port, so that the daemon can be asked about it: what it has done for that request it has
+/// done for an earlier one as well. The target is another one than the victim, or one request would supersede the other.
+const CONTROL: (usize, u16) = (25, 25_000);
+const CONTROL_TARGET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 98);
 /// How many readings of what a flow sends there must have been before nobody is said to be found.
 const READINGS: usize = 3;
 
@@ -67,9 +68,9 @@ impl Lab {
         fill(&stage.home.router, 60_000);
         let sniffer = Sniffer::new(&stage.home.victim);
         let (victim, streams) = (Victim::new(), Vec::new());
-        let (device, port, from) = CONTROL;
+        let (device, from) = CONTROL;
         let from = SocketAddr::from((Ipv4Addr::UNSPECIFIED, from));
-        let control = Stream::udp(stage.home.device(device), from, (VICTIM, port).into(), device);
+        let control = Stream::udp(stage.home.device(device), from, (CONTROL_TARGET, 9).into(), device);
         Self { world, stage, streams, _control: control, victim, sniffer, later: None, asker: "provider", globals: "" }
     }
 
@@ -191,7 +192,7 @@ impl Lab {
     fn reconfigure(&mut self, globals: &'static str) {
         self.globals = globals;
         self.stage.configure(&format!("{GLOBALS}{globals}"), "", &world::sections(&self.stage));
-        self.stage.signal_daemon("HUP");
+        self.stage.reload();
     }
 
     /// Plays a case and judges it; tells whom the daemon found.
@@ -246,8 +247,10 @@ impl Lab {
 
     /// Waits until the daemon has found the control for sure and read several times what it sends.
     fn look_into(&self) {
-        let (device, port, from) = CONTROL;
-        let words = self.asked(port, raw::UDP, &[from]);
+        let (device, from) = CONTROL;
+        let words =
+            format!("--source {WAN}/32 --source-port {from} --target {CONTROL_TARGET}/32 --protocol {}", raw::UDP);
+        let words = self.words(&words);
         let mut arguments = vec!["request", "--router", crate::credentials::ROUTER_NAME];
         arguments.extend(words.iter().map(String::as_str));
         let mid = self.stage.ask("provider", &arguments).expect("the control")["mid"].clone();

@@ -84,7 +84,7 @@ impl Lab {
     /// What is done about single devices from now on.
     fn set_policies(&self, policies: &[(usize, &str)]) {
         configure(&self.stage, policies);
-        self.stage.signal_daemon("HUP");
+        self.stage.reload();
     }
 
     /// A provider's request; its number.

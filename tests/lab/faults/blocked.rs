@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Outcome;
 use crate::attack::{Attack, FLOOD, approve, state, the_id_in_state};
-use crate::host::comes_true;
+use crate::host::PATIENCE;
 use crate::stage::Stage;
 
 /// Seconds asked for.
@@ -79,15 +79,25 @@ impl Blocked {
 
     /// The flood is stopped and the innocent device is not, the router is sure of it, and the figures go on.
     pub fn holds(&mut self) {
+        self.is_verified();
         let id = self.id;
-        let verified = self.stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
-        self.making = self.making.max(verified);
         self.stage.until("counting", |s| dropped(&s.mitigation(id)) > self.dropped);
         self.attack.assert_blocked();
         assert_eq!(state(&self.stage.mitigation(id)), "active");
         self.look();
         self.remains();
         assert_eq!(self.stage.provider_status(self.mid)["status"], 2);
+    }
+
+    fn is_verified(&mut self) {
+        let verified = self.stage.until("in force and verified", |s| s.mitigation(self.id)["verified"] == true);
+        self.making = self.making.max(verified);
+    }
+
+    /// Starts the daemon again, which takes up what it finds and may make it anew.
+    pub fn start_daemon(&mut self) {
+        self.stage.start_daemon();
+        self.is_verified();
     }
 
     /// The provider hears that it holds, and of no less than the router had counted before.
@@ -140,16 +150,19 @@ impl Blocked {
         fault.elapsed()
     }
 
-    /// What nft needed at most so far, and our looking at what it did.
-    pub fn making(&self) -> Duration {
-        self.making
-    }
-
-    /// Waits until the router has just looked at its rules: it does not look again for two seconds.
-    pub fn just_looked(&self) {
+    /// Waits until the router looks at its rules, which shows in its count; a moment just before that.
+    pub fn looked(&self) -> Instant {
         let count = || dropped(&self.stage.mitigation(self.id));
-        let before = count();
-        assert!(comes_true(|| count() > before), "it no longer counts");
+        let (start, before) = (Instant::now(), count());
+        let mut asked = start;
+        loop {
+            let now = Instant::now();
+            if count() > before {
+                return asked;
+            }
+            assert!(start.elapsed() < PATIENCE, "it no longer counts");
+            asked = now;
+        }
     }
 
     /// What is told of it.

@@ -45,7 +45,7 @@ fn killed() -> Outcome {
     let mut blocked = decided();
     blocked.stage.stop_daemon("KILL");
     blocked.attack.assert_blocked();
-    blocked.stage.start_daemon();
+    blocked.start_daemon();
     holds(&mut blocked);
     assert_eq!(blocked.through(), 0);
     blocked.outcome("stays: the kernel keeps it until the daemon takes it up again")

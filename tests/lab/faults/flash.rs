@@ -88,7 +88,7 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
 
     // A crash now loses nothing, though a reboot would.
     blocked.stage.stop_daemon("KILL");
-    blocked.stage.start_daemon();
+    blocked.start_daemon();
     blocked.is_told();
     blocked.holds();
     assert_eq!(complaints(&blocked.stage), 2, "once more after the start: {}", blocked.stage.log());
@@ -98,7 +98,7 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
     assert!(blocked.stage.log().contains("decisions are kept again"), "{}", blocked.stage.log());
     blocked.stage.stop_daemon("KILL");
     std::fs::remove_dir_all(blocked.stage.file("run")).expect("removed");
-    blocked.stage.start_daemon();
+    blocked.start_daemon();
     blocked.is_told();
     blocked.holds();
     let device = blocked.stage.ubus("devices", json!({})).expect("devices")["devices"].clone();
