@@ -1,12 +1,13 @@
 //! The `peer` sections: whom to call, and how both sides prove who they are.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use rustls::pki_types::DnsName;
 
 use super::options::{Options, flag, number, one_of, quoted};
+use crate::model::address::is_callable;
 
 /// Where providers listen unless agreed otherwise.
 const PORT: u16 = 4647;
@@ -200,15 +201,7 @@ fn domain_name(text: &str) -> Result<String, String> {
 /// A link-local address needs no setting: the default router's is found anyway.
 fn address(text: &str) -> Result<IpAddr, String> {
     let address: IpAddr = text.parse().map_err(|_| format!("{} is no IP address", quoted(text)))?;
-    let callable = match address {
-        IpAddr::V4(v4) => v4 != Ipv4Addr::BROADCAST,
-        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
-    };
-    if callable && !address.is_unspecified() && !address.is_multicast() {
-        Ok(address)
-    } else {
-        Err(format!("{} is no address to call", quoted(text)))
-    }
+    if is_callable(&address) { Ok(address) } else { Err(format!("{} is no address to call", quoted(text))) }
 }
 
 fn prefix(text: &str) -> Result<IpNet, String> {

@@ -153,12 +153,13 @@ pub fn dump(subject: Subject, sequence: u32) -> Vec<u8> {
     request(get, DUMP, sequence, &vec![0; length])
 }
 
-/// Lets the kernel find out who has an address on a link. The answer comes as a change of its neighbours.
-pub fn ask_for(address: IpAddr, link: u32) -> Vec<u8> {
+/// Lets the kernel find out who has an address on a link, as if a packet were to be sent there. The answer comes as a change
+/// of its neighbours.
+pub fn probe(address: IpAddr, link: u32) -> Vec<u8> {
     const DESTINATION: u16 = 1;
     /// `NLM_F_CREATE`
     const CREATE: u16 = 0x400;
-    /// `NTF_USE`: as if a packet were to be sent there.
+    /// `NTF_USE`
     const USE: u8 = 1;
     let octets = match address {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -284,19 +285,12 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     Some(Neighbour { link: word(body, 4)?, address, mac: link_address.filter(|_| trusted) })
 }
 
+/// The routes of a message that count, one for each next hop: neither cached ones nor those to the router itself.
 fn routes(body: &[u8]) -> Option<Vec<Route>> {
-    const DESTINATION: u16 = 1;
-    const SOURCE: u16 = 2;
-    const LINK: u16 = 4;
-    const GATEWAY: u16 = 5;
-    const PRIORITY: u16 = 6;
-    const MULTIPATH: u16 = 9;
-    const TABLE: u16 = 15;
     /// A cached decision, not a route.
     const CLONED: u32 = 0x200;
-    let family = *body.first()?;
-    let (to, from, table) = (*body.get(1)?, *body.get(2)?, *body.get(4)?);
-    let kind = match *body.get(7)? {
+    let &[family, to, from, _tos, table, _protocol, _scope, kind, ..] = body else { return None };
+    let kind = match kind {
         1 => RouteKind::Unicast,
         6..=8 => RouteKind::Refused,
         _ => return None,
@@ -306,24 +300,10 @@ fn routes(body: &[u8]) -> Option<Vec<Route>> {
         IPV6 => [0; 16].into(),
         _ => return None,
     };
-    if word(body, 8)? & CLONED != 0 {
-        return None;
-    }
-    let (mut destination, mut source, mut hops, mut table) = (any, None, Vec::new(), u32::from(table));
-    let (mut hop, mut metric) = (Hop::default(), 0);
-    for (kind, value) in attributes(body, Subject::Routes)? {
-        match kind {
-            DESTINATION => destination = parse_ip(value)?,
-            SOURCE => source = parse_ip(value),
-            LINK => hop.link = parse_u32(value),
-            GATEWAY => hop.gateway = parse_ip(value),
-            PRIORITY => metric = parse_u32(value)?,
-            MULTIPATH => hops = multipath(value),
-            TABLE => table = parse_u32(value)?,
-            _ => {}
-        }
-    }
-    if table == LOCAL || !is_of(destination, family) {
+    let RouteAttributes { destination, source, mut hops, hop, metric, table: number } = route_attributes(body)?;
+    let destination = destination.unwrap_or(any);
+    let table = number.unwrap_or(table.into());
+    if word(body, 8)? & CLONED != 0 || table == LOCAL || !is_of(destination, family) {
         return None;
     }
     if hops.is_empty() {
@@ -333,6 +313,44 @@ fn routes(body: &[u8]) -> Option<Vec<Route>> {
     let from = source.and_then(|address| IpNet::new(address, from).ok()).map(|net| net.trunc());
     let route = |Hop { gateway, link }| Route { destination, from, gateway, link, metric, kind, table };
     Some(hops.into_iter().map(route).collect())
+}
+
+/// The attributes of a route.
+#[derive(Default)]
+struct RouteAttributes {
+    destination: Option<IpAddr>,
+    source: Option<IpAddr>,
+    /// The next hops of a multipath route.
+    hops: Vec<Hop>,
+    /// The only next hop of any other.
+    hop: Hop,
+    metric: u32,
+    /// The table, where its number does not fit the fixed part.
+    table: Option<u32>,
+}
+
+fn route_attributes(body: &[u8]) -> Option<RouteAttributes> {
+    const DESTINATION: u16 = 1;
+    const SOURCE: u16 = 2;
+    const LINK: u16 = 4;
+    const GATEWAY: u16 = 5;
+    const PRIORITY: u16 = 6;
+    const MULTIPATH: u16 = 9;
+    const TABLE: u16 = 15;
+    let mut route = RouteAttributes::default();
+    for (kind, value) in attributes(body, Subject::Routes)? {
+        match kind {
+            DESTINATION => route.destination = Some(parse_ip(value)?),
+            SOURCE => route.source = parse_ip(value),
+            LINK => route.hop.link = parse_u32(value),
+            GATEWAY => route.hop.gateway = parse_ip(value),
+            PRIORITY => route.metric = parse_u32(value)?,
+            MULTIPATH => route.hops = multipath(value),
+            TABLE => route.table = Some(parse_u32(value)?),
+            _ => {}
+        }
+    }
+    Some(route)
 }
 
 #[derive(Clone, Copy, Default)]

@@ -368,7 +368,7 @@ impl Finder {
         self.asking.start(&mut self.searches, now);
         for address in self.searches.values_mut().flat_map(|search| std::iter::from_fn(|| search.poll_unknown())) {
             let link = self.network.home_of(address);
-            self.asking_for.extend(link.map(|link| neighbour::ask_for(address, link)));
+            self.asking_for.extend(link.map(|link| neighbour::probe(address, link)));
         }
         for (id, search) in &mut self.searches {
             if let Some(suspects) = search.report(home, now) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use vecset::{VecMap, VecSet};
 
 use crate::model::Mac;
+use crate::model::address::is_link_local;
 
 /// Most devices remembered; those that are gone give way.
 const MOST_DEVICES: usize = 1024;
@@ -261,13 +262,5 @@ impl Known {
         addresses.sort_by_key(|address| (is_link_local(*address), *address));
         addresses.dedup();
         self.device.addresses = addresses;
-    }
-}
-
-/// Whether an address means nothing beyond its link.
-pub(super) fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }

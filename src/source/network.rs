@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
-use super::inventory::{Inventory, is_link_local};
+use super::inventory::Inventory;
 use crate::model::Mac;
+use crate::model::address::is_link_local;
 use crate::netlink::neighbour::{Address, Link, MAIN, Message, Route, RouteKind};
 
 /// Most entries of each table; what comes beyond is not looked at.
