@@ -196,7 +196,10 @@ impl Daemon {
         let (finder, enforcer, now) = (&mut self.finder, &mut self.enforcer, self.now);
         self.kernel.read(|port, received| match (port, received) {
             (Port::Source(socket), Received::Datagram(datagram)) => finder.handle_datagram(socket, datagram, now),
-            (Port::Source(socket), Received::Overrun) => finder.handle_overrun(socket, now),
+            (Port::Source(socket), Received::Overrun) => {
+                finder.handle_overrun(socket, now);
+                log_overruns(finder.overruns());
+            }
             (Port::Enforce(socket), Received::Datagram(datagram)) => enforcer.handle_datagram(socket, datagram, now),
             (Port::Enforce(socket), Received::Overrun) => enforcer.handle_overrun(socket, now),
             (_, Received::Nothing) => {}
@@ -255,10 +258,10 @@ impl Daemon {
             match &event {
                 mitigation::Event::Search(id) => {
                     if let Some(m) = self.ledger.get(*id) {
-                        self.finder.search(*id, m.scope(), self.now);
+                        self.finder.start_search(*id, m.scope(), self.now);
                     }
                 }
-                mitigation::Event::Gone(last) => self.finder.forget(last.id()),
+                mitigation::Event::Gone(last) => self.finder.end_search(last.id()),
                 mitigation::Event::Enforce => self.enforce(),
                 mitigation::Event::Changed(_) => {}
             }
@@ -286,7 +289,7 @@ impl Daemon {
             heard = true;
             match event {
                 source::Event::Found { id, suspects } => self.ledger.attributed(id, suspects, self.now),
-                source::Event::Framed { id, mac, sends } => self.ledger.framed(id, mac, sends, self.now),
+                source::Event::Spoofed { id, mac, sends } => self.ledger.framed(id, mac, sends, self.now),
                 source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
                 source::Event::DomainChanged => self.with_peers(Peers::handle_networks),
                 source::Event::InventoryChanged => self.enforce(),
@@ -307,7 +310,7 @@ impl Daemon {
                 enforce::Event::Enforced { owner: Owner::Administrator, outcome: Err(why) } => {
                     log::warn!("quarantine: {why}");
                 }
-                enforce::Event::Senders { id, senders } => self.finder.witnessed(id, &senders, self.now),
+                enforce::Event::Senders { id, senders } => self.finder.handle_senders(id, &senders, self.now),
                 enforce::Event::Counted { id, total } => self.ledger.counted(id, total, self.now),
                 enforce::Event::NoBridge => {
                     log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");
@@ -454,6 +457,13 @@ impl Daemon {
         self.with_peers(|peers, s| peers.stop(s));
         self.keeper.end(&self.ledger, self.now);
         log::info!("ends; what is blocked stays blocked until its time is over");
+    }
+}
+
+/// Logs that events of the kernel were lost, at each doubling of their number only: an attack must not fill the log.
+fn log_overruns(count: u32) {
+    if count.is_power_of_two() {
+        log::info!("netlink: {count} times events came faster than they were read; looks again");
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::desired::Owner;
 use super::sweep::PassingFlows;
 use crate::model::{MitigationId, Traffic};
-use crate::source::device::Sender;
+use crate::source::Sender;
 
 /// What the enforcer's owner has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]

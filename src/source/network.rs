@@ -154,7 +154,7 @@ impl Network {
 
     /// Whether somebody on that link may have the address: not where the router would send its packets elsewhere,
     /// whatever is claimed there.
-    pub(super) fn believes(&self, address: IpAddr, link: u32) -> bool {
+    pub(super) fn may_hold(&self, address: IpAddr, link: u32) -> bool {
         self.is_inward(link) && self.path(address).is_none_or(|path| path.link == link && path.gateway.is_none())
     }
 
@@ -192,7 +192,7 @@ impl Network {
     }
 
     /// The link inside on which somebody must have the address, if there is one.
-    pub(super) fn home_of(&self, address: IpAddr) -> Option<u32> {
+    pub(super) fn expected_link(&self, address: IpAddr) -> Option<u32> {
         let path = self.path(address).filter(|path| path.gateway.is_none() && !self.is_local(address))?;
         self.is_inward(path.link).then_some(path.link)
     }
