@@ -24,7 +24,7 @@ pub enum Event {
         /// Since it came into force.
         total: Traffic,
     },
-    /// Who has lately sent what a mitigation is about; for `Finder::witnessed`. Told again while they do.
+    /// Who has lately sent what a mitigation is about; for `Finder::handle_senders`. Told again while they do.
     Senders {
         /// The mitigation.
         id: MitigationId,

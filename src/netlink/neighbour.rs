@@ -30,7 +30,7 @@ const LOCAL: u32 = 255;
 
 /// What the kernel can be asked to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum NetworkObject {
     /// Network interfaces.
     Links,
     /// Their addresses.
@@ -41,7 +41,7 @@ pub enum Subject {
     Neighbours,
 }
 
-impl Subject {
+impl NetworkObject {
     /// The numbers of its messages: new, gone, get; and the length of the fixed part.
     const fn numbers(self) -> (u16, u16, u16, usize) {
         match self {
@@ -147,8 +147,8 @@ pub enum Message {
 }
 
 /// Asks for all there is.
-pub fn dump(subject: Subject, sequence: u32) -> Vec<u8> {
-    let (_, _, get, length) = subject.numbers();
+pub fn dump(object: NetworkObject, sequence: u32) -> Vec<u8> {
+    let (_, _, get, length) = object.numbers();
     // All zero: any family, any link.
     request(get, DUMP, sequence, &vec![0; length])
 }
@@ -172,7 +172,7 @@ pub fn probe(address: IpAddr, link: u32) -> Vec<u8> {
     body.extend(u16::try_from(4 + octets.len()).unwrap_or(u16::MAX).to_ne_bytes());
     body.extend(DESTINATION.to_ne_bytes());
     body.extend(octets);
-    request(Subject::Neighbours.numbers().0, CREATE, 0, &body)
+    request(NetworkObject::Neighbours.numbers().0, CREATE, 0, &body)
 }
 
 /// Everything a datagram says, with the sequence numbers of the requests answered.
@@ -181,14 +181,14 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
 }
 
 fn read(message: &Raw<'_>) -> Option<Message> {
-    const NEW_LINK: u16 = Subject::Links.numbers().0;
-    const DEL_LINK: u16 = Subject::Links.numbers().1;
-    const NEW_ADDRESS: u16 = Subject::Addresses.numbers().0;
-    const DEL_ADDRESS: u16 = Subject::Addresses.numbers().1;
-    const NEW_ROUTE: u16 = Subject::Routes.numbers().0;
-    const DEL_ROUTE: u16 = Subject::Routes.numbers().1;
-    const NEW_NEIGHBOUR: u16 = Subject::Neighbours.numbers().0;
-    const DEL_NEIGHBOUR: u16 = Subject::Neighbours.numbers().1;
+    const NEW_LINK: u16 = NetworkObject::Links.numbers().0;
+    const DEL_LINK: u16 = NetworkObject::Links.numbers().1;
+    const NEW_ADDRESS: u16 = NetworkObject::Addresses.numbers().0;
+    const DEL_ADDRESS: u16 = NetworkObject::Addresses.numbers().1;
+    const NEW_ROUTE: u16 = NetworkObject::Routes.numbers().0;
+    const DEL_ROUTE: u16 = NetworkObject::Routes.numbers().1;
+    const NEW_NEIGHBOUR: u16 = NetworkObject::Neighbours.numbers().0;
+    const DEL_NEIGHBOUR: u16 = NetworkObject::Neighbours.numbers().1;
     let body = message.body;
     Some(match message.kind {
         DONE => message.broken_off().map_or(Message::Done, Message::Error),
@@ -206,8 +206,8 @@ fn read(message: &Raw<'_>) -> Option<Message> {
 }
 
 /// The attributes after a fixed part.
-fn attributes(body: &[u8], subject: Subject) -> Option<impl Iterator<Item = (u16, &[u8])>> {
-    let (.., length) = subject.numbers();
+fn attributes(body: &[u8], object: NetworkObject) -> Option<impl Iterator<Item = (u16, &[u8])>> {
+    let (.., length) = object.numbers();
     Some(IterableChunks::new(body.get(length..)?).map(|(header, value)| (header.r#type, value)))
 }
 
@@ -231,7 +231,7 @@ fn link(body: &[u8]) -> Option<Link> {
         return None;
     }
     let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None, master: None };
-    for (kind, value) in attributes(body, Subject::Links)? {
+    for (kind, value) in attributes(body, NetworkObject::Links)? {
         match kind {
             ADDRESS => link.mac = mac(value),
             IFNAME => {
@@ -249,8 +249,9 @@ fn address(body: &[u8]) -> Option<Address> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
     let family = *body.first()?;
-    let (mut local, mut address) = (None, None);
-    for (kind, value) in attributes(body, Subject::Addresses)? {
+    let mut local = None;
+    let mut address = None;
+    for (kind, value) in attributes(body, NetworkObject::Addresses)? {
         match kind {
             ADDRESS => address = parse_ip(value),
             // On point-to-point links the other attribute is the far end.
@@ -273,8 +274,9 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     const TRUSTED: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
     let family = *body.first()?;
     let trusted = parse_u16(body.get(8..)?)? & TRUSTED != 0;
-    let (mut address, mut link_address) = (None, None);
-    for (kind, value) in attributes(body, Subject::Neighbours)? {
+    let mut address = None;
+    let mut link_address = None;
+    for (kind, value) in attributes(body, NetworkObject::Neighbours)? {
         match kind {
             DESTINATION => address = parse_ip(value),
             LINK_ADDRESS => link_address = mac(value),
@@ -338,7 +340,7 @@ fn route_attributes(body: &[u8]) -> Option<RouteAttributes> {
     const MULTIPATH: u16 = 9;
     const TABLE: u16 = 15;
     let mut route = RouteAttributes::default();
-    for (kind, value) in attributes(body, Subject::Routes)? {
+    for (kind, value) in attributes(body, NetworkObject::Routes)? {
         match kind {
             DESTINATION => route.destination = Some(parse_ip(value)?),
             SOURCE => route.source = parse_ip(value),

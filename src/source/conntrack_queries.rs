@@ -18,16 +18,16 @@ const SHARE: usize = 3;
 /// With that many entries looked up at once nothing is added: their answers fit the smallest receive buffer.
 const ENOUGH: usize = 64;
 
-/// A request under way.
+/// What conntrack is asked.
 #[derive(Clone, Debug)]
-enum Request {
+enum ConntrackQuery {
     /// Single entries, perhaps not for the first time; those of a search follow each other.
     Single { wanted: Vec<(MitigationId, Tuple)>, left: usize, again: bool },
     /// A list for as many.
     List { ids: Vec<MitigationId>, filter: Filter },
 }
 
-impl Request {
+impl ConntrackQuery {
     fn datagrams(&self, first: u32) -> Vec<Vec<u8>> {
         match self {
             Self::Single { wanted, again, .. } => {
@@ -47,7 +47,7 @@ pub(super) struct ConntrackQueries {
     /// Whether any flow is, or may be, in another zone than 0, the only one that lookups are about: then they find less
     /// than there is.
     zones: bool,
-    exchange: Exchange<Request>,
+    exchange: Exchange<ConntrackQuery>,
 }
 
 impl Default for ConntrackQueries {
@@ -129,15 +129,15 @@ impl ConntrackQueries {
     }
 
     fn look_up(&mut self, wanted: Vec<(MitigationId, Tuple)>, again: bool, now: Now) {
-        self.start(Request::Single { left: wanted.len(), wanted, again }, now);
+        self.start(ConntrackQuery::Single { left: wanted.len(), wanted, again }, now);
     }
 
     fn list(&mut self, ids: Vec<MitigationId>, filter: Filter, now: Now) {
-        self.start(Request::List { ids, filter }, now);
+        self.start(ConntrackQuery::List { ids, filter }, now);
     }
 
-    fn start(&mut self, request: Request, now: Now) {
-        self.exchange.start(request, Request::datagrams);
+    fn start(&mut self, request: ConntrackQuery, now: Now) {
+        self.exchange.start(request, ConntrackQuery::datagrams);
         self.exchange.set_deadline(now.instant + PATIENCE);
     }
 
@@ -155,14 +155,14 @@ impl ConntrackQueries {
         }
         let Some(part) = self.exchange.part(sequence) else { return };
         match self.exchange.request() {
-            Some(Request::Single { .. }) => self.handle_single(part, message, searches, home, now),
-            Some(Request::List { .. }) => self.handle_listed(message, searches, home, now),
+            Some(ConntrackQuery::Single { .. }) => self.handle_single(part, message, searches, home, now),
+            Some(ConntrackQuery::List { .. }) => self.handle_listed(message, searches, home, now),
             None => {}
         }
     }
 
     fn handle_single(&mut self, part: usize, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
-        let Some(Request::Single { wanted, left, again }) = self.exchange.request_mut() else { return };
+        let Some(ConntrackQuery::Single { wanted, left, again }) = self.exchange.request_mut() else { return };
         let Some((id, tuple)) = wanted.get(part) else { return };
         // It may have been ended meanwhile.
         let search = searches.get_mut(id);
@@ -187,7 +187,7 @@ impl ConntrackQueries {
     }
 
     fn handle_listed(&mut self, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
-        let Some(Request::List { ids, filter }) = self.exchange.request() else { return };
+        let Some(ConntrackQuery::List { ids, filter }) = self.exchange.request() else { return };
         match message {
             Message::Flow(flow) | Message::New(flow) => {
                 let directions = Direction::both(flow);
@@ -215,7 +215,7 @@ impl ConntrackQueries {
         // Lookups say all there is to say where everything is in zone 0.
         let whole = self.unlisted.is_empty() && !self.zones;
         match self.exchange.end() {
-            Some(Request::Single { wanted, again, .. }) => {
+            Some(ConntrackQuery::Single { wanted, again, .. }) => {
                 let mut ids: Vec<MitigationId> = wanted.into_iter().map(|(id, _)| id).collect();
                 ids.dedup();
                 for id in ids {
@@ -230,7 +230,7 @@ impl ConntrackQueries {
                     search.handle_lookups_end(whole, home, now);
                 }
             }
-            Some(Request::List { ids, filter }) => {
+            Some(ConntrackQuery::List { ids, filter }) => {
                 self.zones |= failed && self.unlisted.contains(&filter);
                 self.unlisted.retain(|unlisted| *unlisted != filter);
                 for id in ids {

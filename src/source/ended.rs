@@ -114,8 +114,10 @@ fn numbers(detail: Detail) -> [u16; 2] {
 
 fn pack<A>(addresses: [A; 4], ended: &EndedFlow, now: Now) -> Packed<A> {
     let EndedFlow { flow, located, reassigned, at } = *ended;
-    let ([a, b], [c, d]) = (numbers(flow.original.detail), numbers(flow.reply.detail));
-    let (sent, answered) = (flow.sent.unwrap_or_default(), flow.answered.unwrap_or_default());
+    let [a, b] = numbers(flow.original.detail);
+    let [c, d] = numbers(flow.reply.detail);
+    let sent = flow.sent.unwrap_or_default();
+    let answered = flow.answered.unwrap_or_default();
     let short = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     Packed {
         addresses,
@@ -136,7 +138,8 @@ fn pack<A>(addresses: [A; 4], ended: &EndedFlow, now: Now) -> Packed<A> {
 impl<A: Copy + Into<IpAddr>> Packed<A> {
     fn aimed_at(&self, targets: &[IpNet]) -> bool {
         let [opener, _, answerer, _] = self.addresses;
-        let (opener, answerer): (IpAddr, IpAddr) = (opener.into(), answerer.into());
+        let opener: IpAddr = opener.into();
+        let answerer: IpAddr = answerer.into();
         targets.iter().any(|target| target.contains(&opener) || target.contains(&answerer))
     }
 
@@ -153,7 +156,8 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             };
             Tuple { source, destination, protocol: self.protocol, detail, zone }
         };
-        let ([sent, answered], [sent_bytes, answered_bytes]) = (self.packets, self.bytes);
+        let [sent, answered] = self.packets;
+        let [sent_bytes, answered_bytes] = self.bytes;
         let traffic = |packets: u32, bytes| self.counted.then_some(Traffic { packets: packets.into(), bytes });
         let flow = Flow {
             id: self.id,

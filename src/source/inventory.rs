@@ -53,7 +53,7 @@ struct Holder {
 
 /// A device, and where it is.
 #[derive(Debug)]
-struct Known {
+struct DeviceRecord {
     device: Device,
     places: Vec<Place>,
 }
@@ -61,7 +61,7 @@ struct Known {
 /// Everybody seen on the links that lead into the home.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    devices: VecMap<Mac, Known>,
+    devices: VecMap<Mac, DeviceRecord>,
     holders: BTreeMap<Place, Holder>,
     names: VecMap<Mac, String>,
     /// When the first address lost may be forgotten.
@@ -135,7 +135,7 @@ impl Inventory {
             (!name.trim().is_empty()).then_some((mac, name))
         };
         self.names = names.into_iter().filter_map(clean).take(MOST_NAMES).collect();
-        for Known { device, .. } in self.devices.values_mut() {
+        for DeviceRecord { device, .. } in self.devices.values_mut() {
             device.name = self.names.get(&device.mac).cloned();
         }
     }
@@ -167,7 +167,7 @@ impl Inventory {
         if self.devices.len() < MOST_DEVICES {
             return true;
         }
-        let heard = |known: &Known| {
+        let heard = |known: &DeviceRecord| {
             let holders = known.places.iter().filter_map(|place| self.holders.get(place));
             holders.map(|holder| (holder.present, holder.heard)).max()
         };
@@ -228,7 +228,7 @@ impl Inventory {
     /// Notes that a device is at a place; at too many, the one it was at least lately is forgotten.
     fn arrive(&mut self, place: Place, interface: Option<&str>, mac: Mac) {
         let name = self.names.get(&mac).cloned();
-        let known = self.devices.entry(mac).or_insert_with(|| Known {
+        let known = self.devices.entry(mac).or_insert_with(|| DeviceRecord {
             device: Device { mac, name, addresses: Vec::new(), interface: None },
             places: Vec::new(),
         });
@@ -257,7 +257,7 @@ impl Inventory {
     }
 }
 
-impl Known {
+impl DeviceRecord {
     /// Lists the addresses anew.
     fn list(&mut self) {
         let mut addresses: Vec<IpAddr> = self.places.iter().map(|(address, _)| *address).collect();

@@ -3,11 +3,10 @@
 //! A [`Finder`] keeps current what searches need: the router's own network, the [`Inventory`] of devices, and the flows that
 //! have ended within ten minutes (4,096 of IPv4 and 2,048 of IPv6, and 512 of each that were the router's own or nobody's;
 //! about 700 KB when full). When more end at once the oldest give way; events that come faster than they are read are lost,
-//! counted ([`Finder::overruns`], which goes to the log), and made good by another look at what is still there. Who sends from an address nobody is
-//! known to have is asked for.
+//! counted ([`Finder::overruns`], which goes to the log), and made good by another look at what is still there. Who sends
+//! from an address nobody is known to have is asked for.
 //!
-//! How sure it is ([`Confidence`]): `exact` where the request names the sender alone, by the port of a shared
-//! address or by an address of its own, and nobody else fits that or did so lately; `likely` where it names less, but only
+//! How sure it is ([`Confidence`]): `exact` where the request names the sender alone, by the port of a shared address or by an address of its own, and nobody else fits that or did so lately; `likely` where it names less, but only
 //! one device fits, and that is seen to send; else `possible`. What has been said can't be taken back, so nothing is said for
 //! sure before a look is over. What can be seen makes less sure: an address that has changed hands, flows of the router
 //! itself or of nobody known, a device that is a router with others behind it. Conntrack knows no Ethernet addresses, so

@@ -6,10 +6,11 @@ use super::inventory::Inventory;
 use super::network::Network;
 use crate::model::Now;
 use crate::netlink::Exchange;
-use crate::netlink::neighbour::{self, Message, Subject};
+use crate::netlink::neighbour::{self, Message, NetworkObject};
 
 /// In this order.
-const SUBJECTS: [Subject; 4] = [Subject::Links, Subject::Addresses, Subject::Routes, Subject::Neighbours];
+const ORDER: [NetworkObject; 4] =
+    [NetworkObject::Links, NetworkObject::Addresses, NetworkObject::Routes, NetworkObject::Neighbours];
 /// How long after a failure it begins again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -26,11 +27,11 @@ impl NetworkDump {
     /// Begins, or begins again.
     pub(super) fn begin(&mut self, network: &mut Network) {
         network.begin_listing();
-        self.request(0, Subject::Links);
+        self.request(0, NetworkObject::Links);
     }
 
-    fn request(&mut self, step: usize, subject: Subject) {
-        self.exchange.start(step, |_, sequence| vec![neighbour::dump(subject, sequence)]);
+    fn request(&mut self, step: usize, object: NetworkObject) {
+        self.exchange.start(step, |_, sequence| vec![neighbour::dump(object, sequence)]);
     }
 
     /// Whether links, addresses and routes are known.
@@ -69,13 +70,13 @@ impl NetworkDump {
     }
 
     fn next(&mut self, step: usize, network: &mut Network, inventory: &mut Inventory, now: Now) -> bool {
-        let Some(subject) = SUBJECTS.get(step).copied() else {
+        let Some(object) = ORDER.get(step).copied() else {
             self.exchange.end();
             self.ready = true;
             return false;
         };
-        self.request(step, subject);
-        let links_done = subject == Subject::Neighbours;
+        self.request(step, object);
+        let links_done = object == NetworkObject::Neighbours;
         if links_done {
             network.end_listing();
             inventory.begin_listing(now.instant);

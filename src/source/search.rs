@@ -181,7 +181,8 @@ impl Search {
     /// There may be something new to report; the first report waits for the first look to be complete.
     fn plan_report(&mut self, now: Now) {
         let is_first = self.reported.is_none();
-        if !self.outdated && !(is_first && self.wants != Wants::Nothing) {
+        let too_early = is_first && self.wants != Wants::Nothing;
+        if !self.outdated && !too_early {
             self.schedule.report(is_first, now.instant);
         }
     }

@@ -6,7 +6,6 @@ use crate::support::source::*;
 use dots_callhome::model::MitigationId;
 use dots_callhome::source::Confidence::{Exact, Likely, Possible};
 use dots_callhome::source::Socket;
-use dots_callhome::source::Confidence::{Exact, Likely, Possible};
 
 const UDP: u8 = 17;
 const EXACT: &str = "198.51.100.7 40000 > 203.0.113.80 53 / 17";
