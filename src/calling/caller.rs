@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::race::{Candidate, Order, Outcomes, Race, candidates, is_callable};
+use super::race::{Candidate, Order, Outcomes, Race, candidates};
 use super::redirection::{Called, Detour, NotFollowed};
 use super::target::Target;
 use crate::model::Transport;
+use crate::model::address::is_callable;
 use crate::signal::redirect::Redirect;
 
 /// Whole attempts never begin closer together (RFC 9132 section 4.7: MUST NOT).

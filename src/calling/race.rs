@@ -1,7 +1,7 @@
 //! The race of connections to one provider (RFC 9132 section 4.3, RFC 8305 section 5).
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::model::Transport;
@@ -24,15 +24,6 @@ const MOST_OUTCOMES: usize = 64;
 pub(super) struct Candidate {
     pub transport: Transport,
     pub address: SocketAddr,
-}
-
-/// Whether a name or a redirect may lead to this address. A link-local one means nothing without its scope.
-pub(super) fn is_callable(address: &IpAddr) -> bool {
-    let is_special = match address {
-        IpAddr::V4(v4) => *v4 == Ipv4Addr::BROADCAST,
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    !is_special && !address.is_unspecified() && !address.is_multicast()
 }
 
 /// All ways to that port of these addresses: DTLS over IPv6, over IPv4, TLS over IPv6, over IPv4, for the first address of each

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::race::is_callable;
 use super::target::Target;
+use crate::model::address::is_callable;
 use crate::signal::redirect::Redirect;
 
 /// Being sent to somebody called within this time is a loop (RFC 9132 section 4.6).

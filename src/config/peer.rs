@@ -1,6 +1,6 @@
 //! The `peer` sections: whom to call, and how both sides prove who they are.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -8,6 +8,7 @@ use rustls::pki_types::DnsName;
 
 use super::fault::{ConfigFault, DisabledReason, ValueKind};
 use super::section_reader::{SectionReader, flag, number, one_of};
+use crate::model::address::is_callable;
 
 /// Where providers listen unless agreed otherwise.
 const PORT: u16 = 4647;
@@ -203,15 +204,7 @@ fn domain_name(text: &str) -> Result<String, ConfigFault> {
 /// A link-local address needs no setting: the default router's is found anyway.
 fn address(text: &str) -> Result<IpAddr, ConfigFault> {
     let address: IpAddr = text.parse().map_err(|_| ValueKind::Address.but(text))?;
-    let callable = match address {
-        IpAddr::V4(v4) => v4 != Ipv4Addr::BROADCAST,
-        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
-    };
-    if callable && !address.is_unspecified() && !address.is_multicast() {
-        Ok(address)
-    } else {
-        Err(ValueKind::CallableAddress.but(text))
-    }
+    if is_callable(&address) { Ok(address) } else { Err(ValueKind::CallableAddress.but(text)) }
 }
 
 fn prefix(text: &str) -> Result<IpNet, ConfigFault> {

@@ -142,7 +142,10 @@ impl Wiring {
             (KernelSocket::Source(socket), Received::Datagram(datagram)) => {
                 finder.handle_datagram(socket, datagram, now);
             }
-            (KernelSocket::Source(socket), Received::Overrun) => finder.handle_overrun(socket, now),
+            (KernelSocket::Source(socket), Received::Overrun) => {
+                finder.handle_overrun(socket, now);
+                log_overruns(finder.overruns());
+            }
             (KernelSocket::Enforce(socket), Received::Datagram(datagram)) => {
                 enforcer.handle_datagram(socket, datagram, now);
             }
@@ -216,10 +219,10 @@ impl Wiring {
             match &event {
                 mitigation::Event::Search(id) => {
                     if let Some(m) = self.ledger.get(*id) {
-                        self.finder.search(*id, m.scope(), self.now);
+                        self.finder.start_search(*id, m.scope(), self.now);
                     }
                 }
-                mitigation::Event::Gone(last) => self.finder.forget(last.id()),
+                mitigation::Event::Gone(last) => self.finder.end_search(last.id()),
                 mitigation::Event::Enforce => self.enforce(),
                 mitigation::Event::Changed(_) => {}
             }
@@ -247,7 +250,7 @@ impl Wiring {
             heard = true;
             match event {
                 source::Event::Found { id, suspects } => self.ledger.attributed(id, suspects, self.now),
-                source::Event::Framed { id, mac, sends } => self.ledger.framed(id, mac, sends, self.now),
+                source::Event::Spoofed { id, mac, sends } => self.ledger.framed(id, mac, sends, self.now),
                 source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
                 source::Event::DomainChanged => self.with_peers(Peers::handle_networks),
                 source::Event::InventoryChanged => self.enforce(),
@@ -268,7 +271,7 @@ impl Wiring {
                 enforce::Event::Enforced { owner: Owner::Administrator, outcome: Err(why) } => {
                     log::warn!("quarantine: {why}");
                 }
-                enforce::Event::Senders { id, senders } => self.finder.witnessed(id, &senders, self.now),
+                enforce::Event::Senders { id, senders } => self.finder.handle_senders(id, &senders, self.now),
                 enforce::Event::Counted { id, total } => self.ledger.counted(id, total, self.now),
                 enforce::Event::NoBridge => {
                     log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");
@@ -411,5 +414,12 @@ impl Wiring {
     pub(super) fn stop(&mut self) {
         self.with_peers(|peers, s| peers.stop(s));
         self.persistence.end(&self.ledger, self.now);
+    }
+}
+
+/// Logs that events of the kernel were lost, at each doubling of their number only: an attack must not fill the log.
+fn log_overruns(count: u32) {
+    if count.is_power_of_two() {
+        log::info!("netlink: {count} times events came faster than they were read; looks again");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::desired::Owner;
 use super::sweep::PassingFlows;
 use crate::model::{MitigationId, Traffic};
-use crate::source::device::Sender;
+use crate::source::Sender;
 
 /// What the enforcer's owner has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Event {
         /// Since it came into force.
         total: Traffic,
     },
-    /// Who has lately sent what a mitigation is about; for `Finder::witnessed`. Told again while they do.
+    /// Who has lately sent what a mitigation is about; for `Finder::handle_senders`. Told again while they do.
     Senders {
         /// The mitigation.
         id: MitigationId,

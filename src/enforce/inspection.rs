@@ -12,7 +12,7 @@ use super::set::Set;
 use crate::model::{Mac, MitigationId};
 use crate::netlink::conntrack::ENOENT;
 use crate::netlink::nftables::{Element, Family};
-use crate::source::device::Sender;
+use crate::source::Sender;
 
 /// How much is inspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

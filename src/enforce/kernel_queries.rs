@@ -1,11 +1,11 @@
 //! One query at a time to the kernel, and its answer.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::ruleset::TABLE;
 use super::set::Set;
 use crate::model::{Flow, Tuple};
+use crate::netlink::Exchange;
 use crate::netlink::conntrack::{self, Filter};
 use crate::netlink::nftables::{self, Element, Family};
 
@@ -48,90 +48,81 @@ pub(super) enum Answer {
 /// Asks the kernel one thing after another.
 #[derive(Debug, Default)]
 pub(super) struct KernelQueries {
-    sequence: u32,
-    outstanding: Option<Outstanding>,
-    requests: VecDeque<Vec<u8>>,
-}
-
-#[derive(Debug)]
-struct Outstanding {
-    query: Query,
-    /// The sequence number of its last request: with the answer to that one the answer is complete.
-    last: u32,
-    due: Instant,
+    exchange: Exchange<Query>,
 }
 
 impl KernelQueries {
     /// Whether nothing is outstanding: only then may something be asked.
     pub(super) fn is_idle(&self) -> bool {
-        self.outstanding.is_none()
+        self.exchange.request().is_none()
     }
 
     /// Asks; the requests are taken with [`KernelQueries::poll_transmit`].
     pub(super) fn ask(&mut self, query: Query, now: Instant) {
-        match &query {
-            Query::Cut(flows) => {
-                for (tuple, id) in flows {
-                    self.sequence = self.sequence.wrapping_add(1);
-                    self.requests.push_back(conntrack::delete(tuple, *id, self.sequence));
-                }
-            }
-            other => {
-                self.sequence = self.sequence.wrapping_add(1);
-                self.requests.extend(dump(other, self.sequence));
-            }
-        }
-        self.outstanding = Some(Outstanding { query, last: self.sequence, due: now + PATIENCE });
+        self.exchange.start(query, Query::datagrams);
+        self.exchange.set_deadline(now + PATIENCE);
     }
 
-    /// Takes a datagram as a part of the answer to what was asked last.
+    /// Takes a datagram as a part of the answer to what was asked last. With the answer to its last request it is complete.
     pub(super) fn handle_datagram(&mut self, datagram: &[u8]) -> Vec<Answer> {
-        let Some(outstanding) = &self.outstanding else { return Vec::new() };
-        let answers: Vec<Answer> = match &outstanding.query {
+        let Some(query) = self.exchange.request() else { return Vec::new() };
+        let answers: Vec<Answer> = match query {
             Query::Cut(_) | Query::Flows(_) => {
-                let messages = conntrack::messages(datagram).filter(|(sequence, _)| *sequence == outstanding.last);
-                messages.filter_map(|(_, message)| outstanding.conntrack(message)).collect()
+                let messages = conntrack::messages(datagram).filter(|(sequence, _)| self.exchange.is_last(*sequence));
+                messages.filter_map(|(_, message)| query.conntrack(message)).collect()
             }
             Query::Elements(..) | Query::Rules(_) => {
-                let messages = nftables::messages(datagram).filter(|(sequence, _)| *sequence == outstanding.last);
-                messages.filter_map(|(_, message)| outstanding.nftables(message)).collect()
+                let messages = nftables::messages(datagram).filter(|(sequence, _)| self.exchange.is_last(*sequence));
+                messages.filter_map(|(_, message)| query.nftables(message)).collect()
             }
         };
         if answers.iter().any(|answer| matches!(answer, Answer::Flows(_) | Answer::Table(_) | Answer::Cut)) {
-            self.outstanding = None;
+            self.exchange.end();
         }
         answers
     }
 
     /// The socket's buffer has overflowed. Lists wait until there is room, acknowledgements are lost.
     pub(super) fn handle_overrun(&mut self) {
-        if self.outstanding.as_ref().is_some_and(|outstanding| matches!(outstanding.query, Query::Cut(_))) {
+        if matches!(self.exchange.request(), Some(Query::Cut(_))) {
             self.give_up();
         }
     }
 
     /// Nothing more is expected.
     pub(super) fn give_up(&mut self) {
-        self.outstanding = None;
-        self.requests.clear();
+        self.exchange.end();
     }
 
     /// Returns the next request to send.
     pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.requests.pop_front()
+        self.exchange.poll_transmit()
     }
 
     /// Returns when the answer counts as lost.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.outstanding.as_ref().map(|outstanding| outstanding.due)
+        self.exchange.poll_timeout()
     }
 }
 
-impl Outstanding {
+impl Query {
+    fn datagrams(&self, first: u32) -> Vec<Vec<u8>> {
+        match self {
+            Self::Cut(flows) => flows
+                .iter()
+                .zip(first..)
+                .map(|((tuple, id), sequence)| conntrack::delete(tuple, *id, sequence))
+                .collect(),
+            Self::Flows(filter) => vec![conntrack::dump(filter, first)],
+            Self::Elements(family, set) => vec![nftables::elements(*family, TABLE, &set.to_string(), first)],
+            Self::Rules(family) => vec![nftables::rules(*family, TABLE, first)],
+        }
+    }
+
     fn conntrack(&self, message: conntrack::Message) -> Option<Answer> {
-        match (&self.query, message) {
+        match (self, message) {
             // Gone before it was deleted is gone as well.
-            (Query::Cut(_), conntrack::Message::Error(_)) => Some(Answer::Cut),
+            (Self::Cut(_), conntrack::Message::Error(_)) => Some(Answer::Cut),
             (_, conntrack::Message::Flow(flow)) => Some(Answer::Flow(flow)),
             (_, conntrack::Message::Done) => Some(Answer::Flows(Ok(()))),
             (_, conntrack::Message::Error(errno)) => Some(Answer::Flows(outcome(errno))),
@@ -140,24 +131,15 @@ impl Outstanding {
     }
 
     fn nftables(&self, message: nftables::Message) -> Option<Answer> {
-        match (&self.query, message) {
-            (Query::Elements(family, set), nftables::Message::Elements(elements)) => {
+        match (self, message) {
+            (Self::Elements(family, set), nftables::Message::Elements(elements)) => {
                 Some(Answer::Elements(*family, *set, elements))
             }
-            (Query::Rules(_), nftables::Message::Rule) => Some(Answer::Rule),
+            (Self::Rules(_), nftables::Message::Rule) => Some(Answer::Rule),
             (_, nftables::Message::Done) => Some(Answer::Table(Ok(()))),
             (_, nftables::Message::Error(errno)) => Some(Answer::Table(outcome(errno))),
             _ => None,
         }
-    }
-}
-
-fn dump(query: &Query, sequence: u32) -> Option<Vec<u8>> {
-    match query {
-        Query::Cut(_) => None,
-        Query::Flows(filter) => Some(conntrack::dump(filter, sequence)),
-        Query::Elements(family, set) => Some(nftables::elements(*family, TABLE, &set.to_string(), sequence)),
-        Query::Rules(family) => Some(nftables::rules(*family, TABLE, sequence)),
     }
 }
 

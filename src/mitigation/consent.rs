@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use vecset::VecMap;
 
 use crate::model::Mac;
-use crate::source::device::{Confidence, Suspect};
+use crate::source::{Confidence, Suspect};
 
 /// Whether a device is acted upon without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

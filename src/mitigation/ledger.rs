@@ -17,7 +17,7 @@ use super::state::{Client, Decision, State};
 use crate::enforce::NotInForce;
 use crate::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic, Tuple};
-use crate::source::device::Suspect;
+use crate::source::Suspect;
 
 /// How long nothing matches before the attack counts as stopped.
 const QUIET: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use super::phase::{Approval, Check, Ending, Phase};
 use super::state::{Client, Decision, State, Status};
 use super::tally::Tally;
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
-use crate::source::device::{Confidence, Suspect};
+use crate::source::{Confidence, Suspect};
 
 /// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
 pub(super) const TERMINATING: Duration = Duration::from_secs(120);

@@ -11,7 +11,7 @@ use super::snapshot::{SavedMitigation, SavedQuarantine, Snapshot};
 use super::state::State;
 use super::tally::Tally;
 use crate::model::{ClockSet, MitigationId, Now};
-use crate::source::device::Suspect;
+use crate::source::Suspect;
 
 /// No clock that is right says less than this, seconds since 1970: the beginning of 2025.
 const KNOWN: u64 = 1_735_689_600;

@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 use super::consent::Action;
 use super::state::{Client, Decision, State};
 use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
-use crate::source::device::{Confidence, Suspect};
+use crate::source::{Confidence, Suspect};
 
 /// The form written by this release, and the only one read.
 const VERSION: u32 = 1;

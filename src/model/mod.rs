@@ -1,10 +1,12 @@
-//! What all rooms speak of: scopes, Ethernet addresses, flows, identifiers, moments. It imports nothing of the crate.
+//! What all rooms speak of: scopes, addresses, flows, identifiers, moments. It imports nothing of the crate.
 
+pub(crate) mod address;
 mod backoff;
 mod flow;
 mod id;
 mod mac;
 pub(crate) mod protocol;
+mod range;
 mod scope;
 mod time;
 mod traffic;
@@ -14,7 +16,8 @@ pub use backoff::Backoff;
 pub use flow::{Detail, Flow, Tuple};
 pub use id::MitigationId;
 pub use mac::{Mac, NotAMac};
-pub use scope::{IcmpTypeRange, PortRange, Scope};
+pub use range::{IcmpTypeRange, NoRange, PortRange, Range};
+pub use scope::Scope;
 pub use time::{ClockSet, Now};
 pub use traffic::Traffic;
 pub use transport::Transport;

@@ -4,8 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_bindings::conntrack::{
-    ConntrackAttrs, CounterAttrs, IterableConntrackAttrs, IterableCounterAttrs, IterableTupleAttrs, OpGetDo,
-    PushConntrackAttrs, PushTupleAttrs, PushTupleIpAttrs, TupleAttrs, TupleIpAttrs, TupleProtoAttrs,
+    ConntrackAttrs, CounterAttrs, IterableConntrackAttrs, IterableCounterAttrs, IterableTupleAttrs,
+    IterableTupleIpAttrs, IterableTupleProtoAttrs, OpGetDo, PushConntrackAttrs, PushTupleAttrs, PushTupleIpAttrs,
+    TupleAttrs, TupleIpAttrs, TupleProtoAttrs,
 };
 use netlink_bindings::traits::Pusher;
 
@@ -77,15 +78,22 @@ pub struct Filter {
     pub protocol: Option<u8>,
     /// Compared only where a protocol that has ports is given.
     pub source_port: Option<u16>,
-    /// Likewise.
+    /// Compared only where a protocol that has ports is given.
     pub destination_port: Option<u16>,
 }
 
 impl Filter {
     /// Everything of a family.
     pub fn all(family: Family) -> Self {
-        let (source, destination, protocol) = (None, None, None);
-        Self { family, by: By::Reply, source, destination, protocol, source_port: None, destination_port: None }
+        Self {
+            family,
+            by: By::Reply,
+            source: None,
+            destination: None,
+            protocol: None,
+            source_port: None,
+            destination_port: None,
+        }
     }
 }
 
@@ -167,7 +175,12 @@ fn read(message: &Raw<'_>) -> Message {
 
 fn flow(body: &[u8]) -> Option<Flow> {
     let (_, attributes): (_, IterableConntrackAttrs<'_>) = OpGetDo::decode_request(body);
-    let (mut original, mut reply, mut id, mut zone, mut sent, mut answered) = (None, None, 0, 0, None, None);
+    let mut original = None;
+    let mut reply = None;
+    let mut id = 0;
+    let mut zone = 0;
+    let mut sent = None;
+    let mut answered = None;
     for attribute in attributes {
         match attribute.ok()? {
             ConntrackAttrs::TupleOrig(attributes) => original = Some(tuple(attributes)?),
@@ -197,48 +210,70 @@ fn traffic(attributes: IterableCounterAttrs<'_>) -> Option<Traffic> {
     Some(traffic)
 }
 
+/// The attributes of a tuple.
+#[derive(Default)]
+struct TupleParts {
+    source: Option<IpAddr>,
+    destination: Option<IpAddr>,
+    protocol: Option<u8>,
+    source_port: Option<u16>,
+    destination_port: Option<u16>,
+    icmp_type: Option<u8>,
+    icmp_code: Option<u8>,
+    icmp_id: Option<u16>,
+    zone: u16,
+}
+
 fn tuple(attributes: IterableTupleAttrs<'_>) -> Option<Tuple> {
-    let (mut source, mut destination, mut zone) = (None, None, 0);
-    let (mut protocol, mut from, mut to, mut kind, mut code, mut identifier) = (None, None, None, None, None, None);
+    let mut parts = TupleParts::default();
     for attribute in attributes {
         match attribute.ok()? {
-            TupleAttrs::TupleIp(attributes) => {
-                for attribute in attributes {
-                    match attribute.ok()? {
-                        TupleIpAttrs::IpV4Src(address) => source = Some(address.into()),
-                        TupleIpAttrs::IpV4Dst(address) => destination = Some(address.into()),
-                        TupleIpAttrs::IpV6Src(address) => source = Some(address.into()),
-                        TupleIpAttrs::IpV6Dst(address) => destination = Some(address.into()),
-                    }
-                }
-            }
-            TupleAttrs::TupleProto(attributes) => {
-                for attribute in attributes {
-                    match attribute.ok()? {
-                        TupleProtoAttrs::ProtoNum(number) => protocol = Some(number),
-                        TupleProtoAttrs::ProtoSrcPort(port) => from = Some(port),
-                        TupleProtoAttrs::ProtoDstPort(port) => to = Some(port),
-                        TupleProtoAttrs::ProtoIcmpType(value) | TupleProtoAttrs::ProtoIcmpv6Type(value) => {
-                            kind = Some(value);
-                        }
-                        TupleProtoAttrs::ProtoIcmpCode(value) | TupleProtoAttrs::ProtoIcmpv6Code(value) => {
-                            code = Some(value);
-                        }
-                        TupleProtoAttrs::ProtoIcmpId(value) | TupleProtoAttrs::ProtoIcmpv6Id(value) => {
-                            identifier = Some(value);
-                        }
-                    }
-                }
-            }
-            TupleAttrs::TupleZone(number) => zone = number,
+            TupleAttrs::TupleIp(attributes) => parts.read_addresses(attributes)?,
+            TupleAttrs::TupleProto(attributes) => parts.read_protocol(attributes)?,
+            TupleAttrs::TupleZone(number) => parts.zone = number,
         }
     }
-    let detail = match (from, to, kind, code, identifier) {
-        (Some(source), Some(destination), ..) => Detail::Ports { source, destination },
-        (_, _, Some(kind), Some(code), Some(id)) => Detail::Icmp { kind, code, id },
-        _ => Detail::None,
-    };
-    Some(Tuple { source: source?, destination: destination?, protocol: protocol?, detail, zone })
+    parts.tuple()
+}
+
+impl TupleParts {
+    fn read_addresses(&mut self, attributes: IterableTupleIpAttrs<'_>) -> Option<()> {
+        for attribute in attributes {
+            match attribute.ok()? {
+                TupleIpAttrs::IpV4Src(address) => self.source = Some(address.into()),
+                TupleIpAttrs::IpV4Dst(address) => self.destination = Some(address.into()),
+                TupleIpAttrs::IpV6Src(address) => self.source = Some(address.into()),
+                TupleIpAttrs::IpV6Dst(address) => self.destination = Some(address.into()),
+            }
+        }
+        Some(())
+    }
+
+    fn read_protocol(&mut self, attributes: IterableTupleProtoAttrs<'_>) -> Option<()> {
+        use TupleProtoAttrs as A;
+        for attribute in attributes {
+            match attribute.ok()? {
+                A::ProtoNum(number) => self.protocol = Some(number),
+                A::ProtoSrcPort(port) => self.source_port = Some(port),
+                A::ProtoDstPort(port) => self.destination_port = Some(port),
+                A::ProtoIcmpType(kind) | A::ProtoIcmpv6Type(kind) => self.icmp_type = Some(kind),
+                A::ProtoIcmpCode(code) | A::ProtoIcmpv6Code(code) => self.icmp_code = Some(code),
+                A::ProtoIcmpId(id) | A::ProtoIcmpv6Id(id) => self.icmp_id = Some(id),
+            }
+        }
+        Some(())
+    }
+
+    fn tuple(self) -> Option<Tuple> {
+        let icmp = (self.icmp_type, self.icmp_code, self.icmp_id);
+        let detail = match (self.source_port, self.destination_port, icmp) {
+            (Some(source), Some(destination), _) => Detail::Ports { source, destination },
+            (_, _, (Some(kind), Some(code), Some(id))) => Detail::Icmp { kind, code, id },
+            _ => Detail::None,
+        };
+        let Self { source, destination, protocol, zone, .. } = self;
+        Some(Tuple { source: source?, destination: destination?, protocol: protocol?, detail, zone })
+    }
 }
 
 type Attributes = PushConntrackAttrs<Vec<u8>>;
@@ -301,9 +336,11 @@ mod compare {
 fn push_filter(attributes: Attributes, filter: &Filter) -> Attributes {
     // Linux (seen on 6.18) lists just those entries whose IPv6 addresses differ from the ones given.
     let address = |address: Option<Ipv4Addr>| address.filter(|_| filter.family == Family::V4).map(IpAddr::V4);
-    let (source, destination) = (address(filter.source), address(filter.destination));
+    let source = address(filter.source);
+    let destination = address(filter.destination);
     let ports = filter.protocol.filter(|number| !protocol::is_icmp(*number));
-    let (from, to) = (ports.and(filter.source_port), ports.and(filter.destination_port));
+    let from = ports.and(filter.source_port);
+    let to = ports.and(filter.destination_port);
     let flags = [
         (source.is_some(), compare::SOURCE),
         (destination.is_some(), compare::DESTINATION),

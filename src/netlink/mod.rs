@@ -4,9 +4,11 @@
 //! cut short or of a kind nobody asked for must not stop what follows it.
 
 pub mod conntrack;
+mod exchange;
 pub mod neighbour;
 pub mod nftables;
 
+pub(crate) use exchange::Exchange;
 use netlink_bindings::utils::{nla_align_up, parse_i32, parse_u16, parse_u32};
 
 /// Length of the header before every message.

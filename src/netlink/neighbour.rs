@@ -30,7 +30,7 @@ const LOCAL: u32 = 255;
 
 /// What the kernel can be asked to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum NetworkObject {
     /// Network interfaces.
     Links,
     /// Their addresses.
@@ -41,7 +41,7 @@ pub enum Subject {
     Neighbours,
 }
 
-impl Subject {
+impl NetworkObject {
     /// The numbers of its messages: new, gone, get; and the length of the fixed part.
     const fn numbers(self) -> (u16, u16, u16, usize) {
         match self {
@@ -147,18 +147,19 @@ pub enum Message {
 }
 
 /// Asks for all there is.
-pub fn dump(subject: Subject, sequence: u32) -> Vec<u8> {
-    let (_, _, get, length) = subject.numbers();
+pub fn dump(object: NetworkObject, sequence: u32) -> Vec<u8> {
+    let (_, _, get, length) = object.numbers();
     // All zero: any family, any link.
     request(get, DUMP, sequence, &vec![0; length])
 }
 
-/// Lets the kernel find out who has an address on a link. The answer comes as a change of its neighbours.
-pub fn ask_for(address: IpAddr, link: u32) -> Vec<u8> {
+/// Lets the kernel find out who has an address on a link, as if a packet were to be sent there. The answer comes as a change
+/// of its neighbours.
+pub fn probe(address: IpAddr, link: u32) -> Vec<u8> {
     const DESTINATION: u16 = 1;
     /// `NLM_F_CREATE`
     const CREATE: u16 = 0x400;
-    /// `NTF_USE`: as if a packet were to be sent there.
+    /// `NTF_USE`
     const USE: u8 = 1;
     let octets = match address {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -171,7 +172,7 @@ pub fn ask_for(address: IpAddr, link: u32) -> Vec<u8> {
     body.extend(u16::try_from(4 + octets.len()).unwrap_or(u16::MAX).to_ne_bytes());
     body.extend(DESTINATION.to_ne_bytes());
     body.extend(octets);
-    request(Subject::Neighbours.numbers().0, CREATE, 0, &body)
+    request(NetworkObject::Neighbours.numbers().0, CREATE, 0, &body)
 }
 
 /// Everything a datagram says, with the sequence numbers of the requests answered.
@@ -180,14 +181,14 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
 }
 
 fn read(message: &Raw<'_>) -> Option<Message> {
-    const NEW_LINK: u16 = Subject::Links.numbers().0;
-    const DEL_LINK: u16 = Subject::Links.numbers().1;
-    const NEW_ADDRESS: u16 = Subject::Addresses.numbers().0;
-    const DEL_ADDRESS: u16 = Subject::Addresses.numbers().1;
-    const NEW_ROUTE: u16 = Subject::Routes.numbers().0;
-    const DEL_ROUTE: u16 = Subject::Routes.numbers().1;
-    const NEW_NEIGHBOUR: u16 = Subject::Neighbours.numbers().0;
-    const DEL_NEIGHBOUR: u16 = Subject::Neighbours.numbers().1;
+    const NEW_LINK: u16 = NetworkObject::Links.numbers().0;
+    const DEL_LINK: u16 = NetworkObject::Links.numbers().1;
+    const NEW_ADDRESS: u16 = NetworkObject::Addresses.numbers().0;
+    const DEL_ADDRESS: u16 = NetworkObject::Addresses.numbers().1;
+    const NEW_ROUTE: u16 = NetworkObject::Routes.numbers().0;
+    const DEL_ROUTE: u16 = NetworkObject::Routes.numbers().1;
+    const NEW_NEIGHBOUR: u16 = NetworkObject::Neighbours.numbers().0;
+    const DEL_NEIGHBOUR: u16 = NetworkObject::Neighbours.numbers().1;
     let body = message.body;
     Some(match message.kind {
         DONE => message.broken_off().map_or(Message::Done, Message::Error),
@@ -205,8 +206,8 @@ fn read(message: &Raw<'_>) -> Option<Message> {
 }
 
 /// The attributes after a fixed part.
-fn attributes(body: &[u8], subject: Subject) -> Option<impl Iterator<Item = (u16, &[u8])>> {
-    let (.., length) = subject.numbers();
+fn attributes(body: &[u8], object: NetworkObject) -> Option<impl Iterator<Item = (u16, &[u8])>> {
+    let (.., length) = object.numbers();
     Some(IterableChunks::new(body.get(length..)?).map(|(header, value)| (header.r#type, value)))
 }
 
@@ -230,7 +231,7 @@ fn link(body: &[u8]) -> Option<Link> {
         return None;
     }
     let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None, master: None };
-    for (kind, value) in attributes(body, Subject::Links)? {
+    for (kind, value) in attributes(body, NetworkObject::Links)? {
         match kind {
             ADDRESS => link.mac = mac(value),
             IFNAME => {
@@ -248,8 +249,9 @@ fn address(body: &[u8]) -> Option<Address> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
     let family = *body.first()?;
-    let (mut local, mut address) = (None, None);
-    for (kind, value) in attributes(body, Subject::Addresses)? {
+    let mut local = None;
+    let mut address = None;
+    for (kind, value) in attributes(body, NetworkObject::Addresses)? {
         match kind {
             ADDRESS => address = parse_ip(value),
             // On point-to-point links the other attribute is the far end.
@@ -272,8 +274,9 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     const TRUSTED: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
     let family = *body.first()?;
     let trusted = parse_u16(body.get(8..)?)? & TRUSTED != 0;
-    let (mut address, mut link_address) = (None, None);
-    for (kind, value) in attributes(body, Subject::Neighbours)? {
+    let mut address = None;
+    let mut link_address = None;
+    for (kind, value) in attributes(body, NetworkObject::Neighbours)? {
         match kind {
             DESTINATION => address = parse_ip(value),
             LINK_ADDRESS => link_address = mac(value),
@@ -284,19 +287,12 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     Some(Neighbour { link: word(body, 4)?, address, mac: link_address.filter(|_| trusted) })
 }
 
+/// The routes of a message that count, one for each next hop: neither cached ones nor those to the router itself.
 fn routes(body: &[u8]) -> Option<Vec<Route>> {
-    const DESTINATION: u16 = 1;
-    const SOURCE: u16 = 2;
-    const LINK: u16 = 4;
-    const GATEWAY: u16 = 5;
-    const PRIORITY: u16 = 6;
-    const MULTIPATH: u16 = 9;
-    const TABLE: u16 = 15;
     /// A cached decision, not a route.
     const CLONED: u32 = 0x200;
-    let family = *body.first()?;
-    let (to, from, table) = (*body.get(1)?, *body.get(2)?, *body.get(4)?);
-    let kind = match *body.get(7)? {
+    let &[family, to, from, _tos, table, _protocol, _scope, kind, ..] = body else { return None };
+    let kind = match kind {
         1 => RouteKind::Unicast,
         6..=8 => RouteKind::Refused,
         _ => return None,
@@ -306,24 +302,10 @@ fn routes(body: &[u8]) -> Option<Vec<Route>> {
         IPV6 => [0; 16].into(),
         _ => return None,
     };
-    if word(body, 8)? & CLONED != 0 {
-        return None;
-    }
-    let (mut destination, mut source, mut hops, mut table) = (any, None, Vec::new(), u32::from(table));
-    let (mut hop, mut metric) = (Hop::default(), 0);
-    for (kind, value) in attributes(body, Subject::Routes)? {
-        match kind {
-            DESTINATION => destination = parse_ip(value)?,
-            SOURCE => source = parse_ip(value),
-            LINK => hop.link = parse_u32(value),
-            GATEWAY => hop.gateway = parse_ip(value),
-            PRIORITY => metric = parse_u32(value)?,
-            MULTIPATH => hops = multipath(value),
-            TABLE => table = parse_u32(value)?,
-            _ => {}
-        }
-    }
-    if table == LOCAL || !is_of(destination, family) {
+    let RouteAttributes { destination, source, mut hops, hop, metric, table: number } = route_attributes(body)?;
+    let destination = destination.unwrap_or(any);
+    let table = number.unwrap_or(table.into());
+    if word(body, 8)? & CLONED != 0 || table == LOCAL || !is_of(destination, family) {
         return None;
     }
     if hops.is_empty() {
@@ -333,6 +315,44 @@ fn routes(body: &[u8]) -> Option<Vec<Route>> {
     let from = source.and_then(|address| IpNet::new(address, from).ok()).map(|net| net.trunc());
     let route = |Hop { gateway, link }| Route { destination, from, gateway, link, metric, kind, table };
     Some(hops.into_iter().map(route).collect())
+}
+
+/// The attributes of a route.
+#[derive(Default)]
+struct RouteAttributes {
+    destination: Option<IpAddr>,
+    source: Option<IpAddr>,
+    /// The next hops of a multipath route.
+    hops: Vec<Hop>,
+    /// The only next hop of any other.
+    hop: Hop,
+    metric: u32,
+    /// The table, where its number does not fit the fixed part.
+    table: Option<u32>,
+}
+
+fn route_attributes(body: &[u8]) -> Option<RouteAttributes> {
+    const DESTINATION: u16 = 1;
+    const SOURCE: u16 = 2;
+    const LINK: u16 = 4;
+    const GATEWAY: u16 = 5;
+    const PRIORITY: u16 = 6;
+    const MULTIPATH: u16 = 9;
+    const TABLE: u16 = 15;
+    let mut route = RouteAttributes::default();
+    for (kind, value) in attributes(body, NetworkObject::Routes)? {
+        match kind {
+            DESTINATION => route.destination = Some(parse_ip(value)?),
+            SOURCE => route.source = parse_ip(value),
+            LINK => route.hop.link = parse_u32(value),
+            GATEWAY => route.hop.gateway = parse_ip(value),
+            PRIORITY => route.metric = parse_u32(value)?,
+            MULTIPATH => route.hops = multipath(value),
+            TABLE => route.table = Some(parse_u32(value)?),
+            _ => {}
+        }
+    }
+    Some(route)
 }
 
 #[derive(Clone, Copy, Default)]

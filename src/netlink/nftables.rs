@@ -116,9 +116,7 @@ fn message_of(raw: &Raw<'_>) -> Option<u8> {
 
 fn read(raw: &Raw<'_>) -> Message {
     match (raw.kind, message_of(raw)) {
-        // An answer that breaks off ends with the reason.
-        (DONE, _) if raw.body.len() >= 4 && raw.errno() > 0 => Message::Error(raw.errno()),
-        (DONE, _) => Message::Done,
+        (DONE, _) => raw.broken_off().map_or(Message::Done, Message::Error),
         (ERROR, _) => Message::Error(raw.errno()),
         (_, Some(NEW_RULE)) => Message::Rule,
         (_, Some(NEW_ELEMENTS)) => {

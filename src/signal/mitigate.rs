@@ -1,6 +1,5 @@
 //! The `mitigate` resource: from requests to the ledger and back to reports (RFC 9132 section 4.4).
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,6 +12,7 @@ use super::body::{
 use super::path::Content;
 use crate::coap::{Code, Request, Response};
 use crate::mitigation::{Client, Ledger, Mitigation, Refusal, State, Status};
+use crate::model::address::is_internal;
 use crate::model::{MitigationId, Now};
 
 /// Prefixes told of one conflict; a message has to hold them.
@@ -49,14 +49,6 @@ impl Reach {
         let why = if is_internal(prefix) { "not visible outside" } else { "out of scope" };
         Some(format!("source-prefix: {prefix} is {why}"))
     }
-}
-
-/// Whether nobody outside a network can have seen packets of these addresses.
-fn is_internal(prefix: &IpNet) -> bool {
-    [prefix.network(), prefix.broadcast()].into_iter().all(|address| match address {
-        IpAddr::V4(address) => address.is_private() || address.is_link_local(),
-        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
-    })
 }
 
 /// A request or a refresh.

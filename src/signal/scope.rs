@@ -1,9 +1,10 @@
 //! The mitigation scope in a body: validation of targets and sources (RFC 9132 section 4.4.1, RFC 9066 section 5.3.1).
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use super::cbor::Value;
 use super::fields::{Fields, Invalid, number, text};
+use crate::model::address::unroutable;
 use crate::model::{IcmpTypeRange, PortRange, Scope};
 
 const TARGET_PREFIX: u16 = 6;
@@ -95,21 +96,6 @@ fn icmp_types(fields: &Fields<'_>) -> Result<Vec<IcmpTypeRange>, Invalid> {
 fn unique<T, K: Ord>(items: Vec<T>, name: &'static str, key: impl Fn(&T) -> K) -> Result<Vec<T>, Invalid> {
     let keys: vecset::VecSet<K> = items.iter().map(key).collect();
     if keys.len() == items.len() { Ok(items) } else { Err(Invalid::Value(name, "the same lower bound twice".into())) }
-}
-
-/// What kind of addresses the prefix has that no attack comes from or goes to, if any.
-fn unroutable(prefix: &IpNet) -> Option<&'static str> {
-    let v4 = |a, b, c, d, length| Ipv4Net::new([a, b, c, d].into(), length).map(IpNet::V4);
-    let v6 = |head: u16, tail: u16, length| Ipv6Net::new([head, 0, 0, 0, 0, 0, 0, tail].into(), length).map(IpNet::V6);
-    let kinds = [
-        (v4(127, 0, 0, 0, 8), "loopback"),
-        (v6(0, 1, 128), "loopback"),
-        (v4(224, 0, 0, 0, 4), "multicast"),
-        (v6(0xff00, 0, 8), "multicast"),
-        (v4(255, 255, 255, 255, 32), "broadcast"),
-    ];
-    let overlaps = |kind: &IpNet| kind.contains(prefix) || prefix.contains(kind);
-    kinds.into_iter().find_map(|(kind, name)| kind.ok().filter(overlaps).map(|_| name))
 }
 
 /// Writes the attributes into a scope map.

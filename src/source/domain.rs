@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use vecset::VecSet;
 
 use super::network::Network;
+use crate::model::address::{is_global, is_visible};
 
 /// An interface of the router's configuration, as netifd tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,28 +71,4 @@ fn others(links: &VecSet<u32>, same: &[&Interface], interfaces: &[Interface], ne
     let routed = network.outward_links().filter(|link| !links.contains(link));
     let given = interfaces.iter().filter(|interface| !same.contains(interface));
     routed.flat_map(|link| network.routed_out_by(link)).chain(given.flat_map(|i| i.prefixes.clone())).collect()
-}
-
-/// Whether hosts outside the home can see the addresses of a network inside it without translation.
-fn is_global(net: &IpNet) -> bool {
-    match net {
-        IpNet::V4(net) => {
-            let address = net.addr();
-            let shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
-            !address.is_private() && !shared && is_visible(&IpNet::V4(*net))
-        }
-        IpNet::V6(_) => is_visible(net),
-    }
-}
-
-/// Whether anybody beyond the link can see it. Private and shared IPv4 addresses count: the provider may be the one who
-/// translates them (RFC 9066 section 5.3.2).
-fn is_visible(net: &IpNet) -> bool {
-    match net.addr() {
-        IpAddr::V4(address) => !address.is_link_local() && !address.is_loopback() && !address.is_unspecified(),
-        IpAddr::V6(address) => {
-            let local = address.is_unicast_link_local() || address.is_unique_local() || address.is_loopback();
-            !local && !address.is_unspecified()
-        }
-    }
 }

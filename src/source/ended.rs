@@ -19,13 +19,13 @@ const MOST_OF_NOBODY: usize = 512;
 
 /// A flow that has ended, and whose it was.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedFlow {
     /// With its last counters.
     pub(super) flow: Flow,
     /// Whose, when it ended; nothing: the router's own, or that of nobody known.
     pub(super) located: Option<Located>,
     /// Whether the address had changed hands while the flow may have lived.
-    pub(super) contested: bool,
+    pub(super) reassigned: bool,
     /// When it ended, seconds since 1970.
     pub(super) at: u64,
 }
@@ -43,22 +43,22 @@ struct Packed<A> {
     at: u64,
     located: Option<Located>,
     protocol: u8,
-    contested: bool,
+    reassigned: bool,
     counted: bool,
 }
 
 /// The latest flows that have ended.
 #[derive(Debug, Default)]
-pub(super) struct Ring {
+pub(super) struct EndedFlows {
     v4: VecDeque<Packed<Ipv4Addr>>,
     v6: VecDeque<Packed<Ipv6Addr>>,
     nobodys_v4: VecDeque<Packed<Ipv4Addr>>,
     nobodys_v6: VecDeque<Packed<Ipv6Addr>>,
 }
 
-impl Ring {
+impl EndedFlows {
     /// Remembers a flow; the oldest give way.
-    pub(super) fn push(&mut self, ended: &Ended, now: Now) {
+    pub(super) fn push(&mut self, ended: &EndedFlow, now: Now) {
         match addresses(&ended.flow) {
             [IpAddr::V4(a), IpAddr::V4(b), IpAddr::V4(c), IpAddr::V4(d)] => {
                 let (ring, most) = match ended.located {
@@ -79,7 +79,11 @@ impl Ring {
     }
 
     /// Those that ended within the memory and went to one of these prefixes, whoever opened them.
-    pub(super) fn aimed_at<'a>(&'a self, targets: &'a [IpNet], now: Instant) -> impl Iterator<Item = Ended> + use<'a> {
+    pub(super) fn aimed_at<'a>(
+        &'a self,
+        targets: &'a [IpNet],
+        now: Instant,
+    ) -> impl Iterator<Item = EndedFlow> + use<'a> {
         let v4 = self.v4.iter().chain(&self.nobodys_v4);
         let v6 = self.v6.iter().chain(&self.nobodys_v6);
         let v4 = v4.filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
@@ -108,10 +112,12 @@ fn numbers(detail: Detail) -> [u16; 2] {
     }
 }
 
-fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
-    let Ended { flow, located, contested, at } = *ended;
-    let ([a, b], [c, d]) = (numbers(flow.original.detail), numbers(flow.reply.detail));
-    let (sent, answered) = (flow.sent.unwrap_or_default(), flow.answered.unwrap_or_default());
+fn pack<A>(addresses: [A; 4], ended: &EndedFlow, now: Now) -> Packed<A> {
+    let EndedFlow { flow, located, reassigned, at } = *ended;
+    let [a, b] = numbers(flow.original.detail);
+    let [c, d] = numbers(flow.reply.detail);
+    let sent = flow.sent.unwrap_or_default();
+    let answered = flow.answered.unwrap_or_default();
     let short = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     Packed {
         addresses,
@@ -124,7 +130,7 @@ fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
         at,
         located,
         protocol: flow.original.protocol,
-        contested,
+        reassigned,
         counted: flow.sent.is_some(),
     }
 }
@@ -132,11 +138,12 @@ fn pack<A>(addresses: [A; 4], ended: &Ended, now: Now) -> Packed<A> {
 impl<A: Copy + Into<IpAddr>> Packed<A> {
     fn aimed_at(&self, targets: &[IpNet]) -> bool {
         let [opener, _, answerer, _] = self.addresses;
-        let (opener, answerer): (IpAddr, IpAddr) = (opener.into(), answerer.into());
+        let opener: IpAddr = opener.into();
+        let answerer: IpAddr = answerer.into();
         targets.iter().any(|target| target.contains(&opener) || target.contains(&answerer))
     }
 
-    fn unpack(&self) -> Ended {
+    fn unpack(&self) -> EndedFlow {
         let [a, b, c, d] = self.addresses.map(Into::into);
         let [e, f, g, h] = self.numbers;
         let [there, back] = self.zones;
@@ -149,7 +156,8 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             };
             Tuple { source, destination, protocol: self.protocol, detail, zone }
         };
-        let ([sent, answered], [sent_bytes, answered_bytes]) = (self.packets, self.bytes);
+        let [sent, answered] = self.packets;
+        let [sent_bytes, answered_bytes] = self.bytes;
         let traffic = |packets: u32, bytes| self.counted.then_some(Traffic { packets: packets.into(), bytes });
         let flow = Flow {
             id: self.id,
@@ -158,7 +166,7 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             sent: traffic(sent, sent_bytes),
             answered: traffic(answered, answered_bytes),
         };
-        Ended { flow, located: self.located, contested: self.contested, at: self.at }
+        EndedFlow { flow, located: self.located, reassigned: self.reassigned, at: self.at }
     }
 }
 

@@ -1,11 +1,178 @@
-//! The home as a search sees it.
+//! What is known of the home: the router's network, the devices in it, and what of it is seen from outside.
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use ipnet::IpNet;
+use vecset::{VecMap, VecSet};
+
+use super::domain::{self, Interface};
+use super::event::{Event, Events};
 use super::inventory::Inventory;
-use super::network::Network;
+use super::network::{Located, Network};
+use super::network_dump::NetworkDump;
+use super::suspect::Sender;
+use crate::model::{Mac, Now};
+use crate::netlink::neighbour::{self, Message, Neighbour};
 
-/// What is known of the home.
-#[derive(Clone, Copy)]
-pub(super) struct HomeNetwork<'a> {
-    pub(super) network: &'a Network,
-    pub(super) inventory: &'a Inventory,
+/// What is ours on every upstream, and the default routers.
+type Domains = (Vec<Vec<IpNet>>, Vec<SocketAddr>);
+
+/// The home as the kernel and netifd tell of it.
+#[derive(Debug)]
+pub(super) struct HomeNetwork {
+    pub(super) network: Network,
+    pub(super) inventory: Inventory,
+    interfaces: Vec<Interface>,
+    dump: NetworkDump,
+    router_macs: VecSet<Mac>,
+    domains: Domains,
+}
+
+impl HomeNetwork {
+    /// Nothing is known yet, and everything asked for.
+    pub(super) fn new() -> Self {
+        let mut home = Self {
+            network: Network::default(),
+            inventory: Inventory::new(),
+            interfaces: Vec::new(),
+            dump: NetworkDump::default(),
+            router_macs: VecSet::new(),
+            domains: Domains::default(),
+        };
+        home.handle_overrun();
+        home
+    }
+
+    /// Whether enough is known for searches to make sense.
+    pub(super) fn is_ready(&self) -> bool {
+        self.dump.is_ready()
+    }
+
+    /// Where the device with this address is; nothing: it is the router's own, or nobody is known to have it.
+    pub(super) fn locate(&self, address: IpAddr) -> Option<Located> {
+        self.network.locate(address, &self.inventory)
+    }
+
+    /// Whether a packet has come from a device of the home. From outside of it anybody may send in a device's name.
+    pub(super) fn is_inside(&self, sender: &Sender) -> bool {
+        self.network.is_inward(sender.link)
+            && !self.network.is_local(sender.address)
+            && !self.router_macs.contains(&sender.mac)
+    }
+
+    /// What is ours on an upstream.
+    pub(super) fn domain(&self, interface: &str) -> Vec<IpNet> {
+        domain::of(interface, &self.interfaces, &self.network)
+    }
+
+    /// Takes in what the kernel tells about the network: answers to the dump, or changes. Tells whether searches may find
+    /// more now.
+    pub(super) fn handle_datagram(&mut self, answers: bool, datagram: &[u8], events: &mut Events, now: Now) -> bool {
+        let mut structure = false;
+        let mut devices = false;
+        for (sequence, message) in neighbour::messages(datagram) {
+            if answers {
+                structure |= self.dump.handle_message(sequence, &message, &mut self.network, &mut self.inventory, now);
+            }
+            match message {
+                Message::Neighbour(neighbour) => devices |= self.handle_neighbour(&neighbour, now),
+                Message::NeighbourGone(gone) => self.inventory.lose(gone.address, gone.link, now.instant),
+                _ if !answers => structure |= self.network.change(&message),
+                _ => {}
+            }
+        }
+        let changed = structure && self.handle_change(events);
+        if devices {
+            events.push_once(Event::InventoryChanged);
+        }
+        changed || devices
+    }
+
+    fn handle_neighbour(&mut self, neighbour: &Neighbour, now: Now) -> bool {
+        let Neighbour { address, link, mac } = *neighbour;
+        let Some(mac) = mac else {
+            self.inventory.lose(address, link, now.instant);
+            return false;
+        };
+        // Who stands outside of the home is none of its devices; before the links are known nobody can tell.
+        let inside = self.dump.knows_links() && self.network.may_hold(address, link);
+        inside
+            && !self.router_macs.contains(&mac)
+            && self.inventory.learn(address, link, self.network.name_of(link), mac, now.instant)
+    }
+
+    /// Links, addresses, routes or what netifd says of them have changed. Tells whether enough is known to draw
+    /// conclusions.
+    fn handle_change(&mut self, events: &mut Events) -> bool {
+        if !self.dump.knows_links() {
+            return false;
+        }
+        if self.network.derive() {
+            // Whoever is on that link was not listened to so far.
+            self.dump.begin(&mut self.network);
+        }
+        let network = &self.network;
+        if self.inventory.retain_links(|link| network.is_inward(link)) {
+            events.push_once(Event::InventoryChanged);
+        }
+        self.inventory.set_own(network.own_addresses().clone());
+        let macs = network.own_macs();
+        if macs != self.router_macs {
+            self.router_macs.clone_from(&macs);
+            events.push_router_addresses(macs);
+        }
+        let domains = self.all_domains();
+        if domains != self.domains {
+            self.domains = domains;
+            events.push_once(Event::DomainChanged);
+        }
+        true
+    }
+
+    /// Everything that domains are made of, to see whether any has changed.
+    fn all_domains(&self) -> Domains {
+        let links = self.network.outward_links().filter_map(|link| self.network.name_of(link));
+        let names = self.interfaces.iter().map(|interface| interface.name.as_str()).chain(links);
+        (names.map(|name| self.domain(name)).collect(), self.network.default_routers())
+    }
+
+    /// Asks for everything again: changes may have been missed.
+    pub(super) fn handle_overrun(&mut self) {
+        self.dump.begin(&mut self.network);
+    }
+
+    /// Takes over the names of devices.
+    pub(super) fn set_names(&mut self, names: VecMap<Mac, String>, events: &mut Events) {
+        self.inventory.set_names(names);
+        events.push_once(Event::InventoryChanged);
+    }
+
+    /// Takes over the interfaces as netifd tells of them; tells whether searches may find more now.
+    pub(super) fn set_interfaces(&mut self, interfaces: Vec<Interface>, events: &mut Events) -> bool {
+        let outward = interfaces.iter().filter(|interface| interface.is_outward());
+        self.network.set_outward(outward.flat_map(|interface| interface.devices.clone()).collect());
+        self.interfaces = interfaces;
+        self.handle_change(events)
+    }
+
+    /// The next request.
+    pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.dump.poll_transmit()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.dump.poll_timeout(), self.inventory.next_to_forget()].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, events: &mut Events, now: Now) {
+        if self.inventory.next_to_forget().is_some_and(|due| due <= now.instant)
+            && self.inventory.forget_old(now.instant)
+        {
+            events.push_once(Event::InventoryChanged);
+        }
+        self.dump.handle_timeout(&mut self.network, now);
+    }
 }

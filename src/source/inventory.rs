@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use vecset::{VecMap, VecSet};
 
 use crate::model::Mac;
+use crate::model::address::is_link_local;
 
 /// Most devices remembered; those that are gone give way.
 const MOST_DEVICES: usize = 1024;
@@ -25,13 +26,13 @@ const MEMORY: Duration = Duration::from_secs(7440);
 /// A device of the home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Who.
+    /// Its Ethernet address.
     pub mac: Mac,
-    /// The name the house knows it by.
+    /// Its name as configured, or as LuCI knows it.
     pub name: Option<String>,
     /// Its addresses: IPv4 first, link-local ones last.
     pub addresses: Vec<IpAddr>,
-    /// The interface of the router it stands behind.
+    /// The router's interface to which it is attached.
     pub interface: Option<String>,
 }
 
@@ -47,12 +48,12 @@ struct Holder {
     /// When the kernel last told of it.
     heard: Instant,
     /// When it took the address over from another device.
-    taken: Option<Instant>,
+    reassigned: Option<Instant>,
 }
 
 /// A device, and where it is.
 #[derive(Debug)]
-struct Known {
+struct DeviceRecord {
     device: Device,
     places: Vec<Place>,
 }
@@ -60,7 +61,7 @@ struct Known {
 /// Everybody seen on the links that lead into the home.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    devices: VecMap<Mac, Known>,
+    devices: VecMap<Mac, DeviceRecord>,
     holders: BTreeMap<Place, Holder>,
     names: VecMap<Mac, String>,
     /// When the first address lost may be forgotten.
@@ -105,10 +106,10 @@ impl Inventory {
     }
 
     /// Whether an older flow from this address may be another device's, because the address has changed hands.
-    pub(super) fn contested(&self, address: IpAddr, now: Instant) -> bool {
-        let taken =
-            |(_, holder): (_, &Holder)| holder.taken.is_some_and(|at| now.saturating_duration_since(at) < MEMORY);
-        self.holders.range((address, 0)..=(address, u32::MAX)).any(taken)
+    pub(super) fn is_reassigned(&self, address: IpAddr, now: Instant) -> bool {
+        let lately = |at: Instant| now.saturating_duration_since(at) < MEMORY;
+        let mut holders = self.holders.range((address, 0)..=(address, u32::MAX));
+        holders.any(|(_, holder)| holder.reassigned.is_some_and(lately))
     }
 
     /// The addresses of the router itself, which are no device's.
@@ -121,19 +122,20 @@ impl Inventory {
         self.own = own;
     }
 
-    /// The name the house has given to a device, seen or not.
+    /// The name of a device as configured or known to LuCI, seen or not.
     pub fn name_of(&self, mac: Mac) -> Option<&str> {
         self.names.get(&mac).map(String::as_str)
     }
 
-    /// The names the house has given to devices; replaces those before. Control characters are dropped.
+    /// Takes over the names of devices, as configured or known to LuCI; replaces those before. Control characters are
+    /// dropped.
     pub fn set_names(&mut self, names: VecMap<Mac, String>) {
         let clean = |(mac, name): (Mac, String)| {
             let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
             (!name.trim().is_empty()).then_some((mac, name))
         };
         self.names = names.into_iter().filter_map(clean).take(MOST_NAMES).collect();
-        for Known { device, .. } in self.devices.values_mut() {
+        for DeviceRecord { device, .. } in self.devices.values_mut() {
             device.name = self.names.get(&device.mac).cloned();
         }
     }
@@ -149,8 +151,8 @@ impl Inventory {
         if !self.devices.contains_key(&mac) && !self.make_room() {
             return self.holders.remove(&place).is_some();
         }
-        let taken = if moved { Some(now) } else { before.and_then(|before| before.taken) };
-        self.holders.insert(place, Holder { mac, present: true, heard: now, taken });
+        let reassigned = if moved { Some(now) } else { before.and_then(|before| before.reassigned) };
+        self.holders.insert(place, Holder { mac, present: true, heard: now, reassigned });
         let same_link = self.device(mac).is_some_and(|device| device.interface.as_deref() == interface);
         let known = same_link && before.is_some() && !moved;
         if !known {
@@ -165,7 +167,7 @@ impl Inventory {
         if self.devices.len() < MOST_DEVICES {
             return true;
         }
-        let heard = |known: &Known| {
+        let heard = |known: &DeviceRecord| {
             let holders = known.places.iter().filter_map(|place| self.holders.get(place));
             holders.map(|holder| (holder.present, holder.heard)).max()
         };
@@ -181,7 +183,8 @@ impl Inventory {
     /// The kernel has forgotten a neighbour, or lost it; it is remembered for a while.
     pub(super) fn lose(&mut self, address: IpAddr, link: u32, now: Instant) {
         if let Some(holder) = self.holders.get_mut(&(address, link)).filter(|holder| holder.present) {
-            (holder.present, holder.heard) = (false, now);
+            holder.present = false;
+            holder.heard = now;
             self.forget = Some(self.forget.unwrap_or(now + MEMORY));
         }
     }
@@ -225,7 +228,7 @@ impl Inventory {
     /// Notes that a device is at a place; at too many, the one it was at least lately is forgotten.
     fn arrive(&mut self, place: Place, interface: Option<&str>, mac: Mac) {
         let name = self.names.get(&mac).cloned();
-        let known = self.devices.entry(mac).or_insert_with(|| Known {
+        let known = self.devices.entry(mac).or_insert_with(|| DeviceRecord {
             device: Device { mac, name, addresses: Vec::new(), interface: None },
             places: Vec::new(),
         });
@@ -254,20 +257,12 @@ impl Inventory {
     }
 }
 
-impl Known {
+impl DeviceRecord {
     /// Lists the addresses anew.
     fn list(&mut self) {
         let mut addresses: Vec<IpAddr> = self.places.iter().map(|(address, _)| *address).collect();
         addresses.sort_by_key(|address| (is_link_local(*address), *address));
         addresses.dedup();
         self.device.addresses = addresses;
-    }
-}
-
-/// Whether an address means nothing beyond its link.
-pub(super) fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }

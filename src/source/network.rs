@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
-use super::inventory::{Inventory, is_link_local};
+use super::inventory::Inventory;
 use crate::model::Mac;
+use crate::model::address::is_link_local;
 use crate::netlink::neighbour::{Address, Link, MAIN, Message, Route, RouteKind};
 
 /// Most entries of each table; what comes beyond is not looked at.
@@ -153,7 +154,7 @@ impl Network {
 
     /// Whether somebody on that link may have the address: not where the router would send its packets elsewhere,
     /// whatever is claimed there.
-    pub(super) fn believes(&self, address: IpAddr, link: u32) -> bool {
+    pub(super) fn may_hold(&self, address: IpAddr, link: u32) -> bool {
         self.is_inward(link) && self.path(address).is_none_or(|path| path.link == link && path.gateway.is_none())
     }
 
@@ -191,7 +192,7 @@ impl Network {
     }
 
     /// The link inside on which somebody must have the address, if there is one.
-    pub(super) fn home_of(&self, address: IpAddr) -> Option<u32> {
+    pub(super) fn expected_link(&self, address: IpAddr) -> Option<u32> {
         let path = self.path(address).filter(|path| path.gateway.is_none() && !self.is_local(address))?;
         self.is_inward(path.link).then_some(path.link)
     }

@@ -18,7 +18,8 @@ const WIDEST: u16 = 16;
 pub(super) fn lookups(scope: &Scope) -> Option<Vec<Tuple>> {
     let sources = hosts(&scope.source_prefixes)?;
     let targets = hosts(&scope.target_prefixes)?;
-    let (from, to) = (ports(&scope.source_ports)?, ports(&scope.target_ports)?);
+    let from = ports(&scope.source_ports)?;
+    let to = ports(&scope.target_ports)?;
     let protocols = &scope.target_protocols;
     if protocols.is_empty() || !protocols.iter().all(|protocol| has_ports(*protocol)) {
         return None;
@@ -59,7 +60,8 @@ pub(super) fn filters(scope: &Scope, is_local: impl Fn(IpAddr) -> bool) -> Vec<F
             continue;
         }
         let all = Filter { protocol, ..Filter::all(family) };
-        let (source, target) = (only_host(&sources), only_host(&targets));
+        let source = only_host(&sources);
+        let target = only_host(&targets);
         match source {
             Some(wan) if is_local(wan.into()) => {
                 // Flows opened from inside bear it as where answers go, those from outside as where they went.

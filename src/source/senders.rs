@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use vecset::VecMap;
 
-use super::device::Sender;
 use super::network::{Located, Network};
+use super::suspect::Sender;
 use crate::model::Mac;
 
 /// Most addresses remembered, and most senders of one.
@@ -17,12 +17,12 @@ const MOST_SENDERS: usize = 8;
 pub(super) struct Senders {
     seen: VecMap<IpAddr, Vec<Sender>>,
     /// In whose name others send, and whether it does as well.
-    framed: VecMap<Mac, bool>,
+    spoofed: VecMap<Mac, bool>,
 }
 
 impl Senders {
-    /// Takes in who sends; tells whether anybody new does from an address that, as `holder` says, another one has or nobody.
-    pub(super) fn note<'a>(
+    /// Adds senders; tells whether anybody new sends from an address that, as `holder` says, another one has or nobody.
+    pub(super) fn add<'a>(
         &mut self,
         seen: impl Iterator<Item = &'a Sender>,
         holder: impl Fn(IpAddr) -> Option<Mac>,
@@ -41,24 +41,24 @@ impl Senders {
         differs
     }
 
-    /// In whose name others send, and whether it does as well, as far as that is new.
-    pub(super) fn framed(&mut self, holder: impl Fn(IpAddr) -> Option<Mac>) -> Vec<(Mac, bool)> {
-        let mut framed = VecMap::new();
+    /// The devices in whose name others send, each with whether it does as well, as far as that is new.
+    pub(super) fn poll_spoofed(&mut self, holder: impl Fn(IpAddr) -> Option<Mac>) -> Vec<(Mac, bool)> {
+        let mut spoofed = VecMap::new();
         for (address, senders) in &self.seen {
             let Some(holder) = holder(*address) else { continue };
             if senders.iter().any(|sender| sender.mac != holder) {
-                *framed.entry(holder).or_default() |= senders.iter().any(|sender| sender.mac == holder);
+                *spoofed.entry(holder).or_default() |= senders.iter().any(|sender| sender.mac == holder);
             }
         }
-        let before = std::mem::replace(&mut self.framed, framed.clone());
-        framed.into_iter().filter(|(mac, sends)| before.get(mac) != Some(sends)).collect()
+        let before = std::mem::replace(&mut self.spoofed, spoofed.clone());
+        spoofed.into_iter().filter(|(mac, sends)| before.get(mac) != Some(sends)).collect()
     }
 
     /// Who sends from an address: whoever was seen to, else whoever has it; and whether that may still be another one's
     /// doing. A sender that does not have the address itself may be a router of the home that forwards for the one who has.
     pub(super) fn of(&self, address: IpAddr, holder: Option<Located>, network: &Network) -> (Vec<Located>, bool) {
         let Some(seen) = self.seen.get(&address) else { return (holder.into_iter().collect(), false) };
-        let behind = |link| holder.map_or(network.home_of(address) != Some(link), |holder| holder.behind);
+        let behind = |link| holder.map_or(network.expected_link(address) != Some(link), |holder| holder.behind);
         let senders =
             seen.iter().map(|sender| Located { mac: sender.mac, link: sender.link, behind: behind(sender.link) });
         let others = holder.is_some_and(|holder| seen.iter().any(|sender| sender.mac != holder.mac));

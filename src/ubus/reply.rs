@@ -11,7 +11,7 @@ use super::device::{self, DeviceView};
 use crate::mitigation::{Entry, Ledger, Mitigation, State};
 use crate::model::{Mac, Now, Scope, Traffic};
 use crate::source::Inventory;
-use crate::source::device::Suspect;
+use crate::source::Suspect;
 
 /// A reply grows no larger: the bus takes 1 MiB, and silently drops what a slow reader lets pile up beyond that.
 const LARGEST: usize = 256 * 1024;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dots_callhome::enforce::Event;
 use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
 use dots_callhome::model::{MitigationId, PortRange, Scope};
-use dots_callhome::source::{Inventory, device};
+use dots_callhome::source::{self, Inventory};
 
 use crate::home::{Home, VICTIM, WAN, device_address};
 use crate::host::{Host, PATIENCE, comes_true};
@@ -311,7 +311,7 @@ fn senders_are_seen() {
     router.desire(desired, Vec::new(), &inventory(2));
     let link = home.router.run("ip", &["-o", "link", "show", "dev", "br-lan"]);
     let link = link.split(':').next().unwrap().parse().unwrap();
-    let seen = |number, address| device::Sender { mac: mac(number), address, link };
+    let seen = |number, address| source::Sender { mac: mac(number), address, link };
     let address6 = "2001:db8:123::c".parse().unwrap();
     let all = [seen(1, device_address(1).into()), seen(2, device_address(2).into()), seen(2, address6)];
     router.until("all are seen", |r| {

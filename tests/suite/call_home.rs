@@ -11,7 +11,7 @@ use crate::support::signal::{House, Message, camera, put, wanted};
 use crate::support::tls::{Line, PROVIDER, ROUTER, params};
 use dots_callhome::mitigation::{Event, State};
 use dots_callhome::model::Now;
-use dots_callhome::source::device::Confidence;
+use dots_callhome::source::Confidence;
 use dots_callhome::transport::Channel;
 use dots_callhome::transport::dtls::ClientConfig;
 use dots_callhome::transport::tls::TlsChannel;

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use ipnet::IpNet;
 
-use crate::control::{Ask, ScopeAsked};
+use crate::control::Ask;
+use crate::scope_arguments::ScopeAsked;
 
 /// The provider's side of DOTS Signal Channel Call Home (RFC 9066).
 #[derive(Parser)]
@@ -131,21 +131,5 @@ impl Command {
                 Ask::Redirect { router, to, addresses: address, ttl }
             }
         })
-    }
-}
-
-/// A prefix, or an address as a prefix of its own.
-pub fn prefix(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("{text} is neither an address nor a prefix"))
-}
-
-/// `A-B`, or `A` alone.
-pub fn range<T: std::str::FromStr + PartialOrd + Copy>(text: &str) -> Result<(T, T), String> {
-    let (lower, upper) = text.split_once('-').unwrap_or((text, text));
-    match (lower.parse(), upper.parse()) {
-        (Ok(lower), Ok(upper)) if lower <= upper => Ok((lower, upper)),
-        _ => Err(format!("{text} is no range")),
     }
 }

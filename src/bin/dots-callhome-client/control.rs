@@ -5,12 +5,10 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use dots_callhome::model::{IcmpTypeRange, PortRange, Scope};
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::arguments::{prefix, range};
+use crate::scope_arguments::ScopeAsked;
 
 /// A question to the serving program.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,48 +24,6 @@ pub enum Ask {
     Withdraw { router: String, mid: u32 },
     /// Send a router elsewhere.
     Redirect { router: String, to: String, addresses: Vec<IpAddr>, ttl: Option<u32> },
-}
-
-/// A mitigation scope as typed in.
-#[derive(Debug, Default, Clone, Serialize, Deserialize, clap::Args)]
-pub struct ScopeAsked {
-    /// Attacking prefix as seen outside the home; may be repeated.
-    #[arg(long = "source", required = true, value_name = "PREFIX", value_parser = prefix)]
-    source: Vec<IpNet>,
-    /// Source port or range as seen outside the home; may be repeated.
-    #[arg(long = "source-port", value_name = "A-B", value_parser = range::<u16>)]
-    source_port: Vec<(u16, u16)>,
-    /// ICMP type or range; may be repeated.
-    #[arg(long = "source-icmp-type", value_name = "A-B", value_parser = range::<u8>)]
-    source_icmp_type: Vec<(u8, u8)>,
-    /// Attacked prefix; may be repeated.
-    #[arg(long = "target", required = true, value_name = "PREFIX", value_parser = prefix)]
-    target: Vec<IpNet>,
-    /// Attacked port or range; may be repeated.
-    #[arg(long = "target-port", value_name = "A-B", value_parser = range::<u16>)]
-    target_port: Vec<(u16, u16)>,
-    /// IANA protocol number; may be repeated.
-    #[arg(long = "protocol", value_name = "N")]
-    protocol: Vec<u8>,
-}
-
-impl From<ScopeAsked> for Scope {
-    fn from(asked: ScopeAsked) -> Self {
-        let ports = |ranges: Vec<(u16, u16)>| ranges.into_iter().filter_map(|(a, b)| PortRange::new(a, b)).collect();
-        Self {
-            target_prefixes: asked.target.iter().map(IpNet::trunc).collect(),
-            target_ports: ports(asked.target_port),
-            target_protocols: asked.protocol,
-            source_prefixes: asked.source.iter().map(IpNet::trunc).collect(),
-            source_ports: ports(asked.source_port),
-            source_icmp_types: asked
-                .source_icmp_type
-                .into_iter()
-                .filter_map(|(a, b)| IcmpTypeRange::new(a, b))
-                .collect(),
-            ..Self::default()
-        }
-    }
 }
 
 /// Asks the serving program and hands each line of the answer to `show`.

@@ -8,6 +8,7 @@ mod credentials;
 mod doors;
 mod ended;
 mod roster;
+mod scope_arguments;
 mod serve;
 mod show;
 

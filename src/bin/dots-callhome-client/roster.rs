@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use crate::arguments::prefix;
+use crate::scope_arguments::prefix;
 
 /// From here on numbers begin anew once there is peace (RFC 9132 section 4.4.1).
 const ROLLOVER: u32 = 3_221_225_471;

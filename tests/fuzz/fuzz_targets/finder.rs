@@ -17,7 +17,7 @@ fuzz_target!(|steps: Vec<(u8, Vec<u8>)>| {
     let prefixes = |text: &str| text.parse().map(|net| vec![net]).unwrap_or_default();
     let scope =
         Scope { source_prefixes: prefixes("0.0.0.0/0"), target_prefixes: prefixes("0.0.0.0/0"), ..Scope::default() };
-    finder.search(MitigationId(1), &scope, now);
+    finder.start_search(MitigationId(1), &scope, now);
     for (kind, datagram) in steps {
         match SOCKETS.get(usize::from(kind)) {
             Some(socket) => finder.handle_datagram(*socket, &datagram, now),

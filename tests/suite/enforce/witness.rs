@@ -5,7 +5,7 @@ use std::time::Duration;
 use dots_callhome::enforce::Event;
 use dots_callhome::enforce::desired::{Desired, SenderLog};
 use dots_callhome::model::{Mac, MitigationId};
-use dots_callhome::source::device::Sender;
+use dots_callhome::source::Sender;
 
 use crate::support::enforce::house::*;
 

@@ -7,7 +7,7 @@ use dots_callhome::mitigation::{
     Action, Consent, Denied, DevicePolicy, Event, Happened, Policy, Refusal, State, TimeoutAction,
 };
 use dots_callhome::model::{Mac, MitigationId};
-use dots_callhome::source::device::Confidence;
+use dots_callhome::source::Confidence;
 use vecset::VecSet;
 
 fn asking() -> House {

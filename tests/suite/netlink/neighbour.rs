@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::support::source::messages::{self, attribute, hostile};
 use dots_callhome::model::Mac;
-use dots_callhome::netlink::neighbour::{self, Address, Link, Message, Neighbour, Route, RouteKind, Subject};
+use dots_callhome::netlink::neighbour::{self, Address, Link, Message, Neighbour, NetworkObject, Route, RouteKind};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x11];
 
@@ -22,10 +22,10 @@ fn only(datagram: &[u8]) -> Message {
 #[test]
 fn everything_is_asked_for_once() {
     for (subject, kind, fixed) in [
-        (Subject::Links, 18, 16),
-        (Subject::Addresses, 22, 8),
-        (Subject::Routes, 26, 12),
-        (Subject::Neighbours, 30, 12),
+        (NetworkObject::Links, 18, 16),
+        (NetworkObject::Addresses, 22, 8),
+        (NetworkObject::Routes, 26, 12),
+        (NetworkObject::Neighbours, 30, 12),
     ] {
         let request = neighbour::dump(subject, 9);
         assert_eq!(request, messages::message(kind, 0x301, 9, &vec![0; fixed]));

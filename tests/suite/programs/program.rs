@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -68,6 +70,16 @@ impl Program {
     /// The routers it knows, as it says.
     pub fn routers(&self) -> String {
         told(self.command(&["routers"])).unwrap_or_default()
+    }
+
+    /// The first line of the answer to a line sent over the control socket; empty where none comes.
+    pub fn control(&self, line: &str) -> String {
+        let mut stream = UnixStream::connect(self.directory.join("control")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        writeln!(stream, "{line}").unwrap();
+        let mut answer = String::new();
+        let _ = BufReader::new(stream).read_line(&mut answer);
+        answer
     }
 
     /// Ends it as an administrator would.

@@ -210,6 +210,31 @@ fn another_identifier_is_taken_where_ours_is_taken() {
     other.has_heard_all();
 }
 
+/// A range whose upper end is below its lower one is refused, on the control socket as on the command line: without it the
+/// request would mean any port or type.
+#[test]
+fn inverted_ranges_are_refused() {
+    let isp = Isp::serving("ranges");
+    let mut home = isp.home(ROUTER);
+    for range in [
+        "\"source_port\":[[5000,4000]],\"source_icmp_type\":[],\"target_port\":[]",
+        "\"source_port\":[],\"source_icmp_type\":[[13,8]],\"target_port\":[]",
+        "\"source_port\":[],\"source_icmp_type\":[],\"target_port\":[[80,80],[90,80]]",
+    ] {
+        let answer = isp.program.control(&format!(
+            "{{\"ask\":\"request\",\"router\":\"{ROUTER}\",\"scope\":{{\"source\":[\"{SOURCE}\"],\
+             \"target\":[\"{TARGET}\"],\"protocol\":[],{range}}},\"lifetime\":3600}}"
+        ));
+        assert!(answer.contains("\"error\"") && answer.contains("is no range"), "{range}: {answer}");
+    }
+    for option in ["--source-port", "--source-icmp-type", "--target-port"] {
+        let mut wanted = wanting(ROUTER, SOURCE, TARGET).to_vec();
+        wanted.extend([option, "13-8"].map(str::to_owned));
+        assert!(told(isp.command(&wanted)).unwrap_err().contains("13-8 is no range"));
+    }
+    home.has_heard_all();
+}
+
 /// Proves SC-7.3-05: whoever asks is told to split, and each part has its own number.
 #[test]
 fn what_is_too_large_for_a_message_goes_in_several() {

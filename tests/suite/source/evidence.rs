@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::source::table::{UDP, home};
 use crate::support::source::*;
 use dots_callhome::model::{Detail, IcmpTypeRange, Scope, Traffic};
-use dots_callhome::source::device::Confidence::{Exact, Likely, Possible};
+use dots_callhome::source::Confidence::{Exact, Likely, Possible};
 
 /// Proves CH-5.3.1-09, CH-5.3.1-08.
 #[test]

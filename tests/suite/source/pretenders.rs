@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::source::table::{NOBODY, Row, TCP, UDP, check, check_in_a_crowd};
 use crate::support::source::*;
-use dots_callhome::source::device::Confidence::{Exact, Possible};
+use dots_callhome::source::Confidence::{Exact, Possible};
 
 const TABLE: &[Row] = &[
     Row {

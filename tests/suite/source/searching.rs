@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::support::source::*;
 use dots_callhome::model::MitigationId;
+use dots_callhome::source::Confidence::{Exact, Likely, Possible};
 use dots_callhome::source::Socket;
-use dots_callhome::source::device::Confidence::{Exact, Likely, Possible};
 
 const UDP: u8 = 17;
 const EXACT: &str = "198.51.100.7 40000 > 203.0.113.80 53 / 17";
@@ -36,9 +36,9 @@ fn searches_looked_up_together_find_each_their_own() {
     for n in 11..51 {
         let (seen, to) = ports(n);
         let wanted = scope(&format!("198.51.100.7 {seen} > 203.0.113.80 {to} / 17"));
-        house.finder.search(MitigationId(u32::from(n)), &wanted, house.now);
+        house.finder.start_search(MitigationId(u32::from(n)), &wanted, house.now);
     }
-    house.finder.forget(MitigationId(30));
+    house.finder.end_search(MitigationId(30));
     house.run();
     for n in (11..51).filter(|n| *n != 30) {
         assert_eq!(house.verdict(u32::from(n)), [(mac(n), Exact)]);
@@ -222,7 +222,7 @@ fn a_device_that_has_left_is_still_known_for_a_while() {
 fn a_search_that_is_forgotten_is_silent() {
     let mut house = House::new(2);
     house.search(1, &scope(EXACT));
-    house.finder.forget(MitigationId(1));
+    house.finder.end_search(MitigationId(1));
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
     house.announce(id);
     house.pass(seconds(120));
@@ -234,9 +234,9 @@ fn a_search_that_is_forgotten_is_silent() {
 fn a_search_forgotten_while_it_looks_does_not_hold_up_others() {
     let mut house = House::new(2);
     house.translated(11, UDP, 4000, 40000, 53, 100);
-    house.finder.search(MitigationId(1), &scope(EXACT), house.now);
-    house.finder.search(MitigationId(2), &scope(EXACT), house.now);
-    house.finder.forget(MitigationId(1));
+    house.finder.start_search(MitigationId(1), &scope(EXACT), house.now);
+    house.finder.start_search(MitigationId(2), &scope(EXACT), house.now);
+    house.finder.end_search(MitigationId(1));
     house.run();
     assert_eq!(house.verdict(2), [(mac(11), Exact)]);
 }
@@ -289,7 +289,7 @@ fn a_search_waits_for_the_first_survey() {
     house.finder = dots_callhome::source::Finder::new();
     house.kernel.neighbours.insert((ip(&v4(11)), LAN), mac(11));
     house.translated(11, UDP, 4000, 40000, 53, 100);
-    house.finder.search(MitigationId(1), &scope(EXACT), house.now);
+    house.finder.start_search(MitigationId(1), &scope(EXACT), house.now);
     assert_eq!(house.finder.poll_event(), None);
     house.run();
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
@@ -367,7 +367,7 @@ fn a_kernel_that_lists_nothing_means_nobody_for_now() {
 #[test]
 fn an_answer_that_never_comes_is_given_up() {
     let mut house = House::new(2);
-    house.finder.search(MitigationId(1), &scope(EXACT), house.now);
+    house.finder.start_search(MitigationId(1), &scope(EXACT), house.now);
     while house.finder.poll_transmit().is_some() {}
     let mut waited = 0;
     while house.found.is_empty() && waited < 60 {
@@ -400,7 +400,11 @@ fn a_burst_of_requests_shares_lists() {
     }
     for id in 0..128 {
         let port = 1011 + id % 8;
-        house.finder.search(MitigationId(id), &scope(&format!("198.51.100.7 - > 203.0.113.80 {port} / 17")), house.now);
+        house.finder.start_search(
+            MitigationId(id),
+            &scope(&format!("198.51.100.7 - > 203.0.113.80 {port} / 17")),
+            house.now,
+        );
     }
     house.run();
     assert!(house.kernel.lists <= 4, "{} lists", house.kernel.lists);

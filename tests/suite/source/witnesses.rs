@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::support::source::table::{UDP, home};
 use crate::support::source::*;
 use dots_callhome::model::MitigationId;
-use dots_callhome::source::device::Confidence::{Exact, Possible};
-use dots_callhome::source::device::Sender;
+use dots_callhome::source::Confidence::{Exact, Possible};
+use dots_callhome::source::Sender;
 
 const BY_PORT: &str = "198.51.100.7 40000 > 203.0.113.80 53 / 17";
 
@@ -151,11 +151,11 @@ fn a_look_under_way_is_seen_to_its_end() {
         house.translated(11, UDP, 1000 + port, 40_000 + port, 53, 100);
     }
     house.translated(12, UDP, 1, 41_000, 53, 100);
-    house.finder.search(MitigationId(1), &scope("198.51.100.7 - > 203.0.113.80 53 / 17"), house.now);
+    house.finder.start_search(MitigationId(1), &scope("198.51.100.7 - > 203.0.113.80 53 / 17"), house.now);
     let (socket, request) = house.finder.poll_transmit().unwrap();
     for (number, datagram) in house.kernel.answer(socket, &request).iter().enumerate() {
         if number == 1 {
-            house.finder.witnessed(
+            house.finder.handle_senders(
                 MitigationId(1),
                 &[Sender { mac: mac(17), address: ip(&v4(99)), link: LAN }],
                 house.now,

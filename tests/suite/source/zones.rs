@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::source::*;
 use dots_callhome::model::Tuple;
-use dots_callhome::source::device::Confidence::{Exact, Possible};
+use dots_callhome::source::Confidence::{Exact, Possible};
 
 const UDP: u8 = 17;
 const EXACT: &str = "198.51.100.7 40000 > 203.0.113.80 53 / 17";

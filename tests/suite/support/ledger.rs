@@ -6,7 +6,7 @@ use dots_callhome::mitigation::{
     Action, Client, Consent, DevicePolicy, Event, Grant, Ledger, Mitigation, Policy, Refusal, State, TimeoutAction,
 };
 use dots_callhome::model::{Detail, Flow, Mac, MitigationId, Now, PortRange, Scope, Traffic, Tuple};
-use dots_callhome::source::device::{Confidence, Evidence, Suspect};
+use dots_callhome::source::{Confidence, Evidence, Suspect};
 use vecset::VecMap;
 
 pub const CAMERA: Mac = Mac([2, 0, 0, 0, 0, 0x11]);

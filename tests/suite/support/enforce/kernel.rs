@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use dots_callhome::model::{Detail, Flow, Mac, Traffic, Tuple};
-use dots_callhome::source::device::Sender;
+use dots_callhome::source::Sender;
 
 const ENOENT: i32 = 2;
 

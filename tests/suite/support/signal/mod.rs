@@ -9,7 +9,7 @@ use dots_callhome::coap::{Broken, Endpoint, Random};
 use dots_callhome::mitigation::{self, Action, Client, Consent, Ledger, Policy, TimeoutAction};
 use dots_callhome::model::{Mac, MitigationId, Now};
 use dots_callhome::signal::session::{Event, Session};
-use dots_callhome::source::device::{Confidence, Suspect};
+use dots_callhome::source::{Confidence, Suspect};
 
 pub use diag::{canonical, hex};
 pub use wire::*;

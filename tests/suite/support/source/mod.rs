@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use dots_callhome::model::{Detail, Flow, Mac, MitigationId, Now, PortRange, Scope, Traffic, Tuple};
-use dots_callhome::source::device::{Confidence, Sender, Suspect};
+use dots_callhome::source::{Confidence, Sender, Suspect};
 use dots_callhome::source::{Event, Finder, Socket};
 pub use messages::Route;
 use vecset::VecSet;
@@ -268,7 +268,7 @@ impl House {
     /// Somebody is seen to send what a search is about, with an address that may be another's.
     pub fn witness(&mut self, id: u32, sender: Mac, address: &str, link: u32) {
         let sender = Sender { mac: sender, address: ip(address), link };
-        self.finder.witnessed(MitigationId(id), &[sender], self.now);
+        self.finder.handle_senders(MitigationId(id), &[sender], self.now);
         self.run();
     }
 
@@ -285,7 +285,7 @@ impl House {
         while let Some(event) = self.finder.poll_event() {
             match event {
                 Event::Found { id, suspects } => self.found.push((id, suspects)),
-                Event::Framed { id, mac, sends } => self.framed.push((id, mac, sends)),
+                Event::Spoofed { id, mac, sends } => self.framed.push((id, mac, sends)),
                 Event::DomainChanged => self.domain_changes += 1,
                 Event::InventoryChanged => self.inventory_changes += 1,
                 Event::RouterAddresses(addresses) => self.router = addresses,
@@ -394,7 +394,7 @@ impl House {
 
     /// Begins a search.
     pub fn search(&mut self, id: u32, scope: &Scope) {
-        self.finder.search(MitigationId(id), scope, self.now);
+        self.finder.start_search(MitigationId(id), scope, self.now);
         self.run();
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dots_callhome::model::Scope;
-use dots_callhome::source::device::Confidence;
+use dots_callhome::source::Confidence;
 
 use crate::support::source::*;
 

@@ -1,86 +1,100 @@
 //! What conntrack is asked, one thing at a time: many searches may share one list, or be looked up in one go.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use vecset::VecMap;
 
+use super::direction::Direction;
 use super::home_network::HomeNetwork;
 use super::search::Search;
 use crate::model::{MitigationId, Now, Tuple};
+use crate::netlink::Exchange;
 use crate::netlink::conntrack::{self, By, ENOENT, Family, Filter, Message};
 
 /// How long the kernel may take to answer; it answers at once.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// From so many searches on, one list of a whole family takes the place of one list for each.
 const SHARE: usize = 3;
 /// With that many entries looked up at once nothing is added: their answers fit the smallest receive buffer.
 const ENOUGH: usize = 64;
 
-/// A request under way.
+/// What conntrack is asked.
 #[derive(Clone, Debug)]
-enum Request {
-    /// Single entries, perhaps not for the first time; those of a search follow each other. Sequence numbers count up
-    /// from the first.
-    Single { wanted: Vec<(MitigationId, Tuple)>, first: u32, left: usize, again: bool },
+enum ConntrackQuery {
+    /// Single entries, perhaps not for the first time; those of a search follow each other.
+    Single { wanted: Vec<(MitigationId, Tuple)>, left: usize, again: bool },
     /// A list for as many.
-    List { ids: Vec<MitigationId>, filter: Filter, sequence: u32 },
+    List { ids: Vec<MitigationId>, filter: Filter },
+}
+
+impl ConntrackQuery {
+    fn datagrams(&self, first: u32) -> Vec<Vec<u8>> {
+        match self {
+            Self::Single { wanted, again, .. } => {
+                let by = if *again { By::Original } else { By::Reply };
+                wanted.iter().zip(first..).map(|((_, tuple), sequence)| conntrack::get(by, tuple, sequence)).collect()
+            }
+            Self::List { filter, .. } => vec![conntrack::dump(filter, first)],
+        }
+    }
 }
 
 /// Requests to conntrack.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(super) struct ConntrackQueries {
     /// What has to be listed once before it is known that no flow is in a zone.
     unlisted: Vec<Filter>,
     /// Whether any flow is, or may be, in another zone than 0, the only one that lookups are about: then they find less
     /// than there is.
     zones: bool,
-    request: Option<Request>,
-    deadline: Option<Instant>,
-    sequence: u32,
-    out: VecDeque<Vec<u8>>,
+    exchange: Exchange<ConntrackQuery>,
 }
 
-impl Default for Asking {
+impl Default for ConntrackQueries {
     fn default() -> Self {
         let unlisted = [Family::V4, Family::V6].map(Filter::all).into();
-        Self { unlisted, zones: false, request: None, deadline: None, sequence: 0, out: VecDeque::new() }
+        Self { unlisted, zones: false, exchange: Exchange::default() }
     }
 }
 
 type Searches = VecMap<MitigationId, Search>;
 
-impl Asking {
+impl ConntrackQueries {
     /// The next datagram.
     pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.out.pop_front()
+        self.exchange.poll_transmit()
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
+        self.exchange.poll_timeout()
     }
 
     /// Whether an answer is awaited.
     pub(super) fn is_busy(&self) -> bool {
-        self.request.is_some()
+        self.exchange.request().is_some()
     }
 
     /// Takes note of the zone of a flow that begins, is listed or ends.
-    pub(super) fn note(&mut self, in_zone: bool) {
+    pub(super) fn handle_zone(&mut self, in_zone: bool) {
         self.zones |= in_zone;
     }
 
     /// Gives up on an answer that does not come.
-    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: HomeNetwork<'_>, now: Now) {
-        if self.deadline.is_some_and(|due| due <= now.instant) {
+    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: &HomeNetwork, now: Now) {
+        if self.exchange.is_due(now.instant) {
             self.finish(true, searches, home, now);
         }
     }
 
+    /// Gives up on answers that may be lost.
+    pub(super) fn handle_overrun(&mut self, searches: &mut Searches, home: &HomeNetwork, now: Now) {
+        self.finish(true, searches, home, now);
+    }
+
     /// Starts the next request, if none is under way.
-    pub(super) fn start(&mut self, searches: &mut Searches, now: Now) {
-        if self.request.is_some() {
+    pub(super) fn start_next(&mut self, searches: &mut Searches, now: Now) {
+        if self.is_busy() {
             return;
         }
         let mut wanted = Vec::new();
@@ -91,7 +105,7 @@ impl Asking {
             return self.look_up(wanted, false, now);
         }
         for (id, search) in searches.iter_mut() {
-            add(&mut wanted, *id, || search.readings(now));
+            add(&mut wanted, *id, || search.poll_readings(now));
         }
         if !wanted.is_empty() {
             return self.look_up(wanted, true, now);
@@ -115,92 +129,53 @@ impl Asking {
     }
 
     fn look_up(&mut self, wanted: Vec<(MitigationId, Tuple)>, again: bool, now: Now) {
-        let by = if again { By::Original } else { By::Reply };
-        let first = self.next_sequence(wanted.len());
-        for ((_, tuple), sequence) in wanted.iter().zip(first..) {
-            self.out.push_back(conntrack::get(by, tuple, sequence));
-        }
-        self.request = Some(Request::Single { left: wanted.len(), wanted, first, again });
-        self.deadline = Some(now.instant + PATIENCE);
+        self.start(ConntrackQuery::Single { left: wanted.len(), wanted, again }, now);
     }
 
     fn list(&mut self, ids: Vec<MitigationId>, filter: Filter, now: Now) {
-        let sequence = self.next_sequence(1);
-        self.out.push_back(conntrack::dump(&filter, sequence));
-        self.request = Some(Request::List { ids, filter, sequence });
-        self.deadline = Some(now.instant + PATIENCE);
+        self.start(ConntrackQuery::List { ids, filter }, now);
     }
 
-    /// The first of as many sequence numbers in a row, none of them 0.
-    fn next_sequence(&mut self, count: usize) -> u32 {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let before = if self.sequence.checked_add(count).is_some() { self.sequence } else { 0 };
-        self.sequence = before.saturating_add(count);
-        before.saturating_add(1)
+    fn start(&mut self, request: ConntrackQuery, now: Now) {
+        self.exchange.start(request, ConntrackQuery::datagrams);
+        self.exchange.set_deadline(now.instant + PATIENCE);
     }
 
     /// Takes in a message; what answers no request under way is left aside.
-    pub(super) fn handle(
+    pub(super) fn handle_message(
         &mut self,
         sequence: u32,
         message: &Message,
         searches: &mut Searches,
-        home: HomeNetwork<'_>,
+        home: &HomeNetwork,
         now: Now,
     ) {
         if let Message::Flow(flow) | Message::New(flow) = message {
-            self.note(flow.has_zone());
+            self.handle_zone(flow.has_zone());
         }
-        match &self.request {
-            Some(Request::Single { first, .. }) => {
-                let index = sequence.checked_sub(*first).and_then(|index| usize::try_from(index).ok());
-                if let Some(index) = index {
-                    self.handle_single(index, message, searches, home, now);
-                }
-            }
-            Some(Request::List { ids, filter, sequence: asked }) if *asked == sequence => match message {
-                Message::Flow(flow) | Message::New(flow) => {
-                    // A list of a large table takes a while, but not as long as this without a word.
-                    self.deadline = Some(now.instant + PATIENCE);
-                    for id in ids {
-                        if let Some(search) = searches.get_mut(id) {
-                            search.consider(flow, home, now);
-                        }
-                    }
-                }
-                Message::Done => self.finish(false, searches, home, now),
-                // A kernel that does not know the filter may know the list.
-                Message::Error(_) if *filter != Filter::all(filter.family) => {
-                    let (ids, family) = (ids.clone(), filter.family);
-                    self.list(ids, Filter::all(family), now);
-                }
-                Message::Error(_) => self.finish(true, searches, home, now),
-                Message::Destroyed(_) | Message::Other => {}
-            },
-            _ => {}
+        let Some(part) = self.exchange.part(sequence) else { return };
+        match self.exchange.request() {
+            Some(ConntrackQuery::Single { .. }) => self.handle_single(part, message, searches, home, now),
+            Some(ConntrackQuery::List { .. }) => self.handle_listed(message, searches, home, now),
+            None => {}
         }
     }
 
-    fn handle_single(
-        &mut self,
-        index: usize,
-        message: &Message,
-        searches: &mut Searches,
-        home: HomeNetwork<'_>,
-        now: Now,
-    ) {
-        let Some(Request::Single { wanted, left, again, .. }) = &mut self.request else { return };
-        let Some((id, tuple)) = wanted.get(index) else { return };
+    fn handle_single(&mut self, part: usize, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
+        let Some(ConntrackQuery::Single { wanted, left, again }) = self.exchange.request_mut() else { return };
+        let Some((id, tuple)) = wanted.get(part) else { return };
         // It may have been ended meanwhile.
         let search = searches.get_mut(id);
         match (message, search) {
-            (Message::Flow(flow) | Message::New(flow), Some(search)) => search.consider(flow, home, now),
+            (Message::Flow(flow) | Message::New(flow), Some(search)) => {
+                search.handle_flow(&Direction::both(flow), home, now);
+            }
             (Message::Error(errno), search) => {
                 match (*errno, search) {
                     (0, _) | (_, None) => {}
-                    (ENOENT, Some(search)) if *again => search.gone(tuple),
+                    (ENOENT, Some(search)) if *again => search.handle_gone(tuple),
                     (ENOENT, _) => {}
-                    (_, Some(search)) => search.fail(),
+                    (_, Some(search)) => search.handle_failure(),
                 }
                 *left = left.saturating_sub(1);
                 if *left == 0 {
@@ -211,36 +186,59 @@ impl Asking {
         }
     }
 
+    fn handle_listed(&mut self, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
+        let Some(ConntrackQuery::List { ids, filter }) = self.exchange.request() else { return };
+        match message {
+            Message::Flow(flow) | Message::New(flow) => {
+                let directions = Direction::both(flow);
+                for id in ids {
+                    if let Some(search) = searches.get_mut(id) {
+                        search.handle_flow(&directions, home, now);
+                    }
+                }
+                // A list of a large table takes a while, but not as long as this without a word.
+                self.exchange.set_deadline(now.instant + PATIENCE);
+            }
+            Message::Done => self.finish(false, searches, home, now),
+            // A kernel that does not know the filter may know the list.
+            Message::Error(_) if *filter != Filter::all(filter.family) => {
+                let all = Filter::all(filter.family);
+                self.list(ids.clone(), all, now);
+            }
+            Message::Error(_) => self.finish(true, searches, home, now),
+            Message::Destroyed(_) | Message::Other => {}
+        }
+    }
+
     /// The request under way has been answered in full; or not, and will not be.
-    pub(super) fn finish(&mut self, failed: bool, searches: &mut Searches, home: HomeNetwork<'_>, now: Now) {
-        self.deadline = None;
+    fn finish(&mut self, failed: bool, searches: &mut Searches, home: &HomeNetwork, now: Now) {
         // Lookups say all there is to say where everything is in zone 0.
         let whole = self.unlisted.is_empty() && !self.zones;
-        match self.request.take() {
-            Some(Request::Single { wanted, again, .. }) => {
+        match self.exchange.end() {
+            Some(ConntrackQuery::Single { wanted, again, .. }) => {
                 let mut ids: Vec<MitigationId> = wanted.into_iter().map(|(id, _)| id).collect();
                 ids.dedup();
                 for id in ids {
                     let Some(search) = searches.get_mut(&id) else { continue };
                     if again {
-                        search.read(home, now);
+                        search.handle_readings_end(now);
                         continue;
                     }
                     if failed {
-                        search.fail();
+                        search.handle_failure();
                     }
-                    search.looked_up(whole, home, now);
+                    search.handle_lookups_end(whole, home, now);
                 }
             }
-            Some(Request::List { ids, filter, .. }) => {
+            Some(ConntrackQuery::List { ids, filter }) => {
                 self.zones |= failed && self.unlisted.contains(&filter);
                 self.unlisted.retain(|unlisted| *unlisted != filter);
                 for id in ids {
                     let Some(search) = searches.get_mut(&id) else { continue };
                     if failed {
-                        search.fail();
+                        search.handle_failure();
                     }
-                    search.listed(&filter, home, now);
+                    search.handle_list_end(&filter, now);
                 }
             }
             None => {}

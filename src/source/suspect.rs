@@ -1,18 +1,26 @@
-//! A device of the home, and how sure we are that it is the one a request speaks of.
+//! A device that a request may speak of, how sure that is, and why.
 
 use std::net::IpAddr;
 
 use crate::model::{Flow, Mac, Traffic};
 
-/// A packet's sender as the router received it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sender {
-    /// The Ethernet address it came from.
+/// A device that may be the attacker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// Its Ethernet address.
     pub mac: Mac,
-    /// The address it bore.
-    pub address: IpAddr,
-    /// The number of the link it came over.
-    pub link: u32,
+    /// Its name as configured, or as LuCI knows it.
+    pub name: Option<String>,
+    /// Its addresses as far as known.
+    pub addresses: Vec<IpAddr>,
+    /// The router's interface to which it is attached.
+    pub interface: Option<String>,
+    /// Whether it is a router that others are behind, who are hit by whatever is done to it; the name says so.
+    pub behind: bool,
+    /// How sure it is that the request speaks of it.
+    pub confidence: Confidence,
+    /// Why it is a suspect; strongest first, bounded.
+    pub evidence: Vec<Evidence>,
 }
 
 /// How sure the attribution is. `auto` acts on `Likely` and `Exact` only.
@@ -27,7 +35,7 @@ pub enum Confidence {
 }
 
 impl Confidence {
-    /// The contract's word: `exact`, `likely` or `possible`.
+    /// Returns the contract's word: `exact`, `likely` or `possible`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Possible => "possible",
@@ -48,21 +56,13 @@ pub struct Evidence {
     pub seen: u64,
 }
 
-/// A device that may be the attacker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suspect {
-    /// Who.
+/// A packet's sender as the router received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sender {
+    /// The Ethernet address it came from.
     pub mac: Mac,
-    /// The name the house knows it by.
-    pub name: Option<String>,
-    /// Its addresses as far as known.
-    pub addresses: Vec<IpAddr>,
-    /// The interface of the router it stands behind.
-    pub interface: Option<String>,
-    /// Whether it is a router that others are behind, who are hit by whatever is done to it; the name says so.
-    pub behind: bool,
-    /// How sure.
-    pub confidence: Confidence,
-    /// Why; strongest first, bounded.
-    pub evidence: Vec<Evidence>,
+    /// The address it bore.
+    pub address: IpAddr,
+    /// The number of the link it came over.
+    pub link: u32,
 }

@@ -1,0 +1,141 @@
+//! One device with flows that match a request.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use vecset::VecSet;
+
+use super::direction::{Match, UniqueKey};
+use super::home_network::HomeNetwork;
+use super::inventory::Inventory;
+use super::observation::Observation;
+use super::suspect::{Confidence, Suspect};
+use crate::model::{Mac, Tuple};
+
+/// Most keys kept of one device.
+const MOST_KEYS: usize = 64;
+
+/// All flows of one device that match.
+#[derive(Debug, Default)]
+pub(super) struct Candidate {
+    /// The strongest first.
+    observations: Vec<Observation>,
+    keys: VecSet<UniqueKey>,
+}
+
+impl Candidate {
+    /// Takes in a flow, and keeps the strongest only; tells whether it is new.
+    pub(super) fn observe(&mut self, observation: Observation, most: usize) -> bool {
+        if let Some(key) = observation.key()
+            && self.keys.len() < MOST_KEYS
+        {
+            self.keys.insert(key);
+        }
+        if let Some(known) = self.observations.iter_mut().find(|known| known.is_of_same_flow(&observation)) {
+            known.update(observation);
+            return false;
+        }
+        // An entry of the same tuple that is another one has taken its place.
+        self.end_flow(&observation.flow.original, None);
+        self.observations.push(observation);
+        self.observations.sort_by_key(|observation| Reverse(observation.weight()));
+        self.observations.truncate(most);
+        true
+    }
+
+    /// Notes that a flow is gone from conntrack: any with this tuple, or the one of this number.
+    pub(super) fn end_flow(&mut self, original: &Tuple, id: Option<u32>) {
+        self.observations.iter_mut().filter(|observation| observation.is_of(original, id)).for_each(Observation::end);
+    }
+
+    /// The flows that have not ended.
+    pub(super) fn live_flows(&self) -> impl Iterator<Item = Tuple> {
+        self.observations.iter().filter(|observation| !observation.ended).map(|observation| observation.flow.original)
+    }
+
+    /// Whether a flow matches in all that is named.
+    pub(super) fn matches_in_full(&self) -> bool {
+        self.observations.iter().any(|observation| observation.matched != Match::Partial)
+    }
+
+    /// Whether a flow has been seen to send.
+    pub(super) fn is_sending(&self) -> bool {
+        self.observations.iter().any(|observation| observation.sending)
+    }
+
+    /// Whether a flow that nobody else can have made sends to the target.
+    pub(super) fn surely_attacks(&self) -> bool {
+        self.sure().any(Observation::is_attack)
+    }
+
+    /// The keys of flows that nobody else can have made.
+    pub(super) fn sure_keys(&self) -> impl Iterator<Item = UniqueKey> {
+        self.sure().filter_map(Observation::key)
+    }
+
+    fn sure(&self) -> impl Iterator<Item = &Observation> {
+        self.observations.iter().filter(|observation| observation.is_sure())
+    }
+
+    /// Whether any flow, of whatever worth, has had this key.
+    pub(super) fn has_key(&self, key: UniqueKey) -> bool {
+        self.keys.contains(&key)
+    }
+
+    /// Bytes a second, of all flows.
+    pub(super) fn rate(&self) -> u64 {
+        self.observations.iter().fold(0, |sum, observation| sum.saturating_add(observation.rate.bytes))
+    }
+
+    /// The device as a suspect.
+    pub(super) fn suspect(&self, mac: Mac, confidence: Confidence, home: &HomeNetwork) -> Suspect {
+        let device = home.inventory.device(mac);
+        let name = device.and_then(|device| device.name.clone());
+        let mut observations: Vec<&Observation> = self.observations.iter().collect();
+        observations.sort_by_key(|observation| Reverse(observation.weight()));
+        let strongest = observations.first();
+        let behind = observations.iter().filter(|observation| observation.behind);
+        let behind: VecSet<IpAddr> = behind.map(|observation| observation.address).collect();
+        // A machine may have a leg in several networks.
+        let interface = strongest.and_then(|observation| home.network.name_of(observation.link));
+        let interface = interface.or_else(|| device.and_then(|device| device.interface.as_deref()));
+        let mut addresses: Vec<IpAddr> = behind.iter().copied().collect();
+        addresses.extend(home.inventory.addresses_of(mac));
+        if addresses.is_empty() {
+            addresses.extend(strongest.map(|observation| observation.address));
+        }
+        Suspect {
+            mac,
+            name: if behind.is_empty() { name } else { Some(name_behind(&behind, mac, name)) },
+            addresses,
+            interface: interface.map(str::to_owned),
+            behind: !behind.is_empty(),
+            confidence,
+            evidence: observations.iter().map(|observation| observation.evidence()).collect(),
+        }
+    }
+}
+
+/// A block by Ethernet address hits everybody behind the other router: say so.
+fn name_behind(behind: &VecSet<IpAddr>, mac: Mac, name: Option<String>) -> String {
+    let router = name.unwrap_or_else(|| mac.to_string());
+    let mut addresses = behind.iter();
+    match (addresses.next(), addresses.next()) {
+        (Some(only), None) => format!("{only} behind router {router}"),
+        _ => format!("several devices behind router {router}"),
+    }
+}
+
+/// The owner of an address that a request names alone, without any flow to show for it.
+pub(super) fn owner(address: IpAddr, inventory: &Inventory) -> Option<Suspect> {
+    let device = inventory.device(inventory.mac_of(address)?)?;
+    Some(Suspect {
+        mac: device.mac,
+        name: device.name.clone(),
+        addresses: device.addresses.clone(),
+        interface: device.interface.clone(),
+        behind: false,
+        confidence: Confidence::Possible,
+        evidence: Vec::new(),
+    })
+}
