@@ -10,7 +10,7 @@ use crate::model::{Mac, MitigationId, Now};
 /// What the owner has to see to.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Find out who is meant and call [`Ledger::attributed`].
+    /// Find out who is meant and call [`Ledger::handle_attribution`].
     Search(MitigationId),
     /// The mitigation has changed in what is told to the provider or shown to the administrator; it may be gone by now.
     Changed(MitigationId),

@@ -119,7 +119,7 @@ fn conflict(conflict: Conflict) -> Response {
 
 /// A request of another client speaks of the same attack; this one is in force all the same.
 fn contest(ledger: &Ledger, mitigation: &Mitigation) -> Option<Conflict> {
-    let target_prefixes = ledger.contested(mitigation);
+    let target_prefixes = ledger.overlapping_targets(mitigation);
     (!target_prefixes.is_empty()).then(|| Conflict {
         status: Some(REQUEST_ACTIVE),
         target_prefixes,

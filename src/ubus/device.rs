@@ -95,7 +95,7 @@ fn collect<'a>(house: &'a House<'_>, wanted: impl Fn(Mac) -> bool) -> VecMap<Mac
             device.state = DeviceState::Exempt;
         }
     }
-    for (mac, _) in house.ledger.standings().filter(|(mac, _)| wanted(*mac)) {
+    for (mac, _) in house.ledger.manual_quarantines().filter(|(mac, _)| wanted(*mac)) {
         entry(&mut devices, mac).state = DeviceState::Quarantined;
     }
     for m in house.ledger.all().filter(|m| is_open(m.state())) {
