@@ -148,7 +148,7 @@ impl Ledger {
         self.outbox.history.newest_first()
     }
 
-    /// What has happened since this was asked last, oldest first; for the log and the house's hooks.
+    /// What has happened since this was asked last, oldest first; for the log and the administrator's scripts.
     pub fn poll_news(&mut self) -> Option<Entry> {
         self.outbox.history.read()
     }

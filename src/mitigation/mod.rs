@@ -27,7 +27,7 @@ pub mod snapshot;
 mod state;
 
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
-pub use history::{Entry, Happened};
+pub use history::{About, Entry, Happened};
 pub use ledger::{Ledger, ManualQuarantine};
 pub use lifecycle::Mitigation;
 pub use outbox::Event;

@@ -33,7 +33,7 @@ pub enum Refusal {
     Overlaps {
         /// The higher `mid`.
         mid: u32,
-        /// The target prefixes both speak of.
+        /// The target prefixes both name; at most 16, as a message has to hold them.
         prefixes: Vec<IpNet>,
     },
     /// The `cuid` is another peer's (4.09, conflict-cause 3).

@@ -15,6 +15,6 @@ pub use flow::{Detail, Flow, Tuple};
 pub use id::MitigationId;
 pub use mac::{Mac, NotAMac};
 pub use scope::{IcmpTypeRange, PortRange, Scope};
-pub use time::{ClockSet, Now};
+pub use time::{ClockSet, Now, whole_seconds};
 pub use traffic::Traffic;
 pub use transport::Transport;

@@ -343,7 +343,7 @@ fn quarantine_ends_with_the_mitigation_unless_made_standing() {
     assert!(house.quarantined().is_empty());
     assert_eq!(house.ledger.release(LAPTOP, "root", house.now), Err(Denied::NotInThisState));
     assert_eq!(
-        house.ledger.history().next().map(|entry| (entry.event, entry.mac)),
+        house.ledger.history().next().map(|entry| (entry.event, entry.mac())),
         Some((Happened::Released, Some(LAPTOP)))
     );
 }

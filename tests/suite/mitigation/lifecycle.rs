@@ -378,8 +378,8 @@ fn history_tells_the_steps_newest_first_and_is_bounded() {
     let told = [Happened::Expired, Happened::Terminating, Happened::Enforced, Happened::Approved, Happened::Requested];
     assert_eq!(steps, told);
     let approved = house.ledger.history().find(|entry| entry.event == Happened::Approved).unwrap();
-    assert_eq!((approved.id, approved.mac, approved.by.as_deref()), (Some(id), Some(CAMERA), Some("policy")));
-    assert_eq!(approved.peer.as_deref(), Some("isp"));
+    assert_eq!((approved.id(), approved.mac(), approved.by.as_deref()), (Some(id), Some(CAMERA), Some("policy")));
+    assert_eq!(approved.peer(), Some("isp"));
     for mid in 0..300 {
         house.put(1000 + mid, &attack()).unwrap();
     }
