@@ -1,4 +1,4 @@
-//! What is told of what has happened: a line of the log, and variables for the administrator's own scripts.
+//! What is told of what happens: a line of the log, and variables for the administrator's own scripts.
 
 use crate::mitigation::{Entry, Happened, Ledger};
 use crate::source::Inventory;
@@ -13,9 +13,9 @@ pub(super) struct News<'a> {
 impl<'a> News<'a> {
     /// Looks up what belongs to it.
     pub(super) fn new(entry: &'a Entry, ledger: &Ledger, inventory: &Inventory) -> Self {
-        let device = entry.mac.and_then(|mac| inventory.device(mac));
+        let device = entry.mac().and_then(|mac| inventory.device(mac));
         let name = device.and_then(|device| device.name.clone()).unwrap_or_default();
-        let targets = entry.id.and_then(|id| ledger.get(id)).map(|m| &m.scope().target_prefixes);
+        let targets = entry.id().and_then(|id| ledger.get(id)).map(|m| &m.scope().target_prefixes);
         let targets: Vec<String> = targets.into_iter().flatten().map(ToString::to_string).collect();
         Self { entry, name, target: targets.join(" ") }
     }
@@ -24,8 +24,8 @@ impl<'a> News<'a> {
     pub(super) fn variables(&self) -> [(&'static str, String); 5] {
         [
             ("ACTION", self.entry.event.as_str().to_owned()),
-            ("ID", self.entry.id.map(|id| id.0.to_string()).unwrap_or_default()),
-            ("MAC", self.entry.mac.map(|mac| mac.to_string()).unwrap_or_default()),
+            ("ID", self.entry.id().map(|id| id.0.to_string()).unwrap_or_default()),
+            ("MAC", self.entry.mac().map(|mac| mac.to_string()).unwrap_or_default()),
             ("NAME", self.name.clone()),
             ("TARGET", self.target.clone()),
         ]
@@ -33,11 +33,11 @@ impl<'a> News<'a> {
 
     /// Says it in the log.
     pub(super) fn log(&self) {
-        let mut line = match (self.entry.id, &self.entry.peer) {
+        let mut line = match (self.entry.id(), self.entry.peer()) {
             (Some(id), Some(peer)) => format!("request {} of {peer}: {}", id.0, self.entry.event.as_str()),
             _ => self.entry.event.as_str().to_owned(),
         };
-        let device = self.entry.mac.map(|mac| match self.name.as_str() {
+        let device = self.entry.mac().map(|mac| match self.name.as_str() {
             "" => mac.to_string(),
             name => format!("{mac} ({name})"),
         });

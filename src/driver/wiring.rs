@@ -249,8 +249,8 @@ impl Wiring {
         while let Some(event) = self.finder.poll_event() {
             heard = true;
             match event {
-                source::Event::Found { id, suspects } => self.ledger.attributed(id, suspects, self.now),
-                source::Event::Spoofed { id, mac, sends } => self.ledger.framed(id, mac, sends, self.now),
+                source::Event::Found { id, suspects } => self.ledger.handle_attribution(id, suspects, self.now),
+                source::Event::Spoofed { id, mac, sends } => self.ledger.handle_spoofed(id, mac, sends, self.now),
                 source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
                 source::Event::DomainChanged => self.with_peers(Peers::handle_networks),
                 source::Event::InventoryChanged => self.enforce(),
@@ -265,14 +265,14 @@ impl Wiring {
             heard = true;
             match event {
                 enforce::Event::Enforced { owner: Owner::Mitigation(id), outcome } => {
-                    self.ledger.enforced(id, outcome, self.now);
+                    self.ledger.handle_enforced(id, outcome, self.now);
                 }
                 enforce::Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) } => {}
                 enforce::Event::Enforced { owner: Owner::Administrator, outcome: Err(why) } => {
                     log::warn!("quarantine: {why}");
                 }
                 enforce::Event::Senders { id, senders } => self.finder.handle_senders(id, &senders, self.now),
-                enforce::Event::Counted { id, total } => self.ledger.counted(id, total, self.now),
+                enforce::Event::Counted { id, total } => self.ledger.handle_counted(id, total, self.now),
                 enforce::Event::NoBridge => {
                     log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");
                 }

@@ -69,7 +69,7 @@ pub enum TimeoutAction {
     Reject,
 }
 
-/// The administrator's standing decision about one device; it goes before [`Policy::consent`].
+/// The administrator's rule for one device; it goes before [`Policy::consent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DevicePolicy {
     /// Always ask.
@@ -130,7 +130,7 @@ impl std::error::Error for Denied {}
 
 /// What the policy says about a request's suspects.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Judgement {
     /// Nobody to speak of yet.
     Search,
     /// The administrator must decide.
@@ -149,19 +149,19 @@ pub(super) fn confident(suspect: &Suspect) -> bool {
 impl Policy {
     /// What to do about `suspects`. Those the administrator approved `before` for the same targets need no new question;
     /// those he let go (`released`) are not acted upon without one.
-    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac], released: &[Mac]) -> Verdict {
+    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac], released: &[Mac]) -> Judgement {
         let (exempt, others): (Vec<_>, Vec<_>) = suspects.iter().partition(|s| self.exempts(s.mac));
         if !others.iter().any(|s| confident(s)) {
             return match (exempt.iter().any(|s| confident(s)), others.is_empty()) {
-                (true, _) => Verdict::Legitimate,
-                (false, true) => Verdict::Search,
-                (false, false) => Verdict::Ask,
+                (true, _) => Judgement::Legitimate,
+                (false, true) => Judgement::Search,
+                (false, false) => Judgement::Ask,
             };
         }
         let agreed =
             |mac: &Mac| !released.contains(mac) && (self.acts_alone_on(*mac) || (self.acts() && before.contains(mac)));
         let devices: Vec<Mac> = others.iter().filter(|s| confident(s)).map(|s| s.mac).filter(agreed).collect();
-        if devices.is_empty() { Verdict::Ask } else { Verdict::Act(devices) }
+        if devices.is_empty() { Judgement::Ask } else { Judgement::Act(devices) }
     }
 
     /// The devices an approval is about: those named, or without names the only one or all that are surely meant.

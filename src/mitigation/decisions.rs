@@ -1,9 +1,8 @@
 //! What follows from suspects, policy and the administrator's answers.
 
-use super::consent::{Action, TimeoutAction, Verdict, confident};
+use super::consent::{Action, Judgement, TimeoutAction, confident};
 use super::history::Happened;
 use super::ledger::Ledger;
-use super::lifecycle::Mitigation;
 use super::phase::{Ending, Phase};
 use super::state::{Decision, State};
 use crate::model::{Mac, MitigationId, Now};
@@ -14,17 +13,17 @@ impl Ledger {
         let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed() && m.state().is_open()) else { return };
         let before = m.inherited.as_ref().map_or(&[][..], |approval| &approval.devices);
         match self.policy.judge(&m.suspects, before, &m.released) {
-            Verdict::Act(devices) => {
+            Judgement::Act(devices) => {
                 let agreed = devices.iter().all(|device| before.contains(device));
                 let inherited = m.inherited.as_ref().filter(|_| agreed).map(|approval| approval.decision.clone());
                 self.act(id, &devices, None, inherited.unwrap_or_else(|| decided_by("policy", None, now)), now);
             }
-            Verdict::Ask if m.state() == State::Searching => {
+            Judgement::Ask if m.state() == State::Searching => {
                 m.ask(now);
                 self.outbox.record(m, Happened::Pending, now);
                 self.outbox.changed(id);
             }
-            Verdict::Legitimate if !m.state().in_force() => {
+            Judgement::Legitimate if !m.state().in_force() => {
                 self.finish(id, Ending::Rejected, decided_by("policy", None, now), now);
             }
             _ => {}
@@ -63,7 +62,7 @@ impl Ledger {
     }
 
     /// Brings a decided mitigation in line with a changed policy.
-    pub(super) fn submit(&mut self, id: MitigationId, now: Now) {
+    pub(super) fn apply_policy(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state().in_force()) else { return };
         if !self.policy.acts() {
             if m.state() == State::Terminating {
@@ -79,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// Takes one device out of what a mitigation does; without any other device it ends so.
+    /// Takes one device out of what a mitigation does; without any other device it ends as `ending` says.
     pub(super) fn let_go(&mut self, id: MitigationId, mac: Mac, ending: Ending, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         m.released.push(mac);
@@ -90,31 +89,8 @@ impl Ledger {
         self.outbox.decided(m);
     }
 
-    /// Somebody else sends in the name of a suspect: nobody is sure of it any more. If it is acted upon and does not send
-    /// itself (`sends`), it is let go; without any other the question is open again.
-    pub fn framed(&mut self, id: MitigationId, mac: Mac, sends: bool, now: Now) {
-        let suspected = |m: &&mut Mitigation| m.suspects.iter().any(|s| s.mac == mac) && !m.spoofed.contains(&mac);
-        let Some(m) = self.mitigations.get_mut(&id).filter(suspected) else { return };
-        let acted_upon = m.state().in_force() && m.chosen().contains(&mac);
-        if acted_upon && sends {
-            return;
-        }
-        let why = format!("another device sends from the address of {mac}");
-        m.doubt(mac);
-        m.released.push(mac);
-        m.detail = Some(why.clone());
-        if !acted_upon {
-            return self.outbox.changed(id);
-        }
-        self.outbox.note(m, Happened::Failed, None, Some(&format!("let go: {why}")), now);
-        m.phase.let_go(mac);
-        if m.chosen().is_empty() && m.state() != State::Terminating {
-            m.ask(now);
-        }
-        self.outbox.decided(m);
-    }
-
-    pub(super) fn answer_for_administrator(&mut self, id: MitigationId, now: Now) {
+    /// Answers for the administrator, who has not done so in time.
+    pub(super) fn answer_by_timeout(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         if let Phase::Pending { asked } = &mut m.phase {
             *asked = None;

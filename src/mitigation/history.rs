@@ -62,6 +62,22 @@ impl Happened {
     }
 }
 
+/// What an entry of the history is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A mitigation.
+    Mitigation {
+        /// Its number.
+        id: MitigationId,
+        /// The provider who asked.
+        peer: String,
+        /// The device, where only one is meant.
+        mac: Option<Mac>,
+    },
+    /// A device, whatever any mitigation says.
+    Device(Mac),
+}
+
 /// One entry of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -69,16 +85,38 @@ pub struct Entry {
     pub time: u64,
     /// What.
     pub event: Happened,
-    /// The mitigation, where it is about one.
-    pub id: Option<MitigationId>,
-    /// The provider who asked.
-    pub peer: Option<String>,
-    /// The device, where it is about a single one.
-    pub mac: Option<Mac>,
+    /// The mitigation or the device.
+    pub about: About,
     /// Who did it.
     pub by: Option<String>,
     /// In their words, or the reason.
     pub comment: Option<String>,
+}
+
+impl Entry {
+    /// The mitigation, where it is about one.
+    pub fn id(&self) -> Option<MitigationId> {
+        match &self.about {
+            About::Mitigation { id, .. } => Some(*id),
+            About::Device(_) => None,
+        }
+    }
+
+    /// The provider who asked, where it is about a mitigation.
+    pub fn peer(&self) -> Option<&str> {
+        match &self.about {
+            About::Mitigation { peer, .. } => Some(peer),
+            About::Device(_) => None,
+        }
+    }
+
+    /// The device, where it is about a single one.
+    pub fn mac(&self) -> Option<Mac> {
+        match &self.about {
+            About::Mitigation { mac, .. } => *mac,
+            About::Device(mac) => Some(*mac),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use vecset::VecMap;
 
 use super::consent::Action;
+use super::drop_stats::DropStats;
 use super::phase::{Approval, Check, Ending, Phase};
 use super::state::{Client, Decision, State, Status};
-use super::tally::Tally;
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
 use crate::source::{Confidence, Suspect};
 
@@ -40,14 +40,14 @@ pub struct Mitigation {
     pub(super) action: Action,
     pub(super) suspects: Vec<Suspect>,
     /// Requests of other clients that overlap, and where.
-    pub(super) rivals: VecMap<MitigationId, Vec<IpNet>>,
+    pub(super) conflicts: VecMap<MitigationId, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
     pub(super) released: Vec<Mac>,
     /// Devices from whose addresses somebody else sends: what is found of them proves nothing.
     pub(super) spoofed: Vec<Mac>,
     /// The approval of the request this one superseded.
     pub(super) inherited: Option<Approval>,
-    pub(super) tally: Tally,
+    pub(super) drops: DropStats,
     pub(super) started: Option<u64>,
     /// Why it is not as it should be. It may be of any phase: another device can send in a suspect's name at any time.
     pub(super) detail: Option<String>,
@@ -76,11 +76,11 @@ impl Mitigation {
             period: TERMINATING,
             action,
             suspects: Vec::new(),
-            rivals: VecMap::new(),
+            conflicts: VecMap::new(),
             released: Vec::new(),
             spoofed: Vec::new(),
             inherited: None,
-            tally: Tally::default(),
+            drops: DropStats::default(),
             started: None,
             detail: None,
         }
@@ -155,17 +155,17 @@ impl Mitigation {
 
     /// What has been dropped since the start; never counts back.
     pub fn dropped(&self) -> Traffic {
-        self.tally.dropped
+        self.drops.dropped
     }
 
     /// What is being dropped, per second, between the last two readings.
     pub fn rate(&self) -> Traffic {
-        self.tally.rate
+        self.drops.rate
     }
 
     /// What has been dropped per second over the full five-minute intervals since the start (RFC 9132 section 4.4.2).
     pub fn average(&self) -> Traffic {
-        self.tally.average
+        self.drops.average
     }
 
     /// When it was first seen to be in force, seconds since 1970 (`mitigation-start`).
@@ -256,7 +256,7 @@ impl Mitigation {
             false => Phase::InForce { approval: approval.clone(), check },
         };
         self.period = self.longer_period();
-        self.tally.begin(now.instant);
+        self.drops.begin(now.instant);
     }
 
     /// Ends it by a decision; what was wrong with it is of no concern any more.

@@ -1,26 +1,35 @@
 //! The ledger: which requests stand, who consented to what, and what must therefore be in force.
 //!
 //! It decides and remembers; finding the device is [`crate::source`]'s work and blocking it [`crate::enforce`]'s.
+//!
+//! The methods of [`Ledger`] are of five kinds. Commands are verbs: the provider's ([`Ledger::put`], [`Ledger::delete`]), the
+//! administrator's ([`Ledger::approve`], [`Ledger::reject`], [`Ledger::withdraw`], [`Ledger::quarantine`],
+//! [`Ledger::release`]) and [`Ledger::restore`] at the start. Settings begin with `set_`. Inputs, that is what has happened
+//! elsewhere, begin with `handle_`. Outputs begin with `poll_`; after any of these they are to be asked until there are
+//! none. All others are getters, named by nouns.
 
-mod administrator;
+mod conflicts;
 mod consent;
 mod decisions;
+mod drop_stats;
+mod findings;
 mod history;
 mod ledger;
 mod lifecycle;
+mod orders;
 mod outbox;
 mod overlap;
 mod phase;
+mod requests;
 mod restart;
 mod restored;
-mod rivals;
 pub mod snapshot;
 mod state;
-mod tally;
 
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
-pub use history::{Entry, Happened};
-pub use ledger::{Grant, Ledger, Refusal, Standing};
+pub use history::{About, Entry, Happened};
+pub use ledger::{Ledger, ManualQuarantine};
 pub use lifecycle::Mitigation;
 pub use outbox::Event;
+pub use requests::{Grant, Refusal};
 pub use state::{Client, Decision, State, Status};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::history::{Entry, Happened, History};
+use super::history::{About, Entry, Happened, History};
 use super::lifecycle::Mitigation;
 use super::state::Decision;
 use crate::model::{Mac, MitigationId, Now};
@@ -10,13 +10,13 @@ use crate::model::{Mac, MitigationId, Now};
 /// What the owner has to see to.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Find out who is meant and call [`Ledger::attributed`].
+    /// Find out who is meant and call [`Ledger::handle_attribution`](super::Ledger::handle_attribution).
     Search(MitigationId),
     /// The mitigation has changed in what is told to the provider or shown to the administrator; it may be gone by now.
     Changed(MitigationId),
     /// The mitigation is no more. As it was at its end: observers get its last status (6), then 4.04.
     Gone(Box<Mitigation>),
-    /// [`Ledger::desired`] has changed.
+    /// [`Ledger::desired`](super::Ledger::desired) has changed.
     Enforce,
 }
 
@@ -66,9 +66,7 @@ impl Outbox {
         self.history.push(Entry {
             time: now.unix,
             event,
-            id: Some(m.id),
-            peer: Some(m.client.peer.clone()),
-            mac,
+            about: About::Mitigation { id: m.id, peer: m.client.peer.clone(), mac },
             by: by.map(str::to_owned),
             comment: comment.map(str::to_owned),
         });
@@ -79,9 +77,7 @@ impl Outbox {
         self.history.push(Entry {
             time: decision.at,
             event,
-            id: None,
-            peer: None,
-            mac: Some(mac),
+            about: About::Device(mac),
             by: Some(decision.by.clone()),
             comment: decision.comment.clone(),
         });

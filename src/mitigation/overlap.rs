@@ -7,12 +7,17 @@ use ipnet::IpNet;
 
 use crate::model::Scope;
 
-/// The target prefixes both scopes speak of; none if their targets or their sources are disjoint.
+/// Prefixes told of one conflict; a message has to hold them.
+pub(super) const MOST_SHARED: usize = 16;
+
+/// The first target prefixes both scopes name; none if their targets or their sources are disjoint.
 pub(super) fn shared_targets(one: &Scope, other: &Scope) -> Vec<IpNet> {
     if common(&one.source_prefixes, &other.source_prefixes).is_empty() || !endpoints_meet(one, other) {
         return Vec::new();
     }
-    common(&one.target_prefixes, &other.target_prefixes)
+    let mut shared = common(&one.target_prefixes, &other.target_prefixes);
+    shared.truncate(MOST_SHARED);
+    shared
 }
 
 /// Whether both name the very same targets, whatever their sources.

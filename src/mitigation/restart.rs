@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::{LONGEST, Ledger, Standing};
+use super::drop_stats::DropStats;
+use super::ledger::{LONGEST, Ledger, ManualQuarantine};
 use super::lifecycle::{Mitigation, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
 use super::phase::{Approval, Check, Ending, Phase};
 use super::restored::Restored;
 use super::snapshot::{SavedMitigation, SavedQuarantine, Snapshot};
 use super::state::State;
-use super::tally::Tally;
 use crate::model::{ClockSet, MitigationId, Now};
 use crate::source::Suspect;
 
@@ -19,10 +19,10 @@ const KNOWN: u64 = 1_735_689_600;
 impl Ledger {
     /// What has to be written whenever [`Ledger::generation`] has risen.
     pub fn snapshot(&self, now: Now) -> Snapshot {
-        let quarantines = self.standing.iter().map(|(mac, standing)| SavedQuarantine {
+        let quarantines = self.quarantines.iter().map(|(mac, quarantine)| SavedQuarantine {
             mac: *mac,
-            remaining: standing.ends.map(|ends| ends.saturating_duration_since(now.instant).as_secs()),
-            decision: standing.decision.clone(),
+            remaining: quarantine.ends.map(|ends| ends.saturating_duration_since(now.instant).as_secs()),
+            decision: quarantine.decision.clone(),
         });
         Snapshot {
             saved: now.unix,
@@ -32,7 +32,7 @@ impl Ledger {
         }
     }
 
-    /// Takes up what was in force before. What was decided holds, but is to be verified anew; what was open is searched
+    /// Restores what was in force before. What was decided holds, but is to be verified anew; what was open is searched
     /// for again. The time since counts as far as the clock tells it: a clock that was set back prolongs nothing beyond
     /// what had been left, and one that had never been set ends nothing.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
@@ -41,30 +41,31 @@ impl Ledger {
             |seconds: u64| Some(seconds.saturating_sub(passed)).filter(|left| *left > 0).map(Duration::from_secs);
         for saved in &snapshot.mitigations {
             if let Some(lifetime) = left(saved.remaining) {
-                self.take_up(saved, lifetime.min(self.policy.max_lifetime).min(LONGEST), passed, now);
+                self.restore_mitigation(saved, lifetime.min(self.policy.max_lifetime).min(LONGEST), passed, now);
             }
         }
         for saved in &snapshot.quarantines {
             let lasts = saved.remaining.is_none_or(|seconds| left(seconds).is_some());
             if lasts && !self.policy.exempts(saved.mac) && !self.router.contains(&saved.mac) {
                 let ends = saved.remaining.and_then(left).and_then(|left| now.instant.checked_add(left));
-                self.standing.insert(saved.mac, Standing { ends, decision: saved.decision.clone() });
+                self.quarantines.insert(saved.mac, ManualQuarantine { ends, decision: saved.decision.clone() });
             }
         }
         self.next = self.next.max(MitigationId(snapshot.next));
-        let lives = self.all().map(|m| (m.id, m.ends)).collect();
-        let standing = self.standing.iter().filter_map(|(mac, standing)| Some((*mac, standing.ends?))).collect();
-        self.restored = Some(Restored { saved: snapshot.saved, at: now.instant, passed, lives, standing });
+        let lifetimes = self.all().map(|m| (m.id, m.ends)).collect();
+        let quarantines =
+            self.quarantines.iter().filter_map(|(mac, quarantine)| Some((*mac, quarantine.ends?))).collect();
+        self.restored = Some(Restored { saved: snapshot.saved, at: now.instant, passed, lifetimes, quarantines });
         self.outbox.enforce();
     }
 
     /// The clock has been set. A router without a battery starts in the past and learns the time later: only then is known how
-    /// long it was off, and what was taken up has that much less to live. Dates given since are put right, what is kept too.
+    /// long it was off, and what was restored ends that much earlier. Dates given since are put right, what is kept too.
     pub fn handle_clock_set(&mut self, set: &ClockSet, now: Now) {
         for m in self.mitigations.values_mut() {
             m.dates().for_each(|date| set.correct(date));
         }
-        self.standing.values_mut().for_each(|standing| set.correct(&mut standing.decision.at));
+        self.quarantines.values_mut().for_each(|quarantine| set.correct(&mut quarantine.decision.at));
         self.outbox.history.dates().for_each(|date| set.correct(date));
         if let Some(mut restored) = self.restored.take() {
             let running = now.instant.saturating_duration_since(restored.at).as_secs();
@@ -76,7 +77,7 @@ impl Ledger {
             }
             self.restored = Some(restored);
         }
-        if !self.mitigations.is_empty() || !self.standing.is_empty() {
+        if !self.mitigations.is_empty() || !self.quarantines.is_empty() {
             self.outbox.persist();
         }
     }
@@ -84,7 +85,7 @@ impl Ledger {
     /// Makes everything end earlier, but for what has been granted anew since.
     fn age(&mut self, restored: &mut Restored, more: Duration, now: Now) {
         let earlier = |ends: Instant| ends.checked_sub(more).map_or(now.instant, |ends| ends.max(now.instant));
-        for (id, ends) in &mut restored.lives {
+        for (id, ends) in &mut restored.lifetimes {
             let Some(m) = self.mitigations.get_mut(id) else { continue };
             m.limit = m.limit.map(earlier);
             if m.ends == *ends {
@@ -94,16 +95,17 @@ impl Ledger {
             m.ends = m.limit.map_or(m.ends, |limit| limit.min(m.ends));
             self.outbox.changed(*id);
         }
-        for (mac, ends) in &mut restored.standing {
-            if let Some(standing) = self.standing.get_mut(mac).filter(|standing| standing.ends == Some(*ends)) {
+        for (mac, ends) in &mut restored.quarantines {
+            if let Some(quarantine) = self.quarantines.get_mut(mac).filter(|quarantine| quarantine.ends == Some(*ends))
+            {
                 *ends = earlier(*ends);
-                standing.ends = Some(*ends);
+                quarantine.ends = Some(*ends);
             }
         }
         self.outbox.enforce();
     }
 
-    fn take_up(&mut self, saved: &SavedMitigation, lifetime: Duration, passed: u64, now: Now) {
+    fn restore_mitigation(&mut self, saved: &SavedMitigation, lifetime: Duration, passed: u64, now: Now) {
         let id = MitigationId(saved.id);
         let known = self.get(id).is_some() || self.find(&saved.client, saved.mid).is_some();
         let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
@@ -119,15 +121,15 @@ impl Ledger {
         m.limit = bound.and_then(|bound| now.instant.checked_add(bound));
         m.period = Duration::from_secs(saved.period).clamp(TERMINATING, TERMINATING_MAX);
         m.released.clone_from(&saved.released);
-        m.tally = Tally::resumed(saved.dropped(), saved.reading());
+        m.drops = DropStats::resumed(saved.dropped(), saved.reading());
         self.next = self.next.max(MitigationId(saved.id.wrapping_add(1)));
         self.outbox.changed(id);
         if matches!(m.state(), State::Searching | State::Active) {
             self.outbox.events.push_back(Event::Search(id));
         }
-        self.meet_rivals(&mut m);
+        self.note_conflicts(&mut m);
         self.mitigations.insert(id, m);
-        self.submit(id, now);
+        self.apply_policy(id, now);
     }
 
     /// What was decided holds, but has to be verified anew; without a decision or devices it is searched for again.
@@ -175,7 +177,7 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         released: m.released.clone(),
         decision: m.decision().cloned(),
         started: m.started,
-        dropped: (m.tally.dropped.packets, m.tally.dropped.bytes),
-        reading: Some(m.tally.reading()).map(|reading| (reading.packets, reading.bytes)),
+        dropped: (m.drops.dropped.packets, m.drops.dropped.bytes),
+        reading: Some(m.drops.reading()).map(|reading| (reading.packets, reading.bytes)),
     }
 }

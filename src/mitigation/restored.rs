@@ -14,7 +14,7 @@ pub(super) struct Restored {
     /// Seconds that were believed to have passed.
     pub(super) passed: u64,
     /// Mitigations restored, and when they end.
-    pub(super) lives: Vec<(MitigationId, Instant)>,
+    pub(super) lifetimes: Vec<(MitigationId, Instant)>,
     /// The administrator's quarantines restored, and when they end.
-    pub(super) standing: Vec<(Mac, Instant)>,
+    pub(super) quarantines: Vec<(Mac, Instant)>,
 }

@@ -18,6 +18,6 @@ pub use id::MitigationId;
 pub use mac::{Mac, NotAMac};
 pub use range::{IcmpTypeRange, NoRange, PortRange, Range};
 pub use scope::Scope;
-pub use time::{ClockSet, Now};
+pub use time::{ClockSet, Now, whole_seconds};
 pub use traffic::Traffic;
 pub use transport::Transport;

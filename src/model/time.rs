@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+/// Returns the seconds of a span, rounded up: one that has not ended yet is never shown as zero.
+pub fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0))
+}
+
 /// One moment on both clocks. Lifetimes and timers run on `instant` (monotonic); `unix` is only shown or reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {

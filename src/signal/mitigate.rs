@@ -13,10 +13,7 @@ use super::path::Content;
 use crate::coap::{Code, Request, Response};
 use crate::mitigation::{Client, Ledger, Mitigation, Refusal, State, Status};
 use crate::model::address::is_internal;
-use crate::model::{MitigationId, Now};
-
-/// Prefixes told of one conflict; a message has to hold them.
-const MOST_SHARED: usize = 16;
+use crate::model::{MitigationId, Now, whole_seconds};
 
 /// What comes of a PUT.
 #[derive(Debug)]
@@ -75,8 +72,8 @@ pub(super) fn put(ledger: &mut Ledger, reach: &Reach, client: &Client, mid: u32,
     match ledger.put(client, mid, &request.scope, lifetime, efficacy, now) {
         Ok(grant) if grant.created => Put::Assess(grant.id),
         Ok(grant) => {
-            let conflict = ledger.get(grant.id).and_then(|mitigation| contest(ledger, mitigation));
-            let lifetime = Some(whole_seconds(grant.lifetime));
+            let conflict = ledger.get(grant.id).and_then(|mitigation| overlap(ledger, mitigation));
+            let lifetime = Some(lifetime_field(grant.lifetime));
             let report = Report { mid: Some(mid), lifetime, conflict, ..Report::default() };
             Put::Refreshed(grant.id, reports(Code::CHANGED, &[report]))
         }
@@ -95,7 +92,7 @@ fn refuse(refusal: &Refusal) -> Response {
     match refusal {
         Refusal::Overlaps { mid, prefixes } => conflict(Conflict {
             mid: Some(*mid),
-            target_prefixes: prefixes.iter().take(MOST_SHARED).copied().collect(),
+            target_prefixes: prefixes.clone(),
             ..Conflict::because(OVERLAPPING_TARGETS)
         }),
         Refusal::CuidTaken => conflict(Conflict::because(CUID_COLLISION)),
@@ -110,8 +107,8 @@ fn conflict(conflict: Conflict) -> Response {
 }
 
 /// A request of another client speaks of the same attack; this one is in force all the same.
-fn contest(ledger: &Ledger, mitigation: &Mitigation) -> Option<Conflict> {
-    let target_prefixes = ledger.contested(mitigation);
+fn overlap(ledger: &Ledger, mitigation: &Mitigation) -> Option<Conflict> {
+    let target_prefixes = ledger.overlapping_targets(mitigation);
     (!target_prefixes.is_empty()).then(|| Conflict {
         status: Some(REQUEST_ACTIVE),
         target_prefixes,
@@ -132,9 +129,9 @@ pub(super) fn created(ledger: &mut Ledger, id: MitigationId, now: Now) -> Respon
     let waits = matches!(mitigation.state(), State::Pending | State::Searching);
     let report = Report {
         mid: Some(mitigation.mid()),
-        lifetime: Some(whole_seconds(mitigation.granted())),
+        lifetime: Some(lifetime_field(mitigation.granted())),
         status: waits.then_some(Status::InProgress as u8),
-        conflict: contest(ledger, mitigation),
+        conflict: overlap(ledger, mitigation),
         ..Report::default()
     };
     reports(Code::CREATED, &[report])
@@ -179,11 +176,11 @@ fn report(ledger: &Ledger, mitigation: &Mitigation, content: Content, now: Now) 
     let (configuration, rest) = (content != Content::NonConfiguration, content != Content::Configuration);
     let conflict = match mitigation.legitimate() {
         true => Some(Conflict::because(LEGITIMATE_TRAFFIC)),
-        false => contest(ledger, mitigation),
+        false => overlap(ledger, mitigation),
     };
     Report {
         mid: Some(mitigation.mid()),
-        lifetime: Some(whole_seconds(mitigation.remaining(now))),
+        lifetime: Some(lifetime_field(mitigation.remaining(now))),
         scope: configuration.then(|| mitigation.scope().clone()),
         start: mitigation.started().filter(|_| rest),
         status: rest.then(|| mitigation.status() as u8),
@@ -207,7 +204,7 @@ fn reports(code: Code, reports: &[Report]) -> Response {
     Response::content(code, DOTS_CBOR, Report::encode_all(reports))
 }
 
-/// Seconds, rounded up: a mitigation that is still there never reports 0.
-fn whole_seconds(time: Duration) -> i64 {
-    i64::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(i64::MAX)
+/// A lifetime as the body holds it; a mitigation that is still there never reports 0.
+fn lifetime_field(left: Duration) -> i64 {
+    i64::try_from(whole_seconds(left)).unwrap_or(i64::MAX)
 }

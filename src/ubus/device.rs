@@ -95,7 +95,7 @@ fn collect<'a>(context: &'a CallContext<'_>, wanted: impl Fn(Mac) -> bool) -> Ve
             device.state = DeviceState::Exempt;
         }
     }
-    for (mac, _) in context.ledger.standings().filter(|(mac, _)| wanted(*mac)) {
+    for (mac, _) in context.ledger.manual_quarantines().filter(|(mac, _)| wanted(*mac)) {
         entry(&mut devices, mac).state = DeviceState::Quarantined;
     }
     for m in context.ledger.all().filter(|m| is_open(m.state())) {

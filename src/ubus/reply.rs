@@ -1,7 +1,6 @@
 //! What our object replies, in blobmsg.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ubus::BlobMsgTable;
 
@@ -9,7 +8,7 @@ use super::blob::Writer;
 use super::context::{CallContext, PeerStatus};
 use super::device::{self, DeviceView};
 use crate::mitigation::{Entry, Ledger, Mitigation, State};
-use crate::model::{Mac, Now, Scope, Traffic};
+use crate::model::{Mac, Now, Scope, Traffic, whole_seconds};
 use crate::source::Inventory;
 use crate::source::Suspect;
 
@@ -208,11 +207,11 @@ pub(super) fn history(ledger: &Ledger, limit: Option<usize>) -> BlobMsgTable {
 fn write_entry(w: &mut Writer, entry: &Entry) {
     w.number("time", entry.time);
     w.text("event", entry.event.as_str());
-    if let Some(id) = entry.id {
+    if let Some(id) = entry.id() {
         w.number("id", id.0);
     }
-    w.optional("peer", entry.peer.as_deref());
-    w.optional("mac", entry.mac.map(|mac| mac.to_string()).as_deref());
+    w.optional("peer", entry.peer());
+    w.optional("mac", entry.mac().map(|mac| mac.to_string()).as_deref());
     w.optional("by", entry.by.as_deref());
     w.optional("comment", entry.comment.as_deref());
 }
@@ -240,9 +239,4 @@ pub(super) fn devices(context: &CallContext<'_>) -> BlobMsgTable {
             w.number("omitted", (all.len() - tables.len()) as u64);
         }
     })
-}
-
-/// A span that has not ended yet is never shown as zero.
-fn whole_seconds(span: Duration) -> u64 {
-    span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0))
 }

@@ -29,7 +29,7 @@ pub fn everywhere() -> Vec<IpNet> {
 pub fn tell(ledger: &mut Ledger, session: &mut Session, now: Now) {
     while let Some(event) = ledger.poll_event() {
         if let Event::Search(id) = event {
-            ledger.attributed(id, Vec::new(), now);
+            ledger.handle_attribution(id, Vec::new(), now);
         }
         session.handle_mitigation(&event, ledger, now);
     }

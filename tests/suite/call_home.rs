@@ -159,7 +159,7 @@ fn request(wire: &mut dyn Wire, is_stream: bool) {
     }
     while let Some(event) = house.ledger.poll_event() {
         if let Event::Search(id) = event {
-            house.ledger.attributed(id, vec![camera(Confidence::Exact)], house.now);
+            house.ledger.handle_attribution(id, vec![camera(Confidence::Exact)], house.now);
         }
         session.handle_mitigation(&event, &mut house.ledger, house.now);
     }

@@ -25,7 +25,7 @@ fn with_consent_required_nothing_happens_before_the_approval() {
     let grant = house.put(1, &attack()).unwrap();
     assert!(matches!(house.events().as_slice(), [Event::Search(id)] if *id == grant.id));
     assert!(!house.m(grant.id).assessed());
-    house.ledger.attributed(grant.id, vec![exact(CAMERA)], house.now);
+    house.ledger.handle_attribution(grant.id, vec![exact(CAMERA)], house.now);
     assert!(house.m(grant.id).assessed());
     assert_eq!((house.state(grant.id), house.status(grant.id)), (State::Pending, 1));
     // Nothing but that it is looked who sends.
@@ -37,7 +37,7 @@ fn with_consent_required_nothing_happens_before_the_approval() {
     assert_eq!(house.blocked(), [CAMERA]);
     assert!(house.events().iter().any(|event| matches!(event, Event::Enforce)));
     assert_eq!(house.m(grant.id).decision().unwrap().by, "root");
-    house.ledger.enforced(grant.id, Ok(()), house.now);
+    house.ledger.handle_enforced(grant.id, Ok(()), house.now);
     assert_eq!(house.status(grant.id), 2);
 }
 
@@ -77,12 +77,12 @@ fn a_device_in_whose_name_another_one_sends_is_let_go() {
         }
         assert_eq!(house.m(id).state(), State::Active);
         let now = house.now;
-        house.ledger.framed(id, TV, false, now);
+        house.ledger.handle_spoofed(id, TV, false, now);
         assert_eq!(house.m(id).state(), State::Active, "nothing is in force against that one");
-        house.ledger.framed(id, CAMERA, true, now);
+        house.ledger.handle_spoofed(id, CAMERA, true, now);
         assert_eq!(house.m(id).state(), State::Active, "it sends as well");
-        house.ledger.framed(id, CAMERA, false, now);
-        house.ledger.attributed(id, vec![exact(CAMERA)], now);
+        house.ledger.handle_spoofed(id, CAMERA, false, now);
+        house.ledger.handle_attribution(id, vec![exact(CAMERA)], now);
         let m = house.m(id);
         assert_eq!((m.state(), m.chosen(), m.verified()), (State::Pending, &[][..], false));
         assert_eq!(m.suspects()[0].confidence, Confidence::Possible);
@@ -99,7 +99,7 @@ fn what_has_no_device_left_is_asked_anew_when_it_is_wanted_again() {
     let mut house = House::new(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
     house.delete(1);
-    house.ledger.framed(id, CAMERA, false, house.now);
+    house.ledger.handle_spoofed(id, CAMERA, false, house.now);
     assert_eq!((house.state(id), house.blocked()), (State::Terminating, vec![]));
     let generation = house.ledger.generation();
     assert!(!house.put(1, &attack()).unwrap().created);
@@ -117,13 +117,13 @@ fn a_suspect_in_whose_name_another_one_sends_is_doubted() {
         let id = house.request(1, &attack(), &[exact(CAMERA)]);
         let now = house.now;
         assert_eq!(house.m(id).state(), State::Pending);
-        house.ledger.framed(id, CAMERA, true, now);
+        house.ledger.handle_spoofed(id, CAMERA, true, now);
         assert_eq!(house.m(id).suspects()[0].confidence, Confidence::Possible);
         assert!(house.m(id).detail().is_some_and(|detail| detail.starts_with("another device sends from the address")));
-        house.ledger.attributed(id, vec![possible(TV)], now);
+        house.ledger.handle_attribution(id, vec![possible(TV)], now);
         let suspects: Vec<Mac> = house.m(id).suspects().iter().map(|suspect| suspect.mac).collect();
         assert_eq!(suspects, [TV, CAMERA], "the one that sends comes first");
-        house.ledger.attributed(id, vec![exact(TV)], now);
+        house.ledger.handle_attribution(id, vec![exact(TV)], now);
         let m = house.m(id);
         assert_eq!((m.state(), m.suspects()[0].mac), (state, TV));
         assert_eq!(house.blocked(), if consent == Consent::Auto { vec![TV] } else { vec![] });
@@ -136,9 +136,9 @@ fn a_successor_is_hinted_at_and_not_acted_upon() {
     let mut house = House::new(policy(Consent::Auto));
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     let now = house.now;
-    house.ledger.enforced(id, Ok(()), now);
+    house.ledger.handle_enforced(id, Ok(()), now);
     assert_eq!(house.m(id).detail(), None);
-    house.ledger.attributed(id, vec![possible(TV)], now);
+    house.ledger.handle_attribution(id, vec![possible(TV)], now);
     let m = house.m(id);
     assert_eq!((m.chosen(), m.verified()), (&[CAMERA][..], true));
     let hint = "02:00:00:00:00:22 sends from 192.168.1.23, as 02:00:00:00:00:11 did before";
@@ -206,7 +206,7 @@ fn a_rejection_is_told_until_the_lifetime_ends() {
     house.pass(seconds(600));
     assert_eq!(house.put(1, &attack()), Err(Refusal::Legitimate));
     assert_eq!(house.m(id).remaining(house.now), seconds(3000));
-    house.ledger.attributed(id, vec![exact(CAMERA)], house.now);
+    house.ledger.handle_attribution(id, vec![exact(CAMERA)], house.now);
     assert_eq!(house.state(id), State::Rejected);
     assert_eq!(approve(&mut house, id, &[]), Err(Denied::NotInThisState));
     assert_eq!(house.ledger.reject(id, None, "root", house.now), Err(Denied::NotInThisState));
@@ -219,7 +219,7 @@ fn a_rejection_is_told_until_the_lifetime_ends() {
 fn rejecting_what_is_in_force_unblocks_at_once() {
     let mut house = House::new(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
-    house.ledger.enforced(id, Err(NotInForce::Nft("flows remain".into())), house.now);
+    house.ledger.handle_enforced(id, Err(NotInForce::Nft("flows remain".into())), house.now);
     house.ledger.reject(id, None, "root", house.now).unwrap();
     assert!(house.blocked().is_empty());
     assert_eq!(house.m(id).detail(), None, "why it was not in force is of no concern any more");
@@ -255,12 +255,12 @@ fn a_search_ends_when_the_device_shows() {
     let id = house.request(1, &attack(), &[]);
     assert_eq!((house.state(id), house.status(id)), (State::Searching, 1));
     house.pass(seconds(100));
-    house.ledger.attributed(id, vec![exact(CAMERA)], house.now);
+    house.ledger.handle_attribution(id, vec![exact(CAMERA)], house.now);
     assert_eq!(house.blocked(), [CAMERA]);
-    house.ledger.enforced(id, Ok(()), house.now);
-    house.ledger.attributed(id, vec![], house.now);
+    house.ledger.handle_enforced(id, Ok(()), house.now);
+    house.ledger.handle_attribution(id, vec![], house.now);
     assert_eq!((house.m(id).suspects().len(), house.status(id)), (1, 2), "finding nothing later changes nothing");
-    house.ledger.attributed(id, vec![exact(TV)], house.now);
+    house.ledger.handle_attribution(id, vec![exact(TV)], house.now);
     assert_eq!(house.m(id).chosen(), [CAMERA, TV]);
     assert_eq!(house.status(id), 1, "the second has yet to be verified");
 }
@@ -271,14 +271,14 @@ fn later_evidence_updates_the_question_and_not_the_answer() {
     let mut house = asking();
     let id = house.request(1, &attack(), &[possible(CAMERA)]);
     house.events();
-    house.ledger.attributed(id, vec![exact(CAMERA)], house.now);
+    house.ledger.handle_attribution(id, vec![exact(CAMERA)], house.now);
     assert_eq!(house.m(id).suspects()[0].confidence, Confidence::Exact);
     assert_eq!(house.state(id), State::Pending);
     assert!(matches!(house.events().as_slice(), [Event::Changed(_)]));
-    house.ledger.attributed(id, vec![possible(CAMERA)], house.now);
+    house.ledger.handle_attribution(id, vec![possible(CAMERA)], house.now);
     assert_eq!(house.m(id).suspects()[0].confidence, Confidence::Exact, "what was known stays known");
     approve(&mut house, id, &[]).unwrap();
-    house.ledger.attributed(id, vec![exact(TV)], house.now);
+    house.ledger.handle_attribution(id, vec![exact(TV)], house.now);
     assert_eq!(house.m(id).suspects().len(), 2);
     assert_eq!(house.blocked(), [CAMERA]);
     approve(&mut house, id, &[TV]).unwrap();
@@ -334,7 +334,7 @@ fn quarantine_ends_with_the_mitigation_unless_made_standing() {
     house.ledger.quarantine(LAPTOP, None, None, "root", house.now).unwrap();
     house.pass(seconds(3600));
     assert_eq!(house.quarantined(), [TV, LAPTOP]);
-    assert_eq!(house.ledger.standing(TV).unwrap().decision.comment.as_deref(), Some("odd"));
+    assert_eq!(house.ledger.manual_quarantine(TV).unwrap().decision.comment.as_deref(), Some("odd"));
     house.events();
     house.pass(seconds(3600));
     assert_eq!(house.quarantined(), [LAPTOP]);
@@ -343,7 +343,7 @@ fn quarantine_ends_with_the_mitigation_unless_made_standing() {
     assert!(house.quarantined().is_empty());
     assert_eq!(house.ledger.release(LAPTOP, "root", house.now), Err(Denied::NotInThisState));
     assert_eq!(
-        house.ledger.history().next().map(|entry| (entry.event, entry.mac)),
+        house.ledger.history().next().map(|entry| (entry.event, entry.mac())),
         Some((Happened::Released, Some(LAPTOP)))
     );
 }
@@ -354,13 +354,13 @@ fn release_ends_all_that_is_in_force_against_a_device() {
     let mut house = House::new(policy(Consent::Auto));
     let alone = house.in_force(1, &attack(), CAMERA);
     let shared = house.request(2, &other_attack(1), &[exact(CAMERA), exact(TV)]);
-    house.ledger.enforced(shared, Ok(()), house.now);
+    house.ledger.handle_enforced(shared, Ok(()), house.now);
     house.ledger.quarantine(CAMERA, None, None, "root", house.now).unwrap();
     house.ledger.release(CAMERA, "root", house.now).unwrap();
     assert_eq!((house.blocked(), house.quarantined()), (vec![TV], vec![]));
     assert_eq!((house.state(alone), house.status(alone)), (State::Withdrawn, 7));
     assert_eq!(house.status(shared), 2);
-    house.ledger.attributed(shared, vec![exact(CAMERA)], house.now);
+    house.ledger.handle_attribution(shared, vec![exact(CAMERA)], house.now);
     assert_eq!(house.blocked(), [TV]);
     approve(&mut house, shared, &[CAMERA]).unwrap();
     assert_eq!(house.blocked(), [TV, CAMERA], "the administrator may change his mind");
@@ -395,7 +395,7 @@ fn new_rules_apply_at_once() {
     assert!(house.m(pending).legitimate());
     let mut house = House::new(policy(Consent::Auto));
     let active = house.in_force(1, &attack(), CAMERA);
-    house.ledger.enforced(active, Err(NotInForce::Nft("flows remain".into())), house.now);
+    house.ledger.handle_enforced(active, Err(NotInForce::Nft("flows remain".into())), house.now);
     house.in_force(2, &other_attack(1), TV);
     house.delete(2);
     house.ledger.quarantine(LAPTOP, None, None, "root", house.now).unwrap();

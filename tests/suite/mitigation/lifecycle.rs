@@ -202,7 +202,7 @@ fn what_the_router_ends_is_unblocked_at_once_and_stays_readable() {
     assert_eq!(house.m(id).decision().unwrap().comment.as_deref(), Some("needed"));
     house.pass(seconds(1000));
     assert!(!house.put(1, &attack()).unwrap().created);
-    house.ledger.attributed(id, vec![exact(CAMERA)], house.now);
+    house.ledger.handle_attribution(id, vec![exact(CAMERA)], house.now);
     assert_eq!(house.status(id), 7, "a refresh doesn't undo the administrator's word");
     assert!(house.blocked().is_empty());
     house.delete(1);
@@ -228,21 +228,21 @@ fn mitigated_is_reported_when_it_was_seen() {
     assert_eq!(house.blocked(), [CAMERA]);
     assert_eq!(house.status(id), 1);
     assert_eq!(house.m(id).started(), None);
-    house.ledger.enforced(id, Err(NotInForce::Nft("no nft".into())), house.now);
+    house.ledger.handle_enforced(id, Err(NotInForce::Nft("no nft".into())), house.now);
     assert_eq!(house.status(id), 1);
     assert_eq!(house.m(id).detail(), Some("no nft"));
     house.pass(seconds(7));
     house.events();
-    house.ledger.enforced(id, Ok(()), house.now);
+    house.ledger.handle_enforced(id, Ok(()), house.now);
     assert_eq!(house.status(id), 2);
     assert_eq!(house.m(id).started(), Some(house.now.unix));
     assert_eq!(house.m(id).detail(), None);
     assert!(matches!(house.events().as_slice(), [Event::Changed(changed)] if *changed == id));
     let start = house.now.unix;
     house.pass(seconds(7));
-    house.ledger.enforced(id, Err(NotInForce::Nft("flows remain".into())), house.now);
+    house.ledger.handle_enforced(id, Err(NotInForce::Nft("flows remain".into())), house.now);
     assert_eq!(house.status(id), 1);
-    house.ledger.enforced(id, Ok(()), house.now);
+    house.ledger.handle_enforced(id, Ok(()), house.now);
     assert_eq!(house.m(id).started(), Some(start), "it starts once");
 }
 
@@ -252,28 +252,28 @@ fn a_quiet_attack_has_stopped_until_it_returns() {
     let mut house = house();
     let id = house.in_force(1, &attack(), CAMERA);
     house.pass(seconds(30));
-    house.ledger.counted(id, packets(10), house.now);
+    house.ledger.handle_counted(id, packets(10), house.now);
     for _ in 0..5 {
         house.pass(seconds(10));
-        house.ledger.counted(id, packets(10), house.now);
+        house.ledger.handle_counted(id, packets(10), house.now);
         assert_eq!(house.status(id), 2);
     }
     house.events();
     house.pass(seconds(10));
-    house.ledger.counted(id, packets(10), house.now);
+    house.ledger.handle_counted(id, packets(10), house.now);
     assert_eq!((house.status(id), house.state(id)), (3, State::Stopped));
     assert_eq!(house.blocked(), [CAMERA], "still in force");
     assert_eq!(house.events().len(), 1, "told once, and nothing to enforce anew");
     house.pass(seconds(500));
-    house.ledger.counted(id, packets(10), house.now);
+    house.ledger.handle_counted(id, packets(10), house.now);
     assert_eq!(house.status(id), 3);
     assert!(house.events().is_empty());
-    house.ledger.counted(id, packets(11), house.now);
+    house.ledger.handle_counted(id, packets(11), house.now);
     assert_eq!(house.status(id), 2);
     house.pass(seconds(60));
-    house.ledger.counted(id, packets(11), house.now);
+    house.ledger.handle_counted(id, packets(11), house.now);
     assert_eq!(house.status(id), 3);
-    house.ledger.enforced(id, Err(NotInForce::Nft("the table is gone".into())), house.now);
+    house.ledger.handle_enforced(id, Err(NotInForce::Nft("the table is gone".into())), house.now);
     assert_eq!(house.status(id), 1);
 }
 
@@ -283,10 +283,10 @@ fn what_never_matches_has_stopped() {
     let mut house = house();
     let id = house.in_force(1, &attack(), CAMERA);
     house.pass(seconds(59));
-    house.ledger.counted(id, packets(0), house.now);
+    house.ledger.handle_counted(id, packets(0), house.now);
     assert_eq!(house.status(id), 2);
     house.pass(seconds(1));
-    house.ledger.counted(id, packets(0), house.now);
+    house.ledger.handle_counted(id, packets(0), house.now);
     assert_eq!(house.status(id), 3);
 }
 
@@ -296,7 +296,7 @@ fn silence_before_the_block_is_no_end() {
     let mut house = house();
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     house.pass(seconds(600));
-    house.ledger.counted(id, packets(0), house.now);
+    house.ledger.handle_counted(id, packets(0), house.now);
     assert_eq!(house.status(id), 1);
 }
 
@@ -307,7 +307,7 @@ fn totals_grow_over_new_tables() {
     let id = house.in_force(1, &attack(), CAMERA);
     for (reading, total) in [(100, 100), (150, 150), (20, 170), (20, 170), (0, 170), (5, 175)] {
         house.pass(seconds(10));
-        house.ledger.counted(id, packets(reading), house.now);
+        house.ledger.handle_counted(id, packets(reading), house.now);
         assert_eq!(house.m(id).dropped(), packets(total));
     }
     assert_eq!(house.m(id).rate().bytes, 50, "5 packets of 100 bytes in 10 seconds");
@@ -318,19 +318,19 @@ fn totals_grow_over_new_tables() {
 fn averages_are_over_full_five_minutes() {
     let mut house = house();
     let id = house.in_force(1, &attack(), CAMERA);
-    house.ledger.counted(id, packets(50), house.now);
+    house.ledger.handle_counted(id, packets(50), house.now);
     assert_eq!(house.m(id).average(), packets(0), "no time has passed");
     house.pass(seconds(100));
-    house.ledger.counted(id, packets(1000), house.now);
+    house.ledger.handle_counted(id, packets(1000), house.now);
     assert_eq!(house.m(id).average(), packets(10), "before the first interval is full");
     house.pass(seconds(200));
-    house.ledger.counted(id, packets(6000), house.now);
+    house.ledger.handle_counted(id, packets(6000), house.now);
     assert_eq!(house.m(id).average(), packets(20));
     house.pass(seconds(299));
-    house.ledger.counted(id, packets(90_000), house.now);
+    house.ledger.handle_counted(id, packets(90_000), house.now);
     assert_eq!(house.m(id).average(), packets(20), "the second interval is not full yet");
     house.pass(seconds(1));
-    house.ledger.counted(id, packets(90_000), house.now);
+    house.ledger.handle_counted(id, packets(90_000), house.now);
     assert_eq!(house.m(id).average(), packets(150));
 }
 
@@ -378,8 +378,8 @@ fn history_tells_the_steps_newest_first_and_is_bounded() {
     let told = [Happened::Expired, Happened::Terminating, Happened::Enforced, Happened::Approved, Happened::Requested];
     assert_eq!(steps, told);
     let approved = house.ledger.history().find(|entry| entry.event == Happened::Approved).unwrap();
-    assert_eq!((approved.id, approved.mac, approved.by.as_deref()), (Some(id), Some(CAMERA), Some("policy")));
-    assert_eq!(approved.peer.as_deref(), Some("isp"));
+    assert_eq!((approved.id(), approved.mac(), approved.by.as_deref()), (Some(id), Some(CAMERA), Some("policy")));
+    assert_eq!(approved.peer(), Some("isp"));
     for mid in 0..300 {
         house.put(1000 + mid, &attack()).unwrap();
     }
@@ -405,10 +405,10 @@ fn events_do_not_pile_up() {
     let id = house.in_force(1, &attack(), CAMERA);
     for n in 0..1000 {
         house.put(1, &attack()).unwrap();
-        house.ledger.enforced(id, Err(NotInForce::Nft(n.to_string())), house.now);
+        house.ledger.handle_enforced(id, Err(NotInForce::Nft(n.to_string())), house.now);
     }
     assert!(house.events().len() <= 3);
-    house.ledger.attributed(
+    house.ledger.handle_attribution(
         id,
         (0..1000_u32)
             .map(|n| {

@@ -18,7 +18,7 @@ fn busy() -> House {
         ..with_source_ports(&attack(), 4000, 4999)
     };
     let active = house.in_force(1, &full, CAMERA);
-    house.ledger.counted(active, packets(7), house.now);
+    house.ledger.handle_counted(active, packets(7), house.now);
     house.request(2, &other_attack(2), &[exact(TV)]);
     house.put(3, &other_attack(3)).unwrap();
     house.in_force(4, &other_attack(4), TV);
@@ -87,7 +87,7 @@ fn decisions_survive() {
     let first = after.ledger.find(&isp(), 1).unwrap().id();
     assert_eq!(after.status(first), 1);
     assert_eq!(after.m(first).suspects()[0].name.as_deref(), Some("thing"));
-    after.ledger.enforced(first, Ok(()), after.now);
+    after.ledger.handle_enforced(first, Ok(()), after.now);
     assert_eq!(after.status(first), 2);
     let fresh = after.put(8, &other_attack(8)).unwrap().id;
     assert!(before.ledger.all().all(|m| m.id() != fresh), "numbers are not used twice");
@@ -107,10 +107,10 @@ fn no_lifetime_is_longer_than_before() {
             assert_eq!(new.map_or(seconds(0), |m| m.remaining(after.now)), left, "mid {} at {unix}", old.mid());
             assert_eq!(new.is_some(), left > seconds(0));
         }
-        let standing = after.ledger.standing(TV).and_then(|s| s.ends);
+        let standing = after.ledger.manual_quarantine(TV).and_then(|s| s.ends);
         assert_eq!(standing.is_some(), passed < seconds(500));
         assert!(standing.is_none_or(|ends| ends <= after.now.instant + seconds(500)));
-        assert!(after.ledger.standing(LAPTOP).is_some(), "until released");
+        assert!(after.ledger.manual_quarantine(LAPTOP).is_some(), "until released");
     }
 }
 
@@ -133,7 +133,7 @@ fn a_clock_that_is_set_late_counts_the_time_without_power() {
             assert_eq!(new.map_or(seconds(0), |m| m.remaining(after.now)), left, "mid {}", old.mid());
         }
         assert_eq!(after.ledger.find(&isp(), 1).unwrap().remaining(after.now), refreshed);
-        let standing = after.ledger.standing(TV).and_then(|s| s.ends);
+        let standing = after.ledger.manual_quarantine(TV).and_then(|s| s.ends);
         assert_eq!(standing, Some(after.now.instant + seconds(500 - 130)));
     }
     assert_ne!(after.ledger.generation(), generation, "what is kept gets the right date");
@@ -156,19 +156,19 @@ fn dates_are_put_right() {
     let new = after.request(8, &other_attack(8), &[exact(CAMERA)]);
     after.pass(seconds(10));
     after.ledger.approve(new, None, &[], None, "root", after.now).unwrap();
-    after.ledger.enforced(new, Ok(()), after.now);
+    after.ledger.handle_enforced(new, Ok(()), after.now);
     after.ledger.quarantine(CAMERA, None, None, "root", after.now).unwrap();
     after.pass(seconds(10));
     set_clock(&mut after, boot, known);
     let m = after.m(new);
     assert_eq!((m.requested(), m.started()), (known - 20, Some(known - 10)));
     assert_eq!(m.decision().unwrap().at, known - 10);
-    assert_eq!(after.ledger.standing(CAMERA).unwrap().decision.at, known - 10);
+    assert_eq!(after.ledger.manual_quarantine(CAMERA).unwrap().decision.at, known - 10);
     let times: Vec<u64> = after.ledger.history().map(|entry| entry.time).collect();
     assert!(!times.is_empty() && times.iter().all(|time| (known - 30..=known).contains(time)), "{times:?}");
     let old = after.ledger.find(&isp(), 2).unwrap();
     assert_eq!(old.requested(), before.now.unix);
-    assert_eq!(after.ledger.standing(LAPTOP).unwrap().decision.at, before.now.unix);
+    assert_eq!(after.ledger.manual_quarantine(LAPTOP).unwrap().decision.at, before.now.unix);
 }
 
 /// What was decided before the time was known does not end when it is.
@@ -191,7 +191,7 @@ fn counts_go_on() {
         let mut after = restarted(&before, policy(Consent::Ask), before.now.unix);
         let id = after.ledger.find(&isp(), 1).unwrap().id();
         assert_eq!(after.m(id).dropped(), packets(7));
-        after.ledger.counted(id, packets(reading), after.now);
+        after.ledger.handle_counted(id, packets(reading), after.now);
         assert_eq!(after.m(id).dropped(), packets(total));
     }
 }
@@ -242,7 +242,7 @@ fn what_was_let_go_stays_free() {
     before.in_force(2, &other_attack(2), LAPTOP);
     before.ledger.release(CAMERA, "root", before.now).unwrap();
     let mut after = restarted(&before, policy(Consent::Auto), before.now.unix);
-    after.ledger.attributed(id, vec![exact(CAMERA)], after.now);
+    after.ledger.handle_attribution(id, vec![exact(CAMERA)], after.now);
     assert_eq!(after.blocked(), [TV, LAPTOP]);
     let mut ledger = Ledger::new(policy(Consent::Auto));
     ledger.set_router(VecSet::from([LAPTOP]), before.now);
@@ -279,10 +279,10 @@ fn only_decisions_are_worth_writing() {
     house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
     let approved = house.ledger.generation();
     assert_ne!(approved, 0);
-    house.ledger.enforced(id, Ok(()), house.now);
+    house.ledger.handle_enforced(id, Ok(()), house.now);
     house.pass(seconds(60));
-    house.ledger.counted(id, packets(0), house.now);
-    house.ledger.counted(id, packets(5), house.now);
+    house.ledger.handle_counted(id, packets(0), house.now);
+    house.ledger.handle_counted(id, packets(5), house.now);
     assert_eq!(house.ledger.generation(), approved);
     let mut last = approved;
     let mut rises = |house: &House| {

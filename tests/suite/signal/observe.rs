@@ -36,7 +36,7 @@ fn every_change_of_status_is_told() {
         assert_eq!(statuses(&mut house).last().unwrap(), "2");
         house.pass_alive(seconds(58));
         statuses(&mut house);
-        house.ledger.counted(id, Traffic::default(), house.now);
+        house.ledger.handle_counted(id, Traffic::default(), house.now);
         house.settle();
         house.pass(seconds(3));
         assert_eq!(statuses(&mut house), ["3"]);
@@ -100,7 +100,7 @@ fn three_seconds_between_notifications() {
             if step == 0 {
                 house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
             }
-            house.ledger.enforced(id, Err(NotInForce::Nft(format!("reason {step}"))), house.now);
+            house.ledger.handle_enforced(id, Err(NotInForce::Nft(format!("reason {step}"))), house.now);
             house.settle();
         }
         house.pass(Duration::from_millis(700));
@@ -304,7 +304,7 @@ fn large_contents_are_told_with_measure() {
     assert!(refused.code() == "5.03" && refused.uint(14).unwrap() > 20, "{refused}");
     for round in 0..600 {
         let id = house.id(5);
-        house.ledger.enforced(id, Err(NotInForce::Nft(format!("reason {round}"))), house.now);
+        house.ledger.handle_enforced(id, Err(NotInForce::Nft(format!("reason {round}"))), house.now);
         house.settle();
         house.pass(Duration::from_millis(500));
     }

@@ -13,7 +13,7 @@ fn counted(stream: bool) -> House {
     );
     house.pass(seconds(300));
     let id = house.id(57);
-    house.ledger.counted(id, Traffic { packets: 333_334, bytes: 134_334_555 }, house.now);
+    house.ledger.handle_counted(id, Traffic { packets: 333_334, bytes: 134_334_555 }, house.now);
     house.settle();
     house.heard();
     house
@@ -79,7 +79,7 @@ fn while_consent_is_awaited() {
         house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
         house.settle();
         assert_eq!(house.ask(&get("mitigate/K/1").query("c=n")).to_string(), "2.05 {1:{2:[{5:1,14:3500,16:1}]}}");
-        house.ledger.enforced(id, Ok(()), house.now);
+        house.ledger.handle_enforced(id, Ok(()), house.now);
         house.settle();
         let answer = house.ask(&get("mitigate/K/1").query("c=n")).to_string();
         assert_eq!(answer, "2.05 {1:{2:[{5:1,14:3500,15:1767225700,16:2,25:0,26:0,27:0,28:0}]}}");
@@ -93,7 +93,7 @@ fn an_attack_that_has_stopped() {
     house.want(1, &wanted("14:7200"));
     let id = house.id(1);
     house.pass(seconds(61));
-    house.ledger.counted(id, Traffic::default(), house.now);
+    house.ledger.handle_counted(id, Traffic::default(), house.now);
     for _ in 0..10 {
         assert!(house.ask(&get("mitigate/K/1").query("c=n")).to_string().contains("16:3"));
         house.pass(seconds(600));

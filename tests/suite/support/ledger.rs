@@ -131,7 +131,7 @@ impl House {
     /// A new request whose search has found these.
     pub fn request(&mut self, mid: u32, scope: &Scope, suspects: &[Suspect]) -> MitigationId {
         let id = self.put(mid, scope).unwrap().id;
-        self.ledger.attributed(id, suspects.to_vec(), self.now);
+        self.ledger.handle_attribution(id, suspects.to_vec(), self.now);
         id
     }
 
@@ -141,7 +141,7 @@ impl House {
         if self.m(id).state() == State::Pending {
             self.ledger.approve(id, None, &[], None, "root", self.now).unwrap();
         }
-        self.ledger.enforced(id, Ok(()), self.now);
+        self.ledger.handle_enforced(id, Ok(()), self.now);
         id
     }
 

@@ -322,7 +322,7 @@ fn names_are_asked_on_joining_and_when_mitigations_change_but_not_too_often() {
     let names = VecMap::from([(CAMERA, "camera[31m".to_owned()), (Mac([2, 0, 0, 0, 0, 0xaa]), "x".repeat(63))]);
     assert_eq!(desk.events(), [Event::Names(names)]);
     assert_eq!(desk.bus.poll_timeout(), None, "nothing more to ask");
-    desk.home.ledger.enforced(id, Err(NotInForce::Nft("no".into())), desk.home.now);
+    desk.home.ledger.handle_enforced(id, Err(NotInForce::Nft("no".into())), desk.home.now);
     desk.home.ledger.reject(id, None, "root", desk.home.now).unwrap();
     desk.pump_ledger();
     assert!(desk.sent().iter().all(|frame| frame.hdr.ty != MsgType::Lookup));
@@ -463,7 +463,7 @@ fn the_end_of_a_mitigation_is_told_once() {
     let id = desk.home.request(1, &attack(), &[]);
     desk.pump_ledger();
     desk.sent();
-    desk.home.ledger.attributed(id, vec![crate::support::ledger::exact(CAMERA)], desk.home.now);
+    desk.home.ledger.handle_attribution(id, vec![crate::support::ledger::exact(CAMERA)], desk.home.now);
     desk.pump_ledger();
     desk.home.delete(1);
     desk.pump_ledger();

@@ -95,7 +95,7 @@ fn a_mitigation_is_told_in_full() {
 
     desk.pass(10);
     desk.home.ledger.approve(id, None, &[CAMERA], None, "root", desk.home.now).unwrap();
-    desk.home.ledger.enforced(id, Err(NotInForce::Nft("nft: not found".into())), desk.home.now);
+    desk.home.ledger.handle_enforced(id, Err(NotInForce::Nft("nft: not found".into())), desk.home.now);
     expected["state"] = json!("active");
     expected["remaining"] = json!(3590);
     expected["devices"][0]["chosen"] = json!(true);
@@ -103,9 +103,9 @@ fn a_mitigation_is_told_in_full() {
     expected["detail"] = json!("nft: not found");
     assert_eq!(desk.get(id), expected);
 
-    desk.home.ledger.enforced(id, Ok(()), desk.home.now);
+    desk.home.ledger.handle_enforced(id, Ok(()), desk.home.now);
     desk.pass(10);
-    desk.home.ledger.counted(id, packets(5_000_000_000), desk.home.now);
+    desk.home.ledger.handle_counted(id, packets(5_000_000_000), desk.home.now);
     expected["remaining"] = json!(3580);
     expected["verified"] = json!(true);
     expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64 });
@@ -279,7 +279,7 @@ fn a_device_is_quarantined_and_released() {
     let after = desk.call("quarantine", json!({ "mac": mac, "lifetime": 60, "comment": "odd" })).unwrap();
     assert_eq!((after["mac"].as_str(), after["state"].as_str()), (Some(mac.as_str()), Some("quarantined")));
     assert_eq!(desk.home.quarantined(), [TV]);
-    assert_eq!(desk.home.ledger.standing(TV).unwrap().decision.comment.as_deref(), Some("odd"));
+    assert_eq!(desk.home.ledger.manual_quarantine(TV).unwrap().decision.comment.as_deref(), Some("odd"));
     assert_eq!(desk.call("release", json!({ "mac": mac })).unwrap()["state"], "free");
     assert_eq!(desk.home.quarantined(), []);
 

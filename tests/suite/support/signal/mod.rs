@@ -340,14 +340,14 @@ impl House {
                 match &event {
                     mitigation::Event::Search(id) => {
                         if let Some(suspects) = self.suspects.clone() {
-                            self.ledger.attributed(*id, suspects, self.now);
+                            self.ledger.handle_attribution(*id, suspects, self.now);
                         }
                     }
                     mitigation::Event::Enforce if self.enforces => {
                         let decided: Vec<MitigationId> =
                             self.ledger.all().filter(|m| m.state().in_force()).map(|m| m.id()).collect();
                         for id in decided {
-                            self.ledger.enforced(id, Ok(()), self.now);
+                            self.ledger.handle_enforced(id, Ok(()), self.now);
                         }
                     }
                     _ => {}

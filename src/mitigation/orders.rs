@@ -1,11 +1,11 @@
-//! What the administrator orders.
+//! Commands of the administrator.
 
 use std::time::Duration;
 
 use super::consent::{Action, Denied};
 use super::decisions::decided_by;
 use super::history::Happened;
-use super::ledger::{Ledger, Standing};
+use super::ledger::{Ledger, ManualQuarantine};
 use super::phase::Ending;
 use super::state::State;
 use crate::model::{Mac, MitigationId, Now};
@@ -94,7 +94,7 @@ impl Ledger {
         let decision = decided_by(by, brief(comment), now);
         self.outbox.note_device(mac, Happened::Quarantined, &decision);
         let ends = lifetime.and_then(|lifetime| now.instant.checked_add(lifetime));
-        self.standing.insert(mac, Standing { ends, decision });
+        self.quarantines.insert(mac, ManualQuarantine { ends, decision });
         self.outbox.enforce();
         self.outbox.persist();
         Ok(())
@@ -107,7 +107,7 @@ impl Ledger {
     pub fn release(&mut self, mac: Mac, by: &str, now: Now) -> Result<(), Denied> {
         let concerned = self.all().filter(|m| m.state().in_force() && m.chosen().contains(&mac));
         let concerned: Vec<MitigationId> = concerned.map(|m| m.id).collect();
-        if self.standing.remove(&mac).is_none() && concerned.is_empty() {
+        if self.quarantines.remove(&mac).is_none() && concerned.is_empty() {
             return Err(Denied::NotInThisState);
         }
         let decision = decided_by(by, None, now);
@@ -121,13 +121,13 @@ impl Ledger {
     }
 
     /// All devices under the administrator's own quarantine.
-    pub fn standings(&self) -> impl Iterator<Item = (Mac, &Standing)> {
-        self.standing.iter().map(|(mac, standing)| (*mac, standing))
+    pub fn manual_quarantines(&self) -> impl Iterator<Item = (Mac, &ManualQuarantine)> {
+        self.quarantines.iter().map(|(mac, quarantine)| (*mac, quarantine))
     }
 
     /// The administrator's own quarantine of the device, if there is one.
-    pub fn standing(&self, mac: Mac) -> Option<&Standing> {
-        self.standing.get(&mac)
+    pub fn manual_quarantine(&self, mac: Mac) -> Option<&ManualQuarantine> {
+        self.quarantines.get(&mac)
     }
 }
 

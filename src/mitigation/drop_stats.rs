@@ -8,7 +8,7 @@ use crate::model::Traffic;
 const BUCKET: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct DropStats {
     /// Everything dropped so far.
     pub(super) dropped: Traffic,
     /// Per second between the last two readings.
@@ -23,7 +23,7 @@ pub(super) struct Tally {
     base: Traffic,
 }
 
-impl Tally {
+impl DropStats {
     /// Continues from what was dropped before a restart, when the counters read `reading`: they may have counted on since, or
     /// start again. Averages start anew.
     pub(super) fn resumed(dropped: Traffic, reading: Traffic) -> Self {
