@@ -31,10 +31,6 @@ const LEFT: &[&str] = &[
     "bin/dots-callhome-client/commands.rs imports bin/dots-callhome-client/serve.rs",
     "bin/dots-callhome-client/serve.rs imports bin/dots-callhome-client/calls.rs",
     "bin/dots-callhome-client/serve.rs imports bin/dots-callhome-client/commands.rs",
-    "transport/credentials.rs imports transport/resumption.rs",
-    "transport/dtls.rs imports transport/dtls_server.rs",
-    "transport/dtls_server.rs imports transport/dtls.rs",
-    "transport/resumption.rs imports transport/credentials.rs",
 ];
 
 /// A path's segments, from `crate`, `super` or `self` on.

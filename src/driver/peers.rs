@@ -14,9 +14,11 @@ use crate::io::clock;
 use crate::io::random;
 use crate::mitigation::{self, Ledger};
 use crate::model::Now;
-use crate::transport::credentials::{Anchors, Clock, EXPIRY_WARNING, Identity, Psk, client_config};
+use crate::transport::credentials::{Anchors, EXPIRY_WARNING, Identity, Psk};
+use crate::transport::crypto::Clock;
 use crate::transport::dtls;
 use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};
+use crate::transport::tls_config::client_config;
 use crate::ubus::{PeerState, PeerStatus};
 
 /// The peers of the configuration in force.

@@ -27,7 +27,7 @@ use crate::io::netlink::Received;
 use crate::mitigation::{self, Ledger};
 use crate::model::{ClockSet, Mac, Now};
 use crate::source::{self, Finder};
-use crate::transport::credentials::Clock;
+use crate::transport::crypto::Clock;
 use crate::ubus::{self, CallContext};
 
 /// Tokens of what is waited for; the ones below are the daemon's.

@@ -1,23 +1,15 @@
-//! Keys, certificates and authorities: from the bytes of their files to TLS configurations.
+//! Keys, certificates and authorities, read from the bytes of their files.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::Resumption;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::Ticketer;
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::{ProducesTickets, WebPkiClientVerifier};
-use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::resumption::{Sessions, Verifier};
 use super::x509;
 
-/// The application protocol of CoAP over TLS (RFC 8323 section 8.2).
-pub(super) const ALPN: &[u8] = b"coap";
 /// A certificate that ends within this time is worth a warning.
 pub const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -65,28 +57,10 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The time certificates are judged by: what its owner last told it.
-#[derive(Debug, Default)]
-pub struct Clock(Mutex<u64>);
-
-impl Clock {
-    /// Sets it, in seconds since 1970.
-    pub fn set(&self, unix: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = unix;
-    }
-}
-
-impl TimeProvider for Clock {
-    fn current_time(&self) -> Option<UnixTime> {
-        let unix = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(unix)))
-    }
-}
-
 /// Our certificate chain and its key.
 pub struct Identity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
 }
 
 impl Identity {
@@ -132,7 +106,7 @@ impl Identity {
 
 /// Authorities whose certificates are believed.
 pub struct Anchors {
-    store: Arc<RootCertStore>,
+    pub(super) store: Arc<RootCertStore>,
     certificates: Vec<CertificateDer<'static>>,
 }
 
@@ -197,60 +171,4 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|_| Fault::BadCertificate)?;
     if all.is_empty() { Err(Fault::NoCertificate) } else { Ok(all) }
-}
-
-/// The router's side of TLS 1.2 and 1.3, with mutual authentication and without early data. It holds what later
-/// connections resume from.
-///
-/// # Errors
-/// [`Fault::KeyMismatch`], [`Fault::Unusable`]
-pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ClientConfig>, Fault> {
-    let sessions = Arc::new(Sessions::new(Arc::clone(&clock)));
-    let verifier = Verifier::new(Arc::clone(&anchors.store), Arc::clone(&sessions));
-    let mut config = ClientConfig::builder_with_details(provider(), clock)
-        .with_safe_default_protocol_versions()
-        .map_err(fault)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(identity.chain, identity.key)
-        .map_err(fault)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::store(sessions);
-    Ok(Arc::new(config))
-}
-
-/// The provider's side: routers without a certificate of these authorities are refused. Tickets hold the state of
-/// sessions, the provider holds none.
-///
-/// # Errors
-/// [`Fault::KeyMismatch`], [`Fault::Unusable`]
-pub fn server_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ServerConfig>, Fault> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&anchors.store), provider())
-        .build()
-        .map_err(|error| Fault::Unusable(error.to_string()))?;
-    let mut config = ServerConfig::builder_with_details(provider(), clock)
-        .with_safe_default_protocol_versions()
-        .map_err(fault)?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(identity.chain, identity.key)
-        .map_err(fault)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.ticketer = ticketer()?;
-    Ok(Arc::new(config))
-}
-
-/// Makes tickets with a key of its own that changes every few hours.
-pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, Fault> {
-    Ticketer::new().map_err(fault)
-}
-
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-pub(super) fn fault(error: rustls::Error) -> Fault {
-    match error {
-        rustls::Error::InconsistentKeys(_) => Fault::KeyMismatch,
-        other => Fault::Unusable(other.to_string()),
-    }
 }

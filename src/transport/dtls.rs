@@ -9,9 +9,9 @@ use rustls::AlertDescription;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::channel::Channel;
-pub use super::dtls_config::{ClientConfig, Random, SavedSession};
 #[cfg(feature = "client")]
-use super::dtls_server::Admission;
+use super::dtls_admission::Admission;
+pub use super::dtls_config::{ClientConfig, Random, SavedSession};
 use super::failure::{Failure, alerted};
 use super::mbedtls::{self, Client, Error, Hooks};
 use super::x509;

@@ -2,9 +2,12 @@
 
 mod channel;
 pub mod credentials;
+pub mod crypto;
 #[cfg(feature = "client")]
 pub mod drop_list;
 pub mod dtls;
+#[cfg(feature = "client")]
+mod dtls_admission;
 mod dtls_config;
 #[cfg(feature = "client")]
 pub mod dtls_server;
@@ -15,6 +18,7 @@ mod mbedtls;
 pub mod raw_public_key;
 mod resumption;
 pub mod tls;
+pub mod tls_config;
 mod x509;
 
 pub use channel::Channel;

@@ -16,8 +16,10 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::credentials::{ALPN, Clock, Fault, fault, provider, ticketer};
+use super::credentials::Fault;
+use super::crypto::{Clock, provider};
 use super::resumption::SESSIONS;
+use super::tls_config::{ALPN, fault, ticketer};
 use super::x509;
 
 /// Our own key, shown without a certificate. Cheap to clone.

@@ -15,7 +15,7 @@ use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, Error, NamedGroup, RootCertStore, SignatureScheme};
 
-use super::credentials::{Clock, provider};
+use super::crypto::{Clock, provider};
 use super::x509;
 
 /// Sessions remembered, eight for each name: the provider's and an alternate's.

@@ -10,10 +10,10 @@ use rustls::{
 };
 
 use super::channel::Channel;
-use super::credentials::ALPN;
 use super::failure::{Failure, alerted};
 #[cfg(feature = "client")]
 use super::identity;
+use super::tls_config::ALPN;
 use super::x509;
 use crate::model::Now;
 

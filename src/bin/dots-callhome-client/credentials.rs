@@ -8,10 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dots_callhome::io::random;
-use dots_callhome::transport::credentials::{Anchors, Clock, Identity, Psk, server_config};
+use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
+use dots_callhome::transport::crypto::Clock;
 use dots_callhome::transport::dtls_server::ServerConfig;
 use dots_callhome::transport::identity::cuid;
 use dots_callhome::transport::raw_public_key::{self, OwnKey, PeerKeys};
+use dots_callhome::transport::tls_config::server_config;
 
 use crate::arguments::Serve;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dots_callhome::io::clock;
 use dots_callhome::io::signals;
-use dots_callhome::transport::credentials::Clock;
+use dots_callhome::transport::crypto::Clock;
 use dots_callhome::transport::drop_list::DropList;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Registry, Token};

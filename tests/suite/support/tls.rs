@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dots_callhome::model::Now;
-use dots_callhome::transport::credentials::{Clock, Identity, client_config, server_config};
+use dots_callhome::transport::credentials::Identity;
+use dots_callhome::transport::crypto::Clock;
 use dots_callhome::transport::tls::TlsChannel;
+use dots_callhome::transport::tls_config::{client_config, server_config};
 pub use dots_callhome::transport::{Channel, Failure};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use crate::support::tls::*;
 use dots_callhome::model::Now;
-use dots_callhome::transport::credentials::{Anchors, Fault, Identity, client_config, server_config};
+use dots_callhome::transport::credentials::{Anchors, Fault, Identity};
 use dots_callhome::transport::tls::TlsChannel;
+use dots_callhome::transport::tls_config::{client_config, server_config};
 use dots_callhome::transport::{Channel, Failure};
 use rcgen::{KeyPair, SanType};
 use rustls::version::{TLS12, TLS13};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::support::tls::*;
-use dots_callhome::transport::credentials::{client_config, server_config};
 use dots_callhome::transport::tls::TlsChannel;
+use dots_callhome::transport::tls_config::{client_config, server_config};
 use dots_callhome::transport::{Channel, Failure};
 use rustls::version::{TLS12, TLS13};
 

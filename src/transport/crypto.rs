@@ -1,0 +1,31 @@
+//! What all of TLS shares: the library's algorithms, and the clock that certificates are judged by.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+
+/// The time certificates are judged by: what its owner last told it.
+#[derive(Debug, Default)]
+pub struct Clock(Mutex<u64>);
+
+impl Clock {
+    /// Sets it, in seconds since 1970.
+    pub fn set(&self, unix: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = unix;
+    }
+}
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let unix = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(unix)))
+    }
+}
+
+/// The algorithms of both ends.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
