@@ -1,228 +1,319 @@
 //! Calls of routers: from the first byte until the session is over.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dots_callhome::client::{Event, MitigationRecord, Outcome, Refusal, Requester, Session};
 use dots_callhome::coap::Endpoint;
 use dots_callhome::io::clock;
 use dots_callhome::io::connection::Connection;
 use dots_callhome::io::random::Rng;
 use dots_callhome::model::Transport;
+use dots_callhome::transport::drop_list::DropList;
 use dots_callhome::transport::tls::TlsChannel;
-use mio::Token;
 use mio::net::TcpListener;
+use mio::{Registry, Token};
 use serde_json::{Value, json};
 
-use crate::doors::Place;
 use crate::ended::Ended;
-use crate::serve::{MOST, Server};
-use dots_callhome::client::{Event, Refusal, Session};
+use crate::listeners::{PeerAddress, UdpListeners};
+use crate::roster::Roster;
+use crate::tokens::{MOST_CONNECTIONS, Tokens};
 
 /// Time for a router to prove who it is.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// Datagrams of one wake-up: others want to be heard too.
 const DATAGRAMS: usize = 256;
 
+/// What a router tells of the requests it was sent.
+pub enum CallEvent {
+    /// A request has its answer.
+    Answered {
+        /// Who waits for it.
+        requester: Requester,
+        /// Which router.
+        router: String,
+        /// What has become of the request.
+        outcome: Result<Outcome, Refusal>,
+    },
+    /// There is something new about a mitigation.
+    Reported {
+        /// Which router.
+        router: String,
+        /// Its mitigation.
+        mid: u32,
+    },
+}
+
+/// How far a call has come.
+enum Stage {
+    /// Whoever calls has not proven yet who it is.
+    Proving,
+    /// One of our routers has.
+    Admitted { name: String, session: Box<Session> },
+}
+
 /// A connection of a router, proven or not.
-pub struct Call {
+struct Call {
     connection: Connection,
     from: SocketAddr,
     /// Where it came in, over datagrams.
-    place: Option<Place>,
-    /// Whose it is.
-    pub name: Option<String>,
-    /// The session, once that is proven.
-    pub router: Option<Session>,
+    peer_address: Option<PeerAddress>,
+    stage: Stage,
     since: Instant,
 }
 
 impl Call {
-    fn new(connection: Connection, from: SocketAddr, place: Option<Place>) -> Self {
-        Self { connection, from, place, name: None, router: None, since: Instant::now() }
+    fn new(connection: Connection, from: SocketAddr, peer_address: Option<PeerAddress>) -> Self {
+        Self { connection, from, peer_address, stage: Stage::Proving, since: Instant::now() }
     }
 
-    /// When [`Server::handle_timeout`] has to look at it.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = match &self.router {
-            Some(router) => router.poll_timeout(),
-            None => Some(self.since + HANDSHAKE),
+    fn poll_timeout(&self) -> Option<Instant> {
+        let due = match &self.stage {
+            Stage::Admitted { session, .. } => session.poll_timeout(),
+            Stage::Proving => Some(self.since + HANDSHAKE),
         };
         [due, self.connection.poll_timeout()].into_iter().flatten().min()
     }
 
-    fn too_slow(&self) -> Ended {
-        if self.place.is_some() { Ended::Abandoned } else { Ended::TooSlow }
+    /// Does what is due.
+    fn handle_timeout(&mut self) -> Result<(), Ended> {
+        let now = clock::now();
+        self.connection.handle_timeout(now).map_err(|why| Ended::lost(&self.connection, why))?;
+        match &mut self.stage {
+            Stage::Admitted { session, .. } if session.poll_timeout().is_some_and(|due| due <= now.instant) => {
+                session.handle_timeout(now.instant);
+            }
+            Stage::Proving if self.since + HANDSHAKE <= now.instant => return Err(self.too_slow()),
+            _ => {}
+        }
+        Ok(())
     }
 
-    /// What there is to say about it.
-    pub fn json(&self) -> Option<Value> {
-        let (name, router) = (self.name.as_ref()?, self.router.as_ref()?);
+    fn too_slow(&self) -> Ended {
+        if self.peer_address.is_some() { Ended::Abandoned } else { Ended::TooSlow }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Admitted { name, .. } => Some(name),
+            Stage::Proving => None,
+        }
+    }
+
+    fn json(&self) -> Option<Value> {
+        let Stage::Admitted { name, session } = &self.stage else { return None };
         Some(json!({
             "name": name,
             "address": self.from.to_string(),
             "transport": self.connection.transport().as_str(),
             "seconds": self.since.elapsed().as_secs(),
-            "mitigations": router.mitigations().filter(|(_, known)| !known.ended).count(),
+            "mitigations": session.mitigations().filter(|(_, known)| !known.ended).count(),
         }))
+    }
+
+    /// Sends what the session wants sent, and takes what it tells.
+    fn drain(&mut self) -> (Vec<Event>, Result<(), Ended>) {
+        let Stage::Admitted { session, .. } = &mut self.stage else { return (Vec::new(), Ok(())) };
+        let mut outcome = Ok(());
+        while let Some(bytes) = session.poll_transmit() {
+            outcome = outcome.and(self.connection.send(&bytes).map_err(Ended::Lost));
+        }
+        let events: Vec<Event> = std::iter::from_fn(|| session.poll_event()).collect();
+        if events.iter().any(|event| matches!(event, Event::Lost)) {
+            outcome = outcome.and(Err(Ended::Silent));
+        }
+        (events, outcome)
     }
 }
 
-impl Server {
-    /// Routers begin to call over TCP.
-    pub fn accept_calls(&mut self, listener: &TcpListener) {
+/// All calls.
+pub struct Calls {
+    registry: Registry,
+    config: Arc<rustls::ServerConfig>,
+    /// Unless our credentials are of no use over UDP.
+    listeners: Option<UdpListeners>,
+    roster: Roster,
+    drop_list: DropList,
+    /// Our identifier.
+    cuid: String,
+    /// The one towards a router that has another client of that identifier.
+    other_cuids: BTreeMap<String, String>,
+    all: BTreeMap<usize, Call>,
+    events: VecDeque<CallEvent>,
+}
+
+impl Calls {
+    /// None yet.
+    pub fn new(
+        registry: Registry,
+        config: Arc<rustls::ServerConfig>,
+        listeners: Option<UdpListeners>,
+        roster: Roster,
+        cuid: String,
+    ) -> Self {
+        Self {
+            registry,
+            config,
+            listeners,
+            roster,
+            drop_list: DropList::default(),
+            cuid,
+            other_cuids: BTreeMap::new(),
+            all: BTreeMap::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Accepts routers that call over TCP.
+    pub fn accept(&mut self, listener: &TcpListener, tokens: &mut Tokens) {
         while let Ok((stream, from)) = listener.accept() {
             if self.drop_list.is_dropped(from.ip(), Instant::now()) {
                 continue;
             }
-            let token = self.take_token();
+            let token = tokens.take();
             let Ok(channel) = TlsChannel::server(Arc::clone(&self.config)) else { continue };
-            if self.calls.len() < MOST
-                && let Ok(connection) = Connection::tls(stream, channel, self.poll.registry(), Token(token))
+            if self.all.len() < MOST_CONNECTIONS
+                && let Ok(connection) = Connection::tls(stream, channel, &self.registry, Token(token))
             {
-                self.calls.insert(token, Call::new(connection, from, None));
+                self.all.insert(token, Call::new(connection, from, None));
             }
         }
     }
 
-    /// Datagrams of all routers have come to that door; whether there may be more.
-    pub fn read_door(&mut self, number: usize) -> bool {
+    /// Takes what has come to a UDP socket, of all routers. Returns whether there may be more.
+    pub fn handle_socket(&mut self, number: usize, tokens: &mut Tokens) -> bool {
         for _ in 0..DATAGRAMS {
-            let Some((datagram, from)) = self.doors.as_ref().and_then(|doors| doors.receive(number)) else {
+            let Some((datagram, from)) = self.listeners.as_ref().and_then(|listeners| listeners.receive(number)) else {
                 return false;
             };
-            self.datagram((number, from), &datagram);
+            self.handle_datagram((number, from), &datagram, tokens);
         }
         true
     }
 
     /// Whoever restarts calls from where it called before. Its old session has to go on until the new one is proven, or
     /// anybody could end it.
-    fn datagram(&mut self, place: Place, datagram: &[u8]) {
-        let Some(doors) = &self.doors else { return };
-        let seat = doors.seat(place);
-        if seat.proven.is_some_and(|token| self.take(token, datagram)) {
+    fn handle_datagram(&mut self, from: PeerAddress, datagram: &[u8], tokens: &mut Tokens) {
+        let Some(listeners) = &self.listeners else { return };
+        let slot = listeners.slot(from);
+        if slot.proven.is_some_and(|token| self.pass_on(token, datagram)) {
             return;
         }
-        match seat.coming {
-            Some(token) => drop(self.take(token, datagram)),
-            None => self.greet(place, datagram),
+        match slot.proving {
+            Some(token) => drop(self.pass_on(token, datagram)),
+            None => self.accept_datagram(from, datagram, tokens),
         }
     }
 
-    fn greet(&mut self, place: Place, datagram: &[u8]) {
-        let from = place.1;
-        if self.calls.len() >= MOST || self.drop_list.is_dropped(from.ip(), Instant::now()) {
+    fn accept_datagram(&mut self, from: PeerAddress, datagram: &[u8], tokens: &mut Tokens) {
+        let address = from.1;
+        if self.all.len() >= MOST_CONNECTIONS || self.drop_list.is_dropped(address.ip(), Instant::now()) {
             return;
         }
-        let token = self.take_token();
-        let Some(doors) = &mut self.doors else { return };
-        let Some(channel) = doors.greet(place, datagram, clock::now()) else { return };
-        let Some(socket) = doors.socket(place.0) else { return };
-        let connection = Connection::shared_dtls(Rc::clone(socket), from, channel);
-        doors.came(place, token);
-        self.after_call(token, Call::new(connection, from, Some(place)), Ok(()));
+        let Some(listeners) = &mut self.listeners else { return };
+        let Some(channel) = listeners.accept(from, datagram, clock::now()) else { return };
+        let Some(socket) = listeners.socket(from.0) else { return };
+        let connection = Connection::shared_dtls(Rc::clone(socket), address, channel);
+        let token = tokens.take();
+        listeners.handle_opened(from, token);
+        self.go_on(token, Call::new(connection, address, Some(from)), Ok(()));
     }
 
-    /// Gives a datagram to a call; whether it was for that.
-    fn take(&mut self, token: usize, datagram: &[u8]) -> bool {
-        let Some(mut call) = self.calls.remove(&token) else { return false };
+    /// Gives a datagram to a call. Returns whether it was for that.
+    fn pass_on(&mut self, token: usize, datagram: &[u8]) -> bool {
+        let Some(mut call) = self.all.remove(&token) else { return false };
         let outcome = call.connection.handle_datagram(datagram, clock::now());
         let outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
         let plaintext: Vec<Vec<u8>> = std::iter::from_fn(|| call.connection.poll_plaintext()).collect();
-        let outcome = self.heard(token, &mut call, &plaintext).and(outcome);
+        let outcome = self.handle_plaintext(token, &mut call, &plaintext).and(outcome);
         let taken = !plaintext.is_empty() || outcome.is_err();
-        self.after_call(token, call, outcome);
+        self.go_on(token, call, outcome);
         taken
     }
 
-    /// A stream can be read or written.
-    pub fn call_ready(&mut self, token: usize, writable: bool) {
-        let Some(mut call) = self.calls.remove(&token) else { return };
-        let outcome = self.read_call(token, &mut call, writable);
-        self.after_call(token, call, outcome);
+    /// A stream can be read or written. Returns whether it is one of a call.
+    pub fn handle_ready(&mut self, token: usize, writable: bool) -> bool {
+        let Some(mut call) = self.all.remove(&token) else { return false };
+        let outcome = self.read(token, &mut call, writable);
+        self.go_on(token, call, outcome);
+        true
     }
 
-    fn read_call(&mut self, token: usize, call: &mut Call, writable: bool) -> Result<(), Ended> {
+    fn read(&mut self, token: usize, call: &mut Call, writable: bool) -> Result<(), Ended> {
         loop {
             let outcome = call.connection.handle_ready(writable, clock::now());
             let outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
             let plaintext: Vec<Vec<u8>> = std::iter::from_fn(|| call.connection.poll_plaintext()).collect();
-            self.heard(token, call, &plaintext)?;
+            self.handle_plaintext(token, call, &plaintext)?;
             if !outcome? {
                 return Ok(());
             }
         }
     }
 
-    fn heard(&mut self, token: usize, call: &mut Call, plaintext: &[Vec<u8>]) -> Result<(), Ended> {
-        if call.router.is_none() && call.connection.is_established() {
+    fn handle_plaintext(&mut self, token: usize, call: &mut Call, plaintext: &[Vec<u8>]) -> Result<(), Ended> {
+        if matches!(call.stage, Stage::Proving) && call.connection.is_established() {
             self.admit(token, call)?;
         }
-        if let Some(router) = &mut call.router {
+        if let Stage::Admitted { session, .. } = &mut call.stage {
             for piece in plaintext {
-                router.handle_input(piece, Instant::now())?;
+                session.handle_input(piece, Instant::now())?;
             }
         }
         Ok(())
     }
 
-    /// The caller has proven who it is.
+    /// Begins the session of a caller that has proven who it is.
     fn admit(&mut self, token: usize, call: &mut Call) -> Result<(), Ended> {
         let name = call.connection.peer_name().ok_or(Ended::Nameless)?;
         if !self.roster.admits(&name) {
             return Err(Ended::Foreign(name));
         }
         // A router that calls again has lost its former session.
-        let former = self.calls.iter().find(|(_, other)| other.name.as_deref() == Some(&name)).map(|(t, _)| *t);
-        let displaced = call.place.and_then(|place| self.doors.as_mut()?.proven(place, token));
+        let former = self.all.iter().find(|(_, other)| other.name() == Some(&name)).map(|(token, _)| *token);
+        let displaced = call.peer_address.and_then(|from| self.listeners.as_mut()?.handle_proven(from, token));
         for token in former.into_iter().chain(displaced) {
-            if let Some(former) = self.calls.remove(&token) {
+            if let Some(former) = self.all.remove(&token) {
                 self.leave(token, former);
             }
         }
         println!("{name} has called from {} over {}", call.from, call.connection.transport().as_str());
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
-        call.name = Some(name);
         let random = Box::new(Rng::new());
         let endpoint = match call.connection.transport() {
             Transport::Tls => Endpoint::stream(random),
             Transport::Dtls => Endpoint::datagram(random),
         };
-        let mut router = Session::new(endpoint, cuid, Instant::now());
+        let mut session = Session::new(endpoint, cuid, Instant::now());
         // Over datagrams it need not wait for the router's first words.
-        router.handle_input(&[], Instant::now())?;
-        call.router = Some(router);
-        Ok(())
+        let outcome = session.handle_input(&[], Instant::now());
+        call.stage = Stage::Admitted { name, session: Box::new(session) };
+        Ok(outcome?)
     }
 
-    /// Sends what is to be sent and deals with what happened.
-    pub fn after_call(&mut self, token: usize, mut call: Call, outcome: Result<(), Ended>) {
-        let mut ended = outcome.err();
-        let mut events = Vec::new();
-        if let Some(router) = &mut call.router {
-            while let Some(bytes) = router.poll_transmit() {
-                let sent = call.connection.send(&bytes);
-                ended = ended.or(sent.err().map(Ended::Lost));
+    /// Sends what is to be sent, keeps the call or ends it, and tells what happened.
+    fn go_on(&mut self, token: usize, mut call: Call, outcome: Result<(), Ended>) {
+        let (events, sent) = call.drain();
+        let router = call.name().map_or_else(|| call.from.to_string(), str::to_owned);
+        match outcome.and(sent) {
+            Ok(()) => drop(self.all.insert(token, call)),
+            Err(ended) => {
+                self.tell_end(&router, call.from, &ended);
+                self.leave(token, call);
             }
-            events.extend(std::iter::from_fn(|| router.poll_event()));
-        }
-        let name = call.name.clone().unwrap_or_else(|| call.from.to_string());
-        if events.iter().any(|event| matches!(event, Event::Lost)) {
-            ended.get_or_insert(Ended::Silent);
-        }
-        if let Some(ended) = ended {
-            self.tell_end(&name, call.from, &ended);
-            self.leave(token, call);
-        } else {
-            self.calls.insert(token, call);
         }
         for event in events {
+            let router = router.clone();
             match event {
-                Event::Answered(asker, outcome) => self.answered(asker, &name, outcome),
-                Event::Reported(mid) => self.reported(&name, mid),
-                Event::Renamed(cuid) => drop(self.other_cuids.insert(name.clone(), cuid)),
+                Event::Answered(requester, outcome) => {
+                    self.events.push_back(CallEvent::Answered { requester, router, outcome });
+                }
+                Event::Reported(mid) => self.events.push_back(CallEvent::Reported { router, mid }),
+                Event::Renamed(cuid) => drop(self.other_cuids.insert(router, cuid)),
                 Event::Ready | Event::Lost => {}
             }
         }
@@ -239,41 +330,85 @@ impl Server {
     }
 
     fn leave(&mut self, token: usize, mut call: Call) {
-        let askers = call.router.as_mut().map(Session::give_up).unwrap_or_default();
-        for asker in askers {
-            let name = call.name.as_deref().unwrap_or_default();
-            self.answered(asker, name, Err(Refusal::SessionEnded));
+        if let Stage::Admitted { name, session } = &mut call.stage {
+            self.events.extend(session.give_up().into_iter().map(|requester| CallEvent::Answered {
+                requester,
+                router: name.clone(),
+                outcome: Err(Refusal::SessionEnded),
+            }));
         }
-        if let (Some(place), Some(doors)) = (call.place, &mut self.doors) {
-            doors.left(place, token);
+        if let (Some(from), Some(listeners)) = (call.peer_address, &mut self.listeners) {
+            listeners.handle_closed(from, token);
         }
-        call.connection.close(self.poll.registry());
+        call.connection.close(&self.registry);
     }
 
-    /// We end: the routers needn't find out by themselves.
+    /// Ends all calls: the routers needn't find out by themselves.
     pub fn leave_all(&mut self) {
-        while let Some((token, call)) = self.calls.pop_first() {
+        while let Some((token, call)) = self.all.pop_first() {
             self.leave(token, call);
         }
     }
 
+    /// What happened next.
+    pub fn poll_event(&mut self) -> Option<CallEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`Calls::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.all.values().filter_map(Call::poll_timeout).min()
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self) {
-        let now = clock::now();
-        let due = |call: &Call| call.poll_timeout().is_some_and(|due| due <= now.instant);
-        let tokens: Vec<usize> = self.calls.iter().filter(|(_, call)| due(call)).map(|(token, _)| *token).collect();
+        let now = Instant::now();
+        let due = |call: &Call| call.poll_timeout().is_some_and(|due| due <= now);
+        let tokens: Vec<usize> = self.all.iter().filter(|(_, call)| due(call)).map(|(token, _)| *token).collect();
         for token in tokens {
-            let Some(mut call) = self.calls.remove(&token) else { continue };
-            let outcome = call.connection.handle_timeout(now);
-            let mut outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
-            match &mut call.router {
-                Some(router) if router.poll_timeout().is_some_and(|due| due <= now.instant) => {
-                    router.handle_timeout(now.instant);
-                }
-                None if outcome.is_ok() && call.since + HANDSHAKE <= now.instant => outcome = Err(call.too_slow()),
-                _ => {}
-            }
-            self.after_call(token, call, outcome);
+            let Some(mut call) = self.all.remove(&token) else { continue };
+            let outcome = call.handle_timeout();
+            self.go_on(token, call, outcome);
         }
+    }
+
+    /// Lets the session of a router do something. Returns whether there is one.
+    pub fn with_session(&mut self, router: &str, what: impl FnOnce(&mut Session, Instant)) -> bool {
+        let found = self.all.iter().find(|(_, call)| call.name() == Some(router)).map(|(token, _)| *token);
+        let Some((token, mut call)) = found.and_then(|token| Some((token, self.all.remove(&token)?))) else {
+            return false;
+        };
+        if let Stage::Admitted { session, .. } = &mut call.stage {
+            what(session, Instant::now());
+        }
+        self.go_on(token, call, Ok(()));
+        true
+    }
+
+    /// Whether a router mitigates anything.
+    pub fn is_mitigating(&self, router: &str) -> bool {
+        self.sessions().any(|(name, session)| name == router && session.is_mitigating())
+    }
+
+    /// The first source that is not this router's to answer for.
+    pub fn foreign<'a>(&self, router: &str, sources: &'a [ipnet::IpNet]) -> Option<&'a ipnet::IpNet> {
+        self.roster.foreign(router, sources)
+    }
+
+    /// What there is to say about each router.
+    pub fn routers(&self) -> Vec<Value> {
+        self.all.values().filter_map(Call::json).collect()
+    }
+
+    /// All mitigations known, with their routers and numbers.
+    pub fn mitigations(&self) -> impl Iterator<Item = (&str, u32, &MitigationRecord)> {
+        self.sessions().flat_map(|(name, session)| session.mitigations().map(move |(mid, known)| (name, mid, known)))
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = (&str, &Session)> {
+        self.all.values().filter_map(|call| match &call.stage {
+            Stage::Admitted { name, session } => Some((name.as_str(), &**session)),
+            Stage::Proving => None,
+        })
     }
 }

@@ -5,12 +5,13 @@ mod calls;
 mod commands;
 mod control;
 mod credentials;
-mod doors;
 mod ended;
+mod listeners;
 mod roster;
 mod scope_arguments;
 mod serve;
 mod show;
+mod tokens;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! The serving program: routers call in, commands come through the control socket.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -8,146 +7,218 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dots_callhome::io::clock;
-use dots_callhome::io::signals;
+use dots_callhome::client::{Outcome, Refusal, Requester, Session};
+use dots_callhome::io::{clock, signals};
+use dots_callhome::model::Scope;
+use dots_callhome::signal::body::Lifetime;
+use dots_callhome::signal::redirect::Redirect;
 use dots_callhome::transport::crypto::Clock;
-use dots_callhome::transport::drop_list::DropList;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Registry, Token};
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::arguments::Serve;
-use crate::calls::Call;
-use crate::commands::Command;
+use crate::calls::{CallEvent, Calls};
+use crate::commands::{Commands, Selection};
+use crate::control::Ask;
 use crate::credentials;
-use crate::doors::Doors;
+use crate::listeners::UdpListeners;
 use crate::roster::{Numbers, Roster};
-
-/// The first tokens of TCP listeners, of UDP sockets, and of connections; the signals' is the last before these.
-const LISTENERS: usize = 1;
-const DOORS: usize = 32;
-const SIGNALS: usize = 63;
-const FIRST: usize = 64;
-/// Addresses to listen on.
-const MOST_ADDRESSES: usize = SIGNALS - DOORS;
-/// Connections at once, of routers and commands.
-pub const MOST: usize = 4096;
+use crate::show;
+use crate::tokens::{CONTROL, LISTENERS, MOST_ADDRESSES, SIGNALS, SOCKETS, Tokens};
 
 /// Everything the program has.
-pub struct Server {
-    pub poll: Poll,
-    pub config: Arc<rustls::ServerConfig>,
+struct Server {
     clock: Arc<Clock>,
-    /// Our identifier.
-    pub cuid: String,
-    /// The one towards a router that has another client of that identifier.
-    pub other_cuids: BTreeMap<String, String>,
-    pub roster: Roster,
-    pub numbers: Numbers,
-    pub drop_list: DropList,
-    /// Unless our credentials are of no use over UDP.
-    pub doors: Option<Doors>,
-    pub calls: BTreeMap<usize, Call>,
-    pub commands: BTreeMap<usize, Command>,
-    next: usize,
+    numbers: Numbers,
+    calls: Calls,
+    commands: Commands,
+    tokens: Tokens,
 }
 
 /// Serves until it is told to end, or something is fundamentally wrong.
+///
+/// # Errors
+/// In words: what is wrong with the arguments, their files or the system.
 pub fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
-    let mut server = Server::new(arguments)?;
-    let registry = server.poll.registry().try_clone().map_err(words)?;
-    let listeners = server.listen(&arguments.listen, &registry)?;
+    let mut poll = Poll::new().map_err(words)?;
+    let registry = poll.registry().try_clone().map_err(words)?;
+    let (mut server, listeners) = Server::new(arguments, &registry)?;
     let _ = fs::remove_file(control);
     let mut commands = UnixListener::bind(control).map_err(|error| format!("{}: {error}", control.display()))?;
-    registry.register(&mut commands, Token(0), Interest::READABLE).map_err(words)?;
+    registry.register(&mut commands, Token(CONTROL), Interest::READABLE).map_err(words)?;
     let _signals = signals(&[SIGINT, SIGTERM], &registry, Token(SIGNALS)).map_err(words)?;
     let mut events = Events::with_capacity(256);
     let mut unread: Vec<usize> = Vec::new();
     loop {
         let wait = if unread.is_empty() { server.poll_timeout() } else { Some(Duration::ZERO) };
-        match server.poll.poll(&mut events, wait) {
+        match poll.poll(&mut events, wait) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.to_string()),
             _ => {}
         }
         server.clock.set(clock::now().unix);
         for event in &events {
             match event.token().0 {
-                0 => server.accept_commands(&commands),
+                CONTROL => server.commands.accept(&commands, &mut server.tokens),
                 SIGNALS => {
-                    server.leave_all();
+                    server.calls.leave_all();
+                    server.settle();
                     return Ok(());
                 }
-                number @ LISTENERS..DOORS => {
+                number @ LISTENERS..SOCKETS => {
                     if let Some(listener) = listeners.get(number - LISTENERS) {
-                        server.accept_calls(listener);
+                        server.calls.accept(listener, &mut server.tokens);
                     }
                 }
-                number @ DOORS..SIGNALS => unread.push(number - DOORS),
-                token if server.calls.contains_key(&token) => server.call_ready(token, event.is_writable()),
-                token => server.command_ready(token, event.is_writable()),
+                number @ SOCKETS..SIGNALS => unread.push(number - SOCKETS),
+                token => {
+                    if !server.calls.handle_ready(token, event.is_writable()) {
+                        server.commands.handle_ready(token, event.is_writable());
+                    }
+                }
             }
+            server.settle();
         }
         unread.sort_unstable();
         unread.dedup();
-        unread.retain(|&door| server.read_door(door));
-        server.handle_timeout();
+        unread.retain(|&socket| server.calls.handle_socket(socket, &mut server.tokens));
+        server.calls.handle_timeout();
+        server.settle();
     }
 }
 
 impl Server {
-    fn new(arguments: &Serve) -> Result<Self, String> {
+    fn new(arguments: &Serve, registry: &Registry) -> Result<(Self, Vec<TcpListener>), String> {
         let clock = Arc::new(Clock::default());
         let numbers = Numbers::read(&arguments.state).map_err(|e| format!("{}: {e}", arguments.state.display()))?;
         let proof = credentials::read(arguments, Arc::clone(&clock))?;
         let roster = arguments.routers.as_deref().map(Roster::read).transpose()?.unwrap_or_default();
-        Ok(Self {
-            poll: Poll::new().map_err(words)?,
-            config: proof.tls,
-            clock,
-            cuid: proof.cuid,
-            other_cuids: BTreeMap::new(),
-            roster,
-            numbers,
-            drop_list: DropList::default(),
-            doors: proof.dtls.map(Doors::new),
-            calls: BTreeMap::new(),
-            commands: BTreeMap::new(),
-            next: FIRST,
-        })
-    }
-
-    /// Listens on all addresses, over TCP and UDP.
-    fn listen(&mut self, addresses: &[SocketAddr], registry: &Registry) -> Result<Vec<TcpListener>, String> {
-        if addresses.len() > MOST_ADDRESSES {
-            return Err(format!("more than {MOST_ADDRESSES} addresses to listen on"));
-        }
-        let mut listeners = Vec::new();
-        for (number, address) in addresses.iter().enumerate() {
-            let told = |error: std::io::Error| format!("{address}: {error}");
-            let mut listener = TcpListener::bind(*address).map_err(told)?;
-            registry.register(&mut listener, Token(LISTENERS + number), Interest::READABLE).map_err(told)?;
-            listeners.push(listener);
-            if let Some(doors) = &mut self.doors {
-                doors.open(*address, registry, Token(DOORS + number)).map_err(told)?;
-            }
-        }
-        Ok(listeners)
-    }
-
-    /// A token for a connection.
-    pub fn take_token(&mut self) -> usize {
-        self.next += 1;
-        self.next
+        let mut udp = proof.dtls.map(UdpListeners::new);
+        let tcp = listen(&arguments.listen, udp.as_mut(), registry)?;
+        let own = || registry.try_clone().map_err(words);
+        let calls = Calls::new(own()?, proof.tls, udp, roster, proof.cuid);
+        Ok((Self { clock, numbers, calls, commands: Commands::new(own()?), tokens: Tokens::new() }, tcp))
     }
 
     /// How long nothing is due.
     fn poll_timeout(&self) -> Option<Duration> {
-        let due = self.calls.values().filter_map(Call::poll_timeout).min()?;
-        Some(due.saturating_duration_since(Instant::now()))
+        Some(self.calls.poll_timeout()?.saturating_duration_since(Instant::now()))
+    }
+
+    /// Hands commands to the calls and what these tell to the commands, until nothing is left.
+    fn settle(&mut self) {
+        loop {
+            if let Some((token, ask)) = self.commands.poll_command() {
+                self.handle_command(token, ask);
+            } else if let Some(event) = self.calls.poll_event() {
+                match event {
+                    CallEvent::Answered { requester, router, outcome } => self.answer(requester, &router, outcome),
+                    CallEvent::Reported { router, mid } => self.report(router, mid),
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn handle_command(&mut self, token: usize, ask: Ask) {
+        match ask {
+            Ask::Routers => self.commands.reply_last(token, &json!({ "routers": self.calls.routers() })),
+            Ask::Status { router, mid, watch } => self.status(token, Selection { router, mid }, watch),
+            Ask::Request { router, scope, lifetime } => self.request(token, &router, scope.into(), lifetime),
+            Ask::Withdraw { router, mid } => {
+                self.tell(token, &router, |session, now| session.withdraw(requester(token), mid, now));
+            }
+            Ask::Redirect { router, to, addresses, ttl } => {
+                let redirect = Redirect { name: to, addresses, ttl };
+                self.tell(token, &router, |session, now| session.redirect(requester(token), &redirect, now));
+            }
+        }
+    }
+
+    fn status(&mut self, token: usize, selection: Selection, watch: bool) {
+        let all = self.mitigations(&selection);
+        if !watch {
+            return self.commands.reply_last(token, &json!({ "mitigations": all }));
+        }
+        self.commands.watch(token, selection);
+        all.iter().for_each(|one| self.commands.reply(token, one));
+    }
+
+    fn request(&mut self, token: usize, router: &str, scope: Scope, lifetime: i64) {
+        if let Some(foreign) = self.calls.foreign(router, &scope.source_prefixes) {
+            return self.commands.refuse(token, &format!("{foreign} does not belong to {router}"));
+        }
+        let lifetime = u32::try_from(lifetime).map_or(Lifetime::Indefinite, Lifetime::Seconds);
+        match self.numbers.take(router, !self.calls.is_mitigating(router)) {
+            Ok(mid) => self.tell(token, router, |session, now| {
+                session.request(requester(token), mid, scope, lifetime, now);
+            }),
+            Err(error) => self.commands.refuse(token, &error),
+        }
+    }
+
+    /// Lets a connected router do something.
+    fn tell(&mut self, token: usize, router: &str, what: impl FnOnce(&mut Session, Instant)) {
+        if !self.calls.with_session(router, what) {
+            self.commands.refuse(token, &format!("{router} has not called"));
+        }
+    }
+
+    /// Hands a router's answer to whoever waits for it.
+    fn answer(&mut self, requester: Requester, router: &str, outcome: Result<Outcome, Refusal>) {
+        let Ok(token) = usize::try_from(requester) else { return };
+        match outcome {
+            Ok(Outcome::Mitigation(mid)) => {
+                let one = self.mitigations(&Selection { router: Some(router.to_owned()), mid: Some(mid) }).pop();
+                self.commands.reply_last(token, &one.unwrap_or_else(|| json!({ "router": router, "mid": mid })));
+            }
+            Ok(Outcome::Redirected) => self.commands.reply_last(token, &json!({ "router": router })),
+            Err(why) => self.commands.refuse(token, &why),
+        }
+    }
+
+    /// Tells all who watch what a router has told.
+    fn report(&mut self, router: String, mid: u32) {
+        let watchers = self.commands.watchers(&router, mid);
+        for one in self.mitigations(&Selection { router: Some(router), mid: Some(mid) }) {
+            watchers.iter().for_each(|&token| self.commands.reply(token, &one));
+        }
+    }
+
+    fn mitigations(&self, selection: &Selection) -> Vec<Value> {
+        let wanted = self.calls.mitigations().filter(|(router, mid, _)| selection.covers(router, *mid));
+        wanted.map(|(router, mid, known)| show::json(router, mid, known)).collect()
     }
 }
 
-/// An error in words.
-pub fn words(error: impl std::fmt::Display) -> String {
+/// Listens on all addresses, over TCP and UDP.
+fn listen(
+    addresses: &[SocketAddr],
+    mut udp: Option<&mut UdpListeners>,
+    registry: &Registry,
+) -> Result<Vec<TcpListener>, String> {
+    if addresses.len() > MOST_ADDRESSES {
+        return Err(format!("more than {MOST_ADDRESSES} addresses to listen on"));
+    }
+    let mut listeners = Vec::new();
+    for (number, address) in addresses.iter().enumerate() {
+        let told = |error: std::io::Error| format!("{address}: {error}");
+        let mut listener = TcpListener::bind(*address).map_err(told)?;
+        registry.register(&mut listener, Token(LISTENERS + number), Interest::READABLE).map_err(told)?;
+        listeners.push(listener);
+        if let Some(udp) = &mut udp {
+            udp.listen(*address, registry, Token(SOCKETS + number)).map_err(told)?;
+        }
+    }
+    Ok(listeners)
+}
+
+fn requester(token: usize) -> Requester {
+    token as Requester
+}
+
+fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

@@ -16,31 +16,31 @@ const LONGEST: usize = 2048;
 
 /// The calls from one address: the one whose router is proven, and one that may take its place.
 #[derive(Clone, Copy, Default)]
-pub struct Seat {
+pub struct Slot {
     /// Its router has proven who it is.
     pub proven: Option<usize>,
     /// It has shown that it is there.
-    pub coming: Option<usize>,
+    pub proving: Option<usize>,
 }
 
 /// Where a call comes from: the socket's number and the address.
-pub type Place = (usize, SocketAddr);
+pub type PeerAddress = (usize, SocketAddr);
 
 /// All sockets.
-pub struct Doors {
+pub struct UdpListeners {
     config: ServerConfig,
     sockets: Vec<Rc<UdpSocket>>,
-    seats: BTreeMap<Place, Seat>,
+    slots: BTreeMap<PeerAddress, Slot>,
 }
 
-impl Doors {
+impl UdpListeners {
     /// None yet.
     pub fn new(config: ServerConfig) -> Self {
-        Self { config, sockets: Vec::new(), seats: BTreeMap::new() }
+        Self { config, sockets: Vec::new(), slots: BTreeMap::new() }
     }
 
     /// Opens one more; they are numbered from 0.
-    pub fn open(&mut self, address: SocketAddr, registry: &Registry, token: Token) -> io::Result<()> {
+    pub fn listen(&mut self, address: SocketAddr, registry: &Registry, token: Token) -> io::Result<()> {
         let mut socket = UdpSocket::bind(address)?;
         registry.register(&mut socket, token, Interest::READABLE)?;
         self.sockets.push(Rc::new(socket));
@@ -62,13 +62,13 @@ impl Doors {
         Some((datagram, from))
     }
 
-    /// Who calls from there.
-    pub fn seat(&self, place: Place) -> Seat {
-        self.seats.get(&place).copied().unwrap_or_default()
+    /// The calls from there.
+    pub fn slot(&self, peer_address: PeerAddress) -> Slot {
+        self.slots.get(&peer_address).copied().unwrap_or_default()
     }
 
     /// Answers somebody new; a channel once it has shown that it is there.
-    pub fn greet(&self, (number, from): Place, datagram: &[u8], now: Now) -> Option<DtlsChannel> {
+    pub fn accept(&self, (number, from): PeerAddress, datagram: &[u8], now: Now) -> Option<DtlsChannel> {
         match self.config.accept(from, datagram, now) {
             Answer::Nothing => None,
             Answer::Reply(reply) => {
@@ -79,25 +79,25 @@ impl Doors {
         }
     }
 
-    /// A call begins.
-    pub fn came(&mut self, place: Place, token: usize) {
-        self.seats.entry(place).or_default().coming = Some(token);
+    /// Takes note that a call begins.
+    pub fn handle_opened(&mut self, peer_address: PeerAddress, token: usize) {
+        self.slots.entry(peer_address).or_default().proving = Some(token);
     }
 
-    /// Its router is proven; the call whose place it takes.
-    pub fn proven(&mut self, place: Place, token: usize) -> Option<usize> {
-        let seat = self.seats.entry(place).or_default();
-        seat.coming = seat.coming.filter(|coming| *coming != token);
-        seat.proven.replace(token)
+    /// Takes note that its router is proven. Returns the call whose place it takes.
+    pub fn handle_proven(&mut self, peer_address: PeerAddress, token: usize) -> Option<usize> {
+        let slot = self.slots.entry(peer_address).or_default();
+        slot.proving = slot.proving.filter(|proving| *proving != token);
+        slot.proven.replace(token)
     }
 
-    /// A call is over.
-    pub fn left(&mut self, place: Place, token: usize) {
-        let Some(seat) = self.seats.get_mut(&place) else { return };
-        seat.proven = seat.proven.filter(|proven| *proven != token);
-        seat.coming = seat.coming.filter(|coming| *coming != token);
-        if seat.proven.is_none() && seat.coming.is_none() {
-            self.seats.remove(&place);
+    /// Takes note that a call is over.
+    pub fn handle_closed(&mut self, peer_address: PeerAddress, token: usize) {
+        let Some(slot) = self.slots.get_mut(&peer_address) else { return };
+        slot.proven = slot.proven.filter(|proven| *proven != token);
+        slot.proving = slot.proving.filter(|proving| *proving != token);
+        if slot.proven.is_none() && slot.proving.is_none() {
+            self.slots.remove(&peer_address);
         }
     }
 }
