@@ -26,6 +26,8 @@ lint:
 	sh tests/tools.sh
 	cargo fmt --all --check
 	cargo clippy --all-features --all-targets -- -D warnings
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --all-features
 	# The fuzz targets stand apart: nothing else would notice one that does not compile any more.
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz/lint -- -D warnings

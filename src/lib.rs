@@ -20,6 +20,8 @@
 //! **Collections:** what a home has few of is kept in sorted vectors ([`vecset`]): the code of trees would be a tenth of
 //! the router's binary. [`BTreeMap`](std::collections::BTreeMap) is for what may come and go by the thousand in any order.
 
+#![warn(unreachable_pub)]
+
 pub mod calling;
 #[cfg(feature = "client")]
 pub mod client;

@@ -1,5 +1,7 @@
 //! The router's daemon: the Call Home DOTS server.
 
+#![warn(unreachable_pub)]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -62,7 +62,7 @@ struct Outcome {
 
 impl Outcomes {
     /// Remembers one.
-    pub fn note(&mut self, candidate: Candidate, worked: bool, at: Instant) {
+    pub(super) fn note(&mut self, candidate: Candidate, worked: bool, at: Instant) {
         self.0.retain(|outcome| outcome.candidate != candidate);
         if self.0.len() >= MOST_OUTCOMES {
             self.0.pop_front();
@@ -120,7 +120,7 @@ pub(super) struct Race {
 
 impl Race {
     /// Starts the first connection. `numbers` are taken for the connections.
-    pub fn new(
+    pub(super) fn new(
         mut candidates: Vec<Candidate>,
         outcomes: &Outcomes,
         attacked: bool,
@@ -150,7 +150,7 @@ impl Race {
     }
 
     /// A connection has failed: the next one needs not wait. False: it is none of this race.
-    pub fn handle_failed(&mut self, number: u32, why: &str, outcomes: &mut Outcomes, now: Instant) -> bool {
+    pub(super) fn handle_failed(&mut self, number: u32, why: &str, outcomes: &mut Outcomes, now: Instant) -> bool {
         let Some(position) = self.running.iter().position(|running| running.number == number) else { return false };
         let Running { candidate, begun, .. } = self.running.swap_remove(position);
         // The socket itself refuses within the very turn of the loop that opened it.
@@ -167,7 +167,12 @@ impl Race {
     }
 
     /// A connection is established, and the race over: all others have lost it.
-    pub fn handle_established(&mut self, number: u32, outcomes: &mut Outcomes, now: Instant) -> Option<Candidate> {
+    pub(super) fn handle_established(
+        &mut self,
+        number: u32,
+        outcomes: &mut Outcomes,
+        now: Instant,
+    ) -> Option<Candidate> {
         let winner = self.running.iter().find(|running| running.number == number)?.candidate;
         for Running { number: other, candidate, .. } in self.running.drain(..) {
             outcomes.note(candidate, other == number, now);
@@ -180,13 +185,13 @@ impl Race {
     }
 
     /// Ends it without an outcome.
-    pub fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.waiting.clear();
         self.orders.extend(self.running.drain(..).map(|running| Order::Abandon(running.number)));
     }
 
     /// Starts what is due, ends what takes too long.
-    pub fn handle_timeout(&mut self, outcomes: &mut Outcomes, numbers: &mut u32, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, outcomes: &mut Outcomes, numbers: &mut u32, now: Instant) {
         while let Some(position) = self.running.iter().position(|running| running.begun + LONGEST <= now) {
             let Running { number, candidate, .. } = self.running.swap_remove(position);
             self.orders.push_back(Order::Abandon(number));
@@ -198,28 +203,28 @@ impl Race {
     }
 
     /// What is to be done next.
-    pub fn poll_order(&mut self) -> Option<Order> {
+    pub(super) fn poll_order(&mut self) -> Option<Order> {
         self.orders.pop_front()
     }
 
     /// When [`Race::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let next = (!self.waiting.is_empty()).then_some(self.next);
         self.running.iter().map(|running| running.begun + LONGEST).chain(next).min()
     }
 
     /// Whether nothing is left that could be established.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
     /// Whether anything may have been sent to the provider.
-    pub fn has_sent(&self) -> bool {
+    pub(super) fn has_sent(&self) -> bool {
         self.failures.iter().any(|(weight, _)| *weight != Weight::Unsent)
     }
 
     /// The most telling failures, once somebody has objected or all is over.
-    pub fn complaint(&self) -> Option<String> {
+    pub(super) fn complaint(&self) -> Option<String> {
         let weight = self.failures.iter().map(|(weight, _)| *weight).max()?;
         let telling = self.failures.iter().filter(|failure| failure.0 == weight).map(|(_, text)| text.as_str());
         let telling: Vec<&str> = telling.take(4).collect();

@@ -56,7 +56,7 @@ pub(super) struct Detour {
 
 impl Detour {
     /// The port and the secure channels are those of the provider itself.
-    pub fn new(redirect: Redirect, provisioned: &Target, now: Instant) -> Self {
+    pub(super) fn new(redirect: Redirect, provisioned: &Target, now: Instant) -> Self {
         let tenure = match redirect.ttl {
             None => Tenure::Session,
             Some(INFINITE) => Tenure::Lasting,
@@ -68,12 +68,12 @@ impl Detour {
     }
 
     /// When its time is over.
-    pub fn until(&self) -> Option<Instant> {
+    pub(super) fn until(&self) -> Option<Instant> {
         if let Tenure::Until(until) = self.tenure { Some(until) } else { None }
     }
 
     /// Whether it ends with its session.
-    pub fn ends_with_session(&self) -> bool {
+    pub(super) fn ends_with_session(&self) -> bool {
         self.tenure == Tenure::Session
     }
 }
@@ -84,13 +84,13 @@ pub(super) struct Called(VecDeque<(String, Instant)>);
 
 impl Called {
     /// This name is, or was until now, called.
-    pub fn note(&mut self, name: &str, now: Instant) {
+    pub(super) fn note(&mut self, name: &str, now: Instant) {
         self.0.retain(|(other, at)| !other.eq_ignore_ascii_case(name) && now.saturating_duration_since(*at) < LOOP);
         self.0.push_back((name.to_owned(), now));
     }
 
     /// Whether going there is going in circles.
-    pub fn is_loop(&self, name: &str, now: Instant) -> bool {
+    pub(super) fn is_loop(&self, name: &str, now: Instant) -> bool {
         let recent = self.0.iter().filter(|(_, at)| now.saturating_duration_since(*at) < LOOP);
         let (mut names, mut known) = (0, false);
         for (other, _) in recent {

@@ -12,7 +12,7 @@ const ORDERED: Duration = Duration::from_secs(128);
 pub type Requester = u64;
 
 /// What the answer to a request is about.
-pub enum Expected {
+pub(super) enum Expected {
     /// The configuration.
     Config,
     /// All mitigations, as far as their blocks have come.
@@ -31,7 +31,7 @@ pub enum Expected {
 
 impl Expected {
     /// Who waits for the answer, if anybody does.
-    pub fn requester(self) -> Option<Requester> {
+    pub(super) fn requester(self) -> Option<Requester> {
         match self {
             Self::Put { requester, .. } | Self::Redirect(requester) => Some(requester),
             Self::Delete { requester, .. } => requester,
@@ -41,7 +41,7 @@ impl Expected {
 }
 
 /// A request of ours whose answers are expected.
-pub struct PendingRequest {
+pub(super) struct PendingRequest {
     /// Its answers bear this.
     pub token: Token,
     /// What it is about.
@@ -54,12 +54,12 @@ pub struct PendingRequest {
 
 impl PendingRequest {
     /// Asked just now.
-    pub fn new(token: Token, expected: Expected, unanswered: Option<Request>) -> Self {
+    pub(super) fn new(token: Token, expected: Expected, unanswered: Option<Request>) -> Self {
         Self { token, expected, unanswered, latest: None }
     }
 
     /// Takes note of an answer; false where it is a notification that others have overtaken (RFC 7641 section 3.4).
-    pub fn take(&mut self, response: &Response, now: Instant) -> bool {
+    pub(super) fn take(&mut self, response: &Response, now: Instant) -> bool {
         self.unanswered = None;
         let Some(number) = response.observe else { return true };
         let ahead = |former: u32| (1..1 << 23).contains(&(number.wrapping_sub(former) & 0xff_ffff));

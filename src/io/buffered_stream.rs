@@ -94,7 +94,7 @@ impl<S: Read + Write + Source> BufferedStream<S> {
     }
 }
 
-/// A buffer for [`Link::receive`].
+/// A buffer for [`BufferedStream::receive`].
 pub fn buffer() -> [u8; CHUNK] {
     [0; CHUNK]
 }

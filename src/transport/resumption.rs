@@ -33,7 +33,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// None yet.
-    pub fn new(clock: Arc<Clock>) -> Self {
+    pub(super) fn new(clock: Arc<Clock>) -> Self {
         Self { sessions: ClientSessionMemoryCache::new(SESSIONS), clock, validities: Mutex::default() }
     }
 
@@ -96,7 +96,7 @@ pub(super) struct Verifier {
 
 impl Verifier {
     /// Believes these authorities, and tells these sessions.
-    pub fn new(anchors: Arc<RootCertStore>, sessions: Arc<Sessions>) -> Self {
+    pub(super) fn new(anchors: Arc<RootCertStore>, sessions: Arc<Sessions>) -> Self {
         Self { anchors, algorithms: provider().signature_verification_algorithms, sessions }
     }
 }

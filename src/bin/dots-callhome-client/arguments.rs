@@ -11,7 +11,7 @@ use crate::scope_arguments::ScopeAsked;
 /// The provider's side of DOTS Signal Channel Call Home (RFC 9066).
 #[derive(Parser)]
 #[command(version, about)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Prints JSON instead of text.
     #[arg(long, global = true)]
     pub json: bool,
@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Waits for routers to call home.
     Serve(Serve),
     /// Lists the routers that have called.
@@ -39,7 +39,7 @@ pub enum Command {
 }
 
 #[derive(Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// Where to listen, TLS over TCP and DTLS over UDP; may be repeated.
     #[arg(long, required = true, value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,
@@ -67,7 +67,7 @@ pub struct Serve {
 }
 
 #[derive(Args)]
-pub struct Request {
+pub(crate) struct Request {
     /// The router, by the name it proves.
     #[arg(long, value_name = "NAME")]
     pub router: String,
@@ -80,7 +80,7 @@ pub struct Request {
 }
 
 #[derive(Args)]
-pub struct Status {
+pub(crate) struct Status {
     /// Only this router's.
     #[arg(long, value_name = "NAME")]
     pub router: Option<String>,
@@ -93,7 +93,7 @@ pub struct Status {
 }
 
 #[derive(Args)]
-pub struct Withdraw {
+pub(crate) struct Withdraw {
     /// The router.
     #[arg(long, value_name = "NAME")]
     pub router: String,
@@ -103,7 +103,7 @@ pub struct Withdraw {
 }
 
 #[derive(Args)]
-pub struct Redirect {
+pub(crate) struct Redirect {
     /// The router.
     #[arg(long, value_name = "NAME")]
     pub router: String,
@@ -120,7 +120,7 @@ pub struct Redirect {
 
 impl Command {
     /// What to ask the serving program; or, that this is to be the serving program.
-    pub fn ask(self) -> Result<Ask, Box<Serve>> {
+    pub(crate) fn ask(self) -> Result<Ask, Box<Serve>> {
         Ok(match self {
             Self::Serve(serve) => return Err(Box::new(serve)),
             Self::Routers => Ask::Routers,

@@ -29,7 +29,7 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 const DATAGRAMS: usize = 256;
 
 /// What a router tells of the requests it was sent.
-pub enum CallEvent {
+pub(crate) enum CallEvent {
     /// A request has its answer.
     Answered {
         /// Who waits for it.
@@ -131,7 +131,7 @@ impl Call {
 }
 
 /// All calls.
-pub struct Calls {
+pub(crate) struct Calls {
     registry: Registry,
     config: Arc<rustls::ServerConfig>,
     /// Unless our credentials are of no use over UDP.
@@ -148,7 +148,7 @@ pub struct Calls {
 
 impl Calls {
     /// None yet.
-    pub fn new(
+    pub(crate) fn new(
         registry: Registry,
         config: Arc<rustls::ServerConfig>,
         listeners: Option<UdpListeners>,
@@ -169,7 +169,7 @@ impl Calls {
     }
 
     /// Accepts routers that call over TCP.
-    pub fn accept(&mut self, listener: &TcpListener, tokens: &mut Tokens) {
+    pub(crate) fn accept(&mut self, listener: &TcpListener, tokens: &mut Tokens) {
         while let Ok((stream, from)) = listener.accept() {
             if self.drop_list.is_dropped(from.ip(), Instant::now()) {
                 continue;
@@ -185,7 +185,7 @@ impl Calls {
     }
 
     /// Takes what has come to a UDP socket, of all routers. Returns whether there may be more.
-    pub fn handle_socket(&mut self, number: usize, tokens: &mut Tokens) -> bool {
+    pub(crate) fn handle_socket(&mut self, number: usize, tokens: &mut Tokens) -> bool {
         for _ in 0..DATAGRAMS {
             let Some((datagram, from)) = self.listeners.as_ref().and_then(|listeners| listeners.receive(number)) else {
                 return false;
@@ -236,7 +236,7 @@ impl Calls {
     }
 
     /// A stream can be read or written. Returns whether it is one of a call.
-    pub fn handle_ready(&mut self, token: usize, writable: bool) -> bool {
+    pub(crate) fn handle_ready(&mut self, token: usize, writable: bool) -> bool {
         let Some(mut call) = self.all.remove(&token) else { return false };
         let outcome = self.read(token, &mut call, writable);
         self.go_on(token, call, outcome);
@@ -344,24 +344,24 @@ impl Calls {
     }
 
     /// Ends all calls: the routers needn't find out by themselves.
-    pub fn leave_all(&mut self) {
+    pub(crate) fn leave_all(&mut self) {
         while let Some((token, call)) = self.all.pop_first() {
             self.leave(token, call);
         }
     }
 
     /// What happened next.
-    pub fn poll_event(&mut self) -> Option<CallEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<CallEvent> {
         self.events.pop_front()
     }
 
     /// When [`Calls::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.all.values().filter_map(Call::poll_timeout).min()
     }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self) {
+    pub(crate) fn handle_timeout(&mut self) {
         let now = Instant::now();
         let due = |call: &Call| call.poll_timeout().is_some_and(|due| due <= now);
         let tokens: Vec<usize> = self.all.iter().filter(|(_, call)| due(call)).map(|(token, _)| *token).collect();
@@ -373,7 +373,7 @@ impl Calls {
     }
 
     /// Lets the session of a router do something. Returns whether there is one.
-    pub fn with_session(&mut self, router: &str, what: impl FnOnce(&mut Session, Instant)) -> bool {
+    pub(crate) fn with_session(&mut self, router: &str, what: impl FnOnce(&mut Session, Instant)) -> bool {
         let found = self.all.iter().find(|(_, call)| call.name() == Some(router)).map(|(token, _)| *token);
         let Some((token, mut call)) = found.and_then(|token| Some((token, self.all.remove(&token)?))) else {
             return false;
@@ -386,22 +386,22 @@ impl Calls {
     }
 
     /// Whether a router mitigates anything.
-    pub fn is_mitigating(&self, router: &str) -> bool {
+    pub(crate) fn is_mitigating(&self, router: &str) -> bool {
         self.sessions().any(|(name, session)| name == router && session.is_mitigating())
     }
 
     /// The first source that is not this router's to answer for.
-    pub fn foreign<'a>(&self, router: &str, sources: &'a [ipnet::IpNet]) -> Option<&'a ipnet::IpNet> {
+    pub(crate) fn foreign<'a>(&self, router: &str, sources: &'a [ipnet::IpNet]) -> Option<&'a ipnet::IpNet> {
         self.roster.foreign(router, sources)
     }
 
     /// What there is to say about each router.
-    pub fn routers(&self) -> Vec<Value> {
+    pub(crate) fn routers(&self) -> Vec<Value> {
         self.all.values().filter_map(Call::json).collect()
     }
 
     /// All mitigations known, with their routers and numbers.
-    pub fn mitigations(&self) -> impl Iterator<Item = (&str, u32, &MitigationRecord)> {
+    pub(crate) fn mitigations(&self) -> impl Iterator<Item = (&str, u32, &MitigationRecord)> {
         self.sessions().flat_map(|(name, session)| session.mitigations().map(move |(mid, known)| (name, mid, known)))
     }
 

@@ -17,7 +17,7 @@ const LONGEST_COMMAND: usize = 64 * 1024;
 
 /// Which mitigations a command is about.
 #[derive(Clone)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// Only this router's.
     pub router: Option<String>,
     /// Only this one.
@@ -26,7 +26,7 @@ pub struct Selection {
 
 impl Selection {
     /// Whether a router's mitigation is among them.
-    pub fn covers(&self, router: &str, mid: u32) -> bool {
+    pub(crate) fn covers(&self, router: &str, mid: u32) -> bool {
         self.router.as_deref().is_none_or(|wanted| wanted == router) && self.mid.is_none_or(|wanted| wanted == mid)
     }
 }
@@ -56,7 +56,7 @@ struct Command {
 }
 
 /// All connections of commands.
-pub struct Commands {
+pub(crate) struct Commands {
     registry: Registry,
     all: BTreeMap<usize, Command>,
     asked: VecDeque<(usize, Ask)>,
@@ -64,12 +64,12 @@ pub struct Commands {
 
 impl Commands {
     /// None yet.
-    pub fn new(registry: Registry) -> Self {
+    pub(crate) fn new(registry: Registry) -> Self {
         Self { registry, all: BTreeMap::new(), asked: VecDeque::new() }
     }
 
     /// Accepts who wants to ask.
-    pub fn accept(&mut self, listener: &UnixListener, tokens: &mut Tokens) {
+    pub(crate) fn accept(&mut self, listener: &UnixListener, tokens: &mut Tokens) {
         while let Ok((stream, _)) = listener.accept() {
             let token = tokens.take();
             if self.all.len() < MOST_CONNECTIONS
@@ -81,7 +81,7 @@ impl Commands {
     }
 
     /// A connection can be read or written.
-    pub fn handle_ready(&mut self, token: usize, writable: bool) {
+    pub(crate) fn handle_ready(&mut self, token: usize, writable: bool) {
         let Some(command) = self.all.get_mut(&token) else { return };
         match command.read(writable) {
             Ok(Some(ask)) => self.asked.push_back((token, ask)),
@@ -91,25 +91,25 @@ impl Commands {
     }
 
     /// The next command, and the number of its connection.
-    pub fn poll_command(&mut self) -> Option<(usize, Ask)> {
+    pub(crate) fn poll_command(&mut self) -> Option<(usize, Ask)> {
         self.asked.pop_front()
     }
 
     /// Lets a connection have all that is new of these mitigations.
-    pub fn watch(&mut self, token: usize, selection: Selection) {
+    pub(crate) fn watch(&mut self, token: usize, selection: Selection) {
         if let Some(command) = self.all.get_mut(&token) {
             command.watches = Some(selection);
         }
     }
 
     /// The connections that have all that is new of this mitigation.
-    pub fn watchers(&self, router: &str, mid: u32) -> Vec<usize> {
+    pub(crate) fn watchers(&self, router: &str, mid: u32) -> Vec<usize> {
         let watches = |command: &Command| command.watches.as_ref().is_some_and(|wanted| wanted.covers(router, mid));
         self.all.iter().filter(|(_, command)| watches(command)).map(|(token, _)| *token).collect()
     }
 
     /// Replies; more may follow.
-    pub fn reply(&mut self, token: usize, value: &Value) {
+    pub(crate) fn reply(&mut self, token: usize, value: &Value) {
         let Some(command) = self.all.get_mut(&token) else { return };
         if command.stream.send(format!("{value}\n").as_bytes()).is_err() {
             self.hang_up(token);
@@ -117,7 +117,7 @@ impl Commands {
     }
 
     /// Replies and ends the connection. What is small fits the socket's buffer, so nothing is cut off.
-    pub fn reply_last(&mut self, token: usize, value: &Value) {
+    pub(crate) fn reply_last(&mut self, token: usize, value: &Value) {
         self.reply(token, value);
         if let Some(command) = self.all.get_mut(&token) {
             let _ = command.stream.flush();
@@ -126,7 +126,7 @@ impl Commands {
     }
 
     /// Says why nothing comes of a command, and ends the connection.
-    pub fn refuse(&mut self, token: usize, why: &impl fmt::Display) {
+    pub(crate) fn refuse(&mut self, token: usize, why: &impl fmt::Display) {
         self.reply_last(token, &json!({ "error": why.to_string() }));
     }
 

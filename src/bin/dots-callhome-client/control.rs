@@ -13,7 +13,7 @@ use crate::scope_arguments::ScopeAsked;
 /// A question to the serving program.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "ask")]
-pub enum Ask {
+pub(crate) enum Ask {
     /// Which routers have called?
     Routers,
     /// Send a mitigation request.
@@ -30,7 +30,7 @@ pub enum Ask {
 ///
 /// # Errors
 /// In words: nobody serves there, or the question was refused.
-pub fn ask(socket: &Path, question: &Ask, mut show: impl FnMut(&Value)) -> Result<(), String> {
+pub(crate) fn ask(socket: &Path, question: &Ask, mut show: impl FnMut(&Value)) -> Result<(), String> {
     let mut stream = UnixStream::connect(socket)
         .map_err(|error| format!("{}: {error} (is \"dots-callhome-client serve\" running?)", socket.display()))?;
     let mut line = serde_json::to_string(question).map_err(|error| error.to_string())?;

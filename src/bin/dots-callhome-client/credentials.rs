@@ -18,7 +18,7 @@ use dots_callhome::transport::tls_config::server_config;
 use crate::arguments::Serve;
 
 /// What we are to routers.
-pub struct Proof {
+pub(crate) struct Proof {
     /// Over TCP.
     pub tls: Arc<rustls::ServerConfig>,
     /// Over UDP, where our credentials are of use there.
@@ -31,7 +31,7 @@ pub struct Proof {
 ///
 /// # Errors
 /// In words, with the file.
-pub fn read(arguments: &Serve, clock: Arc<Clock>) -> Result<Proof, String> {
+pub(crate) fn read(arguments: &Serve, clock: Arc<Clock>) -> Result<Proof, String> {
     let key = content(&arguments.key)?;
     let keys = arguments.psk_file.as_deref().map(pre_shared).transpose()?.unwrap_or_default();
     let secret = ticket_secret(&arguments.state.join("tickets.key"))?;

@@ -7,7 +7,7 @@ use dots_callhome::io::connection::{Connection, Lost};
 use dots_callhome::transport::Failure;
 
 /// Why a call is over.
-pub enum Ended {
+pub(crate) enum Ended {
     /// The connection is lost.
     Lost(Lost),
     /// What the router says is no CoAP.
@@ -28,7 +28,7 @@ pub enum Ended {
 
 impl Ended {
     /// The end of a call whose connection is lost.
-    pub fn lost(connection: &Connection, why: Lost) -> Self {
+    pub(crate) fn lost(connection: &Connection, why: Lost) -> Self {
         match why {
             // A router that has reached us over another path hangs up before it has proven anything.
             Lost::Channel(failure)
@@ -41,7 +41,7 @@ impl Ended {
     }
 
     /// Whether whoever called is to blame for a handshake in vain.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::TooSlow | Self::Unproven(_) | Self::Nameless | Self::Foreign(_))
     }
 }

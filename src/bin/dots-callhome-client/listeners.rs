@@ -16,7 +16,7 @@ const LONGEST: usize = 2048;
 
 /// The calls from one address: the one whose router is proven, and one that may take its place.
 #[derive(Clone, Copy, Default)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Its router has proven who it is.
     pub proven: Option<usize>,
     /// It has shown that it is there.
@@ -24,10 +24,10 @@ pub struct Slot {
 }
 
 /// Where a call comes from: the socket's number and the address.
-pub type PeerAddress = (usize, SocketAddr);
+pub(crate) type PeerAddress = (usize, SocketAddr);
 
 /// All sockets.
-pub struct UdpListeners {
+pub(crate) struct UdpListeners {
     config: ServerConfig,
     sockets: Vec<Rc<UdpSocket>>,
     slots: BTreeMap<PeerAddress, Slot>,
@@ -35,12 +35,12 @@ pub struct UdpListeners {
 
 impl UdpListeners {
     /// None yet.
-    pub fn new(config: ServerConfig) -> Self {
+    pub(crate) fn new(config: ServerConfig) -> Self {
         Self { config, sockets: Vec::new(), slots: BTreeMap::new() }
     }
 
     /// Opens one more; they are numbered from 0.
-    pub fn listen(&mut self, address: SocketAddr, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(crate) fn listen(&mut self, address: SocketAddr, registry: &Registry, token: Token) -> io::Result<()> {
         let mut socket = UdpSocket::bind(address)?;
         registry.register(&mut socket, token, Interest::READABLE)?;
         self.sockets.push(Rc::new(socket));
@@ -48,12 +48,12 @@ impl UdpListeners {
     }
 
     /// The socket of that number.
-    pub fn socket(&self, number: usize) -> Option<&Rc<UdpSocket>> {
+    pub(crate) fn socket(&self, number: usize) -> Option<&Rc<UdpSocket>> {
         self.sockets.get(number)
     }
 
     /// The next datagram at that socket, and where it comes from.
-    pub fn receive(&self, number: usize) -> Option<(Vec<u8>, SocketAddr)> {
+    pub(crate) fn receive(&self, number: usize) -> Option<(Vec<u8>, SocketAddr)> {
         let socket = self.sockets.get(number)?;
         let mut datagram = vec![0; LONGEST];
         // What else than that there is none for now can be wrong here is over with the next one.
@@ -63,12 +63,12 @@ impl UdpListeners {
     }
 
     /// The calls from there.
-    pub fn slot(&self, peer_address: PeerAddress) -> Slot {
+    pub(crate) fn slot(&self, peer_address: PeerAddress) -> Slot {
         self.slots.get(&peer_address).copied().unwrap_or_default()
     }
 
     /// Answers somebody new; a channel once it has shown that it is there.
-    pub fn accept(&self, (number, from): PeerAddress, datagram: &[u8], now: Now) -> Option<DtlsChannel> {
+    pub(crate) fn accept(&self, (number, from): PeerAddress, datagram: &[u8], now: Now) -> Option<DtlsChannel> {
         match self.config.accept(from, datagram, now) {
             Answer::Nothing => None,
             Answer::Reply(reply) => {
@@ -80,19 +80,19 @@ impl UdpListeners {
     }
 
     /// Takes note that a call begins.
-    pub fn handle_opened(&mut self, peer_address: PeerAddress, token: usize) {
+    pub(crate) fn handle_opened(&mut self, peer_address: PeerAddress, token: usize) {
         self.slots.entry(peer_address).or_default().proving = Some(token);
     }
 
     /// Takes note that its router is proven. Returns the call whose place it takes.
-    pub fn handle_proven(&mut self, peer_address: PeerAddress, token: usize) -> Option<usize> {
+    pub(crate) fn handle_proven(&mut self, peer_address: PeerAddress, token: usize) -> Option<usize> {
         let slot = self.slots.entry(peer_address).or_default();
         slot.proving = slot.proving.filter(|proving| *proving != token);
         slot.proven.replace(token)
     }
 
     /// Takes note that a call is over.
-    pub fn handle_closed(&mut self, peer_address: PeerAddress, token: usize) {
+    pub(crate) fn handle_closed(&mut self, peer_address: PeerAddress, token: usize) {
         let Some(slot) = self.slots.get_mut(&peer_address) else { return };
         slot.proven = slot.proven.filter(|proven| *proven != token);
         slot.proving = slot.proving.filter(|proving| *proving != token);

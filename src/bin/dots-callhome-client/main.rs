@@ -1,5 +1,7 @@
 //! The provider's side: the Call Home DOTS client.
 
+#![warn(unreachable_pub)]
+
 mod arguments;
 mod calls;
 mod commands;

@@ -17,7 +17,7 @@ const AHEAD: u32 = 128;
 
 /// The routers that may call and the prefixes of their homes.
 #[derive(Default)]
-pub struct Roster {
+pub(crate) struct Roster {
     routers: Option<BTreeMap<String, Vec<IpNet>>>,
 }
 
@@ -26,7 +26,7 @@ impl Roster {
     ///
     /// # Errors
     /// In words, with the line.
-    pub fn read(file: &Path) -> Result<Self, String> {
+    pub(crate) fn read(file: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let mut routers = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
@@ -40,12 +40,12 @@ impl Roster {
     }
 
     /// Whether this router may call.
-    pub fn admits(&self, name: &str) -> bool {
+    pub(crate) fn admits(&self, name: &str) -> bool {
         self.routers.as_ref().is_none_or(|routers| routers.contains_key(name))
     }
 
     /// The first source that is not this router's to answer for (RFC 9066 section 5.3.1), where its prefixes are known.
-    pub fn foreign<'a>(&self, name: &str, sources: &'a [IpNet]) -> Option<&'a IpNet> {
+    pub(crate) fn foreign<'a>(&self, name: &str, sources: &'a [IpNet]) -> Option<&'a IpNet> {
         let own = self.routers.as_ref()?.get(name).filter(|own| !own.is_empty())?;
         sources.iter().find(|source| !own.iter().any(|prefix| prefix.contains(*source)))
     }
@@ -53,7 +53,7 @@ impl Roster {
 
 /// The next `mid` of each router. What is kept over a restart is a number ahead of all that were taken: numbers may be left
 /// out but never given twice, and a burst of requests does not wait for the disk at each.
-pub struct Numbers {
+pub(crate) struct Numbers {
     file: PathBuf,
     next: BTreeMap<String, u32>,
     kept: BTreeMap<String, u32>,
@@ -61,7 +61,7 @@ pub struct Numbers {
 
 impl Numbers {
     /// Reads what was kept.
-    pub fn read(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn read(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let file = directory.join("mids.json");
         let kept: BTreeMap<String, u32> = match fs::read(&file) {
@@ -73,7 +73,7 @@ impl Numbers {
     }
 
     /// A number higher than all before; in peace, 0 at last.
-    pub fn take(&mut self, router: &str, in_peace: bool) -> io::Result<u32> {
+    pub(crate) fn take(&mut self, router: &str, in_peace: bool) -> io::Result<u32> {
         let next = self.next.get(router).copied().unwrap_or(FIRST);
         let mid = if in_peace && next >= ROLLOVER { 0 } else { next };
         let following = mid.saturating_add(1);

@@ -47,7 +47,7 @@ impl From<ScopeAsked> for Scope {
 ///
 /// # Errors
 /// In words: it is neither.
-pub fn prefix(text: &str) -> Result<IpNet, String> {
+pub(crate) fn prefix(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| format!("{text} is neither an address nor a prefix"))

@@ -41,7 +41,7 @@ struct Server {
 ///
 /// # Errors
 /// In words: what is wrong with the arguments, their files or the system.
-pub fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
+pub(crate) fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
     let mut poll = Poll::new().map_err(words)?;
     let registry = poll.registry().try_clone().map_err(words)?;
     let (mut server, listeners) = Server::new(arguments, &registry)?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use dots_callhome::client::{MitigationRecord, conflict_text};
 
 /// A mitigation as JSON.
-pub fn json(router: &str, mid: u32, known: &MitigationRecord) -> Value {
+pub(crate) fn json(router: &str, mid: u32, known: &MitigationRecord) -> Value {
     let report = &known.report;
     let scope = report.scope.as_ref();
     let texts = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };
@@ -47,7 +47,7 @@ fn meaning(status: Option<u8>, ended: bool) -> &'static str {
 }
 
 /// An answer as text.
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     if let Some(routers) = value.get("routers").and_then(Value::as_array) {
         let lines = routers.iter().map(|router| {
             format!(

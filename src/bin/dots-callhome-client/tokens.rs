@@ -1,32 +1,32 @@
 //! The numbers by which the loop tells what is ready.
 
 /// The control socket's listener.
-pub const CONTROL: usize = 0;
+pub(crate) const CONTROL: usize = 0;
 /// The first of the TCP listeners.
-pub const LISTENERS: usize = 1;
+pub(crate) const LISTENERS: usize = 1;
 /// The first of the UDP sockets.
-pub const SOCKETS: usize = 32;
+pub(crate) const SOCKETS: usize = 32;
 /// The signals' pipe, behind the last UDP socket.
-pub const SIGNALS: usize = 63;
+pub(crate) const SIGNALS: usize = 63;
 /// The first of the connections.
 const FIRST: usize = 64;
 
 /// Addresses to listen on.
-pub const MOST_ADDRESSES: usize = SIGNALS - SOCKETS;
+pub(crate) const MOST_ADDRESSES: usize = SIGNALS - SOCKETS;
 /// Connections at once, of routers and as many of commands.
-pub const MOST_CONNECTIONS: usize = 4096;
+pub(crate) const MOST_CONNECTIONS: usize = 4096;
 
 /// Gives each connection a number of its own.
-pub struct Tokens(usize);
+pub(crate) struct Tokens(usize);
 
 impl Tokens {
     /// None given yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(FIRST)
     }
 
     /// A number that no connection has had before.
-    pub fn take(&mut self) -> usize {
+    pub(crate) fn take(&mut self) -> usize {
         self.0 += 1;
         self.0
     }
