@@ -104,8 +104,13 @@ impl Peers {
     }
 
     /// The ledger has news.
-    pub(super) fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
-        self.providers.iter_mut().for_each(|provider| provider.handle_mitigation(event, ledger, now));
+    pub(super) fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &Ledger) {
+        self.providers.iter_mut().for_each(|provider| provider.handle_mitigation(event, ledger));
+    }
+
+    /// All news of the ledger have been told.
+    pub(super) fn handle_turn_end(&mut self, ledger: &mut Ledger, now: Now) {
+        self.providers.iter_mut().for_each(|provider| provider.handle_turn_end(ledger, now));
     }
 
     /// The home's networks have changed.

@@ -207,9 +207,16 @@ impl Provider {
     }
 
     /// The ledger has news.
-    pub(super) fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
+    pub(super) fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &Ledger) {
         if let Some(call) = &mut self.call {
-            call.session.handle_mitigation(event, ledger, now);
+            call.session.handle_mitigation(event, ledger);
+        }
+    }
+
+    /// All news of the ledger have been told.
+    pub(super) fn handle_turn_end(&mut self, ledger: &mut Ledger, now: Now) {
+        if let Some(call) = &mut self.call {
+            call.session.handle_turn_end(ledger, now);
         }
     }
 

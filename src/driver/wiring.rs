@@ -226,8 +226,11 @@ impl Wiring {
                 mitigation::Event::Enforce => self.enforce(),
                 mitigation::Event::Changed(_) => {}
             }
-            self.peers.handle_mitigation(&event, &mut self.ledger, self.now);
+            self.peers.handle_mitigation(&event, &self.ledger);
             self.bus.bus.handle_mitigation(&event, self.now);
+        }
+        if heard {
+            self.peers.handle_turn_end(&mut self.ledger, self.now);
         }
         while let Some(entry) = self.ledger.poll_news() {
             let news = News::new(&entry, &self.ledger, self.finder.inventory());

@@ -111,8 +111,8 @@ impl Session {
         outcome
     }
 
-    /// Hears of what happened in the ledger.
-    pub fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &mut Ledger, now: Now) {
+    /// Takes note of what happened in the ledger; [`Session::handle_turn_end`] acts upon it.
+    pub fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &Ledger) {
         match event {
             mitigation::Event::Changed(id) => {
                 if let Some(m) = ledger.get(*id).filter(|m| m.client().peer == self.peer) {
@@ -124,6 +124,10 @@ impl Session {
             }
             _ => {}
         }
+    }
+
+    /// Answers, notifies and chooses parameters after all events of the ledger have been handed over, once for all of them.
+    pub fn handle_turn_end(&mut self, ledger: &mut Ledger, now: Now) {
         self.answer_waiting(ledger, false, now);
         self.notify(ledger, now);
         self.choose_parameters(ledger, now.instant);

@@ -31,6 +31,7 @@ pub fn tell(ledger: &mut Ledger, session: &mut Session, now: Now) {
         if let Event::Search(id) = event {
             ledger.handle_attribution(id, Vec::new(), now);
         }
-        session.handle_mitigation(&event, ledger, now);
+        session.handle_mitigation(&event, ledger);
     }
+    session.handle_turn_end(ledger, now);
 }

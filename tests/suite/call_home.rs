@@ -161,8 +161,9 @@ fn request(wire: &mut dyn Wire, is_stream: bool) {
         if let Event::Search(id) = event {
             house.ledger.handle_attribution(id, vec![camera(Confidence::Exact)], house.now);
         }
-        session.handle_mitigation(&event, &mut house.ledger, house.now);
+        session.handle_mitigation(&event, &house.ledger);
     }
+    session.handle_turn_end(&mut house.ledger, house.now);
     let said = std::iter::from_fn(|| session.poll_transmit()).flat_map(|bytes| wire.to_provider(&bytes));
     let answers: Vec<Message> = if is_stream {
         let bytes = said.collect::<Vec<_>>().concat();

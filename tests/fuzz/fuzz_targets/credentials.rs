@@ -1,8 +1,10 @@
 #![no_main]
 //! Whatever a file of credentials holds, reading it gives an answer, and what is read can be used.
 
-use dots_callhome::transport::credentials::{Anchors, Clock, Identity, Psk, client_config};
+use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
+use dots_callhome::transport::crypto::Clock;
 use dots_callhome::transport::raw_public_key::{self, OwnKey, PeerKeys};
+use dots_callhome::transport::tls_config::client_config;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

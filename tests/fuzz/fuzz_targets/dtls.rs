@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use dots_callhome::model::Now;
-use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
 use dots_callhome::transport::Channel;
+use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
 use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel};
 use dots_callhome::transport::dtls_server::{Answer, ServerConfig};
 use libfuzzer_sys::fuzz_target;

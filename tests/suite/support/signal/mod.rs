@@ -353,8 +353,11 @@ impl House {
                     _ => {}
                 }
                 for line in &mut self.lines {
-                    line.session.handle_mitigation(&event, &mut self.ledger, self.now);
+                    line.session.handle_mitigation(&event, &self.ledger);
                 }
+            }
+            for line in &mut self.lines {
+                line.session.handle_turn_end(&mut self.ledger, self.now);
             }
             if !self.flush() {
                 break;
