@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::race::{Candidate, Order, Outcomes, Race, candidates};
-use super::redirection::{Called, Detour, NotFollowed};
+use super::race::{Destination, Order, Outcomes, Race, candidates};
+use super::redirection::{ActiveRedirect, NotFollowed, RecentTargets};
 use super::target::Target;
 use crate::model::Transport;
 use crate::model::address::is_callable;
@@ -30,7 +30,7 @@ const ALARMING: u32 = 2;
 
 /// What the caller wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum CallerAction {
     /// Ask for the addresses of the name; the answer goes to [`Caller::handle_resolved`].
     Resolve(String),
     /// Look for the default routers; they go to [`Caller::handle_default_routers`].
@@ -57,7 +57,7 @@ pub enum Action {
 
 /// Where the caller stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum CallerPhase {
     /// There is a session.
     Connected,
     /// A whole attempt is under way.
@@ -68,9 +68,9 @@ pub enum Phase {
 
 /// What the administrator may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct CallerStatus {
     /// Where the caller stands.
-    pub phase: Phase,
+    pub phase: CallerPhase,
     /// Time until the next whole attempt, while waiting.
     pub retry_in: Option<Duration>,
     /// Why there is no session.
@@ -83,18 +83,18 @@ pub struct State {
 
 /// A whole attempt.
 #[derive(Debug)]
-struct Effort {
+struct WholeAttempt {
     /// It only looks for DTLS, beside a session over TLS.
     is_probe: bool,
     /// Why the name has no addresses.
     unresolved: Option<String>,
     /// The network has changed meanwhile.
     is_outdated: bool,
-    stage: Stage,
+    stage: AttemptStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum AttemptStage {
     Resolving(Instant),
     Routers,
     Racing(Race),
@@ -102,7 +102,7 @@ enum Stage {
 
 /// A session.
 #[derive(Debug)]
-struct Session {
+struct CurrentSession {
     since: Instant,
     /// When DTLS is looked for.
     probe: Option<Instant>,
@@ -112,15 +112,15 @@ struct Session {
 #[derive(Debug)]
 pub struct Caller {
     provisioned: Target,
-    detour: Option<Detour>,
-    called: Called,
+    detour: Option<ActiveRedirect>,
+    called: RecentTargets,
     outcomes: Outcomes,
     /// The address that led to the last session with that name, for when it can't be resolved.
     proven: Option<(String, SocketAddr)>,
     attacked: bool,
-    effort: Option<Effort>,
-    session: Option<Session>,
-    actions: VecDeque<Action>,
+    effort: Option<WholeAttempt>,
+    session: Option<CurrentSession>,
+    actions: VecDeque<CallerAction>,
     numbers: u32,
     /// When the current target was last called.
     begun: Option<Instant>,
@@ -140,7 +140,7 @@ impl Caller {
         let mut caller = Self {
             provisioned: target,
             detour: None,
-            called: Called::default(),
+            called: RecentTargets::default(),
             outcomes: Outcomes::default(),
             proven: None,
             attacked: false,
@@ -171,18 +171,19 @@ impl Caller {
         let target = self.target();
         let addresses: Vec<SocketAddr> = target.addresses.iter().map(|&address| (address, 0).into()).collect();
         let name = target.name.clone();
-        self.effort = Some(Effort { is_probe, unresolved: None, is_outdated: false, stage: Stage::Routers });
+        self.effort =
+            Some(WholeAttempt { is_probe, unresolved: None, is_outdated: false, stage: AttemptStage::Routers });
         if !addresses.is_empty() {
             self.race(&addresses, now);
         } else if name.is_empty() {
-            self.actions.push_back(Action::DefaultRouters);
+            self.actions.push_back(CallerAction::DefaultRouters);
         } else {
-            self.actions.push_back(Action::Resolve(name));
-            self.set_stage(Stage::Resolving(now));
+            self.actions.push_back(CallerAction::Resolve(name));
+            self.set_stage(AttemptStage::Resolving(now));
         }
     }
 
-    fn set_stage(&mut self, stage: Stage) {
+    fn set_stage(&mut self, stage: AttemptStage) {
         if let Some(effort) = &mut self.effort {
             effort.stage = stage;
         }
@@ -190,7 +191,7 @@ impl Caller {
 
     /// The resolver's answer. Answers to nobody's question are ignored.
     pub fn handle_resolved(&mut self, name: &str, answer: Result<Vec<IpAddr>, String>, now: Instant) {
-        let is_awaited = matches!(&self.effort, Some(Effort { stage: Stage::Resolving(_), .. }));
+        let is_awaited = matches!(&self.effort, Some(WholeAttempt { stage: AttemptStage::Resolving(_), .. }));
         if !is_awaited || self.target().name != name {
             return;
         }
@@ -214,14 +215,14 @@ impl Caller {
             // An alternate is elsewhere by nature.
             self.failed(now);
         } else {
-            self.set_stage(Stage::Routers);
-            self.actions.push_back(Action::DefaultRouters);
+            self.set_stage(AttemptStage::Routers);
+            self.actions.push_back(CallerAction::DefaultRouters);
         }
     }
 
     /// The default routers, of both families; their ports don't matter. A link-local one bears its scope.
     pub fn handle_default_routers(&mut self, routers: Vec<SocketAddr>, now: Instant) {
-        if !matches!(&self.effort, Some(Effort { stage: Stage::Routers, .. })) {
+        if !matches!(&self.effort, Some(WholeAttempt { stage: AttemptStage::Routers, .. })) {
             return;
         }
         if routers.is_empty() {
@@ -239,7 +240,7 @@ impl Caller {
             self.begun = Some(now);
         }
         let race = Race::new(candidates, &self.outcomes, self.attacked, &mut self.numbers, now);
-        self.set_stage(Stage::Racing(race));
+        self.set_stage(AttemptStage::Racing(race));
         self.proceed(now);
     }
 
@@ -247,7 +248,7 @@ impl Caller {
     /// session there is already has moved to it, and is to be closed too.
     #[must_use]
     pub fn handle_established(&mut self, attempt: u32, now: Instant) -> bool {
-        let Some(Effort { stage: Stage::Racing(race), .. }) = &mut self.effort else { return false };
+        let Some(WholeAttempt { stage: AttemptStage::Racing(race), .. }) = &mut self.effort else { return false };
         let Some(winner) = race.handle_established(attempt, &mut self.outcomes, now) else { return false };
         self.carry_out();
         self.effort = None;
@@ -257,14 +258,14 @@ impl Caller {
         let could_be_better =
             winner.transport != Transport::Dtls && self.target().transports().contains(&Transport::Dtls);
         let since = self.session.as_ref().map_or(now, |session| session.since);
-        self.session = Some(Session { since, probe: could_be_better.then(|| now + PROBE) });
+        self.session = Some(CurrentSession { since, probe: could_be_better.then(|| now + PROBE) });
         (self.down_since, self.last_error) = (None, None);
         true
     }
 
     /// The connection can't be, for this reason.
     pub fn handle_failed(&mut self, attempt: u32, why: String, now: Instant) {
-        if let Some(Effort { stage: Stage::Racing(race), .. }) = &mut self.effort
+        if let Some(WholeAttempt { stage: AttemptStage::Racing(race), .. }) = &mut self.effort
             && race.handle_failed(attempt, &why, &mut self.outcomes, now)
         {
             self.proceed(now);
@@ -277,7 +278,7 @@ impl Caller {
         self.abandon_effort();
         self.called.note(&self.target().name.clone(), now);
         (self.down_since, self.last_error) = (Some(now), Some(why));
-        if self.detour.as_ref().is_some_and(Detour::ends_with_session) || self.is_detour_over(now) {
+        if self.detour.as_ref().is_some_and(ActiveRedirect::ends_with_session) || self.is_detour_over(now) {
             return self.return_home(now);
         }
         // Who lets us in and shows us the door at once has not let us in.
@@ -296,7 +297,7 @@ impl Caller {
             }
             return;
         }
-        let race = if let Stage::Racing(race) = &effort.stage { Some(race) } else { None };
+        let race = if let AttemptStage::Racing(race) = &effort.stage { Some(race) } else { None };
         let reasons = [effort.unresolved, race.and_then(Race::complaint)];
         let reasons: Vec<String> = reasons.into_iter().flatten().collect();
         let nowhere = || "no address is configured, and there is no default router".to_owned();
@@ -349,7 +350,7 @@ impl Caller {
         self.abandon_effort();
         self.session = None;
         self.down_since = Some(now);
-        self.detour = Some(Detour::new(redirect, &self.provisioned, now));
+        self.detour = Some(ActiveRedirect::new(redirect, &self.provisioned, now));
         self.begin(false, now);
         Ok(())
     }
@@ -366,19 +367,19 @@ impl Caller {
     }
 
     fn is_detour_over(&self, now: Instant) -> bool {
-        !self.attacked && self.detour.as_ref().and_then(Detour::until).is_some_and(|until| until <= now)
+        !self.attacked && self.detour.as_ref().and_then(ActiveRedirect::until).is_some_and(|until| until <= now)
     }
 
     /// When [`Caller::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let effort = self.effort.as_ref().and_then(|effort| match &effort.stage {
-            Stage::Resolving(since) => Some(*since + LONGEST_RESOLUTION),
-            Stage::Routers => None,
-            Stage::Racing(race) => race.poll_timeout(),
+            AttemptStage::Resolving(since) => Some(*since + LONGEST_RESOLUTION),
+            AttemptStage::Routers => None,
+            AttemptStage::Racing(race) => race.poll_timeout(),
         });
         let is_quiet = self.effort.is_none() && !self.attacked;
         let probe = self.session.as_ref().and_then(|session| session.probe).filter(|_| is_quiet);
-        let detour = self.detour.as_ref().and_then(Detour::until).filter(|_| !self.attacked);
+        let detour = self.detour.as_ref().and_then(ActiveRedirect::until).filter(|_| !self.attacked);
         [effort, probe, detour, self.next].into_iter().flatten().min()
     }
 
@@ -389,12 +390,12 @@ impl Caller {
             self.called.note(&self.target().name.clone(), now);
             if self.session.take().is_some() {
                 self.down_since = Some(now);
-                self.actions.push_back(Action::HangUp);
+                self.actions.push_back(CallerAction::HangUp);
             }
             return self.return_home(now);
         }
         match &self.effort {
-            Some(Effort { stage: Stage::Resolving(since), .. }) if *since + LONGEST_RESOLUTION <= now => {
+            Some(WholeAttempt { stage: AttemptStage::Resolving(since), .. }) if *since + LONGEST_RESOLUTION <= now => {
                 self.unresolved("the resolver does not answer", now);
             }
             Some(_) => self.proceed(now),
@@ -413,7 +414,7 @@ impl Caller {
 
     /// Lets the race go on.
     fn proceed(&mut self, now: Instant) {
-        let Some(Effort { is_probe, stage: Stage::Racing(race), .. }) = &mut self.effort else { return };
+        let Some(WholeAttempt { is_probe, stage: AttemptStage::Racing(race), .. }) = &mut self.effort else { return };
         race.handle_timeout(&mut self.outcomes, &mut self.numbers, now);
         let is_over = race.is_over();
         if let Some(complaint) = race.complaint().filter(|_| !*is_probe) {
@@ -426,7 +427,7 @@ impl Caller {
     }
 
     fn abandon_effort(&mut self) {
-        if let Some(Effort { stage: Stage::Racing(race), .. }) = &mut self.effort {
+        if let Some(WholeAttempt { stage: AttemptStage::Racing(race), .. }) = &mut self.effort {
             race.abandon();
         }
         self.carry_out();
@@ -435,32 +436,32 @@ impl Caller {
 
     /// Makes actions of what the race wants.
     fn carry_out(&mut self) {
-        let Some(Effort { stage: Stage::Racing(race), .. }) = &mut self.effort else { return };
+        let Some(WholeAttempt { stage: AttemptStage::Racing(race), .. }) = &mut self.effort else { return };
         let Target { name, .. } = self.detour.as_ref().map_or(&self.provisioned, |detour| &detour.target);
         while let Some(order) = race.poll_order() {
             self.actions.push_back(match order {
-                Order::Connect(attempt, Candidate { transport, address }) => {
+                Order::Connect(attempt, Destination { transport, address }) => {
                     let name = if name.is_empty() { address.ip().to_string() } else { name.clone() };
-                    Action::Connect { attempt, transport, address, name }
+                    CallerAction::Connect { attempt, transport, address, name }
                 }
-                Order::Abandon(attempt) => Action::Abandon { attempt },
+                Order::Abandon(attempt) => CallerAction::Abandon { attempt },
             });
         }
     }
 
     /// What is to be done next.
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub fn poll_action(&mut self) -> Option<CallerAction> {
         self.actions.pop_front()
     }
 
     /// Where the caller stands.
-    pub fn state(&self, now: Instant) -> State {
+    pub fn state(&self, now: Instant) -> CallerStatus {
         let phase = match (&self.session, &self.effort) {
-            (Some(_), _) => Phase::Connected,
-            (None, Some(_)) => Phase::Connecting,
-            (None, None) => Phase::Waiting,
+            (Some(_), _) => CallerPhase::Connected,
+            (None, Some(_)) => CallerPhase::Connecting,
+            (None, None) => CallerPhase::Waiting,
         };
-        State {
+        CallerStatus {
             phase,
             retry_in: self.next.map(|next| next.saturating_duration_since(now)),
             last_error: self.last_error.clone(),

@@ -5,6 +5,6 @@ mod race;
 mod redirection;
 mod target;
 
-pub use caller::{Action, Caller, Phase, State};
+pub use caller::{Caller, CallerAction, CallerPhase, CallerStatus};
 pub use redirection::NotFollowed;
 pub use target::Target;

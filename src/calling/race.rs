@@ -21,14 +21,14 @@ const MOST_OUTCOMES: usize = 64;
 
 /// A way to reach the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct Destination {
     pub transport: Transport,
     pub address: SocketAddr,
 }
 
 /// All ways to that port of these addresses: DTLS over IPv6, over IPv4, TLS over IPv6, over IPv4, for the first address of each
 /// family; then the same for their second addresses, and so on.
-pub(super) fn candidates(addresses: &[SocketAddr], port: u16, transports: &[Transport]) -> Vec<Candidate> {
+pub(super) fn candidates(addresses: &[SocketAddr], port: u16, transports: &[Transport]) -> Vec<Destination> {
     let mut families = [Vec::new(), Vec::new()];
     let [v6, v4] = &mut families;
     for &(mut address) in addresses {
@@ -43,7 +43,7 @@ pub(super) fn candidates(addresses: &[SocketAddr], port: u16, transports: &[Tran
     for round in 0..rounds {
         for &transport in transports {
             let addresses = families.iter().filter_map(|family| family.get(round));
-            all.extend(addresses.map(|&address| Candidate { transport, address }));
+            all.extend(addresses.map(|&address| Destination { transport, address }));
         }
     }
     all
@@ -51,28 +51,28 @@ pub(super) fn candidates(addresses: &[SocketAddr], port: u16, transports: &[Tran
 
 /// What became of connections lately.
 #[derive(Debug, Default)]
-pub(super) struct Outcomes(VecDeque<Outcome>);
+pub(super) struct Outcomes(VecDeque<RaceOutcome>);
 
 #[derive(Debug)]
-struct Outcome {
-    candidate: Candidate,
+struct RaceOutcome {
+    candidate: Destination,
     worked: bool,
     at: Instant,
 }
 
 impl Outcomes {
     /// Remembers one.
-    pub(super) fn note(&mut self, candidate: Candidate, worked: bool, at: Instant) {
+    pub(super) fn note(&mut self, candidate: Destination, worked: bool, at: Instant) {
         self.0.retain(|outcome| outcome.candidate != candidate);
         if self.0.len() >= MOST_OUTCOMES {
             self.0.pop_front();
         }
-        self.0.push_back(Outcome { candidate, worked, at });
+        self.0.push_back(RaceOutcome { candidate, worked, at });
     }
 
     /// What worked lately comes first, what failed lately last; else the order stays.
-    fn arrange(&self, candidates: &mut [Candidate], now: Instant) {
-        let fresh = |outcome: &&Outcome| now.saturating_duration_since(outcome.at) < REMEMBERED;
+    fn arrange(&self, candidates: &mut [Destination], now: Instant) {
+        let fresh = |outcome: &&RaceOutcome| now.saturating_duration_since(outcome.at) < REMEMBERED;
         candidates.sort_by_key(|candidate| {
             let known = self.0.iter().filter(fresh).find(|outcome| outcome.candidate == *candidate);
             known.map_or(1, |outcome| if outcome.worked { 0 } else { 2 })
@@ -84,14 +84,14 @@ impl Outcomes {
 #[derive(Debug)]
 struct Running {
     number: u32,
-    candidate: Candidate,
+    candidate: Destination,
     begun: Instant,
 }
 
 /// What a race wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    Connect(u32, Candidate),
+    Connect(u32, Destination),
     Abandon(u32),
 }
 
@@ -109,7 +109,7 @@ enum Weight {
 /// One race: a connection each Connection Attempt Delay until one is established or all have failed.
 #[derive(Debug)]
 pub(super) struct Race {
-    waiting: VecDeque<Candidate>,
+    waiting: VecDeque<Destination>,
     running: Vec<Running>,
     delay: Duration,
     /// When the next one starts.
@@ -121,7 +121,7 @@ pub(super) struct Race {
 impl Race {
     /// Starts the first connection. `numbers` are taken for the connections.
     pub(super) fn new(
-        mut candidates: Vec<Candidate>,
+        mut candidates: Vec<Destination>,
         outcomes: &Outcomes,
         attacked: bool,
         numbers: &mut u32,
@@ -160,9 +160,9 @@ impl Race {
         true
     }
 
-    fn fail(&mut self, candidate: Candidate, weight: Weight, why: &str, outcomes: &mut Outcomes, now: Instant) {
+    fn fail(&mut self, candidate: Destination, weight: Weight, why: &str, outcomes: &mut Outcomes, now: Instant) {
         outcomes.note(candidate, false, now);
-        let Candidate { transport, address } = candidate;
+        let Destination { transport, address } = candidate;
         self.failures.push((weight, format!("{} {}: {why}", transport.as_str(), address.ip())));
     }
 
@@ -172,7 +172,7 @@ impl Race {
         number: u32,
         outcomes: &mut Outcomes,
         now: Instant,
-    ) -> Option<Candidate> {
+    ) -> Option<Destination> {
         let winner = self.running.iter().find(|running| running.number == number)?.candidate;
         for Running { number: other, candidate, .. } in self.running.drain(..) {
             outcomes.note(candidate, other == number, now);

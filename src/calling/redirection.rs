@@ -37,7 +37,7 @@ impl std::error::Error for NotFollowed {}
 
 /// How long an alternate is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tenure {
+enum RedirectLifetime {
     /// Until its session is lost.
     Session,
     /// Until then, over losses.
@@ -48,19 +48,21 @@ enum Tenure {
 
 /// The alternate of a provider.
 #[derive(Debug)]
-pub(super) struct Detour {
+pub(super) struct ActiveRedirect {
     /// Whom to call.
     pub target: Target,
-    tenure: Tenure,
+    tenure: RedirectLifetime,
 }
 
-impl Detour {
+impl ActiveRedirect {
     /// The port and the secure channels are those of the provider itself.
     pub(super) fn new(redirect: Redirect, provisioned: &Target, now: Instant) -> Self {
         let tenure = match redirect.ttl {
-            None => Tenure::Session,
-            Some(INFINITE) => Tenure::Lasting,
-            Some(ttl) => now.checked_add(Duration::from_secs(ttl.into())).map_or(Tenure::Lasting, Tenure::Until),
+            None => RedirectLifetime::Session,
+            Some(INFINITE) => RedirectLifetime::Lasting,
+            Some(ttl) => now
+                .checked_add(Duration::from_secs(ttl.into()))
+                .map_or(RedirectLifetime::Lasting, RedirectLifetime::Until),
         };
         let Target { port, transport, .. } = *provisioned;
         let addresses = redirect.addresses.into_iter().filter(is_callable).collect();
@@ -69,20 +71,20 @@ impl Detour {
 
     /// When its time is over.
     pub(super) fn until(&self) -> Option<Instant> {
-        if let Tenure::Until(until) = self.tenure { Some(until) } else { None }
+        if let RedirectLifetime::Until(until) = self.tenure { Some(until) } else { None }
     }
 
     /// Whether it ends with its session.
     pub(super) fn ends_with_session(&self) -> bool {
-        self.tenure == Tenure::Session
+        self.tenure == RedirectLifetime::Session
     }
 }
 
 /// The names called lately.
 #[derive(Debug, Default)]
-pub(super) struct Called(VecDeque<(String, Instant)>);
+pub(super) struct RecentTargets(VecDeque<(String, Instant)>);
 
-impl Called {
+impl RecentTargets {
     /// This name is, or was until now, called.
     pub(super) fn note(&mut self, name: &str, now: Instant) {
         self.0.retain(|(other, at)| !other.eq_ignore_ascii_case(name) && now.saturating_duration_since(*at) < LOOP);

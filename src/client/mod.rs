@@ -5,5 +5,5 @@ mod refusal;
 mod session;
 
 pub use pending::Requester;
-pub use refusal::{Refusal, conflict_text};
+pub use refusal::{RequestFailure, conflict_text};
 pub use session::{Event, MitigationRecord, Outcome, Session};

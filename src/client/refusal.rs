@@ -7,7 +7,7 @@ use crate::signal::body::{CUID_COLLISION, Conflict, LEGITIMATE_TRAFFIC, OVERLAPP
 
 /// The reason why a request has not led to what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RequestFailure {
     /// The router has answered with an error.
     ByRouter {
         /// The response's code.
@@ -29,7 +29,7 @@ pub enum Refusal {
     SessionEnded,
 }
 
-impl Refusal {
+impl RequestFailure {
     /// Reads a router's error response.
     pub(super) fn by_router(response: &Response) -> Self {
         let reports = Report::parse_all(&response.payload).unwrap_or_default();
@@ -49,7 +49,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RequestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByRouter { code, diagnostic, conflict } => {
@@ -68,7 +68,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for RequestFailure {}
 
 /// A conflict in words; nothing where it has no cause.
 pub fn conflict_text(conflict: &Conflict) -> Option<String> {

@@ -15,7 +15,7 @@ use crate::signal::{DOTS_CBOR, heartbeat};
 use crate::transport::identity::another_cuid;
 
 use super::pending::{Expected, PendingRequest, Requester};
-use super::refusal::Refusal;
+use super::refusal::RequestFailure;
 
 /// Status 3: the attack has stopped, the client withdraws (RFC 9132 section 4.4.2.2).
 const ATTACK_STOPPED: u8 = 3;
@@ -36,7 +36,7 @@ pub enum Event {
     /// The router is there.
     Ready,
     /// A request has its answer.
-    Answered(Requester, Result<Outcome, Refusal>),
+    Answered(Requester, Result<Outcome, RequestFailure>),
     /// The router reported something new about this mitigation.
     Reported(u32),
     /// We go by another identifier from now on: some other client of the router has ours.
@@ -131,16 +131,16 @@ impl Session {
         self.withheld.retain(|(_, until)| *until > now);
         if let Some((_, until)) = self.withheld.iter().find(|(withheld, _)| *withheld == scope) {
             let seconds = until.saturating_duration_since(now).as_secs();
-            return self.refuse(requester, Refusal::Withheld(seconds));
+            return self.refuse(requester, RequestFailure::Withheld(seconds));
         }
         let request = MitigationRequest { scope, lifetime: Some(lifetime), attack_status: None };
         if request.encode().len() > self.endpoint.max_payload() {
-            return self.refuse(requester, Refusal::TooLarge);
+            return self.refuse(requester, RequestFailure::TooLarge);
         }
         self.put(requester, mid, Box::new(request), now);
     }
 
-    fn refuse(&mut self, requester: Requester, why: Refusal) {
+    fn refuse(&mut self, requester: Requester, why: RequestFailure) {
         self.events.push_back(Event::Answered(requester, Err(why)));
     }
 
@@ -154,7 +154,7 @@ impl Session {
         let meant =
             |pending: &mut PendingRequest| matches!(pending.expected, Expected::Put { mid: put, .. } if put == mid);
         for requester in self.pending.extract_if(.., meant).filter_map(|pending| pending.expected.requester()) {
-            self.events.push_back(Event::Answered(requester, Err(Refusal::Withdrawn)));
+            self.events.push_back(Event::Answered(requester, Err(RequestFailure::Withdrawn)));
         }
         self.delete(Some(requester), mid, now);
     }
@@ -323,7 +323,7 @@ impl Session {
     }
 
     fn done(&mut self, requester: Requester, outcome: Outcome, response: &Response) {
-        let outcome = if response.code.is_success() { Ok(outcome) } else { Err(Refusal::by_router(response)) };
+        let outcome = if response.code.is_success() { Ok(outcome) } else { Err(RequestFailure::by_router(response)) };
         self.events.push_back(Event::Answered(requester, outcome));
     }
 
@@ -391,7 +391,7 @@ impl Session {
         now: Instant,
     ) {
         if !response.code.is_success() {
-            let refusal = Refusal::by_router(response);
+            let refusal = RequestFailure::by_router(response);
             let conflict = refusal.conflict().cloned().unwrap_or_default();
             // A mitigation keeps the identifier it was asked for with (RFC 9132 section 4.4.1).
             if conflict.cause == Some(CUID_COLLISION) && !self.renamed && !self.is_mitigating() {
@@ -465,7 +465,7 @@ impl Session {
             self.refresh = Some(now + FRESH);
         }
         if let Some(requester) = expected.requester() {
-            self.refuse(requester, Refusal::NoAnswer);
+            self.refuse(requester, RequestFailure::NoAnswer);
         }
     }
 

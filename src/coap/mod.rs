@@ -131,13 +131,13 @@ impl Endpoint {
             }
             Layer::Datagram(datagram) => {
                 match datagram.receive(bytes, now, self.random.as_mut(), &mut self.out) {
-                    udp::Received::Request(packet, acknowledges) => self.requested(packet, acknowledges, false),
-                    udp::Received::Response(packet) => self.answered(packet),
-                    udp::Received::Reset(token) => {
+                    udp::DatagramInput::Request(packet, acknowledges) => self.requested(packet, acknowledges, false),
+                    udp::DatagramInput::Response(packet) => self.answered(packet),
+                    udp::DatagramInput::Reset(token) => {
                         self.outstanding.retain(|(other, _)| *other != token);
                         self.events.push_back(Event::Failed { token });
                     }
-                    udp::Received::Nothing => {}
+                    udp::DatagramInput::Nothing => {}
                 }
                 Ok(())
             }
@@ -148,9 +148,9 @@ impl Endpoint {
         while let Layer::Stream(stream) = &mut self.layer {
             let out = &mut self.out;
             match stream.next(&mut |bytes| out.push_back(bytes))? {
-                Some(tcp::Received::Ready) => self.events.push_back(Event::Ready),
-                Some(tcp::Received::Release) => self.events.push_back(Event::Released),
-                Some(tcp::Received::Message(packet)) => match u8::from(packet.header.code) >> 5 {
+                Some(tcp::StreamInput::Ready) => self.events.push_back(Event::Ready),
+                Some(tcp::StreamInput::Release) => self.events.push_back(Event::Released),
+                Some(tcp::StreamInput::Message(packet)) => match u8::from(packet.header.code) >> 5 {
                     0 => self.requested(packet, None, true),
                     2 | 4 | 5 => self.answered(packet),
                     // Reserved classes are neither (RFC 7252 section 3).

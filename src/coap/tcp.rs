@@ -51,7 +51,7 @@ impl std::fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 /// What a stream brings besides signalling it deals with itself.
-pub(super) enum Received {
+pub(super) enum StreamInput {
     /// The peer's first CSM: the connection is ready.
     Ready,
     /// A request or response.
@@ -104,7 +104,7 @@ impl Stream {
     }
 
     /// The next complete message; what must be sent in answer to signalling goes to `out`.
-    pub(super) fn next(&mut self, out: &mut impl FnMut(Vec<u8>)) -> Result<Option<Received>, Broken> {
+    pub(super) fn next(&mut self, out: &mut impl FnMut(Vec<u8>)) -> Result<Option<StreamInput>, Broken> {
         while let Some((datagram, used)) = frame(self.buffer.get(self.read..).unwrap_or_default())? {
             self.read += used;
             let code = datagram.get(1).copied().unwrap_or(0);
@@ -121,7 +121,7 @@ impl Stream {
                     refuse_critical(&message)?;
                     self.settings(&message);
                     if !std::mem::replace(&mut self.greeted, true) {
-                        return Ok(Some(Received::Ready));
+                        return Ok(Some(StreamInput::Ready));
                     }
                 }
                 PING => {
@@ -131,12 +131,12 @@ impl Stream {
                 PONG => refuse_critical(&message)?,
                 RELEASE => {
                     refuse_critical(&message)?;
-                    return Ok(Some(Received::Release));
+                    return Ok(Some(StreamInput::Release));
                 }
                 ABORT => return Err(Broken::Aborted),
                 // Signalling codes of the future may be ignored: none of them is a request.
                 0xe0..=0xff => {}
-                _ => return Ok(Some(Received::Message(message))),
+                _ => return Ok(Some(StreamInput::Message(message))),
             }
         }
         Ok(None)

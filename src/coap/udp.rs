@@ -50,7 +50,7 @@ impl TransmissionParameters {
 }
 
 /// What a datagram brings.
-pub(super) enum Received {
+pub(super) enum DatagramInput {
     /// A request; the id to acknowledge where it is confirmable.
     Request(Packet, Option<u16>),
     /// A response.
@@ -113,10 +113,10 @@ impl Datagram {
         now: Instant,
         random: &mut dyn Random,
         out: &mut VecDeque<Vec<u8>>,
-    ) -> Received {
-        let Some((&[first, _, high, low], _)) = datagram.split_first_chunk() else { return Received::Nothing };
+    ) -> DatagramInput {
+        let Some((&[first, _, high, low], _)) = datagram.split_first_chunk() else { return DatagramInput::Nothing };
         if first >> 6 != 1 {
-            return Received::Nothing;
+            return DatagramInput::Nothing;
         }
         let id = u16::from_be_bytes([high, low]);
         let confirmable = (first >> 4) & 3 == 0;
@@ -124,37 +124,37 @@ impl Datagram {
             if confirmable {
                 out.push_back(bare(MessageType::Reset, id));
             }
-            return Received::Nothing;
+            return DatagramInput::Nothing;
         };
         let received = match message.header.get_type() {
             MessageType::Acknowledgement => self.acknowledged(id, message),
             MessageType::Reset => self.reset(id, &message),
-            _ if self.is_repeated(id, confirmable, now, out) => Received::Nothing,
+            _ if self.is_repeated(id, confirmable, now, out) => DatagramInput::Nothing,
             _ => self.fresh(id, confirmable, message, now, out),
         };
         self.send_next(now, random, out);
         received
     }
 
-    fn acknowledged(&mut self, id: u16, message: Packet) -> Received {
+    fn acknowledged(&mut self, id: u16, message: Packet) -> DatagramInput {
         let empty = u8::from(message.header.code) == 0;
         if !empty && !is_response(&message) {
-            return Received::Nothing;
+            return DatagramInput::Nothing;
         }
         self.take_sent(id);
-        if empty { Received::Nothing } else { Received::Response(message) }
+        if empty { DatagramInput::Nothing } else { DatagramInput::Response(message) }
     }
 
-    fn reset(&mut self, id: u16, message: &Packet) -> Received {
+    fn reset(&mut self, id: u16, message: &Packet) -> DatagramInput {
         if u8::from(message.header.code) != 0 {
-            return Received::Nothing;
+            return DatagramInput::Nothing;
         }
         if let Some(waited) = self.take_sent(id) {
-            return Received::Reset(waited.token);
+            return DatagramInput::Reset(waited.token);
         }
         match self.sent.iter().find(|(sent, _)| *sent == id) {
-            Some((_, token)) => Received::Reset(token.clone()),
-            None => Received::Nothing,
+            Some((_, token)) => DatagramInput::Reset(token.clone()),
+            None => DatagramInput::Nothing,
         }
     }
 
@@ -173,12 +173,12 @@ impl Datagram {
         message: Packet,
         now: Instant,
         out: &mut VecDeque<Vec<u8>>,
-    ) -> Received {
+    ) -> DatagramInput {
         let (received, answer) = match u8::from(message.header.code) {
-            1..=31 => (Received::Request(message, confirmable.then_some(id)), None),
-            _ if is_response(&message) => (Received::Response(message), Some(MessageType::Acknowledgement)),
+            1..=31 => (DatagramInput::Request(message, confirmable.then_some(id)), None),
+            _ if is_response(&message) => (DatagramInput::Response(message), Some(MessageType::Acknowledgement)),
             // Empty, or of a reserved class (RFC 7252 section 4.2).
-            _ => (Received::Nothing, Some(MessageType::Reset)),
+            _ => (DatagramInput::Nothing, Some(MessageType::Reset)),
         };
         let reply = answer.filter(|_| confirmable).map(|kind| bare(kind, id));
         out.extend(reply.clone());

@@ -8,7 +8,7 @@ use std::time::Instant;
 use mio::Token;
 
 use super::files::{self, Secrets};
-use super::provider::{Proof, Provider, Surroundings};
+use super::provider::{ChannelConfigs, LoopContext, Provider};
 use crate::config::{Auth, Config, Disabled, DisabledReason, Peer};
 use crate::io::clock;
 use crate::io::random;
@@ -35,7 +35,7 @@ impl Peers {
     }
 
     /// Takes up a configuration. A peer whose settings and credentials are the same keeps its session.
-    pub(super) fn configure(&mut self, config: Config, s: &mut Surroundings<'_>) {
+    pub(super) fn configure(&mut self, config: Config, s: &mut LoopContext<'_>) {
         self.clock.set(s.now.unix);
         let mut former = std::mem::take(&mut self.providers);
         self.disabled = config.disabled;
@@ -80,7 +80,7 @@ impl Peers {
     }
 
     /// A socket can be read or written.
-    pub(super) fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) {
+    pub(super) fn ready(&mut self, token: Token, writable: bool, s: &mut LoopContext<'_>) {
         for provider in &mut self.providers {
             if provider.ready(token, writable, s) {
                 return;
@@ -89,7 +89,7 @@ impl Peers {
     }
 
     /// Reads on where the last turn left something.
-    pub(super) fn read_on(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn read_on(&mut self, s: &mut LoopContext<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.read_on(s));
     }
 
@@ -114,7 +114,7 @@ impl Peers {
     }
 
     /// The home's networks have changed.
-    pub(super) fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn handle_networks(&mut self, s: &mut LoopContext<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.handle_networks(s));
     }
 
@@ -124,12 +124,12 @@ impl Peers {
     }
 
     /// Does what is due, sends what is to be sent.
-    pub(super) fn proceed(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn proceed(&mut self, s: &mut LoopContext<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.proceed(s));
     }
 
     /// Ends all sessions in good order.
-    pub(super) fn stop(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn stop(&mut self, s: &mut LoopContext<'_>) {
         self.providers.iter_mut().for_each(|provider| provider.stop(s));
     }
 
@@ -160,7 +160,12 @@ impl Peers {
 }
 
 /// What a peer's credentials amount to, and what is doubtful about them.
-fn prove(peer: &Peer, secrets: &Secrets, clock: &Arc<Clock>, now: Now) -> Result<(Proof, Option<String>), String> {
+fn prove(
+    peer: &Peer,
+    secrets: &Secrets,
+    clock: &Arc<Clock>,
+    now: Now,
+) -> Result<(ChannelConfigs, Option<String>), String> {
     match &peer.auth {
         Auth::Certificate { ca, certificate, key } => {
             let anchors = Anchors::read(&secrets.trusted).map_err(|fault| format!("{}: {fault}", ca.display()))?;
@@ -172,20 +177,20 @@ fn prove(peer: &Peer, secrets: &Secrets, clock: &Arc<Clock>, now: Now) -> Result
             let dtls = dtls.map_err(|fault| format!("{}: {fault}", both()))?;
             let tls = client_config(identity, &anchors, Arc::clone(clock));
             let tls = tls.map_err(|fault| format!("{}: {fault}", both()))?;
-            Ok((Proof { tls: Some(tls), dtls: Some(dtls) }, warning))
+            Ok((ChannelConfigs { tls: Some(tls), dtls: Some(dtls) }, warning))
         }
         Auth::Psk { identity, file } => {
             let fault = |fault| format!("{}: {fault}", file.display());
             let psk = Psk::read(identity, &secrets.key).map_err(fault)?;
             let dtls = dtls::ClientConfig::psk(psk, random::system()).map_err(fault)?;
-            Ok((Proof { tls: None, dtls: Some(dtls) }, None))
+            Ok((ChannelConfigs { tls: None, dtls: Some(dtls) }, None))
         }
         Auth::RawPublicKey { key, peer_key } => {
             let own = OwnKey::read(&secrets.key).map_err(|fault| format!("{}: {fault}", key.display()))?;
             let theirs =
                 PeerKeys::read(&secrets.trusted).map_err(|fault| format!("{}: {fault}", peer_key.display()))?;
             let tls = raw_public_key::client_config(own, theirs, Arc::clone(clock));
-            Ok((Proof { tls: Some(tls.map_err(|fault| fault.to_string())?), dtls: None }, None))
+            Ok((ChannelConfigs { tls: Some(tls.map_err(|fault| fault.to_string())?), dtls: None }, None))
         }
     }
 }

@@ -10,7 +10,7 @@ use mio::{Registry, Token};
 
 use super::files::Secrets;
 use super::resolver::Resolver;
-use crate::calling::{Action, Caller, Phase, Target};
+use crate::calling::{Caller, CallerAction, CallerPhase, Target};
 use crate::coap::Endpoint;
 use crate::config;
 use crate::io::connection::{Connection, Lost};
@@ -25,7 +25,7 @@ use crate::transport::tls::TlsChannel;
 use crate::ubus::{PeerState, PeerStatus};
 
 /// What a provider's connections need of the loop.
-pub(super) struct Surroundings<'a> {
+pub(super) struct LoopContext<'a> {
     /// Where sockets are registered.
     pub(super) registry: &'a Registry,
     /// The token used last.
@@ -49,7 +49,7 @@ struct Attempt {
 }
 
 /// A connection in use.
-struct Call {
+struct ActiveSession {
     token: Token,
     address: SocketAddr,
     connection: Connection,
@@ -59,7 +59,7 @@ struct Call {
 }
 
 /// What we prove and believe, in the form each transport wants it.
-pub(super) struct Proof {
+pub(super) struct ChannelConfigs {
     /// For TLS.
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     /// For DTLS.
@@ -70,13 +70,13 @@ pub(super) struct Proof {
 pub(super) struct Provider {
     settings: config::Peer,
     secrets: Secrets,
-    proof: Proof,
+    proof: ChannelConfigs,
     /// What a DTLS connection resumes from.
     resumable: Option<SavedSession>,
     internal_sources: bool,
     caller: Caller,
     attempts: Vec<Attempt>,
-    call: Option<Call>,
+    call: Option<ActiveSession>,
     told: Option<PeerState>,
     /// Why it can't be reached, as told last.
     complaint: Option<String>,
@@ -84,7 +84,7 @@ pub(super) struct Provider {
 
 impl Provider {
     /// Calls as soon as the loop lets it.
-    pub(super) fn new(settings: config::Peer, secrets: Secrets, proof: Proof, now: Now) -> Self {
+    pub(super) fn new(settings: config::Peer, secrets: Secrets, proof: ChannelConfigs, now: Now) -> Self {
         let target = Target {
             name: settings.name.clone(),
             addresses: settings.addresses.clone(),
@@ -120,7 +120,7 @@ impl Provider {
     }
 
     /// Whether the socket is one of ours; if so it has been seen to.
-    pub(super) fn ready(&mut self, token: Token, writable: bool, s: &mut Surroundings<'_>) -> bool {
+    pub(super) fn ready(&mut self, token: Token, writable: bool, s: &mut LoopContext<'_>) -> bool {
         if let Some(position) = self.attempts.iter().position(|attempt| attempt.token == token) {
             self.attempt_ready(position, writable, s);
         } else if self.call.as_ref().is_some_and(|call| call.token == token) {
@@ -131,7 +131,7 @@ impl Provider {
         true
     }
 
-    fn attempt_ready(&mut self, position: usize, writable: bool, s: &mut Surroundings<'_>) {
+    fn attempt_ready(&mut self, position: usize, writable: bool, s: &mut LoopContext<'_>) {
         let Some(attempt) = self.attempts.get_mut(position) else { return };
         let outcome = attempt.connection.handle_ready(writable, s.now);
         let (number, established) = (attempt.number, attempt.connection.is_established());
@@ -149,7 +149,7 @@ impl Provider {
     }
 
     /// Both sides have proven who they are; what the provider has said with it is the session's beginning.
-    fn answered(&mut self, attempt: Attempt, unread: bool, s: &mut Surroundings<'_>) {
+    fn answered(&mut self, attempt: Attempt, unread: bool, s: &mut LoopContext<'_>) {
         let Attempt { number, token, address, connection } = attempt;
         if !self.caller.handle_established(number, s.now.instant) {
             return connection.close(s.registry);
@@ -164,11 +164,11 @@ impl Provider {
         let mut session = Session::new(name, endpoint, self.settings.heartbeat_interval, s.now);
         session.set_domain(self.domain(s.finder));
         session.set_internal_sources(self.internal_sources);
-        self.call = Some(Call { token, address, connection, session, since: s.now.instant, unread });
+        self.call = Some(ActiveSession { token, address, connection, session, since: s.now.instant, unread });
         self.hear(s);
     }
 
-    fn call_ready(&mut self, writable: bool, s: &mut Surroundings<'_>) {
+    fn call_ready(&mut self, writable: bool, s: &mut LoopContext<'_>) {
         let Some(call) = &mut self.call else { return };
         let outcome = call.connection.handle_ready(writable, s.now);
         call.unread = *outcome.as_ref().unwrap_or(&false);
@@ -178,7 +178,7 @@ impl Provider {
         }
     }
 
-    fn hear(&mut self, s: &mut Surroundings<'_>) {
+    fn hear(&mut self, s: &mut LoopContext<'_>) {
         while let Some(call) = &mut self.call
             && let Some(plaintext) = call.connection.poll_plaintext()
         {
@@ -190,7 +190,7 @@ impl Provider {
     }
 
     /// Reads on where the last turn left something.
-    pub(super) fn read_on(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn read_on(&mut self, s: &mut LoopContext<'_>) {
         if self.is_unread() {
             self.call_ready(false, s);
         }
@@ -222,7 +222,7 @@ impl Provider {
 
     /// The home's networks have changed. A session from an address we no longer have is lost: nothing would say so for
     /// minutes, and as long nobody could reach us.
-    pub(super) fn handle_networks(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn handle_networks(&mut self, s: &mut LoopContext<'_>) {
         let domain = self.domain(s.finder);
         if let Some(call) = &mut self.call {
             call.session.set_domain(domain);
@@ -247,7 +247,7 @@ impl Provider {
     }
 
     /// Does what is due, sends what is to be sent.
-    pub(super) fn proceed(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn proceed(&mut self, s: &mut LoopContext<'_>) {
         self.lines_due(s);
         self.session_due(s);
         self.session_events(s);
@@ -262,7 +262,7 @@ impl Provider {
         }
     }
 
-    fn lines_due(&mut self, s: &mut Surroundings<'_>) {
+    fn lines_due(&mut self, s: &mut LoopContext<'_>) {
         let failed = self.attempts.iter_mut().enumerate().find_map(|(position, attempt)| {
             let why = attempt.connection.handle_timeout(s.now).err()?;
             Some((position, attempt.number, why))
@@ -276,14 +276,14 @@ impl Provider {
         }
     }
 
-    fn session_due(&mut self, s: &mut Surroundings<'_>) {
+    fn session_due(&mut self, s: &mut LoopContext<'_>) {
         let Some(call) = &mut self.call else { return };
         if call.session.poll_timeout().is_some_and(|due| due <= s.now.instant) {
             call.session.handle_timeout(s.ledger, s.now);
         }
     }
 
-    fn session_events(&mut self, s: &mut Surroundings<'_>) {
+    fn session_events(&mut self, s: &mut LoopContext<'_>) {
         while let Some(event) = self.call.as_mut().and_then(|call| call.session.poll_event()) {
             match event {
                 session::Event::Ready => {}
@@ -299,7 +299,7 @@ impl Provider {
         }
     }
 
-    fn redirected(&mut self, redirect: Redirect, s: &mut Surroundings<'_>) {
+    fn redirected(&mut self, redirect: Redirect, s: &mut LoopContext<'_>) {
         let (peer, name) = (&self.settings.section, redirect.name.clone());
         match self.caller.redirect(redirect, s.now.instant) {
             Ok(()) => {
@@ -310,7 +310,7 @@ impl Provider {
         }
     }
 
-    fn transmit(&mut self, s: &mut Surroundings<'_>) {
+    fn transmit(&mut self, s: &mut LoopContext<'_>) {
         let Some(call) = &mut self.call else { return };
         let mut outcome = Ok(());
         while let Some(message) = call.session.poll_transmit() {
@@ -321,31 +321,31 @@ impl Provider {
         }
     }
 
-    fn lost(&mut self, why: &str, s: &mut Surroundings<'_>) {
+    fn lost(&mut self, why: &str, s: &mut LoopContext<'_>) {
         if let Some(call) = self.call.take() {
             call.connection.close(s.registry);
             self.caller.handle_lost(why.to_owned(), s.now.instant);
         }
     }
 
-    fn act(&mut self, action: Action, s: &mut Surroundings<'_>) {
+    fn act(&mut self, action: CallerAction, s: &mut LoopContext<'_>) {
         match action {
-            Action::Resolve(name) => {
+            CallerAction::Resolve(name) => {
                 if let Err(error) = s.resolver.ask(name.clone()) {
                     self.caller.handle_resolved(&name, Err(error.to_string()), s.now.instant);
                 }
             }
-            Action::DefaultRouters => {
+            CallerAction::DefaultRouters => {
                 self.caller.handle_default_routers(s.finder.default_routers(), s.now.instant);
             }
-            Action::Connect { attempt, transport, address, name } => {
+            CallerAction::Connect { attempt, transport, address, name } => {
                 match self.connect(attempt, transport, &name, address, s) {
                     Ok(attempt) => self.attempts.push(attempt),
                     Err(why) => self.caller.handle_failed(attempt, why.to_string(), s.now.instant),
                 }
             }
-            Action::HangUp => self.hang_up(s),
-            Action::Abandon { attempt } => {
+            CallerAction::HangUp => self.hang_up(s),
+            CallerAction::Abandon { attempt } => {
                 if let Some(position) = self.attempts.iter().position(|other| other.number == attempt) {
                     self.attempts.swap_remove(position).connection.close(s.registry);
                 }
@@ -359,7 +359,7 @@ impl Provider {
         transport: Transport,
         name: &str,
         address: SocketAddr,
-        s: &mut Surroundings<'_>,
+        s: &mut LoopContext<'_>,
     ) -> Result<Attempt, Lost> {
         *s.token += 1;
         let token = Token(*s.token);
@@ -381,14 +381,14 @@ impl Provider {
     }
 
     /// Ends the session in good order and abandons all attempts.
-    pub(super) fn stop(&mut self, s: &mut Surroundings<'_>) {
+    pub(super) fn stop(&mut self, s: &mut LoopContext<'_>) {
         self.hang_up(s);
         for attempt in self.attempts.drain(..) {
             attempt.connection.close(s.registry);
         }
     }
 
-    fn hang_up(&mut self, s: &mut Surroundings<'_>) {
+    fn hang_up(&mut self, s: &mut LoopContext<'_>) {
         if let Some(call) = &mut self.call {
             call.session.release();
             self.transmit(s);
@@ -414,9 +414,9 @@ impl Provider {
         PeerStatus {
             name: self.settings.section.clone(),
             state: match caller.phase {
-                Phase::Connected => PeerState::Connected,
-                Phase::Connecting => PeerState::Connecting,
-                Phase::Waiting => PeerState::Waiting,
+                CallerPhase::Connected => PeerState::Connected,
+                CallerPhase::Connecting => PeerState::Connecting,
+                CallerPhase::Waiting => PeerState::Waiting,
             },
             transport: call.map(|call| call.connection.transport().as_str()),
             address: call.map(|call| call.address),

@@ -16,7 +16,7 @@ use super::nft::{NftError, NftRunner};
 use super::paths::Paths;
 use super::peers::Peers;
 use super::persistence::Persistence;
-use super::provider::Surroundings;
+use super::provider::LoopContext;
 use super::resolver::Resolver;
 use super::snapshot_files::SnapshotFiles;
 use crate::config::Config;
@@ -363,8 +363,8 @@ impl Wiring {
         what(&mut self.bus, &mut cx, &self.registry, self.now);
     }
 
-    fn with_peers<T>(&mut self, what: impl FnOnce(&mut Peers, &mut Surroundings<'_>) -> T) -> T {
-        let mut surroundings = Surroundings {
+    fn with_peers<T>(&mut self, what: impl FnOnce(&mut Peers, &mut LoopContext<'_>) -> T) -> T {
+        let mut surroundings = LoopContext {
             registry: &self.registry,
             token: &mut self.token,
             resolver: &self.resolver,

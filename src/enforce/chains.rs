@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::left_open;
 use super::ruleset::Ruleset;
 use super::set::Set;
-use super::target::Target;
+use super::target::DropFilter;
 use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
 
@@ -53,7 +53,7 @@ fn inet(ruleset: &Ruleset) -> Vec<Chain> {
     received.extend(quarantine.iter().cloned());
     let mut targeted = blocks(ruleset);
     targeted.extend(quarantine);
-    let seen = Target::any_of(ruleset.logged.values().map(Rc::as_ref));
+    let seen = DropFilter::any_of(ruleset.logged.values().map(Rc::as_ref));
     let mut all: Vec<String> = seen.into_iter().map(|traffic| format!("{traffic} jump witness")).collect();
     if ruleset.sets.contains_key(&Set::Targeted) {
         all.push("ether saddr @accused jump accused".to_owned());

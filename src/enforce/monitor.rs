@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::counters::Counters;
 use super::inspection::{Depth, Inspection};
 use super::kernel_queries::{Answer, BATCH, KernelQueries, Query};
-use super::progress::{Judgement, Progress};
+use super::progress::{Assessment, Progress};
 use super::ruleset::Ruleset;
-use super::sweep::{Addresses, PassingFlows, Subject, Sweep};
+use super::sweep::{Addresses, PassingFlows, Sweep, SweepSubject};
 use super::tables::{Applied, PAUSES, Tables};
 use crate::model::{Backoff, Tuple};
 use crate::source::Inventory;
@@ -49,7 +49,7 @@ pub(super) struct Monitor {
 #[derive(Debug)]
 pub(super) enum Finding {
     /// Flows of what was swept.
-    Swept(Vec<(Subject, PassingFlows)>),
+    Swept(Vec<(SweepSubject, PassingFlows)>),
     /// What the tables hold.
     Inspected(Inspection),
 }
@@ -127,7 +127,7 @@ impl Monitor {
     }
 
     /// What a sweep has seen is judged: plans the next one.
-    pub(super) fn handle_judged(&mut self, judgement: Judgement, now: Instant) {
+    pub(super) fn handle_judged(&mut self, judgement: Assessment, now: Instant) {
         if judgement.leaks {
             self.inspect = Some(Depth::Everything);
         }

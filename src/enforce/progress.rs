@@ -8,7 +8,7 @@ use vecset::VecMap;
 use super::desired::Owner;
 use super::event::{Event, NotInForce};
 use super::ruleset::{Measure, Ruleset};
-use super::sweep::{PassingFlows, Subject};
+use super::sweep::{PassingFlows, SweepSubject};
 
 /// How long something may be on its way into force before it is told that it isn't there: what somebody has deleted is
 /// made again within some hundredths of a second.
@@ -26,7 +26,7 @@ pub(super) struct Progress {
 
 /// What a sweep has changed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Judgement {
+pub(super) struct Assessment {
     /// Something is not as it was, or may soon not be.
     pub(super) is_unsettled: bool,
     /// Something leaks.
@@ -53,18 +53,18 @@ impl Progress {
 
     /// Whether anything has been seen in force.
     pub(super) fn has_in_force(&self) -> bool {
-        self.owners.values().any(|owned| matches!(owned.stage, Stage::InForce { .. }))
+        self.owners.values().any(|owned| matches!(owned.stage, ProgressStage::InForce { .. }))
     }
 
     /// What is to be swept: what has just come into force, or all whose rules stand.
-    pub(super) fn subjects(&self, all: bool) -> Vec<Subject> {
+    pub(super) fn subjects(&self, all: bool) -> Vec<SweepSubject> {
         let due = |owned: &OwnerProgress| match owned.stage {
-            Stage::Waiting => false,
-            Stage::Checking => true,
-            Stage::InForce { .. } | Stage::Leaking => all,
+            ProgressStage::Waiting => false,
+            ProgressStage::Checking => true,
+            ProgressStage::InForce { .. } | ProgressStage::Leaking => all,
         };
         let due = self.owners.iter().filter(|(_, owned)| due(owned));
-        due.map(|(owner, owned)| Subject { owner: *owner, change: owned.change, measure: owned.measure.clone() })
+        due.map(|(owner, owned)| SweepSubject { owner: *owner, change: owned.change, measure: owned.measure.clone() })
             .collect()
     }
 
@@ -74,23 +74,24 @@ impl Progress {
         let Some(held) = held else { return };
         for (owner, owned) in &mut self.owners {
             let stands = lapses.get(owner).is_none_or(|at| *at > now);
-            if owned.stage == Stage::Waiting && stands && held.measure(*owner).as_ref() == Some(&owned.measure) {
-                owned.stage = Stage::Checking;
+            if owned.stage == ProgressStage::Waiting && stands && held.measure(*owner).as_ref() == Some(&owned.measure)
+            {
+                owned.stage = ProgressStage::Checking;
             }
         }
     }
 
     /// Takes what a sweep has seen.
-    pub(super) fn handle_sweep(&mut self, findings: Vec<(Subject, PassingFlows)>) -> Judgement {
-        let mut judgement = Judgement::default();
+    pub(super) fn handle_sweep(&mut self, findings: Vec<(SweepSubject, PassingFlows)>) -> Assessment {
+        let mut judgement = Assessment::default();
         for (subject, passing) in findings {
             let owned = self.owners.get_mut(&subject.owner).filter(|owned| owned.change == subject.change);
             let Some(owned) = owned else { continue };
             let before = owned.stage;
             owned.judge(subject.owner, passing, &mut self.events);
-            let struck = matches!(owned.stage, Stage::InForce { strikes: 1.. });
+            let struck = matches!(owned.stage, ProgressStage::InForce { strikes: 1.. });
             judgement.is_unsettled |= struck || !owned.stage.is_like(before);
-            judgement.leaks |= owned.stage == Stage::Leaking;
+            judgement.leaks |= owned.stage == ProgressStage::Leaking;
         }
         judgement
     }
@@ -104,7 +105,7 @@ impl Progress {
 
     /// Nothing comes into force for now.
     pub(super) fn handle_failure(&mut self, reason: &NotInForce) {
-        for (owner, owned) in self.owners.iter_mut().filter(|(_, owned)| owned.stage == Stage::Waiting) {
+        for (owner, owned) in self.owners.iter_mut().filter(|(_, owned)| owned.stage == ProgressStage::Waiting) {
             owned.tell(*owner, Err(reason.clone()), &mut self.events);
         }
     }
@@ -118,7 +119,7 @@ impl Progress {
     pub(super) fn handle_lapses(&mut self, lapses: &VecMap<Owner, Instant>, now: Instant) {
         self.lapse_at = lapses.values().copied().filter(|at| *at > now).min();
         for (owner, _) in lapses.iter().filter(|(_, at)| **at <= now) {
-            let standing = self.owners.get_mut(owner).filter(|owned| owned.stage != Stage::Waiting);
+            let standing = self.owners.get_mut(owner).filter(|owned| owned.stage != ProgressStage::Waiting);
             standing.into_iter().for_each(|owned| owned.lose(now));
         }
     }
@@ -161,14 +162,14 @@ struct OwnerProgress {
     measure: Measure,
     /// Rises with every change of the measure.
     change: u32,
-    stage: Stage,
+    stage: ProgressStage,
     /// When it is told that it is not in force, if nothing else has been told by then.
     due: Option<Instant>,
     told: Option<Result<(), NotInForce>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ProgressStage {
     /// For a transaction.
     Waiting,
     /// The rules stand; whether flows are left is being looked at.
@@ -180,7 +181,7 @@ enum Stage {
     Leaking,
 }
 
-impl Stage {
+impl ProgressStage {
     /// Whether both are the same, whatever the strikes.
     fn is_like(self, other: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
@@ -189,12 +190,12 @@ impl Stage {
 
 impl OwnerProgress {
     fn new(measure: Measure, change: u32, now: Instant) -> Self {
-        Self { measure, change, stage: Stage::Waiting, due: Some(now + MOMENT), told: None }
+        Self { measure, change, stage: ProgressStage::Waiting, due: Some(now + MOMENT), told: None }
     }
 
     /// Its rules are gone.
     fn lose(&mut self, now: Instant) {
-        self.stage = Stage::Waiting;
+        self.stage = ProgressStage::Waiting;
         self.due = Some(now + MOMENT);
     }
 
@@ -204,31 +205,33 @@ impl OwnerProgress {
             return;
         }
         match self.stage {
-            Stage::Waiting => self.tell(owner, Err(NotInForce::RulesMissing), events),
+            ProgressStage::Waiting => self.tell(owner, Err(NotInForce::RulesMissing), events),
             // Back, but what has begun without them is not known.
-            Stage::Checking if self.told == Some(Ok(())) => self.tell(owner, Err(NotInForce::RulesRestored), events),
-            Stage::Checking | Stage::InForce { .. } | Stage::Leaking => {}
+            ProgressStage::Checking if self.told == Some(Ok(())) => {
+                self.tell(owner, Err(NotInForce::RulesRestored), events)
+            }
+            ProgressStage::Checking | ProgressStage::InForce { .. } | ProgressStage::Leaking => {}
         }
     }
 
     fn judge(&mut self, owner: Owner, passing: PassingFlows, events: &mut VecDeque<Event>) {
         let unknown = passing.unknown.is_some();
         let (passes, strikes) = match self.stage {
-            Stage::Waiting => return,
+            ProgressStage::Waiting => return,
             // What was there before the rules is no strike.
-            Stage::Checking => (passing.left > 0 || unknown, 0),
+            ProgressStage::Checking => (passing.left > 0 || unknown, 0),
             // A single flow that comes back may have been on its way; a second time it passes.
-            Stage::InForce { strikes } => {
+            ProgressStage::InForce { strikes } => {
                 let strikes = if passing.met > 0 { strikes.saturating_add(1) } else { 0 };
                 (passing.left > 0 || strikes > 1, strikes)
             }
-            Stage::Leaking => (passing.met > 0 || unknown, 0),
+            ProgressStage::Leaking => (passing.met > 0 || unknown, 0),
         };
         if !passes {
-            self.stage = Stage::InForce { strikes };
+            self.stage = ProgressStage::InForce { strikes };
             self.tell(owner, Ok(()), events);
-        } else if self.stage != Stage::Leaking {
-            self.stage = Stage::Leaking;
+        } else if self.stage != ProgressStage::Leaking {
+            self.stage = ProgressStage::Leaking;
             self.tell(owner, Err(NotInForce::Leaking(passing)), events);
         }
     }

@@ -10,7 +10,7 @@ use vecset::{VecMap, VecSet};
 
 use super::desired::{Block, Desired, Owner, Quarantined, SenderLog};
 use super::set::Set;
-use super::target::Target;
+use super::target::DropFilter;
 use crate::model::{Mac, MitigationId, Scope};
 use crate::netlink::nftables::Family;
 
@@ -32,9 +32,9 @@ pub(super) type Members = VecMap<Mac, Option<Instant>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ruleset {
     /// What blocks are about.
-    pub(super) targets: VecMap<MitigationId, Rc<Target>>,
+    pub(super) targets: VecMap<MitigationId, Rc<DropFilter>>,
     /// What sender logs are about.
-    pub(super) logged: VecMap<MitigationId, Rc<Target>>,
+    pub(super) logged: VecMap<MitigationId, Rc<DropFilter>>,
     pub(super) sets: VecMap<Set, Members>,
     /// Those the administrator has quarantined himself.
     by_administrator: VecSet<Mac>,
@@ -43,7 +43,7 @@ pub(super) struct Ruleset {
 /// What an owner wants: about whom, and about which traffic if not all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Measure {
-    pub(super) target: Option<Rc<Target>>,
+    pub(super) target: Option<Rc<DropFilter>>,
     /// Sorted.
     pub(super) devices: Vec<Mac>,
 }
@@ -99,10 +99,10 @@ impl Ruleset {
     }
 
     /// What a mitigation of this scope is about, worked out once for all rules.
-    fn target(&self, before: &Self, id: MitigationId, scope: &Scope) -> Rc<Target> {
+    fn target(&self, before: &Self, id: MitigationId, scope: &Scope) -> Rc<DropFilter> {
         let known = [&self.targets, &before.targets, &before.logged];
         let known = known.into_iter().find_map(|targets| targets.get(&id));
-        known.filter(|target| target.is_of(scope)).map_or_else(|| Rc::new(Target::new(scope)), Rc::clone)
+        known.filter(|target| target.is_of(scope)).map_or_else(|| Rc::new(DropFilter::new(scope)), Rc::clone)
     }
 
     /// Whoever is in for two reasons stays until the later end.
@@ -183,7 +183,7 @@ impl Ruleset {
     }
 
     /// Whether a later block of one of the same devices is about any of the same targets.
-    pub(super) fn shares_traffic(&self, id: MitigationId, target: &Target) -> bool {
+    pub(super) fn shares_traffic(&self, id: MitigationId, target: &DropFilter) -> bool {
         let devices = self.sets.get(&Set::BlockBy(id));
         self.targets.iter().skip_while(|(other, _)| **other <= id).any(|(later, other)| {
             let both = devices.zip(self.sets.get(&Set::BlockBy(*later)));

@@ -35,7 +35,7 @@ pub(super) struct Addresses {
 
 /// What an owner wants, to be checked; `change` tells apart what it was and has become.
 #[derive(Debug)]
-pub(super) struct Subject {
+pub(super) struct SweepSubject {
     pub(super) owner: Owner,
     pub(super) change: u32,
     pub(super) measure: Measure,
@@ -83,7 +83,7 @@ impl fmt::Display for PassingFlows {
 /// One pass over the flows of the devices concerned.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    subjects: Vec<(Subject, PassingFlows)>,
+    subjects: Vec<(SweepSubject, PassingFlows)>,
     /// Which of them an address is of interest to.
     concerned: VecMap<IpAddr, Vec<usize>>,
     router: VecSet<IpAddr>,
@@ -94,7 +94,7 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    pub(super) fn new(subjects: Vec<Subject>, addresses: &Addresses) -> Self {
+    pub(super) fn new(subjects: Vec<SweepSubject>, addresses: &Addresses) -> Self {
         let mut by_device: VecMap<Mac, Vec<usize>> = VecMap::new();
         for (number, subject) in subjects.iter().enumerate() {
             for mac in &subject.measure.devices {
@@ -171,7 +171,7 @@ impl Sweep {
     }
 
     /// Returns what was seen for each.
-    pub(super) fn findings(self) -> Vec<(Subject, PassingFlows)> {
+    pub(super) fn findings(self) -> Vec<(SweepSubject, PassingFlows)> {
         self.subjects
     }
 

@@ -28,7 +28,7 @@ pub(super) const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration
 #[derive(Debug)]
 pub(super) struct Tables {
     wanted: Ruleset,
-    state: State,
+    state: KernelState,
     running: Option<Run>,
     /// How many transactions have begun or ended.
     runs: u32,
@@ -47,7 +47,7 @@ pub(super) struct Tables {
 
 /// What the kernel holds.
 #[derive(Debug)]
-enum State {
+enum KernelState {
     /// What an earlier run has left, if anything.
     Unknown,
     Holds(Held),
@@ -57,7 +57,7 @@ enum State {
     Gone(Held),
 }
 
-impl State {
+impl KernelState {
     fn held(&self) -> Option<&Held> {
         match self {
             Self::Unknown => None,
@@ -125,7 +125,7 @@ impl Tables {
     pub(super) fn new() -> Self {
         Self {
             wanted: Ruleset::default(),
-            state: State::Unknown,
+            state: KernelState::Unknown,
             running: None,
             runs: 0,
             reading: Reading::Old,
@@ -235,7 +235,7 @@ impl Tables {
         self.retry.reset();
         let no_bridge = self.bridge.handle_success(run.names_bridge());
         let logs_more = run.held.ruleset.logs_more(self.state.held().map(|held| &held.ruleset));
-        self.state = State::Holds(run.held);
+        self.state = KernelState::Holds(run.held);
         Applied { cut: run.cut, logs_more, no_bridge }
     }
 
@@ -244,8 +244,8 @@ impl Tables {
         if self.cut_later.is_empty() {
             self.cut_later = run.cut;
         }
-        self.state = match std::mem::replace(&mut self.state, State::Unknown) {
-            State::Holds(held) => State::Doubtful(held),
+        self.state = match std::mem::replace(&mut self.state, KernelState::Unknown) {
+            KernelState::Holds(held) => KernelState::Doubtful(held),
             other => other,
         };
         // Where only the bridge may be to blame, nobody has to wait for knowing that.
@@ -258,11 +258,11 @@ impl Tables {
     /// Begins to look at them; nothing where there is nothing to look at.
     pub(super) fn inspection(&self, depth: Depth) -> Option<Inspection> {
         match &self.state {
-            State::Gone(_) => None,
-            State::Holds(held) | State::Doubtful(held) => {
+            KernelState::Gone(_) => None,
+            KernelState::Holds(held) | KernelState::Doubtful(held) => {
                 Some(Inspection::new(&held.ruleset, held.families.keys(), depth, self.runs))
             }
-            State::Unknown => Some(Inspection::new(&self.wanted, &[Family::Inet], depth, self.runs)),
+            KernelState::Unknown => Some(Inspection::new(&self.wanted, &[Family::Inet], depth, self.runs)),
         }
     }
 
@@ -286,9 +286,9 @@ impl Tables {
     /// Somebody else has changed them: they are made anew. Once is an accident, again and again is not. Returns why that
     /// does not happen at once, if so.
     pub(super) fn handle_lost(&mut self, now: Instant) -> Option<NotInForce> {
-        self.state = match std::mem::replace(&mut self.state, State::Unknown) {
-            State::Unknown => State::Unknown,
-            State::Holds(held) | State::Doubtful(held) | State::Gone(held) => State::Gone(held),
+        self.state = match std::mem::replace(&mut self.state, KernelState::Unknown) {
+            KernelState::Unknown => KernelState::Unknown,
+            KernelState::Holds(held) | KernelState::Doubtful(held) | KernelState::Gone(held) => KernelState::Gone(held),
         };
         if self.failure.is_some() {
             return self.failure.clone();
@@ -324,7 +324,7 @@ impl Tables {
 
     fn held(&self) -> Option<&Held> {
         match &self.state {
-            State::Holds(held) if self.running.is_none() => Some(held),
+            KernelState::Holds(held) if self.running.is_none() => Some(held),
             _ => None,
         }
     }
@@ -336,10 +336,10 @@ impl Tables {
     /// Whether the next transaction makes elements anew that have counted: perhaps under an earlier run of ours.
     fn loses_counters(&self) -> bool {
         match &self.state {
-            State::Gone(_) => false,
-            State::Doubtful(_) => true,
-            State::Holds(held) => held.ruleset.loses_counters(&self.wanted),
-            State::Unknown => !self.wanted.is_empty(),
+            KernelState::Gone(_) => false,
+            KernelState::Doubtful(_) => true,
+            KernelState::Holds(held) => held.ruleset.loses_counters(&self.wanted),
+            KernelState::Unknown => !self.wanted.is_empty(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::netlink::conntrack::Family;
 
 /// The traffic to be dropped, by family of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct DropFilter {
     scope: Scope,
     v4: Side,
     v6: Side,
@@ -37,7 +37,7 @@ enum Kind {
     IcmpTypes(Vec<(u16, u16)>),
 }
 
-impl Target {
+impl DropFilter {
     pub(super) fn new(scope: &Scope) -> Self {
         let prefixes = IpNet::aggregate(&scope.target_prefixes);
         let (mut v4, mut v6): (Vec<_>, Vec<_>) = prefixes.into_iter().partition(|p| p.addr().is_ipv4());

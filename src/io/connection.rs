@@ -61,11 +61,11 @@ impl std::error::Error for Lost {}
 
 /// A socket with a secure channel on it.
 pub struct Connection {
-    socket: Socket,
+    socket: ConnectionSocket,
     channel: Box<dyn Channel>,
 }
 
-enum Socket {
+enum ConnectionSocket {
     /// For TLS.
     Stream(BufferedStream<TcpStream>),
     /// For DTLS: connected to the peer.
@@ -82,7 +82,7 @@ impl Connection {
     /// [`Lost::Socket`] if the stream can't be registered.
     pub fn tls(stream: TcpStream, channel: TlsChannel, registry: &Registry, token: Token) -> Result<Self, Lost> {
         let stream = BufferedStream::new(stream, registry, token)?;
-        Ok(Self { socket: Socket::Stream(stream), channel: Box::new(channel) })
+        Ok(Self { socket: ConnectionSocket::Stream(stream), channel: Box::new(channel) })
     }
 
     /// Runs DTLS over a socket of its own, and sends the first datagram.
@@ -94,7 +94,7 @@ impl Connection {
         let mut socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
         socket.connect(peer)?;
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        let mut connection = Self { socket: Socket::Datagram(socket), channel: Box::new(channel) };
+        let mut connection = Self { socket: ConnectionSocket::Datagram(socket), channel: Box::new(channel) };
         connection.flush()?;
         Ok(connection)
     }
@@ -102,7 +102,7 @@ impl Connection {
     /// Runs DTLS over a socket that belongs to many peers; its owner reads it and calls [`Connection::handle_datagram`].
     #[cfg(feature = "client")]
     pub fn shared_dtls(socket: Rc<UdpSocket>, peer: SocketAddr, channel: DtlsChannel) -> Self {
-        Self { socket: Socket::Shared(socket, peer), channel: Box::new(channel) }
+        Self { socket: ConnectionSocket::Shared(socket, peer), channel: Box::new(channel) }
     }
 
     /// Writes and reads a socket that is ready for it. True: there is more to read at once.
@@ -128,12 +128,12 @@ impl Connection {
     /// Whether there was something to read.
     fn read(&mut self, now: Now) -> Result<bool, Lost> {
         match &mut self.socket {
-            Socket::Stream(stream) => {
+            ConnectionSocket::Stream(stream) => {
                 let mut buffer = buffered_stream::buffer();
                 let Some(bytes) = stream.receive(&mut buffer)? else { return Ok(false) };
                 self.channel.handle_input(bytes, now)?;
             }
-            Socket::Datagram(socket) => {
+            ConnectionSocket::Datagram(socket) => {
                 let mut buffer = [0; LONGEST_DATAGRAM];
                 match socket.recv(&mut buffer) {
                     Ok(length) => self.channel.handle_input(buffer.get(..length).unwrap_or_default(), now)?,
@@ -143,7 +143,7 @@ impl Connection {
                 }
             }
             #[cfg(feature = "client")]
-            Socket::Shared(..) => return Ok(false),
+            ConnectionSocket::Shared(..) => return Ok(false),
         }
         Ok(true)
     }
@@ -178,13 +178,13 @@ impl Connection {
         while let Some(bytes) = self.channel.poll_transmit() {
             // Datagrams may get lost, on the way or here; whoever needs them sends them again.
             match &mut self.socket {
-                Socket::Stream(stream) => stream.send(&bytes)?,
-                Socket::Datagram(socket) => drop(socket.send(&bytes)),
+                ConnectionSocket::Stream(stream) => stream.send(&bytes)?,
+                ConnectionSocket::Datagram(socket) => drop(socket.send(&bytes)),
                 #[cfg(feature = "client")]
-                Socket::Shared(socket, peer) => drop(socket.send_to(&bytes, *peer)),
+                ConnectionSocket::Shared(socket, peer) => drop(socket.send_to(&bytes, *peer)),
             }
         }
-        if let Socket::Stream(stream) = &mut self.socket { Ok(stream.flush()?) } else { Ok(()) }
+        if let ConnectionSocket::Stream(stream) = &mut self.socket { Ok(stream.flush()?) } else { Ok(()) }
     }
 
     /// When [`Connection::handle_timeout`] is due.
@@ -206,16 +206,16 @@ impl Connection {
 
     /// The secure transport it uses.
     pub fn transport(&self) -> Transport {
-        if let Socket::Stream(_) = self.socket { Transport::Tls } else { Transport::Dtls }
+        if let ConnectionSocket::Stream(_) = self.socket { Transport::Tls } else { Transport::Dtls }
     }
 
     /// Our own address on it, where the kernel says.
     pub fn local_address(&self) -> Option<IpAddr> {
         let address = match &self.socket {
-            Socket::Stream(stream) => stream.stream().local_addr(),
-            Socket::Datagram(socket) => socket.local_addr(),
+            ConnectionSocket::Stream(stream) => stream.stream().local_addr(),
+            ConnectionSocket::Datagram(socket) => socket.local_addr(),
             #[cfg(feature = "client")]
-            Socket::Shared(socket, _) => socket.local_addr(),
+            ConnectionSocket::Shared(socket, _) => socket.local_addr(),
         };
         address.ok().map(|address| address.ip())
     }
@@ -241,10 +241,10 @@ impl Connection {
         self.channel.close();
         let _ = self.flush();
         match &mut self.socket {
-            Socket::Stream(stream) => stream.leave(registry),
-            Socket::Datagram(socket) => drop(registry.deregister(socket)),
+            ConnectionSocket::Stream(stream) => stream.leave(registry),
+            ConnectionSocket::Datagram(socket) => drop(registry.deregister(socket)),
             #[cfg(feature = "client")]
-            Socket::Shared(..) => {}
+            ConnectionSocket::Shared(..) => {}
         }
     }
 }

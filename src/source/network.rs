@@ -15,13 +15,13 @@ const MOST: usize = 4096;
 
 /// The kernel's tables.
 #[derive(Clone, Debug, Default)]
-struct Tables {
+struct RoutingTables {
     links: VecMap<u32, Link>,
     addresses: VecSet<Address>,
     routes: VecSet<Route>,
 }
 
-impl Tables {
+impl RoutingTables {
     fn apply(&mut self, message: &Message) {
         match message {
             Message::Link(link) if self.links.len() < MOST || self.links.contains_key(&link.index) => {
@@ -75,9 +75,9 @@ struct Path {
 /// The router's network.
 #[derive(Debug, Default)]
 pub(super) struct Network {
-    tables: Tables,
+    tables: RoutingTables,
     /// What is being listed anew; it takes the place of the old tables when complete.
-    listing: Option<Tables>,
+    listing: Option<RoutingTables>,
     /// Links that netifd calls an upstream.
     named: VecSet<String>,
     local: VecSet<IpAddr>,
@@ -90,7 +90,7 @@ pub(super) struct Network {
 impl Network {
     /// The kernel begins to list everything.
     pub(super) fn begin_listing(&mut self) {
-        self.listing = Some(Tables::default());
+        self.listing = Some(RoutingTables::default());
     }
 
     /// Takes in an answer to a listing.
@@ -122,7 +122,7 @@ impl Network {
     /// Works out what follows from the tables; to be called after any change. Tells whether a link leads into the home now
     /// that did not before.
     pub(super) fn derive(&mut self) -> bool {
-        let Tables { links, addresses, routes } = &self.tables;
+        let RoutingTables { links, addresses, routes } = &self.tables;
         self.local = addresses.iter().map(|address| address.net.addr()).collect();
         let named = links.values().filter(|link| self.named.contains(&link.name)).map(|link| link.index);
         let routed = routes.iter().filter(|route| is_default(route)).filter_map(|route| route.link);

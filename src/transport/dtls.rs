@@ -13,7 +13,7 @@ use super::channel::Channel;
 use super::dtls_admission::Admission;
 pub use super::dtls_config::{ClientConfig, Random, SavedSession};
 use super::failure::{Failure, alerted};
-use super::mbedtls::{self, Client, Error, Hooks};
+use super::mbedtls::{self, ClientSettings, Error, Hooks};
 use super::x509;
 use crate::model::Now;
 
@@ -45,7 +45,7 @@ const PEER_CLOSE_NOTIFY: Error = Error(-0x7880);
 
 /// One DTLS association.
 pub struct DtlsChannel {
-    inner: mbedtls::Channel<Side>,
+    inner: mbedtls::Association<ChannelHooks>,
     began: Instant,
     /// The name the peer has to prove; empty in the server's role.
     name: String,
@@ -72,17 +72,17 @@ impl DtlsChannel {
         }
         let session = session.filter(|session| session.name == name && Rc::ptr_eq(&session.config.0, &config.0));
         let session = session.filter(|s| s.certificate.as_ref().is_some_and(|c| date_flags(c, now) == 0));
-        let mut side = Side::new(config.0.random, now);
+        let mut side = ChannelHooks::new(config.0.random, now);
         side.certificate = session.and_then(|session| session.certificate.clone());
         side.resumed = session.is_some();
         let psk = config.0.psk.as_ref();
         side.keyed = psk.is_some();
-        let client = Client {
+        let client = ClientSettings {
             name,
             psk: psk.map(|psk| (psk.identity().as_bytes(), psk.key())),
             session: session.map_or(&[], |session| &session.state),
         };
-        let inner = mbedtls::Channel::client(Rc::clone(&config.0.credentials), side, &client, MAX_DATAGRAM);
+        let inner = mbedtls::Association::client(Rc::clone(&config.0.credentials), side, &client, MAX_DATAGRAM);
         let inner = inner.map_err(|error| Failure::Protocol(words(error)))?;
         let resumable = psk.is_none().then(|| config.clone());
         let mut channel = Self { resumable, ..Self::new(inner, name.to_owned(), now) };
@@ -90,7 +90,7 @@ impl DtlsChannel {
         Ok(channel)
     }
 
-    pub(super) fn new(inner: mbedtls::Channel<Side>, name: String, now: Now) -> Self {
+    pub(super) fn new(inner: mbedtls::Association<ChannelHooks>, name: String, now: Now) -> Self {
         Self { inner, began: now.instant, name, resumable: None, session: None, failure: None }
     }
 
@@ -229,7 +229,7 @@ impl Channel for DtlsChannel {
 }
 
 /// The library's other side: what it wants sent, what it has read, and what it asks.
-pub(super) struct Side {
+pub(super) struct ChannelHooks {
     now: Now,
     random: Random,
     out: VecDeque<Vec<u8>>,
@@ -243,7 +243,7 @@ pub(super) struct Side {
     admission: Option<Admission>,
 }
 
-impl Side {
+impl ChannelHooks {
     fn new(random: Random, now: Now) -> Self {
         Self {
             now,
@@ -264,7 +264,7 @@ impl Side {
     }
 }
 
-impl Hooks for Side {
+impl Hooks for ChannelHooks {
     fn send(&mut self, datagram: &[u8]) {
         self.out.push_back(datagram.to_vec());
     }

@@ -8,7 +8,7 @@ use ring::hmac::{self, HMAC_SHA256};
 
 use super::channel::Channel;
 use super::credentials::{Anchors, Fault, Identity, Psk};
-use super::dtls::{DtlsChannel, MAX_DATAGRAM, Side};
+use super::dtls::{ChannelHooks, DtlsChannel, MAX_DATAGRAM};
 use super::dtls_admission::{Admission, Keys};
 use super::dtls_config::{Random, credentials, fault};
 use super::mbedtls::{self, Credentials};
@@ -55,9 +55,9 @@ impl ServerConfig {
     /// Takes a datagram from where no channel is known. Nothing is kept of it unless a channel comes out.
     pub fn accept(&self, from: SocketAddr, datagram: &[u8], now: Now) -> Answer {
         let admission = Admission::new(from, Rc::clone(&self.keys));
-        let side = Side::server(admission, self.random, now);
+        let side = ChannelHooks::server(admission, self.random, now);
         let has_psk = !self.keys.psk.is_empty();
-        let inner = mbedtls::Channel::server(Rc::clone(&self.credentials), side, has_psk, MAX_DATAGRAM);
+        let inner = mbedtls::Association::server(Rc::clone(&self.credentials), side, has_psk, MAX_DATAGRAM);
         let Ok(inner) = inner else { return Answer::Nothing };
         let mut channel = DtlsChannel::new(inner, String::new(), now);
         let outcome = channel.handle_input(datagram, now);

@@ -184,24 +184,24 @@ impl Drop for Credentials {
 }
 
 /// What a client wants.
-pub(super) struct Client<'a> {
+pub(super) struct ClientSettings<'a> {
     /// The peer's name.
     pub(super) name: &'a str,
     /// Identity and key instead of certificates.
     pub(super) psk: Option<(&'a [u8], &'a [u8])>,
-    /// What [`Channel::session`] gave for this peer.
+    /// What [`Association::session`] gave for this peer.
     pub(super) session: &'a [u8],
 }
 
 /// One DTLS association and its owner.
-pub(super) struct Channel<H: Hooks> {
+pub(super) struct Association<H: Hooks> {
     raw: NonNull<RawChannel>,
     /// From a `Box`; the shim has this pointer too and uses it only while one of its functions runs.
     owner: NonNull<H>,
     _credentials: Rc<Credentials>,
 }
 
-impl<H: Hooks> Channel<H> {
+impl<H: Hooks> Association<H> {
     const HOOKS: RawHooks = RawHooks {
         send: on_send::<H>,
         deliver: on_deliver::<H>,
@@ -218,7 +218,7 @@ impl<H: Hooks> Channel<H> {
     pub(super) fn client(
         credentials: Rc<Credentials>,
         owner: H,
-        client: &Client<'_>,
+        client: &ClientSettings<'_>,
         mtu: usize,
     ) -> Result<Self, Error> {
         let name = CString::new(client.name).map_err(|_| Error(BAD_INPUT))?;
@@ -308,7 +308,7 @@ impl<H: Hooks> Channel<H> {
         unsafe { dots_channel_is_established(self.raw.as_ptr()) != 0 }
     }
 
-    /// When [`Channel::handle`] is due, in milliseconds.
+    /// When [`Association::handle`] is due, in milliseconds.
     pub(super) fn due(&self) -> Option<u64> {
         // SAFETY: as in `is_established`.
         Some(unsafe { dots_channel_due(self.raw.as_ptr()) }).filter(|due| *due != NEVER)
@@ -342,7 +342,7 @@ impl<H: Hooks> Channel<H> {
     }
 }
 
-impl<H: Hooks> Drop for Channel<H> {
+impl<H: Hooks> Drop for Association<H> {
     fn drop(&mut self) {
         // SAFETY: neither is freed twice; the owner comes from a `Box`, and the channel that has it is gone before.
         unsafe {

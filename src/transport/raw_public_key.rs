@@ -75,7 +75,7 @@ pub fn client_config(own: OwnKey, peer: PeerKeys, clock: Arc<Clock>) -> Result<A
         .with_protocol_versions(&[&TLS13])
         .map_err(fault)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier(peer)))
+        .with_custom_certificate_verifier(Arc::new(RawKeyVerifier(peer)))
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(own.0)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
@@ -90,7 +90,7 @@ pub fn server_config(own: OwnKey, peers: PeerKeys, clock: Arc<Clock>) -> Result<
     let mut config = ServerConfig::builder_with_details(provider(), clock)
         .with_protocol_versions(&[&TLS13])
         .map_err(fault)?
-        .with_client_cert_verifier(Arc::new(Verifier(peers)))
+        .with_client_cert_verifier(Arc::new(RawKeyVerifier(peers)))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(own.0)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = ticketer()?;
@@ -99,9 +99,9 @@ pub fn server_config(own: OwnKey, peers: PeerKeys, clock: Arc<Clock>) -> Result<
 
 /// Takes known keys only. Dates and names say nothing here: who holds the key is the peer.
 #[derive(Debug)]
-struct Verifier(PeerKeys);
+struct RawKeyVerifier(PeerKeys);
 
-impl Verifier {
+impl RawKeyVerifier {
     fn signed(
         &self,
         message: &[u8],
@@ -117,7 +117,7 @@ impl Verifier {
     }
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for RawKeyVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -156,7 +156,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-impl ClientCertVerifier for Verifier {
+impl ClientCertVerifier for RawKeyVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

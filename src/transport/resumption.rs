@@ -88,20 +88,20 @@ impl ClientSessionStore for Sessions {
 /// Verifies what servers prove, and tells the sessions how long it is valid. The library's own verifier does the same, but
 /// brings with it the reading of revocation lists, of which we have none: 20 KiB of the binary.
 #[derive(Debug)]
-pub(super) struct Verifier {
+pub(super) struct CertificateVerifier {
     anchors: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
     sessions: Arc<Sessions>,
 }
 
-impl Verifier {
+impl CertificateVerifier {
     /// Believes these authorities, and tells these sessions.
     pub(super) fn new(anchors: Arc<RootCertStore>, sessions: Arc<Sessions>) -> Self {
         Self { anchors, algorithms: provider().signature_verification_algorithms, sessions }
     }
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

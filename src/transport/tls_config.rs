@@ -9,7 +9,7 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::{Anchors, Fault, Identity};
 use super::crypto::{Clock, provider};
-use super::resumption::{Sessions, Verifier};
+use super::resumption::{CertificateVerifier, Sessions};
 
 /// The application protocol of CoAP over TLS (RFC 8323 section 8.2).
 pub(super) const ALPN: &[u8] = b"coap";
@@ -21,7 +21,7 @@ pub(super) const ALPN: &[u8] = b"coap";
 /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
 pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ClientConfig>, Fault> {
     let sessions = Arc::new(Sessions::new(Arc::clone(&clock)));
-    let verifier = Verifier::new(Arc::clone(&anchors.store), Arc::clone(&sessions));
+    let verifier = CertificateVerifier::new(Arc::clone(&anchors.store), Arc::clone(&sessions));
     let mut config = ClientConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?

@@ -19,23 +19,23 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "SOCKET", default_value = "/var/run/dots-callhome-client.sock")]
     pub control: PathBuf,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: ClientCommand,
 }
 
 #[derive(Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum ClientCommand {
     /// Waits for routers to call home.
     Serve(Serve),
     /// Lists the routers that have called.
     Routers,
     /// Asks a router to stop attack traffic.
-    Request(Request),
+    Request(RequestArguments),
     /// Shows mitigations as their routers report them.
-    Status(Status),
+    Status(StatusArguments),
     /// Withdraws a request.
-    Withdraw(Withdraw),
+    Withdraw(WithdrawArguments),
     /// Sends a router to another address to call.
-    Redirect(Redirect),
+    Redirect(RedirectArguments),
 }
 
 #[derive(Args)]
@@ -67,7 +67,7 @@ pub(crate) struct Serve {
 }
 
 #[derive(Args)]
-pub(crate) struct Request {
+pub(crate) struct RequestArguments {
     /// The router, by the name it proves.
     #[arg(long, value_name = "NAME")]
     pub router: String,
@@ -80,7 +80,7 @@ pub(crate) struct Request {
 }
 
 #[derive(Args)]
-pub(crate) struct Status {
+pub(crate) struct StatusArguments {
     /// Only this router's.
     #[arg(long, value_name = "NAME")]
     pub router: Option<String>,
@@ -93,7 +93,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Args)]
-pub(crate) struct Withdraw {
+pub(crate) struct WithdrawArguments {
     /// The router.
     #[arg(long, value_name = "NAME")]
     pub router: String,
@@ -103,7 +103,7 @@ pub(crate) struct Withdraw {
 }
 
 #[derive(Args)]
-pub(crate) struct Redirect {
+pub(crate) struct RedirectArguments {
     /// The router.
     #[arg(long, value_name = "NAME")]
     pub router: String,
@@ -118,16 +118,16 @@ pub(crate) struct Redirect {
     pub ttl: Option<u32>,
 }
 
-impl Command {
+impl ClientCommand {
     /// What to ask the serving program; or, that this is to be the serving program.
     pub(crate) fn ask(self) -> Result<Ask, Box<Serve>> {
         Ok(match self {
             Self::Serve(serve) => return Err(Box::new(serve)),
             Self::Routers => Ask::Routers,
-            Self::Request(Request { router, scope, lifetime }) => Ask::Request { router, scope, lifetime },
-            Self::Status(Status { router, mid, watch }) => Ask::Status { router, mid, watch },
-            Self::Withdraw(Withdraw { router, mid }) => Ask::Withdraw { router, mid },
-            Self::Redirect(Redirect { router, to, address, ttl }) => {
+            Self::Request(RequestArguments { router, scope, lifetime }) => Ask::Request { router, scope, lifetime },
+            Self::Status(StatusArguments { router, mid, watch }) => Ask::Status { router, mid, watch },
+            Self::Withdraw(WithdrawArguments { router, mid }) => Ask::Withdraw { router, mid },
+            Self::Redirect(RedirectArguments { router, to, address, ttl }) => {
                 Ask::Redirect { router, to, addresses: address, ttl }
             }
         })

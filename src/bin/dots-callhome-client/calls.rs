@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dots_callhome::client::{Event, MitigationRecord, Outcome, Refusal, Requester, Session};
+use dots_callhome::client::{Event, MitigationRecord, Outcome, RequestFailure, Requester, Session};
 use dots_callhome::coap::Endpoint;
 use dots_callhome::io::clock;
 use dots_callhome::io::connection::Connection;
@@ -37,7 +37,7 @@ pub(crate) enum CallEvent {
         /// Which router.
         router: String,
         /// What has become of the request.
-        outcome: Result<Outcome, Refusal>,
+        outcome: Result<Outcome, RequestFailure>,
     },
     /// There is something new about a mitigation.
     Reported {
@@ -49,7 +49,7 @@ pub(crate) enum CallEvent {
 }
 
 /// How far a call has come.
-enum Stage {
+enum CallStage {
     /// Whoever calls has not proven yet who it is.
     Proving,
     /// One of our routers has.
@@ -62,19 +62,19 @@ struct Call {
     from: SocketAddr,
     /// Where it came in, over datagrams.
     peer_address: Option<PeerAddress>,
-    stage: Stage,
+    stage: CallStage,
     since: Instant,
 }
 
 impl Call {
     fn new(connection: Connection, from: SocketAddr, peer_address: Option<PeerAddress>) -> Self {
-        Self { connection, from, peer_address, stage: Stage::Proving, since: Instant::now() }
+        Self { connection, from, peer_address, stage: CallStage::Proving, since: Instant::now() }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let due = match &self.stage {
-            Stage::Admitted { session, .. } => session.poll_timeout(),
-            Stage::Proving => Some(self.since + HANDSHAKE),
+            CallStage::Admitted { session, .. } => session.poll_timeout(),
+            CallStage::Proving => Some(self.since + HANDSHAKE),
         };
         [due, self.connection.poll_timeout()].into_iter().flatten().min()
     }
@@ -84,10 +84,10 @@ impl Call {
         let now = clock::now();
         self.connection.handle_timeout(now).map_err(|why| Ended::lost(&self.connection, why))?;
         match &mut self.stage {
-            Stage::Admitted { session, .. } if session.poll_timeout().is_some_and(|due| due <= now.instant) => {
+            CallStage::Admitted { session, .. } if session.poll_timeout().is_some_and(|due| due <= now.instant) => {
                 session.handle_timeout(now.instant);
             }
-            Stage::Proving if self.since + HANDSHAKE <= now.instant => return Err(self.too_slow()),
+            CallStage::Proving if self.since + HANDSHAKE <= now.instant => return Err(self.too_slow()),
             _ => {}
         }
         Ok(())
@@ -99,13 +99,13 @@ impl Call {
 
     fn name(&self) -> Option<&str> {
         match &self.stage {
-            Stage::Admitted { name, .. } => Some(name),
-            Stage::Proving => None,
+            CallStage::Admitted { name, .. } => Some(name),
+            CallStage::Proving => None,
         }
     }
 
     fn json(&self) -> Option<Value> {
-        let Stage::Admitted { name, session } = &self.stage else { return None };
+        let CallStage::Admitted { name, session } = &self.stage else { return None };
         Some(json!({
             "name": name,
             "address": self.from.to_string(),
@@ -117,7 +117,7 @@ impl Call {
 
     /// Sends what the session wants sent, and takes what it tells.
     fn drain(&mut self) -> (Vec<Event>, Result<(), Ended>) {
-        let Stage::Admitted { session, .. } = &mut self.stage else { return (Vec::new(), Ok(())) };
+        let CallStage::Admitted { session, .. } = &mut self.stage else { return (Vec::new(), Ok(())) };
         let mut outcome = Ok(());
         while let Some(bytes) = session.poll_transmit() {
             outcome = outcome.and(self.connection.send(&bytes).map_err(Ended::Lost));
@@ -256,10 +256,10 @@ impl Calls {
     }
 
     fn handle_plaintext(&mut self, token: usize, call: &mut Call, plaintext: &[Vec<u8>]) -> Result<(), Ended> {
-        if matches!(call.stage, Stage::Proving) && call.connection.is_established() {
+        if matches!(call.stage, CallStage::Proving) && call.connection.is_established() {
             self.admit(token, call)?;
         }
-        if let Stage::Admitted { session, .. } = &mut call.stage {
+        if let CallStage::Admitted { session, .. } = &mut call.stage {
             for piece in plaintext {
                 session.handle_input(piece, Instant::now())?;
             }
@@ -291,7 +291,7 @@ impl Calls {
         let mut session = Session::new(endpoint, cuid, Instant::now());
         // Over datagrams it need not wait for the router's first words.
         let outcome = session.handle_input(&[], Instant::now());
-        call.stage = Stage::Admitted { name, session: Box::new(session) };
+        call.stage = CallStage::Admitted { name, session: Box::new(session) };
         Ok(outcome?)
     }
 
@@ -330,11 +330,11 @@ impl Calls {
     }
 
     fn leave(&mut self, token: usize, mut call: Call) {
-        if let Stage::Admitted { name, session } = &mut call.stage {
+        if let CallStage::Admitted { name, session } = &mut call.stage {
             self.events.extend(session.give_up().into_iter().map(|requester| CallEvent::Answered {
                 requester,
                 router: name.clone(),
-                outcome: Err(Refusal::SessionEnded),
+                outcome: Err(RequestFailure::SessionEnded),
             }));
         }
         if let (Some(from), Some(listeners)) = (call.peer_address, &mut self.listeners) {
@@ -378,7 +378,7 @@ impl Calls {
         let Some((token, mut call)) = found.and_then(|token| Some((token, self.all.remove(&token)?))) else {
             return false;
         };
-        if let Stage::Admitted { session, .. } = &mut call.stage {
+        if let CallStage::Admitted { session, .. } = &mut call.stage {
             what(session, Instant::now());
         }
         self.go_on(token, call, Ok(()));
@@ -407,8 +407,8 @@ impl Calls {
 
     fn sessions(&self) -> impl Iterator<Item = (&str, &Session)> {
         self.all.values().filter_map(|call| match &call.stage {
-            Stage::Admitted { name, session } => Some((name.as_str(), &**session)),
-            Stage::Proving => None,
+            CallStage::Admitted { name, session } => Some((name.as_str(), &**session)),
+            CallStage::Proving => None,
         })
     }
 }

@@ -32,13 +32,13 @@ impl Selection {
 }
 
 /// Why a command can't be read.
-enum Unreadable {
+enum BadCommand {
     Lost(io::Error),
     Malformed(serde_json::Error),
     TooLong,
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for BadCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(error) => error.fmt(f),
@@ -49,7 +49,7 @@ impl fmt::Display for Unreadable {
 }
 
 /// A connection of a command.
-struct Command {
+struct CommandConnection {
     stream: BufferedStream<UnixStream>,
     line: Vec<u8>,
     watches: Option<Selection>,
@@ -58,7 +58,7 @@ struct Command {
 /// All connections of commands.
 pub(crate) struct Commands {
     registry: Registry,
-    all: BTreeMap<usize, Command>,
+    all: BTreeMap<usize, CommandConnection>,
     asked: VecDeque<(usize, Ask)>,
 }
 
@@ -75,7 +75,7 @@ impl Commands {
             if self.all.len() < MOST_CONNECTIONS
                 && let Ok(stream) = BufferedStream::new(stream, &self.registry, Token(token))
             {
-                self.all.insert(token, Command { stream, line: Vec::new(), watches: None });
+                self.all.insert(token, CommandConnection { stream, line: Vec::new(), watches: None });
             }
         }
     }
@@ -104,7 +104,8 @@ impl Commands {
 
     /// The connections that have all that is new of this mitigation.
     pub(crate) fn watchers(&self, router: &str, mid: u32) -> Vec<usize> {
-        let watches = |command: &Command| command.watches.as_ref().is_some_and(|wanted| wanted.covers(router, mid));
+        let watches =
+            |command: &CommandConnection| command.watches.as_ref().is_some_and(|wanted| wanted.covers(router, mid));
         self.all.iter().filter(|(_, command)| watches(command)).map(|(token, _)| *token).collect()
     }
 
@@ -137,21 +138,21 @@ impl Commands {
     }
 }
 
-impl Command {
+impl CommandConnection {
     /// Reads the command, once its line is whole.
-    fn read(&mut self, writable: bool) -> Result<Option<Ask>, Unreadable> {
+    fn read(&mut self, writable: bool) -> Result<Option<Ask>, BadCommand> {
         if writable {
-            self.stream.flush().map_err(Unreadable::Lost)?;
+            self.stream.flush().map_err(BadCommand::Lost)?;
         }
         let mut buffer = buffered_stream::buffer();
-        while let Some(bytes) = self.stream.receive(&mut buffer).map_err(Unreadable::Lost)? {
+        while let Some(bytes) = self.stream.receive(&mut buffer).map_err(BadCommand::Lost)? {
             self.line.extend_from_slice(bytes);
             if let Some(end) = self.line.iter().position(|&byte| byte == b'\n') {
                 let line = self.line.get(..end).unwrap_or_default();
-                return serde_json::from_slice(line).map(Some).map_err(Unreadable::Malformed);
+                return serde_json::from_slice(line).map(Some).map_err(BadCommand::Malformed);
             }
             if self.line.len() > LONGEST_COMMAND {
-                return Err(Unreadable::TooLong);
+                return Err(BadCommand::TooLong);
             }
         }
         Ok(None)

@@ -18,7 +18,7 @@ use dots_callhome::transport::tls_config::server_config;
 use crate::arguments::Serve;
 
 /// What we are to routers.
-pub(crate) struct Proof {
+pub(crate) struct ServerCredentials {
     /// Over TCP.
     pub tls: Arc<rustls::ServerConfig>,
     /// Over UDP, where our credentials are of use there.
@@ -31,7 +31,7 @@ pub(crate) struct Proof {
 ///
 /// # Errors
 /// In words, with the file.
-pub(crate) fn read(arguments: &Serve, clock: Arc<Clock>) -> Result<Proof, String> {
+pub(crate) fn read(arguments: &Serve, clock: Arc<Clock>) -> Result<ServerCredentials, String> {
     let key = content(&arguments.key)?;
     let keys = arguments.psk_file.as_deref().map(pre_shared).transpose()?.unwrap_or_default();
     let secret = ticket_secret(&arguments.state.join("tickets.key"))?;
@@ -57,7 +57,7 @@ pub(crate) fn read(arguments: &Serve, clock: Arc<Clock>) -> Result<Proof, String
     };
     let tls = tls.map_err(|fault| told(&arguments.key, fault))?;
     let dtls = dtls.transpose().map_err(|fault| told(&arguments.key, fault))?;
-    Ok(Proof { tls, dtls, cuid: cuid.ok_or("our own credentials cannot be read")? })
+    Ok(ServerCredentials { tls, dtls, cuid: cuid.ok_or("our own credentials cannot be read")? })
 }
 
 /// Lines `identity:key`.

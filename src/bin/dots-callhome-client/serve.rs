@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dots_callhome::client::{Outcome, Refusal, Requester, Session};
+use dots_callhome::client::{Outcome, RequestFailure, Requester, Session};
 use dots_callhome::io::{clock, signals};
 use dots_callhome::model::Scope;
 use dots_callhome::signal::body::Lifetime;
@@ -167,7 +167,7 @@ impl Server {
     }
 
     /// Hands a router's answer to whoever waits for it.
-    fn answer(&mut self, requester: Requester, router: &str, outcome: Result<Outcome, Refusal>) {
+    fn answer(&mut self, requester: Requester, router: &str, outcome: Result<Outcome, RequestFailure>) {
         let Ok(token) = usize::try_from(requester) else { return };
         match outcome {
             Ok(Outcome::Mitigation(mid)) => {

@@ -1,7 +1,7 @@
 //! How often the router calls again: what the provider's patience and the network's fate allow.
 
 use crate::support::calling::*;
-use dots_callhome::calling::{Caller, Phase};
+use dots_callhome::calling::{Caller, CallerPhase};
 
 fn refused() -> World {
     World::both(|_| Fate::Fails(30, "connection refused"))
@@ -56,11 +56,11 @@ fn a_session_that_lasted_is_built_up_again_soon_after_its_loss() {
     world.pass(seconds(3600));
     world.take_seen();
     world.lose();
-    assert_eq!(world.phase(), Phase::Waiting);
+    assert_eq!(world.phase(), CallerPhase::Waiting);
     assert_eq!(world.state().last_error.as_deref(), Some("connection reset"));
     let lost = world.elapsed();
     world.pass(seconds(10));
-    assert_eq!(world.phase(), Phase::Connected);
+    assert_eq!(world.phase(), CallerPhase::Connected);
     assert_eq!(world.seen[0].at - lost, seconds(2));
 }
 
@@ -72,10 +72,10 @@ fn where_nothing_can_be_sent_a_change_of_the_network_is_enough() {
     assert!(gaps(&idle).iter().all(|gap| *gap == 60), "{idle:?}");
     world.set_network(|_| Fate::Established(30));
     world.pass(seconds(20));
-    assert_eq!(world.phase(), Phase::Waiting);
+    assert_eq!(world.phase(), CallerPhase::Waiting);
     world.caller.handle_network_changed(world.now);
     world.pass(seconds(3));
-    assert_eq!(world.phase(), Phase::Connected);
+    assert_eq!(world.phase(), CallerPhase::Connected);
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn a_network_that_changes_during_an_attempt_counts_once_it_has_failed() {
     world.caller.handle_network_changed(world.now);
     world.pass(seconds(19));
     world.names.insert(NAME.into(), Ok(ips(&[V4])));
-    assert_eq!(world.phase(), Phase::Connecting);
+    assert_eq!(world.phase(), CallerPhase::Connecting);
     world.pass(seconds(4));
-    assert_eq!(world.phase(), Phase::Connected);
+    assert_eq!(world.phase(), CallerPhase::Connected);
 }
 
 /// A clock that is right at last: the provider's certificate is valid now.
@@ -99,7 +99,7 @@ fn a_clock_that_jumps_shortens_the_wait_to_what_is_allowed() {
     world.set_network(|_| Fate::Established(30));
     world.caller.handle_network_changed(world.now);
     world.pass(seconds(61));
-    assert_eq!(world.phase(), Phase::Connected);
+    assert_eq!(world.phase(), CallerPhase::Connected);
     assert_eq!(gaps(&beginnings(&world.seen)), [60, 60]);
 }
 
@@ -111,7 +111,7 @@ fn a_change_of_the_network_leaves_a_session_alone() {
     world.caller.handle_network_changed(world.now);
     world.pass(seconds(1000));
     assert!(world.take_seen().is_empty());
-    assert_eq!(world.phase(), Phase::Connected);
+    assert_eq!(world.phase(), CallerPhase::Connected);
 }
 
 /// Proves SC-4.7-13.
@@ -121,7 +121,7 @@ fn a_provider_out_of_reach_is_told_with_reason_and_time() {
     let begun = world.now;
     world.pass(seconds(5));
     let state = world.state();
-    assert_eq!((state.phase, state.is_alarming, state.down_since), (Phase::Waiting, false, Some(begun)));
+    assert_eq!((state.phase, state.is_alarming, state.down_since), (CallerPhase::Waiting, false, Some(begun)));
     assert_eq!(state.retry_in, Some(seconds(55)));
     assert!(state.last_error.unwrap().contains("tls 192.0.2.1: connection refused"));
     world.pass(seconds(60));
@@ -129,7 +129,7 @@ fn a_provider_out_of_reach_is_told_with_reason_and_time() {
     world.set_network(|_| Fate::Established(30));
     world.pass(seconds(300));
     let state = world.state();
-    assert_eq!((state.phase, state.is_alarming, state.down_since), (Phase::Connected, false, None));
+    assert_eq!((state.phase, state.is_alarming, state.down_since), (CallerPhase::Connected, false, None));
     assert_eq!((state.last_error, state.retry_in), (None, None));
 }
 
@@ -141,11 +141,11 @@ fn what_the_provider_objects_to_is_told_while_others_are_still_awaited() {
         _ => Fate::Silent,
     });
     world.pass(seconds(2));
-    assert_eq!(world.phase(), Phase::Connecting);
+    assert_eq!(world.phase(), CallerPhase::Connecting);
     let told = Some("tls 192.0.2.1: the peer's certificate has expired".to_owned());
     assert_eq!(world.state().last_error, told);
     world.pass(seconds(30));
-    assert_eq!((world.phase(), world.state().last_error), (Phase::Waiting, told));
+    assert_eq!((world.phase(), world.state().last_error), (CallerPhase::Waiting, told));
 }
 
 /// Whatever happens, in any order: time passes, attempts keep their distance, there is one session at most.
@@ -178,7 +178,7 @@ fn any_order_of_events_keeps_the_rules() {
             let early = Caller::handle_established(&mut world.caller, u32::MAX, world.now);
             assert!(!early, "nobody has that number");
             world.pass(millis(roll(90_000)));
-            assert_eq!(world.session.is_some(), world.phase() == Phase::Connected);
+            assert_eq!(world.session.is_some(), world.phase() == CallerPhase::Connected);
         }
         let dials = beginnings(&world.seen);
         assert!(gaps(&dials).iter().all(|gap| *gap >= 59), "{:?}", gaps(&dials));

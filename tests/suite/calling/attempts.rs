@@ -1,7 +1,7 @@
 //! Whom the router calls, in which order, how often, and what it makes of the answers.
 
 use crate::support::calling::*;
-use dots_callhome::calling::{Phase, Target};
+use dots_callhome::calling::{CallerPhase, Target};
 use dots_callhome::config;
 use dots_callhome::model::Transport;
 
@@ -82,7 +82,7 @@ fn the_first_established_wins_and_the_others_are_dropped() {
     assert_eq!(world.session.as_deref(), Some("dtls 2001:db8::1"));
     assert_eq!((world.running(), world.unwanted), (0, 0));
     assert_eq!(world.take_paths(), ALL_PATHS[..3]);
-    assert_eq!(world.phase(), Phase::Connected);
+    assert_eq!(world.phase(), CallerPhase::Connected);
     assert_eq!(world.state().last_error, None);
 }
 
@@ -94,16 +94,16 @@ fn a_handshake_done_too_late_is_not_wanted() {
     assert!(world.caller.handle_established(1, world.now));
     assert!(!world.caller.handle_established(2, world.now));
     world.caller.handle_failed(3, "reset".into(), world.now);
-    assert_eq!(world.phase(), Phase::Connected);
+    assert_eq!(world.phase(), CallerPhase::Connected);
 }
 
 #[test]
 fn a_race_does_not_last_longer_than_its_connections_may() {
     let mut world = silent();
     world.pass(millis(20_749));
-    assert_eq!((world.phase(), world.running()), (Phase::Connecting, 1));
+    assert_eq!((world.phase(), world.running()), (CallerPhase::Connecting, 1));
     world.pass(millis(1));
-    assert_eq!((world.phase(), world.running()), (Phase::Waiting, 0));
+    assert_eq!((world.phase(), world.running()), (CallerPhase::Waiting, 0));
     assert!(world.state().last_error.unwrap().contains("dtls 2001:db8::1: no answer"));
 }
 
@@ -166,7 +166,7 @@ fn a_session_over_tls_looks_for_dtls_once_a_day_and_moves_there() {
     assert_eq!(probes.len(), 4);
     let gaps = gaps(&beginnings(&probes));
     assert!(gaps.iter().all(|gap| *gap >= 24 * 3600), "{gaps:?}");
-    assert_eq!((world.session.as_deref(), world.phase()), (Some("tls 2001:db8::1"), Phase::Connected));
+    assert_eq!((world.session.as_deref(), world.phase()), (Some("tls 2001:db8::1"), CallerPhase::Connected));
     assert_eq!(world.state().last_error, None, "a probe that fails is no trouble");
     world.set_network(|_| Fate::Established(50));
     world.pass(seconds(25 * 3600));
@@ -243,17 +243,17 @@ fn without_any_address_the_reason_is_told() {
     let mut world = World::new(Target { name: String::new(), ..target(&[]) }, |_| Fate::Silent);
     world.pass(seconds(5));
     assert!(world.state().last_error.unwrap().contains("no default router"));
-    assert_eq!(world.phase(), Phase::Waiting);
+    assert_eq!(world.phase(), CallerPhase::Waiting);
 }
 
 #[test]
 fn a_resolver_that_hangs_is_not_waited_for_forever() {
     let mut world = World::new(target(&[]), |_| Fate::Silent);
     world.pass(seconds(29));
-    assert_eq!(world.phase(), Phase::Connecting);
+    assert_eq!(world.phase(), CallerPhase::Connecting);
     world.caller.handle_resolved("somebody.else.example", Ok(ips(&[V4])), world.now);
     world.pass(seconds(1));
-    assert_eq!(world.phase(), Phase::Waiting);
+    assert_eq!(world.phase(), CallerPhase::Waiting);
     assert!(world.seen.is_empty());
     // Its answer comes too late.
     world.caller.handle_resolved(NAME, Ok(ips(&[V4])), world.now);

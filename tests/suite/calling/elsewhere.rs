@@ -1,7 +1,7 @@
 //! Where the router calls once its provider has sent it on.
 
 use crate::support::calling::*;
-use dots_callhome::calling::{NotFollowed, Phase};
+use dots_callhome::calling::{CallerPhase, NotFollowed};
 use dots_callhome::signal::redirect::Redirect;
 
 const OTHER: &str = "alternate.isp.example";
@@ -23,7 +23,7 @@ fn connected() -> World {
 /// As the driver does it: the session is closed once the caller agrees.
 fn send_on(world: &mut World, to: Redirect) -> Result<(), NotFollowed> {
     world.caller.redirect(to, world.now)?;
-    assert_eq!(world.phase(), Phase::Connecting);
+    assert_eq!(world.phase(), CallerPhase::Connecting);
     world.session = None;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use dots_callhome::calling::{Action, Caller, Phase, State, Target};
+use dots_callhome::calling::{Caller, CallerAction, CallerPhase, CallerStatus, Target};
 use dots_callhome::config;
 use dots_callhome::model::Transport;
 
@@ -111,11 +111,11 @@ impl World {
         self.now - self.start
     }
 
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> CallerStatus {
         self.caller.state(self.now)
     }
 
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> CallerPhase {
         self.state().phase
     }
 
@@ -157,21 +157,21 @@ impl World {
     pub fn act(&mut self) {
         while let Some(action) = self.caller.poll_action() {
             match action {
-                Action::Resolve(name) => {
+                CallerAction::Resolve(name) => {
                     self.asked.push(name.clone());
                     if let Some(answer) = self.names.get(&name) {
                         self.caller.handle_resolved(&name, answer.clone(), self.now);
                     }
                 }
-                Action::DefaultRouters => self.caller.handle_default_routers(self.routers.clone(), self.now),
-                Action::Connect { attempt, transport, address, name } => {
+                CallerAction::DefaultRouters => self.caller.handle_default_routers(self.routers.clone(), self.now),
+                CallerAction::Connect { attempt, transport, address, name } => {
                     self.connect(attempt, Seen { at: self.elapsed(), transport, address, name });
                 }
-                Action::Abandon { attempt } => {
+                CallerAction::Abandon { attempt } => {
                     self.running.remove(&attempt);
                     self.fates.remove(&attempt);
                 }
-                Action::HangUp => {
+                CallerAction::HangUp => {
                     assert!(self.session.take().is_some(), "there is no session");
                     self.hung_up += 1;
                 }
