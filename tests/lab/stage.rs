@@ -246,6 +246,15 @@ impl Stage {
         self.ubus("get", json!({ "id": id })).unwrap_or_default()
     }
 
+    /// Quarantines a device, once the router has met it: before that one can't speak of it.
+    pub fn quarantine(&self, mac: &str) {
+        self.until("the device is known", |s| {
+            let devices = s.ubus("devices", json!({})).expect("devices")["devices"].clone();
+            devices.as_array().is_some_and(|all| all.iter().any(|device| device["mac"] == mac))
+        });
+        self.ubus("quarantine", json!({ "mac": mac, "comment": "odd" })).expect("quarantined");
+    }
+
     /// The only mitigation there is.
     pub fn the_mitigation(&self) -> Value {
         let list = self.ubus("list", json!({})).unwrap_or_default();

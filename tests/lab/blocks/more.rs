@@ -242,7 +242,7 @@ fn quarantine(lab: &mut Lab) -> Result<(), String> {
     let _web: Vec<TcpListener> =
         [53, 80, 443, 8443].map(|port| router.enter(|| TcpListener::bind(("::", port))).expect("socket")).into();
     let [dns, dhcp, other] = [53, 67, 5353].map(|port| router.enter(|| UdpSocket::bind(any(port))).expect("socket"));
-    lab.stage.ubus("quarantine", json!({ "mac": device_mac(CUT_OFF) })).expect("quarantined");
+    lab.stage.quarantine(&device_mac(CUT_OFF));
     let device = lab.stage.home.device(CUT_OFF);
     lab.stage.until("in force", |_| !lab.reaches(CUT_OFF, (ROUTER, 8443).into(), ATTEMPT));
     // Its neighbours' link addresses have to be found anew.

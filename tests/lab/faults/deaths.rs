@@ -27,7 +27,7 @@ const QUARANTINED: usize = 3;
 /// A block in force, and a quarantine.
 fn decided() -> Blocked {
     let blocked = Blocked::new();
-    blocked.stage.ubus("quarantine", json!({ "mac": device_mac(QUARANTINED) })).expect("quarantined");
+    blocked.stage.quarantine(&device_mac(QUARANTINED));
     blocked
 }
 

@@ -79,7 +79,7 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
     stage.until("the session is up", |s| s.peer_state() == "connected");
     flash.run(spoil);
     let mut blocked = Blocked::on(stage);
-    blocked.stage.ubus("quarantine", json!({ "mac": device_mac(3) })).expect("quarantined");
+    blocked.stage.quarantine(&device_mac(3));
     blocked.holds();
     let complaints = |s: &Stage| s.log().lines().filter(|line| line.contains(why)).count();
     assert_eq!(complaints(&blocked.stage), 1, "{}", blocked.stage.log());

@@ -125,7 +125,7 @@ impl World {
         }
         let untouched: Vec<usize> = all.iter().map(|traffic| traffic.innocent.seen_by_rules(home)).collect();
         let mac = all[0].culprit.mac();
-        stage.ubus("quarantine", json!({ "mac": mac })).expect("quarantined");
+        stage.quarantine(&mac);
         self.until("all is cut", |_| all.iter().all(|traffic| traffic.culprit.entries(home).is_empty()));
         figures.through = self.stay_blocked(&all.iter().map(|traffic| &traffic.culprit).collect::<Vec<_>>());
         for (Traffic { innocent, .. }, untouched) in all.iter().zip(untouched) {

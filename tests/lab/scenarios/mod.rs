@@ -172,7 +172,7 @@ fn quarantine() {
     let stage = Stage::new(2, "");
     let attack = Attack::start(&stage);
     let device = stage.home.device(1);
-    stage.ubus("quarantine", json!({ "mac": device_mac(1), "comment": "odd" })).expect("quarantined");
+    stage.quarantine(&device_mac(1));
     stage.until("the flood ends", |_| attack.is_blocked());
     attack.assert_blocked();
     let reaches = |device: &Host| device.output("ping", &["-c1", "-W1", &VICTIM.to_string()]).status.success();
