@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::support::dtls::{To, World};
-use crate::support::signal::{House, Message, camera, put, wanted};
+use crate::support::signal::{Message, TestRouter, camera, put, wanted};
 use crate::support::tls::{Line, PROVIDER, ROUTER, params};
 use dots_callhome::mitigation::{Event, State};
 use dots_callhome::model::Now;
@@ -149,7 +149,7 @@ impl Wire for Datagrams {
 
 /// A request comes in over this wire, is answered, and the administrator asked.
 fn request(wire: &mut dyn Wire, is_stream: bool) {
-    let mut house = House::new(is_stream).asking();
+    let mut house = TestRouter::serving(is_stream).asking();
     let mut session = house.session("isp", is_stream);
     let request = put("mitigate/K/1", &wanted("")).token(&[7]).id(0x1234);
     // A stream begins with settings.

@@ -7,11 +7,11 @@ use dots_callhome::signal::session::Event;
 const CSM: &[u8] = &[0x00, 0xe1];
 
 /// A router whose connection has only just been made.
-fn fresh() -> House {
-    let mut house = House::tcp();
+fn fresh() -> TestRouter {
+    let mut house = TestRouter::tcp();
     let session = house.session("isp", true);
-    house.lines[0].session = session;
-    house.events();
+    house.providers[0].session = session;
+    house.session_events();
     house
 }
 
@@ -20,7 +20,7 @@ fn signal(code: u8) -> Message {
 }
 
 /// What ends the connection, and the reason told to the peer.
-fn aborts(house: &mut House, bytes: &[u8]) -> (Broken, Message) {
+fn aborts(house: &mut TestRouter, bytes: &[u8]) -> (Broken, Message) {
     let why = house.try_feed(0, bytes).expect_err("the connection ends");
     let said = house.heard().pop().expect("an Abort");
     assert_eq!(said.code(), "7.05");
@@ -39,11 +39,11 @@ fn settings_come_first() {
     assert_eq!(endpoint.poll_event(), None, "nothing may be asked before the peer's settings");
     let mut house = fresh();
     house.pass(seconds(100));
-    assert!(house.events().is_empty());
+    assert!(house.session_events().is_empty());
     house.feed(0, CSM);
-    assert_eq!(house.events(), [Event::Ready]);
+    assert_eq!(house.session_events(), [Event::Ready]);
     house.feed(0, CSM);
-    assert!(house.events().is_empty(), "settings may come again");
+    assert!(house.session_events().is_empty(), "settings may come again");
 }
 
 /// Proves CT-3.3-03.
@@ -64,7 +64,7 @@ fn frames_of_any_length_cut_anywhere() {
             Message::of_stream(&frame).map(|(read, used)| (read.frame(), used)),
             Some((frame.clone(), frame.len()))
         );
-        let mut house = House::tcp();
+        let mut house = TestRouter::tcp();
         let cuts: Vec<usize> =
             if frame.len() < 400 { (0..=frame.len()).collect() } else { vec![1, 2, 3, 4, 5, 9, frame.len() - 1] };
         for cut in cuts {
@@ -77,7 +77,7 @@ fn frames_of_any_length_cut_anywhere() {
             house.heard();
         }
     }
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     let bytes = [get("config").token(b"1").frame(), vec![0, 0], get("mitigate/K").token(b"2").frame()].concat();
     for byte in bytes {
         house.feed(0, &[byte]);
@@ -88,7 +88,7 @@ fn frames_of_any_length_cut_anywhere() {
 /// Proves SC-4.7-01, CT-3.2-01: example 17, byte for byte.
 #[test]
 fn heartbeats_on_the_wire() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     house.feed(0, &hex("d1120301bb2e77656c6c2d6b6e6f776e04646f747302686212010fffa11831a11833f5"));
     let said = house.heard();
     assert_eq!(said[0].frame(), hex("014401"));
@@ -103,7 +103,7 @@ fn heartbeats_on_the_wire() {
 /// Proves CT-3.4-01: even with what an empty message must not have.
 #[test]
 fn empty_messages_are_ignored() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     for bytes in [&[0_u8, 0][..], &[0x01, 0, 7], &[0x20, 0, 0xff, 1], &[0x10, 0, 0xff]] {
         house.feed(0, bytes);
         assert!(house.heard().is_empty());
@@ -114,7 +114,7 @@ fn empty_messages_are_ignored() {
 /// Proves CT-5.4-01.
 #[test]
 fn a_ping_is_answered_with_its_token() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     for token in [&b""[..], b"a", b"12345678"] {
         house.feed(0, &signal(0xe2).token(token).option(2, &[]).option(258, b"x").frame());
         assert_eq!(house.heard(), [signal(0xe3).token(token)]);
@@ -127,13 +127,16 @@ fn a_ping_is_answered_with_its_token() {
 #[test]
 fn unknown_critical_options_of_signals_abort() {
     for code in [0xe1, 0xe2, 0xe3, 0xe4] {
-        assert_eq!(aborts(&mut House::tcp(), &signal(code).option(3, b"x").frame()).0, Broken::SignallingOption(3));
-        let mut house = House::tcp();
+        assert_eq!(
+            aborts(&mut TestRouter::tcp(), &signal(code).option(3, b"x").frame()).0,
+            Broken::SignallingOption(3)
+        );
+        let mut house = TestRouter::tcp();
         house.feed(0, &signal(code).option(60, b"x").frame());
         assert!(house.heard().iter().all(|said| said.code() != "7.05"));
     }
     assert_eq!(aborts(&mut fresh(), &signal(0xe1).option(1, b"x").frame()).0, Broken::SignallingOption(1));
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     for code in [0xe0, 0xe6, 0xff, 0x20, 0x60, 0xc0] {
         house.feed(0, &signal(code).frame());
         assert!(house.heard().is_empty(), "{code:x} is no request and no signal we know");
@@ -143,16 +146,16 @@ fn unknown_critical_options_of_signals_abort() {
 /// Proves CT-5.5-01: what was asked before is still answered.
 #[test]
 fn a_release_ends_the_session_when_all_is_answered() {
-    let mut house = House::tcp().asking();
+    let mut house = TestRouter::tcp().asking();
     house.suspects = None;
     assert_eq!(house.reply(&put("mitigate/K/1", &wanted(""))), None);
     house.feed(0, &[get("config").token(b"x").frame(), signal(0xe4).frame()].concat());
     let said: Vec<String> = house.heard().iter().map(Message::code).collect();
     assert_eq!(said, ["2.05", "2.01"]);
-    assert!(matches!(house.events().as_slice(), [Event::Ready, Event::Lost(_)]));
+    assert!(matches!(house.session_events().as_slice(), [Event::Ready, Event::Lost(_)]));
     house.pass(seconds(1000));
-    assert!(house.events().is_empty(), "lost once");
-    house.lines[0].session.release();
+    assert!(house.session_events().is_empty(), "lost once");
+    house.providers[0].session.release();
     house.settle();
     assert_eq!(house.heard().pop().unwrap().code(), "7.04");
 }
@@ -172,9 +175,9 @@ fn format_errors_abort() {
         (&[0xf0, 0xff, 0xff, 0xff, 0xff, GET], Broken::Oversize),
         (&[0xe0, 0x7f, 0xff, GET], Broken::Oversize),
     ] {
-        assert_eq!(aborts(&mut House::tcp(), bytes).0, why, "{bytes:?}");
+        assert_eq!(aborts(&mut TestRouter::tcp(), bytes).0, why, "{bytes:?}");
     }
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     assert_eq!(house.try_feed(0, &signal(0xe5).option(2, b"\x01").raw(b"bad".to_vec()).frame()), Err(Broken::Aborted));
     assert!(house.heard().is_empty(), "an Abort is not answered");
 }
@@ -182,7 +185,7 @@ fn format_errors_abort() {
 /// Proves CT-5.3.1-01: the base value until the peer says otherwise, then what it says.
 #[test]
 fn messages_are_no_larger_than_the_peer_takes() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     for mid in 0..60 {
         house.want(mid, &about(mid));
     }
@@ -206,17 +209,17 @@ fn messages_are_no_larger_than_the_peer_takes() {
 /// Proves CT-3.3-04, CH-5.1-04: both sides ask over the one connection.
 #[test]
 fn requests_go_both_ways() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     house.answers = Some(std::time::Duration::from_millis(40));
     house.pass(seconds(31));
-    assert_eq!(house.lines[0].session.rtt(), Some(std::time::Duration::from_millis(40)));
+    assert_eq!(house.providers[0].session.rtt(), Some(std::time::Duration::from_millis(40)));
     assert!(house.want(1, &wanted("")).starts_with("2.01"));
 }
 
 /// Proves CT-7.4-01, CT-3.4-02: a new connection knows nothing of the old one's observations.
 #[test]
 fn observations_end_with_their_connection() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted(""));
         house.send(&get("mitigate/K/1").token(b"obs").number(6, 0));
         house.reconnect();
@@ -239,7 +242,7 @@ fn hostile_streams() {
     let mut dice = Dice(7);
     let (mut ended, mut went_on) = (0, 0);
     for round in 0..3000 {
-        let mut house = House::tcp();
+        let mut house = TestRouter::tcp();
         let mut bytes = stream.clone();
         for _ in 0..round % 4 {
             let place = dice.roll() as usize % bytes.len();
@@ -265,7 +268,7 @@ fn hostile_streams() {
 /// Proves SC-11-07: small messages by the thousand cost no more than their bytes.
 #[test]
 fn a_stream_of_tiny_messages() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     house.feed(0, &[0; 16 * 1024]);
     house.feed(0, &[0x00, GET].repeat(8 * 1024));
     let refused = house.heard();

@@ -11,7 +11,7 @@ fn datagram(first: u8, code: u8, rest: &[u8]) -> Vec<u8> {
 }
 
 /// What the router says to it at once.
-fn says(house: &mut House, bytes: &[u8]) -> Vec<Message> {
+fn says(house: &mut TestRouter, bytes: &[u8]) -> Vec<Message> {
     house.feed(0, bytes);
     house.heard()
 }
@@ -23,7 +23,7 @@ fn is_reset(said: &[Message]) -> bool {
 /// Proves CO-3-01.
 #[test]
 fn other_versions_are_silently_ignored() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let mut bytes = get("mitigate/K").con().datagram();
     for version in [0, 2, 3] {
         bytes[0] = (version << 6) | (bytes[0] & 0x3f);
@@ -34,7 +34,7 @@ fn other_versions_are_silently_ignored() {
 /// Proves CO-3-02, CO-4.2-01, CO-4.3-01.
 #[test]
 fn what_is_malformed_is_reset_or_ignored() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let malformed: [(u8, &[u8]); 12] = [
         (9, &[0; 12]),
         (15, &[0; 20]),
@@ -65,7 +65,7 @@ fn what_is_malformed_is_reset_or_ignored() {
 /// Proves CO-4.2-01, CO-4.3-01: empty messages, with content that spoils them or without.
 #[test]
 fn an_empty_confirmable_message_is_reset() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     assert!(is_reset(&says(&mut house, &datagram(0x40, 0, &[]))));
     assert!(is_reset(&says(&mut house, &datagram(0x41, 0, &[7]))));
     assert!(is_reset(&says(&mut house, &datagram(0x40, 0, &[0xff, 1]))));
@@ -78,7 +78,7 @@ fn an_empty_confirmable_message_is_reset() {
 #[test]
 fn reserved_codes_are_rejected() {
     for code in [0x20, 0x3f, 0x60, 0x7f, 0xc0, 0xdf, 0xe1, 0xff] {
-        let mut house = House::udp();
+        let mut house = TestRouter::udp();
         assert!(is_reset(&says(&mut house, &datagram(0x40, code, &[]))), "{code:x}");
         assert_eq!(says(&mut house, &datagram(0x50, code, &[])), [], "{code:x}");
     }
@@ -87,7 +87,7 @@ fn reserved_codes_are_rejected() {
 /// Proves CO-5.2.3-01, CO-4.2-01, SC-4.5-01, SC-4.4-08: the type of the answer follows that of the request.
 #[test]
 fn confirmable_is_acknowledged_with_the_answer_and_non_confirmable_answered_so() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for message in [get("config"), put("mitigate/K/1", &wanted("")), get("mitigate/K"), delete("mitigate/K/1")] {
         // The harness holds type and id of every answer against the request.
         assert_eq!(house.ask(&message).code >> 5, 2);
@@ -100,7 +100,7 @@ fn confirmable_is_acknowledged_with_the_answer_and_non_confirmable_answered_so()
 /// Proves CO-5.3.1-01.
 #[test]
 fn tokens_of_any_length_come_back() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for length in 0..=8_u8 {
         let token: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(37)).collect();
         let said = says(&mut house, &get("config").token(&token).id(length.into()).datagram());
@@ -111,7 +111,7 @@ fn tokens_of_any_length_come_back() {
 /// Proves CO-4.5-01.
 #[test]
 fn a_duplicate_has_no_second_effect() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let first = put("mitigate/K/1", &wanted("")).con().token(b"a").id(7).datagram();
     let answer = says(&mut house, &first);
     assert_eq!(answer[0].code(), "2.01");
@@ -137,7 +137,7 @@ fn a_duplicate_has_no_second_effect() {
 /// Proves CO-4.5-01, CO-4.4-01: the lifetimes of message ids follow the negotiated parameters.
 #[test]
 fn longer_retransmission_means_longer_memory() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.ask(&put("config/sid=1", "{30:{44:{39:{43:4([-2,400])}}}}").con());
     let first = delete("mitigate/K/1").token(b"a").id(7).datagram();
     assert_eq!(says(&mut house, &first)[0].code(), "2.02");
@@ -152,7 +152,7 @@ fn longer_retransmission_means_longer_memory() {
 /// Proves CO-5.4.1-01: among them Request-Tag (292) and one with a long number and value.
 #[test]
 fn unknown_elective_options_are_ignored() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let message = put("mitigate/K/1", &wanted(""));
         let message = message.option(2050, b"x").option(292, b"tag").option(65_000, &[7; 300]).option(2, &[]);
         assert_eq!(house.ask(&message).code(), "2.01");
@@ -164,21 +164,21 @@ fn unknown_elective_options_are_ignored() {
 fn unknown_critical_options_are_refused() {
     for number in [2051, 19, 31, 9, 5, 65_535] {
         let message = put("mitigate/K/1", &wanted("")).option(number, b"x");
-        let mut house = House::udp();
+        let mut house = TestRouter::udp();
         assert_eq!(house.reply(&message), None, "a non-confirmable one is rejected in silence");
         assert!(house.heard().is_empty());
         let answer = house.ask(&message.clone().con());
         assert_eq!(answer.code(), "4.02");
         assert!(answer.text().contains(&number.to_string()), "{answer}");
         assert_eq!(house.ledger.all().count(), 0);
-        assert_eq!(House::tcp().ask(&message).code(), "4.02");
+        assert_eq!(TestRouter::tcp().ask(&message).code(), "4.02");
     }
 }
 
 /// Proves CO-5.4.5-01.
 #[test]
 fn an_option_too_many_counts_as_unknown() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let elective = put("mitigate/K/1", &wanted("")).con().number(12, 50).option(12, &[0; 9]);
         assert_eq!(house.ask(&elective).code(), "2.01");
         let critical = get("config").con().number(17, 271).number(17, 271);
@@ -189,7 +189,7 @@ fn an_option_too_many_counts_as_unknown() {
 /// Proves CO-5.4.3-01.
 #[test]
 fn an_option_of_wrong_length_counts_as_unknown() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         assert_eq!(house.ask(&put("mitigate/K/1", &wanted("")).without(12).option(12, &[0, 1, 15])).code(), "2.01");
         let observed = house.ask(&get("config").option(6, &[0, 0, 0, 0]));
         assert_eq!((observed.code().as_str(), observed.value(6)), ("2.05", None));
@@ -213,7 +213,7 @@ fn an_option_of_wrong_length_counts_as_unknown() {
 /// Proves CT-8.5-01: host and port of the request mean nothing here.
 #[test]
 fn host_and_port_are_not_asked_for() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         assert_eq!(house.ask(&get("config").option(3, b"callhome.example").number(7, 4647)).code(), "2.05");
         assert_eq!(house.ask(&get("config")).code(), "2.05");
     }
@@ -222,7 +222,7 @@ fn host_and_port_are_not_asked_for() {
 /// Proves CO-5.10.2-01.
 #[test]
 fn we_are_no_proxy() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for (number, value) in [(35, &b"coap://192.0.2.1/"[..]), (39, b"coap")] {
             let answer = house.ask(&get("config").con().option(number, value));
             assert_eq!(answer.code(), "5.05");
@@ -234,7 +234,7 @@ fn we_are_no_proxy() {
 /// Proves HL-3-01.
 #[test]
 fn hop_limits() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for bad in [&[0][..], &[0, 0], &[1, 0], &[1, 0, 0, 0]] {
             let answer = house.ask(&put("mitigate/K/71", &wanted("")).option(16, bad));
             assert_eq!(answer.code(), "4.00", "{bad:?}");
@@ -250,7 +250,7 @@ fn hop_limits() {
 /// Proves CO-4.4-01, SC-7.2-08: of what the router asks itself.
 #[test]
 fn ids_rise_and_tokens_are_no_series() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.answers = Some(Duration::from_millis(20));
     house.pass(seconds(30 * 25));
     let beats: Vec<Message> = house.heard().into_iter().filter(|message| message.code == PUT).collect();
@@ -269,7 +269,7 @@ fn ids_rise_and_tokens_are_no_series() {
 /// Proves SC-7.3-02, SC-7.3-01, CO-4.6-01: with 1152 bytes and what DTLS, UDP and IPv6 add, 1280 hold every datagram.
 #[test]
 fn no_datagram_is_larger_than_a_small_path_takes() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for mid in 0..60 {
         house.want(mid, &about(mid));
     }
@@ -288,7 +288,7 @@ fn no_datagram_is_larger_than_a_small_path_takes() {
 #[test]
 fn more_options_than_anybody_needs() {
     let with = |count: usize| (0..count).fold(get("config").con().id(0x1234), |message, _| message.query("x"));
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     assert_eq!(says(&mut house, &with(61).datagram())[0].code(), "2.05");
     house.pass(seconds(300));
     house.heard();
@@ -298,14 +298,14 @@ fn more_options_than_anybody_needs() {
 /// Proves CO-9.1.1-01, CT-3.4-02.
 #[test]
 fn answers_of_another_session_are_ignored() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.pass(seconds(30));
         let asked = house.heard().remove(0);
         house.reconnect();
         let late = Message { kind: NON, id: 5, code: 0x44, token: asked.token, ..Message::default() };
         let bytes = if house.is_stream() { late.frame() } else { late.datagram() };
         house.feed(0, &bytes);
-        assert_eq!(house.lines[0].session.rtt(), None);
+        assert_eq!(house.providers[0].session.rtt(), None);
         assert!(house.heard().is_empty());
     }
 }
@@ -321,7 +321,7 @@ fn hostile_datagrams() {
         put("hb", "{49:{51:true}}"),
     ];
     let mut dice = Dice(42);
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for message in bodies {
         let whole = message.datagram();
         let mut tries: Vec<Vec<u8>> = (0..whole.len()).map(|end| whole[..end].to_vec()).collect();

@@ -6,12 +6,12 @@ use dots_callhome::enforce::Event;
 use dots_callhome::enforce::desired::{Block, Desired, Owner};
 use dots_callhome::model::{Detail, Flow, IcmpTypeRange, PortRange, Scope, Tuple};
 
-use crate::support::enforce::house::*;
+use crate::support::enforce::*;
 
 /// Proves CH-5.3.2-06: the device's traffic to the target is cut, told to be so when it is, and nobody else's is touched.
 #[test]
 fn cuts_the_flows_of_the_device_to_the_target_and_no_others() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let others = [
         outgoing(2, TV_V4, 4000, (VICTIM, 53)),
         outgoing(3, CAMERA_V4, 4000, (VICTIM, 443)),
@@ -29,7 +29,7 @@ fn cuts_the_flows_of_the_device_to_the_target_and_no_others() {
 /// Flows cut before the rules stand would come back, so they are cut after, known ones before any list is asked for.
 #[test]
 fn cuts_known_flows_first_but_not_before_the_rules_stand() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let flow = outgoing(1, CAMERA_V4, 4000, (VICTIM, 53));
     house.kernel.flows = vec![flow];
     house.slow_nft = true;
@@ -47,7 +47,7 @@ fn cuts_known_flows_first_but_not_before_the_rules_stand() {
 /// A change that comes while nft runs is not taken for applied by the run before it.
 #[test]
 fn tells_only_what_the_kernel_holds() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.slow_nft = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.desire(blocks(&[block(7, &[CAMERA, TV]), block(8, &[TV])]));
@@ -72,7 +72,7 @@ fn tells_only_what_the_kernel_holds() {
 /// One run for all that changes while another is under way.
 #[test]
 fn coalesces_a_burst() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.slow_nft = true;
     let mut all = Vec::new();
     for id in 1..=128 {
@@ -91,7 +91,7 @@ fn coalesces_a_burst() {
 /// Lists of flows wait for changes that follow each other, not for changes without end.
 #[test]
 fn checks_after_a_burst_but_not_for_ever() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.slow_nft = true;
     let first = block(1, &[CAMERA]);
     house.desire(blocks(std::slice::from_ref(&first)));
@@ -115,7 +115,7 @@ fn checks_after_a_burst_but_not_for_ever() {
 /// The same again changes nothing, but is answered: the owner may have forgotten what it was told.
 #[test]
 fn says_again_what_stands_when_asked_again() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.told();
     house.desire(blocks(&[block(7, &[CAMERA])]));
@@ -126,7 +126,7 @@ fn says_again_what_stands_when_asked_again() {
 /// A connection opened from outside is cut with the others; that it comes back without answers is nobody's fault.
 #[test]
 fn cuts_flows_opened_from_outside() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.flows = vec![
         incoming(1, (VICTIM, 53), (CAMERA_V4, 1900), 40),
         incoming(2, (VICTIM, 54), (CAMERA_V4, 1900), 40),
@@ -146,7 +146,7 @@ fn cuts_flows_opened_from_outside() {
 /// Traffic that answers on such a connection passes.
 #[test]
 fn notices_answers_on_flows_opened_from_outside() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.told();
     house.kernel.sticky = true;
@@ -164,7 +164,7 @@ fn cuts_flows_in_their_zone() {
     let flow = outgoing(1, CAMERA_V4, 4000, (VICTIM, 53));
     let within = |tuple| Tuple { zone: 7, ..tuple };
     let zoned = Flow { id: 2, original: within(flow.original), reply: within(flow.reply), ..flow };
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.flows = vec![zoned, flow];
     house.desire_cutting(blocks(&[block(7, &[CAMERA])]), &[zoned.original]);
     assert!(house.kernel.flows.is_empty());
@@ -173,11 +173,13 @@ fn cuts_flows_in_their_zone() {
 
 #[test]
 fn looks_at_the_target_behind_destination_nat() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let redirected =
         Flow { reply: tuple(17, (GATEWAY, 53), (CAMERA_V4, 4000)), ..outgoing(1, CAMERA_V4, 4000, (VICTIM, 53)) };
-    let sent_there =
-        Flow { reply: tuple(17, (VICTIM, 53), (WAN, 4001)), ..outgoing(2, CAMERA_V4, 4001, ("192.0.2.99", 8053)) };
+    let sent_there = Flow {
+        reply: tuple(17, (VICTIM, 53), (WAN_ADDRESS, 4001)),
+        ..outgoing(2, CAMERA_V4, 4001, ("192.0.2.99", 8053))
+    };
     house.kernel.flows = vec![redirected, sent_there];
     house.desire(blocks(&[block(7, &[CAMERA])]));
     assert_eq!(house.kernel.flows, [redirected]);
@@ -200,7 +202,7 @@ fn selects_flows_as_the_rules_select_packets() {
     };
     let tcp = |id, port, target: (&str, u16)| Flow {
         original: tuple(6, (CAMERA_V4, port), target),
-        reply: tuple(6, target, (WAN, port)),
+        reply: tuple(6, target, (WAN_ADDRESS, port)),
         ..outgoing(id, CAMERA_V4, port, target)
     };
     let gre = |id, target: &str| {
@@ -211,7 +213,7 @@ fn selects_flows_as_the_rules_select_packets() {
             detail: Detail::None,
             zone: 0,
         };
-        Flow { id, original: side(CAMERA_V4, target), reply: side(target, WAN), sent: None, answered: None }
+        Flow { id, original: side(CAMERA_V4, target), reply: side(target, WAN_ADDRESS), sent: None, answered: None }
     };
     let scope = Scope {
         target_prefixes: ["203.0.113.64/26", "198.18.0.0/15", "2001:db8:c000::/48"].map(|p| p.parse().unwrap()).into(),
@@ -236,7 +238,7 @@ fn selects_flows_as_the_rules_select_packets() {
         gre(15, "203.0.113.1"),
         icmp(16, 1),
     ];
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.flows = meant.into_iter().chain(others).collect();
     house.desire(blocks(&[Block { scope, ..block(7, &[CAMERA]) }]));
     assert_eq!(house.kernel.flows, others);
@@ -245,9 +247,9 @@ fn selects_flows_as_the_rules_select_packets() {
 /// A device with more addresses than are worth a question each, and thousands of flows.
 #[test]
 fn copes_with_many_addresses_and_flows() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     for last in 100..120 {
-        house.inventory.learn(ip(&format!("192.168.1.{last}")), 1, None, LAPTOP, house.now.instant);
+        house.neighbour(&format!("192.168.1.{last}"), LAN, Some(LAPTOP));
     }
     let flows = (0..10_000).map(|n| outgoing(n, "192.168.1.119", 1024 + u16::try_from(n).unwrap(), (VICTIM, 53)));
     house.kernel.flows = flows.collect();
@@ -259,11 +261,11 @@ fn copes_with_many_addresses_and_flows() {
 /// An address that turns up later belongs to the same device.
 #[test]
 fn follows_a_device_to_a_new_address() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.pass(seconds(30));
     house.kernel.flows = vec![outgoing(1, "192.168.1.200", 4000, (VICTIM, 53))];
-    house.inventory.learn(ip("192.168.1.200"), 1, Some("br-lan"), CAMERA, house.now.instant);
+    house.neighbour("192.168.1.200", LAN, Some(CAMERA));
     house.desire(blocks(&[Block { remaining: seconds(3570), ..block(7, &[CAMERA]) }]));
     house.pass(seconds(0));
     assert!(house.kernel.flows.is_empty());
@@ -273,7 +275,7 @@ fn follows_a_device_to_a_new_address() {
 /// What has no time left is not made, and nothing in force leaves nothing behind and wakes nobody.
 #[test]
 fn nothing_in_force_leaves_nothing_behind() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     assert_eq!(house.enforcer.poll_timeout(), None);
     house.desire(blocks(&[Block { remaining: seconds(0), ..block(7, &[CAMERA]) }, block(8, &[])]));
     assert!(house.runs.is_empty());
@@ -288,7 +290,7 @@ fn nothing_in_force_leaves_nothing_behind() {
 /// Proves CH-5.3.1-28: a quarantine cuts everything but what the router itself still gives.
 #[test]
 fn a_quarantine_cuts_all_but_the_router() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let to_router = |id, port, service| Flow {
         reply: tuple(17, (GATEWAY, service), (CAMERA_V4, port)),
         ..outgoing(id, CAMERA_V4, port, (GATEWAY, service))

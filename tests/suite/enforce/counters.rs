@@ -6,11 +6,11 @@ use dots_callhome::enforce::Enforcer;
 use dots_callhome::enforce::desired::{Block, Desired};
 use dots_callhome::model::Traffic;
 
-use crate::support::enforce::house::*;
+use crate::support::enforce::*;
 
 #[test]
 fn sums_a_mitigation_over_its_devices_and_a_device_over_its_mitigations() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let other = Block { scope: scope(&["198.18.0.1/32"]), ..block(8, &[CAMERA]) };
     house.desire(blocks(&[block(7, &[CAMERA, TV]), other]));
     house.kernel.count("m7", CAMERA, 10);
@@ -28,7 +28,7 @@ fn sums_a_mitigation_over_its_devices_and_a_device_over_its_mitigations() {
 /// A mitigation whose action is quarantine is counted too; what its device has had dropped counts once.
 #[test]
 fn counts_quarantines() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(quarantines(&[quarantine(Some(7), CAMERA), quarantine(Some(8), CAMERA), quarantine(None, TV)]));
     for (set, mac) in [("q7", CAMERA), ("q8", CAMERA), ("quarantine", CAMERA), ("quarantine", TV)] {
         house.kernel.count(set, mac, 10);
@@ -42,10 +42,10 @@ fn counts_quarantines() {
 /// Every two seconds while anything is dropped, less often when not, never when nothing is in force.
 #[test]
 fn reads_as_often_as_there_is_something_to_read() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.told();
-    let read_within = |house: &mut House, time| {
+    let read_within = |house: &mut TestRouter, time| {
         house.pass(Duration::from_millis(time));
         house.counted(7).is_some()
     };
@@ -67,7 +67,7 @@ fn reads_as_often_as_there_is_something_to_read() {
 /// A timeout can be changed only by making the element anew: what it has counted goes on, up to the last packet.
 #[test]
 fn a_refresh_keeps_what_was_counted() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA, TV]), block(8, &[TV])]));
     house.kernel.count("m7", CAMERA, 10);
     house.kernel.count("m8", TV, 3);
@@ -87,7 +87,7 @@ fn a_refresh_keeps_what_was_counted() {
 /// Totals never fall: not with a device that is let go, nor with a changed action, nor when somebody resets counters.
 #[test]
 fn totals_never_fall() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA, TV])]));
     house.kernel.count("m7", CAMERA, 10);
     house.kernel.count("m7", TV, 5);
@@ -109,7 +109,7 @@ fn totals_never_fall() {
 /// A daemon that starts again goes on from what the kernel has counted meanwhile.
 #[test]
 fn a_new_start_keeps_what_was_counted() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.kernel.count("m7", CAMERA, 10);
     house.enforcer = Enforcer::new();
@@ -125,7 +125,7 @@ fn a_new_start_keeps_what_was_counted() {
 /// A mitigation that is over leaves no total to one that gets its number later.
 #[test]
 fn forgets_with_the_mitigation() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.kernel.count("m7", CAMERA, 10);
     house.pass(seconds(2));
@@ -140,7 +140,7 @@ fn forgets_with_the_mitigation() {
 /// Counters at their end are no reason to start again.
 #[test]
 fn survives_the_largest_numbers() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA, TV])]));
     let most = Traffic { packets: u64::MAX, bytes: u64::MAX };
     for mac in [CAMERA, TV] {

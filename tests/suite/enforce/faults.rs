@@ -6,16 +6,15 @@ use dots_callhome::enforce::desired::{Block, Desired, Owner};
 use dots_callhome::enforce::{Event, Socket};
 use dots_callhome::model::MitigationId;
 
-use crate::support::enforce::house::*;
-use crate::support::enforce::kernel::table_deleted;
+use crate::support::enforce::*;
 
 const SEVEN: Owner = Owner::Mitigation(MitigationId(7));
 
 /// What is told after a moment.
 const NOT_YET: &str = "the rules do not stand yet";
 
-fn in_force() -> House {
-    let mut house = House::new();
+fn in_force() -> TestRouter {
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[block(7, &[CAMERA])]));
     assert_eq!(house.outcomes(7), [Ok(())]);
     house
@@ -70,7 +69,7 @@ fn a_failure_loses_no_counts() {
 /// Nothing may be in force yet when the first transactions fail.
 #[test]
 fn a_failure_at_the_start_is_overcome() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.nft = Some("nft: busy".into());
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.kernel.nft = None;
@@ -82,7 +81,7 @@ fn a_failure_at_the_start_is_overcome() {
 /// who is quarantined.
 #[test]
 fn a_kernel_without_bridges_blocks_all_the_same() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.no_bridge = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     assert_eq!(house.outcomes(7), [Ok(())]);
@@ -109,7 +108,7 @@ fn a_kernel_without_bridges_blocks_all_the_same() {
 /// The bridge is not to blame for every failure.
 #[test]
 fn a_failure_with_and_without_bridge_is_a_failure() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.nft = Some("nft: out of memory".into());
     house.desire(quarantines(&[quarantine(Some(8), TV)]));
     assert_eq!(house.outcomes(8), [Err("nft: out of memory".into())]);
@@ -123,7 +122,7 @@ fn a_failure_with_and_without_bridge_is_a_failure() {
 /// A flow that can't be cut: not in force, and looked at again until it is gone.
 #[test]
 fn a_leak_is_told_once_and_watched() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.sticky = true;
     house.kernel.flows = vec![outgoing(1, CAMERA_V4, 4000, (VICTIM, 53)), outgoing(2, CAMERA_V4, 4001, (VICTIM, 53))];
     house.desire(blocks(&[block(7, &[CAMERA]), block(8, &[TV])]));
@@ -166,12 +165,12 @@ fn a_flow_that_keeps_coming_back_is_a_leak() {
 /// Without conntrack nobody knows whether flows are left.
 #[test]
 fn what_can_not_be_verified_is_not_told_to_be() {
-    let mut house = House::new();
-    house.kernel.conntrack = Some(22);
+    let mut house = TestRouter::enforcing();
+    house.kernel.list_error = Some(22);
     house.desire(blocks(&[block(7, &[CAMERA])]));
     let outcomes = house.outcomes(7);
     assert!(matches!(outcomes.as_slice(), [Err(reason)] if reason.contains("22")), "{outcomes:?}");
-    house.kernel.conntrack = None;
+    house.kernel.list_error = None;
     house.pass(seconds(60));
     assert_eq!(house.outcomes(7), [Ok(())]);
 }
@@ -317,7 +316,7 @@ fn a_change_that_takes_long_is_told() {
 #[test]
 fn a_block_that_is_not_prolonged_in_time_is_told() {
     for (hangs, reason) in [(false, "nft: busy"), (true, NOT_YET)] {
-        let mut house = House::new();
+        let mut house = TestRouter::enforcing();
         house.desire(blocks(&[Block { remaining: seconds(60), ..block(7, &[CAMERA]) }]));
         house.told();
         house.slow_nft = hangs;
@@ -399,7 +398,7 @@ fn an_nft_that_ends_all_and_takes_long_is_not_somebody_else() {
 /// Elements that have run out are nobody's doing.
 #[test]
 fn elements_that_end_are_not_missed() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(blocks(&[Block { remaining: seconds(5), ..block(7, &[CAMERA]) }, block(8, &[TV])]));
     house.pass(seconds(5));
     house.told();
@@ -416,7 +415,7 @@ fn elements_that_end_are_not_missed() {
 /// A socket that never answers does not keep the rules from standing, and is asked again.
 #[test]
 fn lost_answers_are_asked_for_again() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.kernel.mute = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     house.pass(seconds(60));
@@ -432,7 +431,7 @@ fn lost_answers_are_asked_for_again() {
 /// Lost acknowledgements are made up for by the list that follows.
 #[test]
 fn an_overrun_is_survived() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let flow = outgoing(1, CAMERA_V4, 4000, (VICTIM, 53));
     house.kernel.flows = vec![flow];
     house.kernel.mute = true;
@@ -455,9 +454,9 @@ fn damaged_answers_are_survived() {
         usize::try_from(state % u64::try_from(most).unwrap()).unwrap()
     };
     for _ in 0..300 {
-        let mut house = House::new();
+        let mut house = TestRouter::enforcing();
         house.kernel.flows = vec![outgoing(1, CAMERA_V4, 4000, (VICTIM, 53))];
-        house.enforcer.set_desired(blocks(&[block(7, &[CAMERA])]), Vec::new(), &house.inventory, house.now);
+        house.enforcer.set_desired(blocks(&[block(7, &[CAMERA])]), Vec::new(), house.finder.inventory(), house.now);
         let text = house.enforcer.poll_ruleset().unwrap();
         house.kernel.run(&text).unwrap();
         house.enforcer.handle_nft(Ok(()), house.now);

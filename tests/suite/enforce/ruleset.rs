@@ -8,8 +8,7 @@ use dots_callhome::enforce::Socket;
 use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
 use dots_callhome::model::{IcmpTypeRange, Mac, MitigationId, PortRange, Scope};
 
-use crate::support::enforce::house::*;
-use crate::support::enforce::kernel::table_deleted;
+use crate::support::enforce::*;
 
 fn ports(ranges: &[(u16, u16)]) -> Vec<PortRange> {
     ranges.iter().map(|(lower, upper)| PortRange::new(*lower, *upper).unwrap()).collect()
@@ -35,7 +34,7 @@ fn log(id: u32, scope: &Scope) -> SenderLog {
 
 /// The text nft is given to get from one state to the next.
 fn texts(states: &[Desired]) -> Vec<String> {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     for state in states {
         house.desire(state.clone());
     }
@@ -87,7 +86,7 @@ fn overlapping() -> Desired {
 /// A transaction that starts from nothing known, one that starts from what is there, and how each ends.
 #[test]
 fn texts_are_as_they_should_be() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(several());
     assert_eq!(house.runs[0], include_str!("../data/ruleset-new.nft"));
     house.desire(changed());
@@ -208,7 +207,7 @@ fn the_later_end_counts() {
 /// nft understands every text, the kernel takes it on top of the one before, and the same again.
 #[test]
 fn nft_and_kernel_take_it() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let long = [seconds(u32::MAX.into()), seconds(1 << 40)];
     let lasting =
         |remaining: Duration| Quarantined { mac: TV, owner: Owner::Administrator, remaining: Some(remaining) };

@@ -7,7 +7,7 @@ use dots_callhome::enforce::desired::{Desired, SenderLog};
 use dots_callhome::model::{Mac, MitigationId};
 use dots_callhome::source::Sender;
 
-use crate::support::enforce::house::*;
+use crate::support::enforce::*;
 
 fn log(id: u32) -> SenderLog {
     SenderLog { id: MitigationId(id), scope: scope(&["203.0.113.80/32", "2001:db8:2::80/128"]) }
@@ -18,7 +18,7 @@ fn sender(mac: Mac, address: &str) -> Sender {
 }
 
 /// Who has been told of as sending, by mitigation; everything told is forgotten.
-fn witnessed(house: &mut House) -> Vec<(u32, Vec<Sender>)> {
+fn witnessed(house: &mut TestRouter) -> Vec<(u32, Vec<Sender>)> {
     let of = |event| match event {
         Event::Senders { id, senders } => Some((id.0, senders)),
         _ => None,
@@ -29,7 +29,7 @@ fn witnessed(house: &mut House) -> Vec<(u32, Vec<Sender>)> {
 /// They are told a moment after the rules stand, with nothing in force against anybody, and again while they send.
 #[test]
 fn senders_are_told_while_they_send() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.desire(Desired { sender_logs: vec![log(7), log(8)], ..Desired::default() });
     let (v4, v6) = (sender(CAMERA, TV_V4), sender(TV, CAMERA_V6));
     house.kernel.senders.insert("w7v4".into(), vec![v4]);
@@ -49,7 +49,7 @@ fn senders_are_told_while_they_send() {
 /// A block comes after it: those blocked are seen as well, and what has been seen is not forgotten.
 #[test]
 fn a_block_changes_nothing_about_it() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     let watched = Desired { sender_logs: vec![log(7)], ..Desired::default() };
     house.desire(watched.clone());
     house.desire(Desired { sender_logs: watched.sender_logs, ..blocks(&[block(7, &[CAMERA])]) });

@@ -10,11 +10,11 @@ use dots_callhome::model::{Mac, MitigationId};
 use dots_callhome::source::Confidence;
 use vecset::VecSet;
 
-fn asking() -> House {
-    House::new(policy(Consent::Ask))
+fn asking() -> TestRouter {
+    TestRouter::by_hand(policy(Consent::Ask))
 }
 
-fn approve(house: &mut House, id: MitigationId, devices: &[Mac]) -> Result<(), Denied> {
+fn approve(house: &mut TestRouter, id: MitigationId, devices: &[Mac]) -> Result<(), Denied> {
     house.ledger.approve(id, None, devices, None, "root", house.now)
 }
 
@@ -45,7 +45,7 @@ fn with_consent_required_nothing_happens_before_the_approval() {
 #[test]
 fn without_consent_a_sure_device_is_blocked_at_once() {
     for confidence in [Confidence::Likely, Confidence::Exact] {
-        let mut house = House::new(policy(Consent::Auto));
+        let mut house = TestRouter::by_hand(policy(Consent::Auto));
         let id = house.request(1, &attack(), &[suspect(CAMERA, confidence)]);
         assert_eq!(house.state(id), State::Active);
         assert_eq!(house.blocked(), [CAMERA]);
@@ -56,7 +56,7 @@ fn without_consent_a_sure_device_is_blocked_at_once() {
 /// Proves CH-5.3.1-25: never a device by guess.
 #[test]
 fn a_possible_device_is_never_acted_upon_without_asking() {
-    let mut house = House::new(with_device(Consent::Auto, CAMERA, DevicePolicy::Auto));
+    let mut house = TestRouter::by_hand(with_device(Consent::Auto, CAMERA, DevicePolicy::Auto));
     let id = house.request(1, &attack(), &[possible(CAMERA), possible(TV)]);
     assert_eq!(house.state(id), State::Pending);
     assert!(house.blocked().is_empty());
@@ -70,7 +70,7 @@ fn a_possible_device_is_never_acted_upon_without_asking() {
 #[test]
 fn a_device_in_whose_name_another_one_sends_is_let_go() {
     for consent in [Consent::Auto, Consent::Ask] {
-        let mut house = House::new(policy(consent));
+        let mut house = TestRouter::by_hand(policy(consent));
         let id = house.request(1, &attack(), &[exact(CAMERA)]);
         if consent == Consent::Ask {
             approve(&mut house, id, &[CAMERA]).unwrap();
@@ -96,7 +96,7 @@ fn a_device_in_whose_name_another_one_sends_is_let_go() {
 /// Asked for again after its only device was let go while it was ending, nothing is mitigated until somebody decides anew.
 #[test]
 fn what_has_no_device_left_is_asked_anew_when_it_is_wanted_again() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
     house.delete(1);
     house.ledger.handle_spoofed(id, CAMERA, false, house.now);
@@ -113,7 +113,8 @@ fn what_has_no_device_left_is_asked_anew_when_it_is_wanted_again() {
 #[test]
 fn a_suspect_in_whose_name_another_one_sends_is_doubted() {
     for (consent, state) in [(Consent::Ask, State::Pending), (Consent::Auto, State::Active)] {
-        let mut house = House::new(Policy { devices: [(CAMERA, DevicePolicy::Ask)].into(), ..policy(consent) });
+        let mut house =
+            TestRouter::by_hand(Policy { devices: [(CAMERA, DevicePolicy::Ask)].into(), ..policy(consent) });
         let id = house.request(1, &attack(), &[exact(CAMERA)]);
         let now = house.now;
         assert_eq!(house.m(id).state(), State::Pending);
@@ -133,7 +134,7 @@ fn a_suspect_in_whose_name_another_one_sends_is_doubted() {
 /// Who sends from where a blocked device sent before may be the same with another Ethernet address.
 #[test]
 fn a_successor_is_hinted_at_and_not_acted_upon() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     let now = house.now;
     house.ledger.handle_enforced(id, Ok(()), now);
@@ -147,7 +148,7 @@ fn a_successor_is_hinted_at_and_not_acted_upon() {
 
 #[test]
 fn observing_means_never_acting() {
-    let mut house = House::new(Policy {
+    let mut house = TestRouter::by_hand(Policy {
         consent_timeout: Some(seconds(10)),
         timeout_action: TimeoutAction::Approve,
         ..with_device(Consent::Observe, CAMERA, DevicePolicy::Auto)
@@ -163,11 +164,11 @@ fn observing_means_never_acting() {
 /// Proves CH-9-01: each device's own rule goes before the general one.
 #[test]
 fn a_device_has_its_own_rule() {
-    let mut house = House::new(with_device(Consent::Ask, CAMERA, DevicePolicy::Auto));
+    let mut house = TestRouter::by_hand(with_device(Consent::Ask, CAMERA, DevicePolicy::Auto));
     let id = house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
     assert_eq!(house.m(id).chosen(), [CAMERA]);
     assert_eq!(house.m(id).suspects().len(), 2);
-    let mut house = House::new(with_device(Consent::Auto, CAMERA, DevicePolicy::Ask));
+    let mut house = TestRouter::by_hand(with_device(Consent::Auto, CAMERA, DevicePolicy::Ask));
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     assert_eq!(house.state(id), State::Pending);
 }
@@ -175,7 +176,7 @@ fn a_device_has_its_own_rule() {
 /// Proves CH-9-01, CH-5.3.1-27: an exempt device makes the request one about legitimate traffic.
 #[test]
 fn requests_about_an_exempt_device_are_refused_as_legitimate() {
-    let mut house = House::new(with_device(Consent::Auto, CAMERA, DevicePolicy::Exempt));
+    let mut house = TestRouter::by_hand(with_device(Consent::Auto, CAMERA, DevicePolicy::Exempt));
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     assert!(house.m(id).assessed() && house.m(id).legitimate());
     assert_eq!((house.state(id), house.status(id)), (State::Rejected, 7));
@@ -217,7 +218,7 @@ fn a_rejection_is_told_until_the_lifetime_ends() {
 /// Proves CH-5.3.1-27: what is in force already can be judged legitimate too.
 #[test]
 fn rejecting_what_is_in_force_unblocks_at_once() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
     house.ledger.handle_enforced(id, Err(NotInForce::Nft("flows remain".into())), house.now);
     house.ledger.reject(id, None, "root", house.now).unwrap();
@@ -251,7 +252,7 @@ fn with_several_candidates_the_devices_have_to_be_named() {
 /// Proves CH-5.3.1-28: an unattributed request keeps searching and acts when the device shows.
 #[test]
 fn a_search_ends_when_the_device_shows() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let id = house.request(1, &attack(), &[]);
     assert_eq!((house.state(id), house.status(id)), (State::Searching, 1));
     house.pass(seconds(100));
@@ -290,7 +291,7 @@ fn later_evidence_updates_the_question_and_not_the_answer() {
 fn silence_is_answered_as_configured() {
     let silent = |timeout_action, suspects: &[_]| {
         let mut house =
-            House::new(Policy { consent_timeout: Some(seconds(300)), timeout_action, ..policy(Consent::Ask) });
+            TestRouter::by_hand(Policy { consent_timeout: Some(seconds(300)), timeout_action, ..policy(Consent::Ask) });
         let id = house.request(1, &attack(), suspects);
         house.pass(seconds(299));
         assert_eq!(house.state(id), State::Pending);
@@ -306,7 +307,7 @@ fn silence_is_answered_as_configured() {
 /// Proves CH-9-01: the router itself is never a device.
 #[test]
 fn the_router_is_never_a_device() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     house.ledger.set_router(VecSet::from([CAMERA]), house.now);
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     assert_eq!(house.state(id), State::Searching);
@@ -351,7 +352,7 @@ fn quarantine_ends_with_the_mitigation_unless_made_standing() {
 /// Proves CH-5.3.1-28: release ends everything in force against a device, and policy doesn't take it back.
 #[test]
 fn release_ends_all_that_is_in_force_against_a_device() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let alone = house.in_force(1, &attack(), CAMERA);
     let shared = house.request(2, &other_attack(1), &[exact(CAMERA), exact(TV)]);
     house.ledger.handle_enforced(shared, Ok(()), house.now);
@@ -393,7 +394,7 @@ fn new_rules_apply_at_once() {
     house.ledger.set_policy(with_device(Consent::Ask, CAMERA, DevicePolicy::Exempt), house.now);
     assert_eq!((house.blocked(), house.quarantined()), (vec![], vec![]));
     assert!(house.m(pending).legitimate());
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let active = house.in_force(1, &attack(), CAMERA);
     house.ledger.handle_enforced(active, Err(NotInForce::Nft("flows remain".into())), house.now);
     house.in_force(2, &other_attack(1), TV);

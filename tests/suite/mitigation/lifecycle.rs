@@ -5,8 +5,8 @@ use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Client, Consent, Event, Happened, Policy, Refusal, State, Status};
 use dots_callhome::model::Mac;
 
-fn house() -> House {
-    House::new(policy(Consent::Auto))
+fn house() -> TestRouter {
+    TestRouter::by_hand(policy(Consent::Auto))
 }
 
 /// Proves SC-4.4.1.3-13, SC-4.4.1.3-23.
@@ -49,7 +49,7 @@ fn the_same_mid_with_other_parameters_changes_nothing() {
 /// Proves SC-4.4.1.1-28, SC-4.4.1.1-30.
 #[test]
 fn indefinite_and_overlong_lifetimes_are_granted_as_the_longest_allowed() {
-    let mut house = House::new(Policy { max_lifetime: seconds(7200), ..policy(Consent::Auto) });
+    let mut house = TestRouter::by_hand(Policy { max_lifetime: seconds(7200), ..policy(Consent::Auto) });
     let indefinite = house.ledger.put(&isp(), 1, &attack(), None, false, house.now).unwrap();
     assert_eq!(indefinite.lifetime, seconds(7200));
     let long = house.ledger.put(&isp(), 2, &other_attack(1), Some(seconds(7201)), false, house.now).unwrap();
@@ -62,7 +62,7 @@ fn indefinite_and_overlong_lifetimes_are_granted_as_the_longest_allowed() {
 /// Proves SC-4.4.1.1-28: no policy makes a lifetime longer than the RFC can express.
 #[test]
 fn an_absurd_policy_is_harmless() {
-    let mut house = House::new(Policy { max_lifetime: std::time::Duration::MAX, ..policy(Consent::Auto) });
+    let mut house = TestRouter::by_hand(Policy { max_lifetime: std::time::Duration::MAX, ..policy(Consent::Auto) });
     let grant = house.ledger.put(&isp(), 1, &attack(), None, false, house.now).unwrap();
     assert_eq!(grant.lifetime, seconds(u64::from(u32::MAX)));
 }
@@ -181,7 +181,7 @@ fn the_period_grows_over_mids_too() {
 /// Proves SC-4.4.4-04: where nothing is in force there is nothing to end slowly.
 #[test]
 fn a_withdrawn_question_is_gone_at_once() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     for suspects in [vec![], vec![exact(CAMERA)]] {
         let id = house.request(1, &attack(), &suspects);
         house.delete(1);
@@ -352,7 +352,7 @@ fn a_cuid_in_use_by_another_peer_is_taken() {
 /// Proves SC-4.4.3-08: too much for one peer is refused until something ends, whatever cuids it uses.
 #[test]
 fn a_peer_has_its_share_and_no_more() {
-    let mut house = House::new(Policy { max_mitigations: 2, ..policy(Consent::Auto) });
+    let mut house = TestRouter::by_hand(Policy { max_mitigations: 2, ..policy(Consent::Auto) });
     house.put(1, &other_attack(1)).unwrap();
     house.pass(seconds(600));
     house.put(2, &other_attack(2)).unwrap();
@@ -425,7 +425,7 @@ fn events_do_not_pile_up() {
 /// Every line of the history is told once, oldest first.
 #[test]
 fn news_are_the_history_in_order() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     house.in_force(1, &attack(), CAMERA);
     let mut told: Vec<_> = std::iter::from_fn(|| house.ledger.poll_news()).collect();
     told.reverse();

@@ -4,8 +4,8 @@ use crate::support::ledger::*;
 use dots_callhome::mitigation::{Client, Consent, Happened, Refusal, State};
 use dots_callhome::model::{IcmpTypeRange, Scope};
 
-fn house() -> House {
-    House::new(policy(Consent::Ask))
+fn house() -> TestRouter {
+    TestRouter::by_hand(policy(Consent::Ask))
 }
 
 /// Proves SC-4.4.1.3-15.

@@ -8,8 +8,8 @@ use dots_callhome::model::{ClockSet, IcmpTypeRange, Now, Scope};
 use vecset::VecSet;
 
 /// A house in which everything that can be kept has happened.
-fn busy() -> House {
-    let mut house = House::new(policy(Consent::Ask));
+fn busy() -> TestRouter {
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     let full = Scope {
         target_protocols: vec![17],
         target_fqdns: vec!["victim.example".into()],
@@ -36,17 +36,17 @@ fn busy() -> House {
 }
 
 /// The house after a restart, with the clock at `unix`.
-fn restarted(before: &House, policy: Policy, unix: u64) -> House {
+fn restarted(before: &TestRouter, policy: Policy, unix: u64) -> TestRouter {
     let content = snapshot::encode(&before.ledger.snapshot(before.now));
     let snapshot = snapshot::decode(&content).unwrap();
     let mut ledger = Ledger::new(policy);
     let now = Now { unix, ..before.now };
     ledger.restore(&snapshot, now);
-    House { ledger, now }
+    TestRouter::resumed(ledger, now)
 }
 
 /// The clock of a house that has been watched since it said `since` says something else.
-fn set_clock(house: &mut House, since: u64, unix: u64) {
+fn set_clock(house: &mut TestRouter, since: u64, unix: u64) {
     let set = ClockSet { since, was: house.now.unix, is: unix };
     house.now.unix = unix;
     house.ledger.handle_clock_set(&set, house.now);
@@ -223,7 +223,7 @@ fn the_rules_of_today_apply() {
 /// The terminating period that had grown is not forgotten (SC-4.4.4-07).
 #[test]
 fn the_grown_period_survives() {
-    let mut before = House::new(policy(Consent::Auto));
+    let mut before = TestRouter::by_hand(policy(Consent::Auto));
     before.in_force(1, &attack(), CAMERA);
     for _ in 0..3 {
         before.delete(1);
@@ -237,7 +237,7 @@ fn the_grown_period_survives() {
 /// What the administrator let go is not taken back by policy after a restart, and the router never becomes a device.
 #[test]
 fn what_was_let_go_stays_free() {
-    let mut before = House::new(policy(Consent::Auto));
+    let mut before = TestRouter::by_hand(policy(Consent::Auto));
     let id = before.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
     before.in_force(2, &other_attack(2), LAPTOP);
     before.ledger.release(CAMERA, "root", before.now).unwrap();
@@ -247,18 +247,18 @@ fn what_was_let_go_stays_free() {
     let mut ledger = Ledger::new(policy(Consent::Auto));
     ledger.set_router(VecSet::from([LAPTOP]), before.now);
     ledger.restore(&before.ledger.snapshot(before.now), before.now);
-    assert_eq!(House { ledger, now: before.now }.blocked(), [TV]);
+    assert_eq!(TestRouter::resumed(ledger, before.now).blocked(), [TV]);
 }
 
 /// Numbers that have run out, as a hostile file may say, start again without touching what is in the book.
 #[test]
 fn numbers_start_again_past_those_in_use() {
-    let mut before = House::new(policy(Consent::Auto));
+    let mut before = TestRouter::by_hand(policy(Consent::Auto));
     before.in_force(1, &attack(), CAMERA);
     let mut snapshot = before.ledger.snapshot(before.now);
     snapshot.mitigations[0].id = 0;
     snapshot.next = u32::MAX;
-    let mut after = House::new(policy(Consent::Auto));
+    let mut after = TestRouter::by_hand(policy(Consent::Auto));
     after.ledger.restore(&snapshot, after.now);
     let numbers = [2, 3].map(|mid| after.put(mid, &other_attack(9 + mid as u16)).unwrap().id.0);
     assert_eq!(numbers, [u32::MAX, 1]);
@@ -268,7 +268,7 @@ fn numbers_start_again_past_those_in_use() {
 /// Only decisions are worth the flash: neither counters nor verification nor open questions are.
 #[test]
 fn only_decisions_are_worth_writing() {
-    let mut house = House::new(Policy {
+    let mut house = TestRouter::by_hand(Policy {
         consent_timeout: Some(seconds(300)),
         timeout_action: TimeoutAction::Reject,
         ..policy(Consent::Ask)
@@ -285,7 +285,7 @@ fn only_decisions_are_worth_writing() {
     house.ledger.handle_counted(id, packets(5), house.now);
     assert_eq!(house.ledger.generation(), approved);
     let mut last = approved;
-    let mut rises = |house: &House| {
+    let mut rises = |house: &TestRouter| {
         assert_ne!(house.ledger.generation(), last);
         last = house.ledger.generation();
     };
@@ -352,7 +352,7 @@ fn hostile_files_do_no_harm() {
         }
         let Ok(snapshot) = snapshot::decode(&hostile) else { continue };
         readable += 1;
-        let mut house = House::new(policy(Consent::Ask));
+        let mut house = TestRouter::by_hand(policy(Consent::Ask));
         house.ledger.restore(&snapshot, house.now);
         taken_up += house.ledger.all().count();
         assert!(house.ledger.all().all(|m| m.remaining(house.now) <= seconds(86_400)));

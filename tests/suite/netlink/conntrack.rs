@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::support::source::messages::{self, attribute, done, error, hostile, nest};
+use crate::support::kernel::messages::{self, attribute, done, error, hostile, nest};
 use dots_callhome::model::{Detail, Flow, Traffic, Tuple};
 use dots_callhome::netlink::conntrack::{self, By, Family, Filter, Message};
 

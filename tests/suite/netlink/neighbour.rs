@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::support::source::messages::{self, attribute, hostile};
+use crate::support::kernel::messages::{self, attribute, hostile};
 use dots_callhome::model::Mac;
 use dots_callhome::netlink::neighbour::{self, Address, Link, Message, Neighbour, NetworkObject, Route, RouteKind};
 

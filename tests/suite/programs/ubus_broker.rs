@@ -8,8 +8,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::programs::broker::Bus;
-use crate::support::ledger::{CAMERA, TV, attack, policy};
-use crate::support::ubus::{Desk, data, table, text};
+use crate::support::ledger::{CAMERA, TV, attack, policy, seconds};
+use crate::support::router::TestRouter;
+use crate::support::ubus::{apart, data, table, text};
 use dots_callhome::mitigation::{Consent, State};
 use dots_callhome::ubus::{Event, LogicalInterface};
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The daemon's end with a socket, and the broker.
 struct Router {
-    desk: Desk,
+    desk: TestRouter,
     stream: Option<UnixStream>,
     socket: PathBuf,
     broker: Option<Bus>,
@@ -38,10 +39,10 @@ impl Router {
     fn new(name: &str) -> Self {
         let socket = std::env::temp_dir().join(format!("ubus-{name}-{}.sock", std::process::id()));
         let broker = Some(Bus::start(&socket));
-        let mut desk = Desk::apart(policy(Consent::Ask));
-        desk.home.now.instant = Instant::now();
+        let mut desk = apart(policy(Consent::Ask));
+        desk.now.instant = Instant::now();
         let mut router = Self { desk, stream: None, socket, broker, since: Instant::now() };
-        router.until("joined", |router| router.desk.events().contains(&Event::Joined));
+        router.until("joined", |router| router.desk.bus_events().contains(&Event::Joined));
         router
     }
 
@@ -49,19 +50,19 @@ impl Router {
     fn step(&mut self) {
         let passed = self.since.elapsed();
         self.since += passed;
-        self.desk.home.now = self.desk.home.now.after(passed);
-        if self.desk.bus.poll_connect(self.desk.home.now) {
+        self.desk.now = self.desk.now.after(passed);
+        if self.desk.bus.poll_connect(self.desk.now) {
             match UnixStream::connect(&self.socket) {
                 Ok(stream) => {
                     stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
                     self.stream = Some(stream);
                     self.desk.bus.handle_connected();
                 }
-                Err(_) => self.desk.bus.handle_lost(self.desk.home.now),
+                Err(_) => self.desk.bus.handle_lost(self.desk.now),
             }
         }
-        if self.desk.bus.poll_timeout().is_some_and(|due| due <= self.desk.home.now.instant) {
-            self.desk.pass(0);
+        if self.desk.bus.poll_timeout().is_some_and(|due| due <= self.desk.now.instant) {
+            self.desk.pass(seconds(0));
         }
         self.read();
         self.desk.pump_ledger();
@@ -76,12 +77,12 @@ impl Router {
         let mut bytes = [0; 4096];
         let Some(stream) = &mut self.stream else { return std::thread::sleep(Duration::from_millis(5)) };
         match stream.read(&mut bytes) {
-            Ok(length) if length > 0 => self.desk.feed(&bytes[..length]),
+            Ok(length) if length > 0 => self.desk.feed_bus(&bytes[..length]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             // Its end, orderly or not.
             _ => {
                 self.stream = None;
-                self.desk.bus.handle_lost(self.desk.home.now);
+                self.desk.bus.handle_lost(self.desk.now);
             }
         }
     }
@@ -154,7 +155,7 @@ fn user() -> String {
 #[test]
 fn the_object_is_found_with_its_methods_and_answers() {
     let mut router = Router::new("methods");
-    let id = router.desk.home.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
+    let id = router.desk.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
     let objects = router.with(|client| client.lookup_objects(Some("dots-*")).unwrap());
     assert_eq!(objects.len(), 1);
     let signature = blobmsg_to_json(&objects[0].signature).unwrap();
@@ -171,13 +172,13 @@ fn the_object_is_found_with_its_methods_and_answers() {
     let after = router.call("reject", json!({ "id": id.0, "comment": "ours" })).unwrap();
     assert_eq!((after["state"].as_str(), after["decision"]["by"].as_str()), (Some("rejected"), Some(user().as_str())));
     assert_eq!(router.call("reject", json!({ "id": id.0 })), Err(8));
-    assert_eq!(router.desk.home.state(id), State::Rejected);
+    assert_eq!(router.desk.state(id), State::Rejected);
 }
 
 #[test]
 fn a_decision_waits_for_rpcd_while_others_are_served() {
     let mut router = Router::new("session");
-    let id = router.desk.home.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
+    let id = router.desk.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
     let path = router.socket.display().to_string();
     let rpcd = serve(&path, "session", "get", json!({ "values": { "username": "anna" } }));
     let after = router.with(move |client| {
@@ -223,7 +224,7 @@ fn listeners_and_subscribers_hear_of_mitigations_and_peers() {
 
 fn hears(who: &str, start: fn(&mut Client, u32)) {
     let mut router = Router::new(who);
-    let id = router.desk.home.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
+    let id = router.desk.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
     router.step();
     let path = router.socket.display().to_string();
     let (subscribed, is_subscribed) = mpsc::channel();
@@ -257,17 +258,17 @@ fn others_are_asked_and_their_events_heard() {
     let wan = LogicalInterface { up: true, device: Some("wan".into()), ..LogicalInterface::default() };
     let mut events = Vec::new();
     router.until("both answer", |router| {
-        events.extend(router.desk.events());
+        events.extend(router.desk.bus_events());
         events.len() == 2
     });
     assert!(events.contains(&Event::Interfaces([("wan".to_owned(), wan)].into())), "{events:?}");
     assert!(events.contains(&Event::Names([(CAMERA, "camera".to_owned())].into())), "{events:?}");
 
     router.with(|client| client.send_event("config.change", &table(&json!({ "config": "dots-callhome" }))).unwrap());
-    router.until("configuration changed", |router| router.desk.events() == [Event::ConfigChanged]);
+    router.until("configuration changed", |router| router.desk.bus_events() == [Event::ConfigChanged]);
     router.with(|client| client.send_event("network.interface", &table(&json!({ "action": "ifup" }))).unwrap());
     netifd.send(()).unwrap();
-    router.until("asked again", |router| matches!(router.desk.events().as_slice(), [Event::Interfaces(_)]));
+    router.until("asked again", |router| matches!(router.desk.bus_events().as_slice(), [Event::Interfaces(_)]));
 }
 
 #[test]
@@ -276,6 +277,6 @@ fn a_broker_that_was_restarted_is_joined_again() {
     router.broker = None;
     router.until("the loss is noticed", |router| router.stream.is_none());
     router.broker = Some(Bus::start(&router.socket));
-    router.until("joined again", |router| router.desk.events().contains(&Event::Joined));
+    router.until("joined again", |router| router.desk.bus_events().contains(&Event::Joined));
     assert_eq!(router.call("status", json!({})).unwrap()["version"], "1.2.3");
 }

@@ -3,7 +3,7 @@
 use crate::support::signal::*;
 
 /// A router with so many requests that their list is large.
-fn crowded(mut house: House, requests: u32) -> House {
+fn crowded(mut house: TestRouter, requests: u32) -> TestRouter {
     for mid in 0..requests {
         house.want(mid, &about(mid));
     }
@@ -11,7 +11,7 @@ fn crowded(mut house: House, requests: u32) -> House {
 }
 
 /// All blocks of a content, with the size the router chooses; the number of blocks.
-fn fetch(house: &mut House, message: &Message, first: Option<u32>) -> (Vec<u8>, u32) {
+fn fetch(house: &mut TestRouter, message: &Message, first: Option<u32>) -> (Vec<u8>, u32) {
     let mut wish = first;
     let mut content = Vec::new();
     let mut etag: Option<Vec<u8>> = None;
@@ -45,7 +45,7 @@ fn fetch(house: &mut House, message: &Message, first: Option<u32>) -> (Vec<u8>, 
 /// Proves SC-4.4.2-13, SC-4.4.2-14, SC-4.4.2-04: example 21. Although lifetimes run on, the blocks fit each other.
 #[test]
 fn a_long_list_goes_in_blocks() {
-    for house in House::both() {
+    for house in TestRouter::both() {
         let mut house = crowded(house, 40);
         for (message, entry) in [(get("mitigate/K").query("c=n").con(), "16:2"), (get("mitigate/K"), "32768:")] {
             let first = house.ask(&message);
@@ -67,7 +67,7 @@ fn a_long_list_goes_in_blocks() {
 /// Proves BW-2.4-01.
 #[test]
 fn the_client_may_wish_for_smaller_blocks() {
-    for house in House::both() {
+    for house in TestRouter::both() {
         let mut house = crowded(house, 40);
         let message = get("mitigate/K").query("c=n");
         let (whole, _) = fetch(&mut house, &message, None);
@@ -92,7 +92,7 @@ fn the_client_may_wish_for_smaller_blocks() {
 /// Proves SC-4.4.2-14: whoever comes back with an old tag, or after a long time, learns that it is another content.
 #[test]
 fn an_old_tag() {
-    let mut house = crowded(House::udp(), 40);
+    let mut house = crowded(TestRouter::udp(), 40);
     let message = get("mitigate/K").query("c=n");
     let first = house.ask(&message);
     house.pass(seconds(61));
@@ -105,7 +105,7 @@ fn an_old_tag() {
 /// Proves BW-2.2-01: reserved over datagrams, and "as large as fits" over streams.
 #[test]
 fn size_exponent_seven() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for message in [get("mitigate/K"), put("mitigate/K/1", &wanted("")), get("config")] {
         for option in [23, 27] {
             let answer = house.ask(&message.clone().number(option, 7));
@@ -114,7 +114,7 @@ fn size_exponent_seven() {
         }
     }
     assert_eq!(house.ledger.all().count(), 0);
-    let mut house = crowded(House::tcp(), 40);
+    let mut house = crowded(TestRouter::tcp(), 40);
     let answer = house.ask(&get("mitigate/K").number(23, 7));
     assert_eq!(answer.block(23), Some((0, true, 6)));
 }
@@ -122,7 +122,7 @@ fn size_exponent_seven() {
 /// Proves BW-2.6-01.
 #[test]
 fn a_large_notification_is_its_first_block() {
-    for house in House::both() {
+    for house in TestRouter::both() {
         let mut house = crowded(house, 40);
         let message = get("mitigate/K").token(b"obs").query("c=n");
         assert!(house.ask(&message.clone().number(6, 0)).value(6).is_some());
@@ -151,9 +151,9 @@ fn pieces(message: &Message, szx: u32) -> Vec<Message> {
 /// Proves SC-9-04: all sizes, and at the end the answer of the whole.
 #[test]
 fn a_body_in_blocks() {
-    for house in House::both() {
+    for house in TestRouter::both() {
         for szx in 0..=6 {
-            let mut house = House::new(house.is_stream());
+            let mut house = TestRouter::serving(house.is_stream());
             let sources: Vec<String> = (0..120).map(|n| format!("\"2001:db8:123::{n:x}/128\"")).collect();
             let message = put("mitigate/K/1", &wanted(&format!("32768:[{}]", sources.join(","))));
             let all = pieces(&message, szx);
@@ -180,7 +180,7 @@ fn a_body_in_blocks() {
 /// Proves SC-9-04: over streams in blocks of any multiple of 1024.
 #[test]
 fn a_body_in_large_blocks() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     let sources: Vec<String> = (0..250).map(|n| format!("\"2001:db8:123::{n:x}/128\"")).collect();
     let whole = put("mitigate/K/1", &wanted(&format!("32768:[{}]", sources.join(","))));
     let (first, rest) = whole.payload.split_at(2048);
@@ -193,7 +193,7 @@ fn a_body_in_large_blocks() {
 /// Proves SC-9-04.
 #[test]
 fn missing_and_misshapen_blocks() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let whole = put("mitigate/K/1", &wanted(""));
         let all = pieces(&whole, 0);
         let answer = house.ask(&all[1]);
@@ -221,7 +221,7 @@ fn missing_and_misshapen_blocks() {
 /// Proves SC-9-04, SC-11-07: 4.13 says how much is taken, and nothing is kept.
 #[test]
 fn a_body_without_end() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let announced =
             put("mitigate/K/1", &wanted("")).number(60, 1 << 20).number(27, block(0, true, 6)).raw(vec![0; 1024]);
         let answer = house.ask(&announced);

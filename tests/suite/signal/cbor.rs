@@ -39,7 +39,7 @@ fn what_is_not_well_formed() {
         ]
         .map(hex),
     );
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for bytes in bad {
         let answer = house.ask(&put_raw(&bytes));
         assert_eq!(answer.code(), "4.00", "{bytes:02x?}");
@@ -53,7 +53,7 @@ fn what_is_not_well_formed() {
 /// Proves SC-9-02: wrong top-level keys and types.
 #[test]
 fn what_is_something_else() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for body in [
         "[1]",
         "1",
@@ -78,7 +78,7 @@ fn what_is_something_else() {
 /// Proves SC-11-07: nesting, deep and wide.
 #[test]
 fn depth_is_bounded() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     for (open, times) in [(0x81_u8, 17), (0x81, 20_000), (0xa1, 20_000), (0xc4, 20_000), (0x9f, 20_000), (0xbf, 20_000)]
     {
         let mut bytes = vec![open; times];
@@ -95,7 +95,7 @@ fn depth_is_bounded() {
 /// Proves SC-6-01, SC-10.6.1.1-01.
 #[test]
 fn keys_are_numbers_from_1_to_65535() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for key in [
         "0",
         "-1",
@@ -119,7 +119,7 @@ fn keys_are_numbers_from_1_to_65535() {
 /// Proves SC-6-06, SC-6-07, SC-4.4.1.3-07: at any depth, and all of them named.
 #[test]
 fn unknown_comprehension_required_keys() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for key in [54, 127, 256, 300, 16383] {
             let words = format!("unknown comprehension-required key {key}");
             house.refuses(&wanted(&format!("{key}:1")), &words);
@@ -136,7 +136,7 @@ fn unknown_comprehension_required_keys() {
 /// Proves SC-4.4.1.3-08, SC-6-08, SC-3.1-01, DR-4.2-02.
 #[test]
 fn unknown_comprehension_optional_keys() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for (mid, key) in [128, 200, 255, 16384, 32767, 32776, 49151, 49152, 65535].into_iter().enumerate() {
             let body = wanted(&format!("{key}:{{1:[1,\"x\",h'00',1.5,null]}},7:[{{8:80,{key}:1}}]"));
             let nested = body.replace("{1:{2:", &format!("{{{key}:1,1:{{{key}:1,2:"));
@@ -149,7 +149,7 @@ fn unknown_comprehension_optional_keys() {
 /// Proves SC-10.5-01: with the tag and without, around the whole only.
 #[test]
 fn the_tag_is_optional() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for (path, body) in [
             ("mitigate/K/1", wanted("")),
             ("config/sid=1", "{30:{44:{33:{36:60}}}}".into()),
@@ -170,7 +170,7 @@ fn the_tag_is_optional() {
 /// Proves SC-6-01, SC-6-04: each attribute has its one type.
 #[test]
 fn types() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let others = ["1", "-2", "\"x\"", "h'00'", "[1]", "{1:1}", "true", "1.5", "null", "4([-2,100])"];
     for (key, right) in [
         (6, ""),
@@ -193,7 +193,7 @@ fn types() {
 /// Proves SC-11-07: the same key twice is no choice to be made silently.
 #[test]
 fn duplicate_keys() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.refuses(&scope(&format!("14:60,6:[\"{TARGET}\"],32768:[\"{SOURCE}\"],14:61")), "malformed");
     house.refuses(&wanted("49152:{1:1,1:2}"), "malformed");
     let long_form = [&hex("a1180101a2")[..1], &hex("0101180102")].concat();
@@ -203,7 +203,7 @@ fn duplicate_keys() {
 /// Proves SC-6-05, SC-6-02, SC-6-03: numbers in every length they may be written in.
 #[test]
 fn longer_forms_of_numbers() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let body = diag::encode(&wanted("14:60"));
     let place = body.windows(3).position(|window| window == [0x0e, 0x18, 60]).unwrap();
     for (mid, form) in
@@ -220,7 +220,7 @@ fn longer_forms_of_numbers() {
 /// Proves SC-9-02: maps, lists and texts of indefinite length are CBOR as well.
 #[test]
 fn indefinite_lengths() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let text = |text: &str| {
         [&[0x7f, 0x61, text.as_bytes()[0], 0x78, text.len() as u8 - 1][..], &text.as_bytes()[1..], &[0xff]].concat()
     };

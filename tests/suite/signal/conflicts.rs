@@ -5,7 +5,7 @@ use crate::support::signal::*;
 /// Proves SC-4.4.1.3-15, SC-4.4.1.3-14.
 #[test]
 fn the_higher_mid_takes_the_place_of_the_lower() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted(""));
         assert!(house.want(2, &wanted("10:[17]")).starts_with("2.01"));
         assert_eq!(house.ask(&get("mitigate/K/1")).code(), "4.04");
@@ -18,7 +18,7 @@ fn the_higher_mid_takes_the_place_of_the_lower() {
 fn a_lower_mid_is_told_of_the_higher() {
     let example =
         canonical(&diag::decode(&hex("a101a10281a111a2130115a2068174323030313a6462383a633030303a3a312f313238051838")));
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(56, &wanted(""));
         let answer = house.ask(&put("mitigate/K/50", &wanted("")));
         assert_eq!((answer.code().as_str(), answer.body()), ("4.09", example.clone()));
@@ -30,7 +30,7 @@ fn a_lower_mid_is_told_of_the_higher() {
 /// Proves SC-4.4.1.3-16, SC-7.3-02: however much both are about, the answer fits a datagram.
 #[test]
 fn a_large_conflict_is_told_in_part() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let targets =
         (0..22).map(|n| format!("\"2001:db8:d000:1111:2222:3333:4444:{n:x}/128\"")).collect::<Vec<_>>().join(",");
     assert!(house.want(5, &wanted(&format!("6:[{targets}]"))).starts_with("2.01"));
@@ -43,7 +43,7 @@ fn a_large_conflict_is_told_in_part() {
 #[test]
 fn the_cuid_of_another_client() {
     for stream in [false, true] {
-        let mut house = House::new(stream);
+        let mut house = TestRouter::serving(stream);
         let other = house.connect("other", stream);
         house.want(1, &wanted(""));
         let body = wanted("6:[\"2001:db8:c000::9/128\"]");
@@ -59,7 +59,7 @@ fn the_cuid_of_another_client() {
 fn requests_of_two_clients_about_the_same_attack() {
     let conflict = format!("17:{{18:2,19:1,21:{{6:[\"{TARGET}\"]}}}}");
     for stream in [false, true] {
-        let mut house = House::new(stream);
+        let mut house = TestRouter::serving(stream);
         let other = house.connect("other", stream);
         house.want(1, &wanted(""));
         house.ask(&get("mitigate/K/1").token(b"obs").number(6, 0).query("c=n"));
@@ -84,7 +84,7 @@ fn requests_of_two_clients_about_the_same_attack() {
 /// Proves SC-4.4.1.3-14, SC-4.4.1.3-20: two clients with one identity are two clients.
 #[test]
 fn another_cuid_of_the_same_peer_is_another_client() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(5, &wanted(""));
         let answer = house.ask(&put("mitigate/L/4", &wanted("")));
         assert!(answer.to_string().starts_with("2.01") && answer.to_string().contains("17:{18:2,19:1"), "{answer}");
@@ -96,7 +96,7 @@ fn another_cuid_of_the_same_peer_is_another_client() {
 /// Proves SC-4.4.1.3-20, SC-11-07: a crowd of clients about one attack is no burden.
 #[test]
 fn many_clients_about_the_same_attack() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     for client in 0..60 {
         assert_eq!(house.ask(&put(&format!("mitigate/client{client}/1"), &wanted(""))).code(), "2.01");
     }

@@ -6,7 +6,7 @@ use dots_callhome::mitigation::{Consent, Policy};
 /// Proves SC-4.4.1.3-01: example 20; full, it says when to come back, and goes on with what it has.
 #[test]
 fn a_full_table() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.ledger.set_policy(Policy { max_mitigations: 3, ..policy(Consent::Auto) }, house.now);
         for mid in 0..3 {
             house.want(mid, &wanted(&format!("6:[\"2001:db8:d000::{mid:x}/128\"],14:120")));
@@ -27,7 +27,7 @@ fn a_full_table() {
 /// Proves SC-11-03, CO-4.7-02: ever new names don't help, refusals are bounded too, and heartbeats are always served.
 #[test]
 fn a_flood_of_new_clients() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let (mut served, mut refused, mut ignored) = (0, 0, 0);
         for n in 0..2000 {
             match house.reply(&put(&format!("mitigate/client{n}/1"), &about(n))).map(|answer| answer.code()) {
@@ -53,7 +53,7 @@ fn a_flood_of_new_clients() {
 /// Proves SC-11-03: a burst such as a real attack brings is served as a whole.
 #[test]
 fn a_burst_is_served() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for mid in 0..128 {
             assert!(house.want(mid, &about(mid)).starts_with("2.01"));
             assert_eq!(house.ask(&get(&format!("mitigate/K/{mid}")).number(6, 0)).code(), "2.05");

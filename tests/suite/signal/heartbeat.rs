@@ -6,8 +6,8 @@ use crate::support::signal::*;
 use dots_callhome::signal::session::Event;
 
 /// The router's heartbeats so far: seconds since `begin`, and what each says of the provider's.
-fn beats(house: &mut House, begin: Instant) -> Vec<(u64, bool)> {
-    let asked: Vec<_> = house.lines[0].heard.extract_if(.., |(_, message)| message.code == PUT).collect();
+fn beats(house: &mut TestRouter, begin: Instant) -> Vec<(u64, bool)> {
+    let asked: Vec<_> = house.providers[0].heard.extract_if(.., |(_, message)| message.code == PUT).collect();
     let beat = |(when, message): (Instant, Message)| {
         let status = match message.body().as_str() {
             "{49:{51:true}}" => true,
@@ -20,7 +20,7 @@ fn beats(house: &mut House, begin: Instant) -> Vec<(u64, bool)> {
     asked.into_iter().map(beat).collect()
 }
 
-fn beat(house: &mut House, received: bool) {
+fn beat(house: &mut TestRouter, received: bool) {
     let answer = house.ask(&put("hb", &format!("{{49:{{51:{received}}}}}")));
     assert_eq!((answer.code().as_str(), answer.payload.len()), ("2.04", 0));
 }
@@ -28,7 +28,7 @@ fn beat(house: &mut House, received: bool) {
 /// Proves SC-4.7-01, SC-4.7-07, CH-5.2.1-03, CH-5.2.1-05: example 17.
 #[test]
 fn both_sides_send_them() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let begin = house.now.instant;
         house.answers = Some(Duration::from_millis(30));
         for _ in 0..5 {
@@ -37,14 +37,14 @@ fn both_sides_send_them() {
         }
         let expected: Vec<(u64, bool)> = (1..=5).map(|n| (30 * n, true)).collect();
         assert_eq!(beats(&mut house, begin), expected);
-        assert_eq!(house.lines[0].session.rtt(), Some(Duration::from_millis(30)));
+        assert_eq!(house.providers[0].session.rtt(), Some(Duration::from_millis(30)));
     }
 }
 
 /// Proves SC-4.7-04.
 #[test]
 fn peer_hb_status_is_mandatory() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for body in [
             "{49:{}}",
             "{}",
@@ -70,7 +70,7 @@ fn peer_hb_status_is_mandatory() {
 /// Proves SC-4.7-05: the window is twice the interval.
 #[test]
 fn the_peer_is_told_whether_its_heartbeats_come() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let begin = house.now.instant;
         house.pass(seconds(25));
         beat(&mut house, true);
@@ -89,7 +89,7 @@ fn the_peer_is_told_whether_its_heartbeats_come() {
 /// Proves SC-4.7-05: at the beginning there is nothing to complain of, for as long as the window.
 #[test]
 fn a_peer_that_never_sends_any() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let begin = house.now.instant;
     house.pass(seconds(120));
     assert_eq!(beats(&mut house, begin), [(30, true), (60, true), (90, false), (120, false)]);
@@ -99,7 +99,7 @@ fn a_peer_that_never_sends_any() {
 /// sooner than 15 seconds after the one before.
 #[test]
 fn when_ours_are_not_received_another_moment_is_tried() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let begin = house.now.instant;
         house.pass(seconds(50));
         beat(&mut house, false);
@@ -119,7 +119,7 @@ fn when_ours_are_not_received_another_moment_is_tried() {
 /// Proves SC-4.7-08: whatever is said, in any minute there are no more than four.
 #[test]
 fn never_more_often_than_every_15_seconds() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let begin = house.now.instant;
     for round in 0..600 {
         house.pass(seconds(1));
@@ -133,11 +133,11 @@ fn never_more_often_than_every_15_seconds() {
     assert!(told.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 15), "{told:?}");
 }
 
-fn loss(house: &mut House) -> Option<u64> {
+fn loss(house: &mut TestRouter) -> Option<u64> {
     let begin = house.now.instant;
     for _ in 0..2000 {
         house.pass(seconds(1));
-        if house.events().iter().any(|event| matches!(event, Event::Lost(_))) {
+        if house.session_events().iter().any(|event| matches!(event, Event::Lost(_))) {
             return Some(house.now.instant.saturating_duration_since(begin).as_secs());
         }
     }
@@ -147,18 +147,18 @@ fn loss(house: &mut House) -> Option<u64> {
 /// Proves CH-5.2.1-09, SC-4.7-09: 15 x 30 seconds without anything at all, on streams too.
 #[test]
 fn silence_ends_the_session() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.ask(&get("config"));
         assert_eq!(loss(&mut house), Some(450));
         house.pass(seconds(10_000));
-        assert!(house.events().is_empty(), "told once");
+        assert!(house.session_events().is_empty(), "told once");
     }
 }
 
 /// Proves CH-5.2.1-09: as negotiated.
 #[test]
 fn sooner_or_later_as_negotiated() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.ask(&put("config/sid=1", "{30:{44:{33:{36:20},37:{36:3}}}}"));
     assert_eq!(loss(&mut house), Some(60));
 }
@@ -166,26 +166,26 @@ fn sooner_or_later_as_negotiated() {
 /// Proves CH-5.2.1-08, SC-4.7-14: any traffic keeps it, though not one heartbeat of ours is answered.
 #[test]
 fn traffic_of_any_kind_keeps_the_session() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for _ in 0..5 {
             house.pass(seconds(440));
             house.send(&get("mitigate/K"));
             house.pass(seconds(440));
             house.feed(0, if house.is_stream() { &[0, 0] } else { &[0x70, 0, 0, 1] });
         }
-        assert_eq!(house.events(), [Event::Ready]);
+        assert_eq!(house.session_events(), [Event::Ready]);
         for _ in 0..40 {
             house.pass(seconds(100));
             beat(&mut house, false);
         }
-        assert!(house.events().is_empty());
+        assert!(house.session_events().is_empty());
     }
 }
 
 /// Proves SC-4.5.1-03, CH-5.2.1-09: without heartbeats silence means nothing; with the first mitigation it begins to.
 #[test]
 fn silence_that_was_agreed_upon() {
-    let mut house = House::udp().asking();
+    let mut house = TestRouter::udp().asking();
     house.ask(&put("config/sid=1", "{30:{44:{33:{36:0}}}}"));
     house.want(1, &wanted("14:60"));
     house.pass(seconds(60));
@@ -197,7 +197,7 @@ fn silence_that_was_agreed_upon() {
 /// Proves SC-4.5-04, CH-5.2.1-09: silence agreed upon for the attack counts from the attack's end only.
 #[test]
 fn silence_that_was_agreed_upon_until_now() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.ask(&put("config/sid=1", "{30:{32:{33:{36:0}}}}"));
     house.want(1, &wanted("14:3000"));
     assert_eq!(loss(&mut house), None, "in 2000 seconds");
@@ -207,11 +207,11 @@ fn silence_that_was_agreed_upon_until_now() {
 /// Proves SC-4.7-16, SC-4.7-17, CH-1-05: the session goes, what was decided stays.
 #[test]
 fn mitigations_outlive_the_session() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted(""));
         let before = house.ledger.desired(house.now).blocks;
         assert_eq!(loss(&mut house), Some(450));
-        house.lines.clear();
+        house.providers.clear();
         house.pass(seconds(100));
         let stream = false;
         let after = house.ledger.desired(house.now).blocks;
@@ -228,7 +228,7 @@ fn mitigations_outlive_the_session() {
 /// Proves SC-4.5-02: a heartbeat is the one thing that is never confirmable, in an attack or in peace.
 #[test]
 fn heartbeats_are_non_confirmable() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.pass(seconds(60));
     house.want(1, &wanted(""));
     house.pass(seconds(60));

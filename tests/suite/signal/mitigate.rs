@@ -6,7 +6,7 @@ use dots_callhome::mitigation::{Policy, State};
 /// Proves SC-4.4.1.3-13, SC-4.4-08, SC-10.4-01, CO-5.3.1-01, CO-5.2.3-01, CH-5.1-04: example 2, byte for byte.
 #[test]
 fn a_request_and_its_answer_on_the_wire() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.feed(
         0,
         &hex("510312344abb2e77656c6c2d6b6e6f776e04646f7473086d697469676174650d0e637569643d647a3670486a6141446b614654626a72
@@ -22,7 +22,7 @@ fn a_request_and_its_answer_on_the_wire() {
 /// Proves SC-4.4.1.3-13, SC-4.4.1.1-32, SC-4.4.1.1-30, CH-5.3.1-28.
 #[test]
 fn a_new_request_is_created_and_acted_upon_at_once() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         assert_eq!(house.want(1, &wanted("")), "2.01 {1:{2:[{5:1,14:3600}]}}");
         assert_eq!(house.want(2, &wanted("6:[\"2001:db8:c000::2/128\"],45:true")), "2.01 {1:{2:[{5:2,14:3600}]}}");
         let desired = house.ledger.desired(house.now);
@@ -39,7 +39,7 @@ fn where_consent_is_needed_the_answer_says_that_it_is_in_progress() {
     let bytes =
         hex("a101a10281a606816f3230332e302e3131332e38302f33320782a1081850a1081901bb0a8106198000816f3139382e35312e
                      3130302e372f333219800181a208199c400919a0270e190708");
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house = house.asking();
         let request = request(PUT, "mitigate/K/57").number(12, 271).raw(bytes.clone());
         assert_eq!(house.ask(&request).to_string(), "2.01 {1:{2:[{5:57,14:1800,16:1}]}}");
@@ -54,7 +54,7 @@ fn where_consent_is_needed_the_answer_says_that_it_is_in_progress() {
 /// Proves SC-4.4.1.3-11, SC-4.4.1.3-12, SC-4.4.1.3-07, SC-5.3-01, SC-4.4.1.1-28: example 11.
 #[test]
 fn lifetimes() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.refuses(&scope(&format!("6:[\"{TARGET}\"],32768:[\"{SOURCE}\"]")), "lifetime missing");
         house.refuses(&wanted("14:0"), "lifetime");
         house.refuses(&wanted("14:-2"), "lifetime");
@@ -73,7 +73,7 @@ fn lifetimes() {
 /// Proves SC-4.4.1.1-28, SC-10.5-01, SC-6-08, SC-3.1-01: the last part of example 11, byte for byte.
 #[test]
 fn an_indefinite_lifetime_with_optional_keys_in_a_tagged_body() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let body =
         hex("d9010fa101a10281a5068174323030313a6462383a633030303a3a382f3132381980008173323030313a6462383a3132333a3a
                     312f3132380e2018c80119c0006178");
@@ -85,7 +85,7 @@ fn an_indefinite_lifetime_with_optional_keys_in_a_tagged_body() {
 /// Proves SC-4.4.1.1-31.
 #[test]
 fn at_the_end_of_its_lifetime_a_request_is_forgotten() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted("14:5"));
         house.pass(seconds(4));
         assert_eq!(house.ask(&get("mitigate/K/1")).code(), "2.05");
@@ -99,7 +99,7 @@ fn at_the_end_of_its_lifetime_a_request_is_forgotten() {
 /// Proves SC-4.4.1.3-23, SC-4.4.1.3-24, SC-4.4.1.1-30: example 5.
 #[test]
 fn the_same_again_is_a_refresh_and_anything_else_is_refused() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(56, &wanted(""));
     house.pass(seconds(1000));
     assert_eq!(house.want(56, &wanted("14:7200")), "2.04 {1:{2:[{5:56,14:7200}]}}");
@@ -122,7 +122,7 @@ fn the_same_again_is_a_refresh_and_anything_else_is_refused() {
 /// A non-confirmable request is repeated until it is answered; every copy gets the one answer.
 #[test]
 fn copies_of_an_unanswered_request_get_its_answer() {
-    let mut house = House::udp().asking();
+    let mut house = TestRouter::udp().asking();
     house.suspects = None;
     assert_eq!(house.reply(&put("mitigate/K/1", &wanted(""))), None);
     house.pass(std::time::Duration::from_millis(100));
@@ -136,7 +136,7 @@ fn copies_of_an_unanswered_request_get_its_answer() {
 /// Proves SC-4.4.1.3-06, SC-9-02: example 11.
 #[test]
 fn one_scope_in_a_request() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let one = format!("{{6:[\"{TARGET}\"],32768:[\"{SOURCE}\"],14:60}}");
         house.refuses(&format!("{{1:{{2:[{one},{one}]}}}}"), "scope");
         house.refuses("{1:{2:[]}}", "scope is empty");
@@ -148,7 +148,7 @@ fn one_scope_in_a_request() {
 /// Proves CH-5.3.1-02, CH-5.3.1-16, SC-4.4.1.1-19, SC-4.4.1.3-07: example 8.
 #[test]
 fn source_and_target_are_mandatory() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.refuses(&scope(&format!("6:[\"{TARGET}\"],14:3600")), "source-prefix missing");
         let without_target = format!("11:[\"victim.example\"],32768:[\"{SOURCE}\"],14:3600");
         house.refuses(&scope(&without_target), "target-prefix missing");
@@ -161,7 +161,7 @@ fn source_and_target_are_mandatory() {
 /// Proves CH-5.3.1-21, SC-6-04: example 9.
 #[test]
 fn preconfigured_requests_are_refused() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.refuses(&wanted("45:false"), "trigger-mitigation");
         house.refuses(&wanted("45:0"), "trigger-mitigation");
         house.want(1, &wanted(""));
@@ -192,7 +192,7 @@ fn prefixes_are_text_in_cidr_form() {
         "{}",
         "true",
     ];
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for value in bad {
         house.refuses(&wanted(&format!("6:{value}")), "target-prefix");
         house.refuses(&wanted(&format!("32768:{value}")), "source-prefix");
@@ -215,8 +215,8 @@ fn no_loopback_multicast_or_broadcast() {
         "::/0",
         "224.0.0.0/3",
     ];
-    let mut house = House::udp();
-    house.lines[0].session.set_domain(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
+    let mut house = TestRouter::udp();
+    house.providers[0].session.set_domain(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
     for prefix in bad {
         house.refuses(&wanted(&format!("6:[\"192.0.2.1/32\",\"{prefix}\"]")), "target-prefix");
         house.refuses(&wanted(&format!("32768:[\"192.0.2.1/32\",\"{prefix}\"]")), "source-prefix");
@@ -226,7 +226,7 @@ fn no_loopback_multicast_or_broadcast() {
 /// Proves CH-5.3.1-20, CH-5.3.2-09, SC-11-04: example 10.
 #[test]
 fn sources_lie_in_our_domain() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.refuses(&wanted("32768:[\"2001:db8:999::1/128\"]"), "out of scope");
         house.refuses(&wanted(&format!("32768:[\"{SOURCE}\",\"192.0.2.200/32\"]")), "192.0.2.200/32 is out of scope");
         house.refuses(&wanted("32768:[\"2001:db8::/32\"]"), "out of scope");
@@ -234,7 +234,7 @@ fn sources_lie_in_our_domain() {
         house.refuses(&wanted("32768:[\"100.64.0.9/32\"]"), "out of scope");
         assert!(house.ledger.desired(house.now).blocks.is_empty());
         assert!(house.want(1, &wanted("32768:[\"2001:db8:123::/48\",\"198.51.100.7/32\"]")).starts_with("2.01"));
-        house.lines[0].session.set_domain(Vec::new());
+        house.providers[0].session.set_domain(Vec::new());
         house.refuses(&wanted(""), "out of scope");
     }
 }
@@ -242,21 +242,21 @@ fn sources_lie_in_our_domain() {
 /// Proves CH-8-06, CH-5.3.1-05: what is not visible outside is accepted by policy only, unless it is our domain.
 #[test]
 fn internal_sources() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let internal =
             ["192.168.1.10/32", "10.0.0.0/8", "172.16.3.0/24", "169.254.1.1/32", "fd00::1/128", "fe80::1/128"];
         for source in internal {
             house.refuses(&wanted(&format!("32768:[\"{source}\"]")), "not visible outside");
         }
-        house.lines[0].session.set_internal_sources(true);
+        house.providers[0].session.set_internal_sources(true);
         for (mid, source) in internal.iter().enumerate() {
             let answer = house.want(mid as u32, &wanted(&format!("32768:[\"{source}\"]")));
             assert!(answer.starts_with("2.01"), "{source}: {answer}");
         }
         house.refuses(&wanted("32768:[\"8.0.0.0/7\"]"), "out of scope");
         house.refuses(&wanted("32768:[\"192.0.2.1/32\"]"), "out of scope");
-        house.lines[0].session.set_internal_sources(false);
-        house.lines[0].session.set_domain(vec!["fe80::/10".parse().unwrap(), "192.168.7.2/32".parse().unwrap()]);
+        house.providers[0].session.set_internal_sources(false);
+        house.providers[0].session.set_domain(vec!["fe80::/10".parse().unwrap(), "192.168.7.2/32".parse().unwrap()]);
         let answer = house.want(90, &wanted("32768:[\"fe80::1/128\",\"192.168.7.2/32\"]"));
         assert!(answer.starts_with("2.01"), "{answer}");
     }
@@ -265,7 +265,7 @@ fn internal_sources() {
 /// Proves CH-5.3.1-22.
 #[test]
 fn any_target_out_there_is_the_providers_business() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for (mid, target) in ["8.8.8.8/32", "203.0.113.0/24", "2606:4700::/32", "100.64.0.1/32"].iter().enumerate() {
         assert!(house.want(mid as u32, &wanted(&format!("6:[\"{target}\"]"))).starts_with("2.01"));
     }
@@ -274,7 +274,7 @@ fn any_target_out_there_is_the_providers_business() {
 /// Proves SC-4.4.1.1-23, CH-5.3.1-07, CH-6.3-01, CH-6.2-01.
 #[test]
 fn port_ranges() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for (name, key) in [("target-port-range", 7), ("source-port-range", 32769)] {
         for (bad, words) in [
             ("[{8:443,9:80}]", name),
@@ -303,7 +303,7 @@ fn port_ranges() {
 /// Proves CH-5.3.1-08, CH-6.3-02, CH-6.2-01.
 #[test]
 fn icmp_type_ranges() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let name = "source-icmp-type-range";
     for (bad, words) in [
         ("[{32771:8,32772:3}]", name),
@@ -325,7 +325,7 @@ fn icmp_type_ranges() {
 /// Proves SC-4.4.1.1-24.
 #[test]
 fn protocols() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for bad in ["[256]", "[-1]", "[\"tcp\"]", "[]", "6"] {
         house.refuses(&wanted(&format!("10:{bad}")), "target-protocol");
     }
@@ -337,7 +337,7 @@ fn protocols() {
 /// to look anything up.
 #[test]
 fn names_and_uris_are_shown_and_nothing_else() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     assert!(house.want(1, &wanted("11:[\"a.example\"],12:[\"https://b.example/c\"]")).starts_with("2.01"));
     let scope = house.ledger.get(house.id(1)).unwrap().scope().clone();
     assert_eq!(
@@ -354,7 +354,7 @@ fn names_and_uris_are_shown_and_nothing_else() {
 /// Proves SC-4.4.1.3-09.
 #[test]
 fn there_are_no_aliases() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.refuses(&wanted("13:[\"a\"]"), "alias-name");
         house.refuses(&wanted("13:[]"), "alias-name");
     }
@@ -363,7 +363,7 @@ fn there_are_no_aliases() {
 /// Proves SC-5.3-02, SC-4.4.1.1-16: what only the server says, and what stands in the path only.
 #[test]
 fn attributes_that_no_request_has() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for key in [1, 2, 3, 4, 5, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31, 36, 46, 49, 51] {
         house.refuses(&wanted(&format!("{key}:1")), &format!("key {key}"));
     }
@@ -372,7 +372,7 @@ fn attributes_that_no_request_has() {
 /// Proves FC-3.2.1-01, FC-3.2.1-02: example 22, with and without a mitigation.
 #[test]
 fn filtering_control_is_not_understood() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let with_acl = format!("6:[\"{TARGET}\"],32768:[\"{SOURCE}\"],14:3600,53:[{{23:\"an-accept-list\",52:3}}]");
     house.refuses(&scope(&with_acl), "unknown comprehension-required key 53");
     house.want(1, &about(1));
@@ -383,7 +383,7 @@ fn filtering_control_is_not_understood() {
 /// Proves CH-5.3.1-27, CH-9-01: example 13, the refusal in the answer.
 #[test]
 fn legitimate_traffic_is_refused_in_the_answer() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house = house.asking();
         let rules = Policy {
             devices: [(CAMERA, dots_callhome::mitigation::DevicePolicy::Exempt)].into(),
@@ -400,7 +400,7 @@ fn legitimate_traffic_is_refused_in_the_answer() {
 /// Proves CH-5.3.1-27: example 13, the refusal after consent was asked for; and again at every refresh.
 #[test]
 fn legitimate_traffic_is_told_after_the_administrator_said_so() {
-    let mut house = House::udp().asking();
+    let mut house = TestRouter::udp().asking();
     house.want(57, &wanted(""));
     let observed = house.send(&get("mitigate/K/57").number(6, 0));
     house.heard();
@@ -420,7 +420,7 @@ fn legitimate_traffic_is_told_after_the_administrator_said_so() {
 /// Proves SC-3-09, SC-9-01: without a Content-Format the context tells; another one is refused.
 #[test]
 fn content_formats() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         assert_eq!(house.ask(&put("mitigate/K/1", &wanted("")).without(12)).code(), "2.01");
         for format in [0, 40, 50, 60, 270, 272, 65535] {
             for path in ["mitigate/K/71", "config/sid=1", "hb", "redirect"] {
@@ -435,7 +435,7 @@ fn content_formats() {
 /// Proves SC-4.4.1.1-17: empty values anywhere spoil the request.
 #[test]
 fn nothing_is_empty() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for key in [6, 7, 10, 11, 12, 13, 32768, 32769, 32770] {
         house.refuses(&wanted(&format!("{key}:[]")), "");
     }
@@ -451,7 +451,7 @@ fn nothing_is_empty() {
 /// Proves SC-11-07: a longer list than anybody needs is refused in so many words.
 #[test]
 fn lists_are_bounded() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     let prefixes = |n: u32| (0..n).map(|i| format!("\"2001:db8:123::{i:x}/128\"")).collect::<Vec<_>>().join(",");
     house.refuses(&wanted(&format!("32768:[{}]", prefixes(257))), "more than 256");
     assert!(house.want(1, &wanted(&format!("32768:[{}]", prefixes(256)))).starts_with("2.01"));

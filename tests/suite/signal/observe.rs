@@ -11,7 +11,7 @@ fn observe(path: &str) -> Message {
 }
 
 /// The status in each notification for the token.
-fn statuses(house: &mut House) -> Vec<String> {
+fn statuses(house: &mut TestRouter) -> Vec<String> {
     let status = |message: &Message| match message.to_string().split_once("16:") {
         Some((_, rest)) => rest.chars().take_while(char::is_ascii_digit).collect(),
         None => message.code(),
@@ -22,7 +22,7 @@ fn statuses(house: &mut House) -> Vec<String> {
 /// Proves SC-4.4.2.1-06, SC-4.4.2.1-09, CH-5.3.1-26, DR-3.2.1-10, OB-4.2-01: example 4.
 #[test]
 fn every_change_of_status_is_told() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house = house.asking();
         house.want(57, &wanted(""));
         let first = house.ask(&observe("mitigate/K/57"));
@@ -46,7 +46,7 @@ fn every_change_of_status_is_told() {
 /// Proves SC-4.4.2.1-09: what is lost on the way comes again.
 #[test]
 fn while_something_is_mitigated_it_is_told_again_and_again() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted(""));
         house.ask(&observe("mitigate/K/1"));
         house.pass(seconds(60));
@@ -58,7 +58,7 @@ fn while_something_is_mitigated_it_is_told_again_and_again() {
 /// Proves SC-4.4.2.1-08: for ever, also towards one that never says a word.
 #[test]
 fn notifications_are_never_confirmable() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted("14:-1"));
     house.ask(&observe("mitigate/K/1"));
     for _ in 0..25 {
@@ -73,7 +73,7 @@ fn notifications_are_never_confirmable() {
 /// Proves OB-4.4-01, OB-4.2-01.
 #[test]
 fn sequence_numbers_rise() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted(""));
     let mut before = house.ask(&observe("mitigate/K/1")).uint(6).unwrap();
     house.ask(&get("mitigate/K").token(b"all").number(6, 0));
@@ -89,7 +89,7 @@ fn sequence_numbers_rise() {
 /// the session are closer than 3 seconds, however many are due.
 #[test]
 fn three_seconds_between_notifications() {
-    let mut house = House::udp().asking();
+    let mut house = TestRouter::udp().asking();
     for mid in 0..4 {
         house.want(mid, &about(mid));
         house.ask(&get(&format!("mitigate/K/{mid}")).token(format!("obs{mid}").as_bytes()).number(6, 0));
@@ -106,7 +106,8 @@ fn three_seconds_between_notifications() {
         house.pass(Duration::from_millis(700));
         house.feed(0, &[0; 4]);
     }
-    let told: Vec<_> = house.lines[0].heard.iter().filter(|(_, message)| message.token.starts_with(b"obs")).collect();
+    let told: Vec<_> =
+        house.providers[0].heard.iter().filter(|(_, message)| message.token.starts_with(b"obs")).collect();
     assert!(told.len() >= 4, "{}", told.len());
     for pair in told.windows(2) {
         assert!(pair[1].0 - pair[0].0 >= seconds(3));
@@ -116,21 +117,22 @@ fn three_seconds_between_notifications() {
 /// Proves SC-4.4-03: with one, they may follow each other after it.
 #[test]
 fn one_notification_a_round_trip() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.answers = Some(Duration::from_millis(80));
     for mid in 0..10 {
         house.want(mid, &about(mid));
         house.ask(&get(&format!("mitigate/K/{mid}")).token(format!("obs{mid}").as_bytes()).number(6, 0));
     }
     house.pass(seconds(60));
-    house.lines[0].heard.clear();
+    house.providers[0].heard.clear();
     for mid in 0..10 {
         let id = house.id(mid);
         house.ledger.withdraw(id, None, "root", house.now).unwrap();
     }
     house.settle();
     house.pass(seconds(2));
-    let told: Vec<_> = house.lines[0].heard.iter().filter(|(_, message)| message.token.starts_with(b"obs")).collect();
+    let told: Vec<_> =
+        house.providers[0].heard.iter().filter(|(_, message)| message.token.starts_with(b"obs")).collect();
     assert_eq!(told.len(), 10);
     for pair in told.windows(2) {
         assert!(pair[1].0 - pair[0].0 >= Duration::from_millis(80));
@@ -140,13 +142,13 @@ fn one_notification_a_round_trip() {
 /// Proves CO-4.7-01: a peer of which nothing comes gets no more than the probing rate, 5 bytes a second.
 #[test]
 fn a_silent_peer_is_not_flooded() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted(""));
     house.ask(&observe("mitigate/K/1"));
     house.pass(seconds(61));
-    house.lines[0].heard.clear();
+    house.providers[0].heard.clear();
     house.pass(seconds(380));
-    let told = &house.lines[0].heard;
+    let told = &house.providers[0].heard;
     let bytes: usize = told.iter().filter(|(_, m)| m.token == b"obs").map(|(_, m)| m.datagram().len()).sum();
     assert!((1..=380 * 5 + 300).contains(&bytes), "{bytes} bytes");
     let heartbeats: usize = told.iter().filter(|(_, m)| m.code == PUT).map(|(_, m)| m.datagram().len()).sum();
@@ -156,7 +158,7 @@ fn a_silent_peer_is_not_flooded() {
 /// Proves OB-4.1-01.
 #[test]
 fn registering_twice_is_observing_once_and_cancelling_ends_it() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted(""));
         house.ask(&observe("mitigate/K/1"));
         house.ask(&observe("mitigate/K/1"));
@@ -173,7 +175,7 @@ fn registering_twice_is_observing_once_and_cancelling_ends_it() {
 /// Proves OB-4.5-01.
 #[test]
 fn a_reset_ends_an_observation() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted(""));
     house.ask(&observe("mitigate/K/1"));
     house.pass(seconds(15));
@@ -186,7 +188,7 @@ fn a_reset_ends_an_observation() {
 /// Proves OB-4.2-01, SC-4.4.4-08: the last status, then 4.04 without Observe, then silence: example 7.
 #[test]
 fn the_end_of_an_observed_mitigation() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(57, &wanted(""));
         house.ask(&observe("mitigate/K/57"));
         house.ask(&delete("mitigate/K/57"));
@@ -204,7 +206,7 @@ fn the_end_of_an_observed_mitigation() {
 /// Proves OB-4.2-01: who observes all of them hears of each end among those that go on.
 #[test]
 fn the_end_of_one_among_many() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &about(1));
         house.want(2, &about(2));
         house.ask(&observe("mitigate/K").query("c=n"));
@@ -227,15 +229,16 @@ fn the_end_of_one_among_many() {
 /// Proves SC-4.4.2.1-08, SC-4.4-03: many that end at once do not burst.
 #[test]
 fn many_ends_at_once_keep_the_distance() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     for mid in 0..50 {
         house.want(mid, &wanted(&format!("6:[\"2001:db8:d000::{mid:x}/128\"],14:60")));
         house.ask(&get(&format!("mitigate/K/{mid}")).token(format!("obs{mid}").as_bytes()).number(6, 0));
     }
     house.pass_alive(seconds(60));
-    house.lines[0].heard.clear();
+    house.providers[0].heard.clear();
     house.pass_alive(seconds(200));
-    let told: Vec<_> = house.lines[0].heard.iter().filter(|(_, message)| message.token.starts_with(b"obs")).collect();
+    let told: Vec<_> =
+        house.providers[0].heard.iter().filter(|(_, message)| message.token.starts_with(b"obs")).collect();
     assert!(told.len() > 20);
     assert!(told.windows(2).all(|pair| pair[1].0 - pair[0].0 >= seconds(3)));
 }
@@ -243,7 +246,7 @@ fn many_ends_at_once_keep_the_distance() {
 /// Proves SC-4.5.3-09, SC-4.4.2.1-06: changes of the configuration.
 #[test]
 fn the_configuration_can_be_observed() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let first = house.ask(&observe("config").con());
         assert!(first.value(6).is_some());
         house.pass(seconds(20));
@@ -262,7 +265,7 @@ fn the_configuration_can_be_observed() {
 /// Proves SC-4.4.2-03: what does not exist can't be observed.
 #[test]
 fn nothing_to_observe() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let answer = house.ask(&observe("mitigate/K/1"));
         assert_eq!((answer.code().as_str(), answer.value(6)), ("4.04", None));
         house.want(1, &wanted(""));
@@ -274,7 +277,7 @@ fn nothing_to_observe() {
 /// Proves SC-11-07: observations are bounded, and one there is no room for is not promised.
 #[test]
 fn observations_are_bounded() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     house.want(1, &wanted(""));
     let mut promised = 0;
     for n in 0..300_u32 {
@@ -283,7 +286,7 @@ fn observations_are_bounded() {
         house.pass(Duration::from_millis(60));
     }
     assert_eq!(promised, 256);
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     house.want(1, &wanted(""));
     let all = |n: u8| get("mitigate/K").token(&[n]).number(6, 0);
     let promised = (0..20).filter(|n| house.ask(&all(*n)).value(6).is_some()).count();
@@ -294,7 +297,7 @@ fn observations_are_bounded() {
 /// Proves SC-11-07: what takes long to put together is told less often, and costs more to ask for.
 #[test]
 fn large_contents_are_told_with_measure() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     let fqdns = (0..25).map(|_| format!("\"{}\"", "a".repeat(1000))).collect::<Vec<_>>().join(",");
     for mid in 0..128 {
         house.want(mid, &wanted(&format!("6:[\"2001:db8:d000::{mid:x}/128\"],11:[{fqdns}]")));

@@ -21,12 +21,12 @@ fn a_redirect_is_answered_and_told() {
         ttl: Some(600),
     };
     assert_eq!(expected.encode(), bytes);
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for path in ["redirect/K/123", "redirect", "redirect/K", "/.well-known/dots/redirect/cdid=x/cuid=y/mid=0"] {
-            house.events();
+            house.session_events();
             let answer = house.ask(&request(PUT, path).number(12, 271).raw(bytes.clone()));
             assert_eq!((answer.code().as_str(), answer.payload.len()), ("2.01", 0));
-            assert_eq!(house.events(), [Event::Redirected(expected.clone())]);
+            assert_eq!(house.session_events(), [Event::Redirected(expected.clone())]);
         }
         assert_eq!(house.ask(&get("config")).code(), "2.05", "the session is its owner's to end");
     }
@@ -35,13 +35,13 @@ fn a_redirect_is_answered_and_told() {
 /// Proves CH-5.2.2-05, CH-5.2.2-06: address list and time are optional.
 #[test]
 fn a_name_is_enough() {
-    let mut house = House::udp();
-    house.events();
+    let mut house = TestRouter::udp();
+    house.session_events();
     assert_eq!(house.ask(&put("redirect", "{46:{32773:\"b.example\"}}")).code(), "2.01");
     assert_eq!(house.ask(&put("redirect", "{46:{32773:\"b.example\",32775:4294967295}}")).code(), "2.01");
     assert_eq!(house.ask(&put("redirect", "{46:{32773:\"b.example\",32775:0}}")).code(), "2.01");
     let ttls: Vec<Option<u32>> = house
-        .events()
+        .session_events()
         .into_iter()
         .map(|event| match event {
             Event::Redirected(redirect) if redirect.addresses.is_empty() => redirect.ttl,
@@ -54,8 +54,8 @@ fn a_name_is_enough() {
 /// Proves CH-5.2.2-04, CH-5.2.2-09, CH-5.2.2-07: example 18; base DOTS' own attributes are none here.
 #[test]
 fn what_cannot_be_followed() {
-    for mut house in House::both() {
-        house.events();
+    for mut house in TestRouter::both() {
+        house.session_events();
         let long = format!("{{46:{{32773:\"{}\"}}}}", "a.".repeat(127) + "a");
         for (body, words) in [
             ("{46:{32774:[\"2001:db8:6401::1\"]}}", "alt-ch-client missing"),
@@ -89,14 +89,14 @@ fn what_cannot_be_followed() {
             house.ask(&put("redirect", &format!("{{46:{{32773:\"a.example\",32774:[{records}]}}}}"))).code(),
             "4.00"
         );
-        assert!(house.events().is_empty(), "the session stays");
+        assert!(house.session_events().is_empty(), "the session stays");
     }
 }
 
 /// Proves CH-5.2.2-01: not even when there is too much to do.
 #[test]
 fn the_router_itself_never_redirects() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let mut refused = 0;
         for _ in 0..600 {
             let Some(answer) = house.reply(&get("config")) else { continue };

@@ -2,14 +2,14 @@
 
 use crate::support::signal::*;
 
-fn code(house: &mut House, message: &Message) -> String {
+fn code(house: &mut TestRouter, message: &Message) -> String {
     house.ask(message).code()
 }
 
 /// Proves SC-4.2-01, SC-4.2-02, SC-4.2-03, SC-3-07.
 #[test]
 fn only_the_four_resources_exist() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for path in [
             "/",
             "/.well-known",
@@ -39,7 +39,7 @@ fn only_the_four_resources_exist() {
 /// Proves SC-3-05, SC-3-06: one of each method, and what they return has the media type.
 #[test]
 fn get_put_and_delete_are_served() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         assert_eq!(code(&mut house, &put("mitigate/K/1", &wanted(""))), "2.01");
         for path in ["mitigate/K/1", "mitigate/K", "config"] {
             assert_eq!(house.ask(&get(path)).uint(12), Some(271));
@@ -54,7 +54,7 @@ fn get_put_and_delete_are_served() {
 /// Proves CO-5.8-01: example 20.
 #[test]
 fn other_methods_are_not_allowed() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for path in
             ["mitigate/K/71", "mitigate/K", "mitigate", "config", "config/sid=1", "hb", "redirect", "redirect/K/1"]
         {
@@ -73,7 +73,7 @@ fn other_methods_are_not_allowed() {
 /// Proves CO-5.10.4-01: before anything is done.
 #[test]
 fn only_one_format_can_be_had() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted(""));
         for path in ["mitigate/K/1", "mitigate/K", "config"] {
             let answer = house.ask(&get(path).number(17, 50));
@@ -89,7 +89,7 @@ fn only_one_format_can_be_had() {
 /// Proves SC-4.4.1.3-02, SC-4.4.2-02, SC-4.4.4-02, SC-4.4.1.1-15: example 20.
 #[test]
 fn cuid_and_mid_are_mandatory_and_in_order() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let path = |rest: &str| format!("/.well-known/dots/mitigate{rest}");
         for rest in ["", "/mid=1"] {
             for method in [PUT, DELETE] {
@@ -118,7 +118,7 @@ fn cuid_and_mid_are_mandatory_and_in_order() {
 /// Proves SC-4.4.1.3-03, SC-4.4.1.1-13.
 #[test]
 fn mids_are_numbers_of_32_bits() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for bad in ["abc", "-1", "+1", "4294967296", "1.0", " 1", "0x1", "１", "99999999999999999999999"] {
             let answer = house.ask(&put(&format!("/.well-known/dots/mitigate/cuid=K/mid={bad}"), &wanted("")));
             assert_eq!(answer.code(), "4.00", "{bad}");
@@ -133,7 +133,7 @@ fn mids_are_numbers_of_32_bits() {
 /// Proves SC-4.4.1.2-02, SC-4.4.1.3-05: from a client it means nothing, and it is never sent.
 #[test]
 fn a_cdid_is_ignored() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         let path = format!("/.well-known/dots/mitigate/cdid=7eeaf349529eb55ed50113/cuid={K}/mid=5");
         assert_eq!(house.ask(&put(&path, &wanted(""))).to_string(), "2.01 {1:{2:[{5:5,14:3600}]}}");
         let with = house.ask(&get(&path)).to_string();
@@ -147,7 +147,7 @@ fn a_cdid_is_ignored() {
 #[test]
 fn clients_see_only_what_is_theirs() {
     for stream in [false, true] {
-        let mut house = House::new(stream);
+        let mut house = TestRouter::serving(stream);
         let other = house.connect("other", stream);
         house.want(1, &wanted(""));
         for path in ["mitigate/K/1", "mitigate/K"] {
@@ -165,7 +165,7 @@ fn clients_see_only_what_is_theirs() {
 /// Proves SC-4.5.2-02, SC-4.7-02: nor does anything else belong there.
 #[test]
 fn config_and_heartbeats_take_no_names_of_clients() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for path in [
             "config/cuid=x/sid=1",
             "config/sid=1/cuid=x",
@@ -186,7 +186,7 @@ fn config_and_heartbeats_take_no_names_of_clients() {
 /// Proves SC-4.2-02, CH-5.2.1-04, SC-7.2-03: all that the router itself ever asks of the provider.
 #[test]
 fn the_router_asks_for_nothing_but_heartbeats() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted("14:100"));
         house.pass(seconds(449));
         let said = house.heard();

@@ -4,8 +4,8 @@ use crate::support::signal::*;
 use dots_callhome::model::Traffic;
 
 /// A mitigation of 57 as in example 4, in force, with counters.
-fn counted(stream: bool) -> House {
-    let mut house = House::new(stream);
+fn counted(stream: bool) -> TestRouter {
+    let mut house = TestRouter::serving(stream);
     house.want(
         57,
         "{1:{2:[{6:[\"203.0.113.80/32\"],7:[{8:80},{8:443}],10:[6],32768:[\"198.51.100.7/32\"],\
@@ -55,7 +55,7 @@ fn configuration_the_rest_or_all() {
 /// Proves SC-4.4.2-07: prefixes in the order of the request, requests in the order in which they came.
 #[test]
 fn the_order_is_kept() {
-    let mut house = House::tcp();
+    let mut house = TestRouter::tcp();
     let prefixes = "6:[\"2001:db8:ffff::/48\",\"192.0.2.9/32\",\"2001:db8:1::/48\",\"192.0.2.1/32\"]";
     house.want(9, &wanted(prefixes));
     house.want(3, &about(3));
@@ -69,7 +69,7 @@ fn the_order_is_kept() {
 /// Proves SC-4.4.2-08, CH-5.3.1-26, CH-5.3.1-29, SC-4.4.2-12: no start and no counters before there is a start.
 #[test]
 fn while_consent_is_awaited() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house = house.asking();
         house.want(1, &wanted(""));
         house.pass(seconds(100));
@@ -89,7 +89,7 @@ fn while_consent_is_awaited() {
 /// Proves SC-4.4.2-12: 3 while nothing matches, until withdrawal or expiry.
 #[test]
 fn an_attack_that_has_stopped() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted("14:7200"));
     let id = house.id(1);
     house.pass(seconds(61));
@@ -105,7 +105,7 @@ fn an_attack_that_has_stopped() {
 /// Proves SC-4.4.4-09, SC-4.4.2-12: what the router ends itself ends at once, with status 7.
 #[test]
 fn what_the_administrator_withdraws() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted(""));
     let id = house.id(1);
     house.ledger.withdraw(id, None, "root", house.now).unwrap();
@@ -126,7 +126,7 @@ fn keys(said: &str) -> Vec<u32> {
 /// and no status Call Home has no use for.
 #[test]
 fn a_whole_life_holds_no_surprises() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     let mut all = vec![house.want(1, &wanted("11:[\"a.example\"]"))];
     house.send(&get("mitigate/K/1").number(6, 0));
     house.ask(&put("mitigate/K/1", &wanted("11:[\"a.example\"],29:1")).option(1, &[]));

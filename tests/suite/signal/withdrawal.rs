@@ -5,7 +5,7 @@ use crate::support::signal::*;
 /// Proves SC-4.4.4-03: example 7.
 #[test]
 fn a_withdrawal_is_acknowledged_whatever_it_names() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(57, &wanted(""));
         for mid in [57, 57, 999, 31337] {
             let answer = house.ask(&delete(&format!("mitigate/K/{mid}")));
@@ -18,7 +18,7 @@ fn a_withdrawal_is_acknowledged_whatever_it_names() {
 /// Proves SC-4.4.4-04, SC-4.4.4-05, SC-4.4.4-06, SC-4.4.4-08, CH-1-05: example 7.
 #[test]
 fn a_withdrawn_mitigation_goes_on_for_two_minutes() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(57, &wanted(""));
         house.pass_alive(seconds(10));
         house.ask(&delete("mitigate/K/57"));
@@ -36,7 +36,7 @@ fn a_withdrawn_mitigation_goes_on_for_two_minutes() {
 /// Proves SC-4.4.4-03: what never came into force is gone at once.
 #[test]
 fn a_request_nobody_had_agreed_to_is_gone_at_once() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house = house.asking();
         house.want(1, &wanted(""));
         house.ask(&delete("mitigate/K/1"));
@@ -47,7 +47,7 @@ fn a_request_nobody_had_agreed_to_is_gone_at_once() {
 /// Proves SC-4.4.4-07.
 #[test]
 fn asking_again_meanwhile_doubles_the_time() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted(""));
     for period in [120, 240, 300, 300] {
         house.ask(&delete("mitigate/K/1"));
@@ -68,7 +68,7 @@ fn an_efficacy_update_refreshes() {
     let bytes =
         hex("a101a10281a4068174323030313a6462383a633030303a3a312f3132381980008173323030313a6462383a3132333a3a312f
                      3132380e190e10181d01");
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(56, &wanted(""));
         house.pass_alive(seconds(600));
         let answer = house.ask(&request(PUT, "mitigate/K/56").option(1, &[]).number(12, 271).raw(bytes.clone()));
@@ -81,7 +81,7 @@ fn an_efficacy_update_refreshes() {
 /// Proves SC-4.4.3-07: example 6. A confirmable one is acknowledged, or it would come again and again.
 #[test]
 fn an_efficacy_update_about_nothing_is_ignored() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for mid in [999, 0] {
             assert_eq!(house.reply(&update(&format!("mitigate/K/{mid}"), "29:2")), None);
             assert!(house.heard().is_empty());
@@ -106,7 +106,7 @@ fn an_efficacy_update_about_nothing_is_ignored() {
 /// Proves SC-4.4.3-03, SC-4.4.3-04.
 #[test]
 fn an_efficacy_update_says_how_the_attack_stands_and_changes_nothing() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         house.want(1, &wanted(""));
         for (more, words) in [
             ("", "attack-status missing"),
@@ -127,7 +127,7 @@ fn an_efficacy_update_says_how_the_attack_stands_and_changes_nothing() {
 /// Proves SC-4.4.3-06: with ambiguity A7, one without a lifetime leaves what is left of it.
 #[test]
 fn an_efficacy_update_without_lifetime() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted(""));
     house.pass_alive(seconds(600));
     let bare = scope(&format!("6:[\"{TARGET}\"],32768:[\"{SOURCE}\"],29:1"));
@@ -137,7 +137,7 @@ fn an_efficacy_update_without_lifetime() {
 /// Proves SC-4.4.3-04: with ambiguity A13, how the attack stands is no news about a request that is not known.
 #[test]
 fn attack_status_without_if_match() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.refuses(&wanted("29:1"), "attack-status");
     house.want(1, &wanted(""));
     assert!(house.want(1, &wanted("29:1")).starts_with("2.04"));
@@ -146,7 +146,7 @@ fn attack_status_without_if_match() {
 /// Proves SC-4.4.3-08: the answer where too much has been asked to look at it.
 #[test]
 fn an_efficacy_update_that_cannot_be_dealt_with() {
-    let mut house = House::udp();
+    let mut house = TestRouter::udp();
     house.want(1, &wanted(""));
     for _ in 0..300 {
         house.send(&get("mitigate/K/1"));

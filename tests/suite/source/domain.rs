@@ -3,7 +3,7 @@
 use crate::support::source::*;
 use dots_callhome::source::{Interface, Socket};
 
-fn texts(house: &House, interface: &str) -> Vec<String> {
+fn texts(house: &TestRouter, interface: &str) -> Vec<String> {
     house.finder.domain(interface).iter().map(ToString::to_string).collect()
 }
 
@@ -17,9 +17,9 @@ fn interface(name: &str, device: &str, addresses: &[&str], prefixes: &[&str], ga
     }
 }
 
-fn with(house: &mut House, interfaces: Vec<Interface>) {
+fn with(house: &mut TestRouter, interfaces: Vec<Interface>) {
     house.finder.set_interfaces(interfaces, house.now);
-    house.run();
+    house.settle();
 }
 
 const HOME: [&str; 3] = ["198.51.100.7/32", "2001:db8:1::7/128", "2001:db8:123::/64"];
@@ -27,7 +27,7 @@ const HOME: [&str; 3] = ["198.51.100.7/32", "2001:db8:1::7/128", "2001:db8:123::
 /// Proves CH-5.3.2-09: the address towards the provider and the prefixes seen untranslated; nothing internal.
 #[test]
 fn without_netifd_the_kernel_tells() {
-    let house = House::new(1);
+    let house = TestRouter::with_devices(1);
     assert_eq!(texts(&house, "wan"), HOME);
     // A name that the kernel does not know means all that leads out.
     assert_eq!(texts(&house, "uplink"), HOME);
@@ -35,7 +35,7 @@ fn without_netifd_the_kernel_tells() {
 
 #[test]
 fn what_netifd_calls_wan_is_found_by_its_device() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     house.kernel.links.get_mut(&WAN).unwrap().name = "pppoe-wan";
     house.overrun(Socket::RouteEvents);
     let interfaces = vec![
@@ -52,7 +52,7 @@ fn what_netifd_calls_wan_is_found_by_its_device() {
 /// Proves CH-5.3.2-09: what the provider's own NAT sees of us is ours.
 #[test]
 fn a_shared_or_private_address_towards_the_provider_is_ours() {
-    let mut house = House::new(0);
+    let mut house = TestRouter::with_devices(0);
     for (old, new) in [(WAN_ADDRESS, "100.64.3.4"), ("100.64.3.4", "10.0.0.9")] {
         house.event(Socket::RouteEvents, &messages::address(21, 0, WAN, ip(old), 24));
         house.event(Socket::RouteEvents, &messages::address(20, 0, WAN, ip(new), 24));
@@ -67,7 +67,7 @@ fn a_shared_or_private_address_towards_the_provider_is_ours() {
 fn each_upstream_has_its_own() {
     let mut kernel = Kernel::new();
     kernel.add_second_upstream();
-    let mut house = House::of(kernel);
+    let mut house = TestRouter::on(kernel);
     assert_eq!(texts(&house, "wan"), HOME);
     // Nothing of IPv6 leaves by the second.
     assert_eq!(texts(&house, "wan2"), ["192.0.2.99/32"]);
@@ -86,7 +86,7 @@ fn each_upstream_has_its_own() {
 fn netifd_says_whose_a_prefix_is() {
     let mut kernel = Kernel::new();
     kernel.add_second_upstream();
-    let mut house = House::of(kernel);
+    let mut house = TestRouter::on(kernel);
     let interfaces = vec![
         interface("first", "wan", &[WAN_ADDRESS], &["2001:db8:123::/48"], &["198.51.100.1"]),
         interface("second", "wan2", &[SECOND_ADDRESS], &["2001:db8:999::/48"], &["192.0.2.1"]),
@@ -105,21 +105,21 @@ fn a_delegated_prefix_is_known_by_its_refusing_route() {
     kernel.routes.push(Route { kind: 7, ..Route::new("fd00:1::/48", None, 1) });
     kernel.routes.push(Route { kind: 7, ..Route::new("10.0.0.0/8", None, 1) });
     kernel.routes.push(Route { kind: 7, metric: 4_294_967_295, ..Route::new("::/0", None, 1) });
-    let house = House::of(kernel);
+    let house = TestRouter::on(kernel);
     let expected = ["198.51.100.7/32", "2001:db8:1::7/128", "2001:db8:120::/44", "2001:db8:123::/64"];
     assert_eq!(texts(&house, "wan"), expected);
 }
 
 #[test]
 fn an_upstream_that_netifd_knows_to_be_down_has_nothing() {
-    let mut house = House::new(0);
+    let mut house = TestRouter::with_devices(0);
     with(&mut house, vec![interface("wan", "wwan0", &[], &[], &[])]);
     assert_eq!(texts(&house, "wan"), [""; 0]);
 }
 
 #[test]
 fn changes_are_told_once_and_only_if_something_is_different() {
-    let mut house = House::new(0);
+    let mut house = TestRouter::with_devices(0);
     let told = house.domain_changes;
     house.event(Socket::RouteEvents, &messages::link(16, 0, WAN, "wan", [2, 0xff, 0, 0, 0, 2]));
     house.event(Socket::RouteEvents, &messages::address(20, 0, LAN, ip("fe80::77"), 64));
@@ -139,8 +139,9 @@ fn default_routers_come_best_first_and_can_be_dialled() {
     kernel.add_second_upstream();
     let other = Route { table: 1, ..Route::new("0.0.0.0/0", Some("198.51.100.254"), WAN) };
     kernel.routes.insert(0, other);
-    let mut house = House::of(kernel);
-    let routers = |house: &House| house.finder.default_routers().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut house = TestRouter::on(kernel);
+    let routers =
+        |house: &TestRouter| house.finder.default_routers().iter().map(ToString::to_string).collect::<Vec<_>>();
     let link_local = format!("[fe80::1%{WAN}]:0");
     assert_eq!(routers(&house), ["198.51.100.1:0", &link_local, "192.0.2.1:0", "198.51.100.254:0"]);
     // Replaced: netifd gives a route a new next hop without taking the old one away first.
@@ -158,7 +159,7 @@ fn default_routers_come_best_first_and_can_be_dialled() {
 
 #[test]
 fn a_listing_that_fails_is_tried_again() {
-    let mut house = House::of(Kernel::new());
+    let mut house = TestRouter::on(Kernel::new());
     house.finder = dots_callhome::source::Finder::new();
     let (_, request) = house.finder.poll_transmit().unwrap();
     let sequence = u32::from_ne_bytes(request[8..12].try_into().unwrap());

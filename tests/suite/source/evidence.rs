@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::source::table::{UDP, home};
+use crate::support::source::table::home;
 use crate::support::source::*;
 use dots_callhome::model::{Detail, IcmpTypeRange, Scope, Traffic};
 use dots_callhome::source::Confidence::{Exact, Likely, Possible};

@@ -7,7 +7,7 @@ use dots_callhome::model::Mac;
 use dots_callhome::source::Socket;
 use vecset::VecSet;
 
-fn devices(house: &House) -> Vec<Mac> {
+fn devices(house: &TestRouter) -> Vec<Mac> {
     house.finder.inventory().devices().map(|device| device.mac).collect()
 }
 
@@ -18,7 +18,7 @@ fn numbered(n: u16) -> Mac {
 
 #[test]
 fn devices_have_addresses_and_an_interface() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     house.neighbour("fe80::11", LAN, Some(mac(11)));
     house.neighbour("192.168.2.44", GUEST, Some(mac(44)));
     let inventory = house.finder.inventory();
@@ -34,7 +34,7 @@ fn devices_have_addresses_and_an_interface() {
 
 #[test]
 fn nobody_outside_is_a_device() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     house.neighbour("198.51.100.1", WAN, Some(Mac([2, 0xee, 0, 0, 0, 1])));
     house.neighbour("fe80::1", WAN, Some(Mac([2, 0xee, 0, 0, 0, 1])));
     assert_eq!(devices(&house), [mac(11)]);
@@ -46,7 +46,7 @@ fn claims_in_the_wrong_place_are_not_believed() {
     let mut kernel = Kernel::new();
     kernel.routes.push(Route::new("192.168.50.0/24", Some("192.168.1.11"), LAN));
     kernel.neighbours.insert((ip(&v4(11)), LAN), mac(11));
-    let mut house = House::of(kernel);
+    let mut house = TestRouter::on(kernel);
     for (address, link) in [(v4(12), GUEST), (v6(12), GUEST), (WAN_ADDRESS.into(), LAN), ("192.168.50.20".into(), LAN)]
     {
         house.neighbour(&address, link, Some(mac(66)));
@@ -59,10 +59,10 @@ fn claims_in_the_wrong_place_are_not_believed() {
 
 #[test]
 fn the_router_itself_is_no_device_and_says_its_addresses() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     let own: VecSet<Mac> =
         (1..=3).map(|last| Mac([2, 0xff, 0, 0, 0, last])).chain([Mac([2, 0xff, 0, 0, 0, 0])]).collect();
-    assert_eq!(house.router, own);
+    assert_eq!(house.own_macs, own);
     for address in ["192.168.1.1", "2001:db8:123::1", "fe80::1", "192.168.2.1", "198.51.100.7"] {
         assert!(house.finder.inventory().own().contains(&ip(address)), "{address}");
     }
@@ -72,12 +72,12 @@ fn the_router_itself_is_no_device_and_says_its_addresses() {
     assert_eq!(devices(&house), [mac(11)]);
     let added = messages::link(16, 0, 9, "wlan0", [2, 0xff, 0, 0, 0, 9]);
     house.event(Socket::RouteEvents, &added);
-    assert!(house.router.contains(&Mac([2, 0xff, 0, 0, 0, 9])));
+    assert!(house.own_macs.contains(&Mac([2, 0xff, 0, 0, 0, 9])));
 }
 
 #[test]
 fn a_link_that_becomes_an_upstream_leads_to_no_devices() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     house.neighbour("192.168.2.44", GUEST, Some(mac(44)));
     let route = Route { metric: 99, ..Route::new("0.0.0.0/0", Some("192.168.2.1"), GUEST) };
     house.event(Socket::RouteEvents, &messages::route(24, 0, 0, &route));
@@ -88,7 +88,7 @@ fn a_link_that_becomes_an_upstream_leads_to_no_devices() {
 
 #[test]
 fn an_upstream_that_is_down_is_still_one() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &house.kernel.routes[0]));
     house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &house.kernel.routes[1]));
     for (address, length) in [(WAN_ADDRESS, 24), ("2001:db8:1::7", 64)] {
@@ -100,7 +100,7 @@ fn an_upstream_that_is_down_is_still_one() {
 
 #[test]
 fn a_link_that_is_no_upstream_any_more_leads_to_devices() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     house.kernel.routes.retain(|route| route.link != WAN);
     house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &Route::new("0.0.0.0/0", Some("198.51.100.1"), WAN)));
     house.event(Socket::RouteEvents, &messages::route(25, 0, 0, &Route::new("::/0", Some("fe80::1"), WAN)));
@@ -110,7 +110,7 @@ fn a_link_that_is_no_upstream_any_more_leads_to_devices() {
 /// Proves CH-A-01 as far as the finder goes: the identity stays, whatever the addresses do.
 #[test]
 fn addresses_come_and_go_and_the_device_stays() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     for suffix in 1..=40 {
         house.neighbour(&format!("2001:db8:123::ffff:{suffix:x}"), LAN, Some(mac(11)));
         house.pass(Duration::from_secs(60));
@@ -124,7 +124,7 @@ fn addresses_come_and_go_and_the_device_stays() {
 
 #[test]
 fn an_address_belongs_to_whom_it_was_taken_by() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.neighbour(&v4(11), LAN, Some(mac(12)));
     assert_eq!(house.finder.inventory().mac_of(ip(&v4(11))), Some(mac(12)));
     assert_eq!(house.finder.inventory().addresses_of(mac(11)), [ip(&v6(11))]);
@@ -136,7 +136,7 @@ fn an_address_belongs_to_whom_it_was_taken_by() {
 
 #[test]
 fn lost_addresses_are_remembered_for_two_hours() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.pass(Duration::from_secs(72_000));
     assert_eq!(devices(&house), [mac(11), mac(12)], "nobody is forgotten while the kernel knows him");
     house.neighbour(&v4(11), LAN, None);
@@ -151,7 +151,7 @@ fn lost_addresses_are_remembered_for_two_hours() {
 /// The kernel's table is read again after a loss; what is not in it any more ages like what was lost.
 #[test]
 fn what_a_new_listing_lacks_is_lost() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.kernel.neighbours.retain(|_, owner| *owner != mac(11));
     house.overrun(Socket::RouteEvents);
     assert_eq!(devices(&house), [mac(11), mac(12)]);
@@ -161,7 +161,7 @@ fn what_a_new_listing_lacks_is_lost() {
 
 #[test]
 fn link_local_addresses_may_exist_on_several_links() {
-    let mut house = House::new(0);
+    let mut house = TestRouter::with_devices(0);
     house.neighbour("fe80::5", LAN, Some(mac(11)));
     house.neighbour("fe80::5", GUEST, Some(mac(44)));
     assert_eq!(devices(&house), [mac(11), mac(44)]);
@@ -170,7 +170,7 @@ fn link_local_addresses_may_exist_on_several_links() {
 
 #[test]
 fn names_come_from_outside_and_are_cleaned() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     let names = [(mac(11), "Garage\u{7} camera\n"), (mac(12), " \u{1b} "), (mac(13), "later")];
     house.finder.set_names(names.map(|(mac, name)| (mac, name.to_owned())).into());
     house.neighbour(&v4(13), LAN, Some(mac(13)));
@@ -186,7 +186,7 @@ fn names_come_from_outside_and_are_cleaned() {
 
 #[test]
 fn changes_are_told_and_nothing_else() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     let told = house.inventory_changes;
     house.neighbour(&v4(11), LAN, Some(mac(11)));
     house.neighbour("198.51.100.1", WAN, Some(mac(99)));
@@ -198,7 +198,7 @@ fn changes_are_told_and_nothing_else() {
 /// A device that makes up Ethernet addresses does not push out the others, and memory is bounded.
 #[test]
 fn inventions_are_bounded() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.neighbour(&v4(13), LAN, Some(mac(13)));
     for n in 0..1100_u16 {
         let [high, low] = n.to_be_bytes();

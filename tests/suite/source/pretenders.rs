@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::source::table::{NOBODY, Row, TCP, UDP, check, check_in_a_crowd};
+use crate::support::source::table::{NOBODY, Row, check, check_in_a_crowd};
 use crate::support::source::*;
 use dots_callhome::source::Confidence::{Exact, Possible};
 

@@ -17,17 +17,17 @@ fn seconds(count: u64) -> Duration {
 
 #[test]
 fn an_exact_request_is_answered_by_lookups_alone_and_at_once() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(EXACT));
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
-    assert_eq!((house.kernel.lookups, house.kernel.lists), (2, 0));
+    assert_eq!((house.kernel.lookups(), house.kernel.lists()), (2, 0));
 }
 
 /// What is looked up in one go comes back to the search it belongs to; the one in between has been forgotten meanwhile.
 #[test]
 fn searches_looked_up_together_find_each_their_own() {
-    let mut house = House::new(40);
+    let mut house = TestRouter::with_devices(40);
     let ports = |n: u8| (40_000 + u16::from(n), 5_000 + u16::from(n));
     for n in 11..51 {
         let (seen, to) = ports(n);
@@ -39,38 +39,38 @@ fn searches_looked_up_together_find_each_their_own() {
         house.finder.start_search(MitigationId(u32::from(n)), &wanted, house.now);
     }
     house.finder.end_search(MitigationId(30));
-    house.run();
+    house.settle();
     for n in (11..51).filter(|n| *n != 30) {
         assert_eq!(house.verdict(u32::from(n)), [(mac(n), Exact)]);
     }
-    assert_eq!((house.last(30), house.kernel.lookups), (None, 2 * 40 - 2));
+    assert_eq!((house.last(30), house.kernel.lookups()), (None, 2 * 40 - 2));
     house.pass(seconds(11));
-    assert_eq!(house.kernel.lists, 0);
+    assert_eq!(house.kernel.lists(), 0);
 }
 
 /// No flow goes from IPv4 to IPv6; saying so needs no question.
 #[test]
 fn a_request_across_families_finds_nobody_at_once() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope("198.51.100.7 40000 > 2001:db8:c000::80 53 / 17"));
     assert_eq!(house.found, [(MitigationId(1), vec![])]);
-    assert_eq!((house.kernel.lookups, house.kernel.lists), (0, 0));
+    assert_eq!((house.kernel.lookups(), house.kernel.lists()), (0, 0));
 }
 
 #[test]
 fn a_search_that_is_settled_rests() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(EXACT));
     house.pass(seconds(11));
     assert_eq!(house.finder.poll_timeout(), None);
     // Both directions at first, then the flow's rate a few times.
-    assert_eq!((house.kernel.lookups, house.kernel.lists), (2 + 5, 0));
+    assert_eq!((house.kernel.lookups(), house.kernel.lists()), (2 + 5, 0));
 }
 
 #[test]
 fn nobody_is_said_once() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(EXACT));
     house.pass(seconds(600));
     assert_eq!(house.found, [(MitigationId(1), vec![])]);
@@ -79,30 +79,30 @@ fn nobody_is_said_once() {
 /// The lists of a search without result get rarer, down to one round a minute.
 #[test]
 fn a_search_in_vain_asks_less_and_less() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(ANY_PORT));
-    let first = house.kernel.lists;
+    let first = house.kernel.lists();
     assert_eq!(first, 2, "flows opened from inside, flows opened from outside");
     house.pass(seconds(3600));
-    let rounds = house.kernel.lists / first;
+    let rounds = house.kernel.lists() / first;
     assert!((60..=67).contains(&rounds), "{rounds} rounds in an hour");
 }
 
 #[test]
 fn a_flow_that_begins_later_is_found_as_it_begins() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(EXACT));
     house.pass(seconds(50));
-    let asked = house.kernel.lists;
+    let asked = house.kernel.lists();
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
     house.announce(id);
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
-    assert_eq!(house.kernel.lists, asked, "an event is enough");
+    assert_eq!(house.kernel.lists(), asked, "an event is enough");
 }
 
 #[test]
 fn a_flow_that_begins_later_without_a_named_port_is_likely_as_it_begins() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(ANY_PORT));
     house.pass(seconds(50));
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
@@ -112,7 +112,7 @@ fn a_flow_that_begins_later_without_a_named_port_is_likely_as_it_begins() {
 
 #[test]
 fn the_sending_of_a_flow_is_seen_within_a_quarter_of_a_second() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(ANY_PORT));
     assert_eq!(house.verdict(1), [(mac(11), Possible)]);
@@ -122,7 +122,7 @@ fn the_sending_of_a_flow_is_seen_within_a_quarter_of_a_second() {
 
 #[test]
 fn a_flow_that_came_and_went_meanwhile_is_found_as_it_ends() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(EXACT));
     house.pass(seconds(50));
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
@@ -133,11 +133,12 @@ fn a_flow_that_came_and_went_meanwhile_is_found_as_it_ends() {
 /// The end of a flow may be missed; reading it again tells.
 #[test]
 fn a_flow_that_is_gone_unheard_has_no_rate_any_more() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(EXACT));
     house.pass(seconds(2));
-    let rate = |house: &House| house.last(1).unwrap()[0].evidence.iter().map(|e| e.rate.packets).collect::<Vec<_>>();
+    let rate =
+        |house: &TestRouter| house.last(1).unwrap()[0].evidence.iter().map(|e| e.rate.packets).collect::<Vec<_>>();
     assert_eq!(rate(&house), [100]);
     house.deaf = true;
     house.end(id);
@@ -147,7 +148,7 @@ fn a_flow_that_is_gone_unheard_has_no_rate_any_more() {
 
 #[test]
 fn a_flow_in_the_place_of_another_is_another() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(EXACT));
     house.pass(seconds(2));
@@ -163,7 +164,7 @@ fn a_flow_in_the_place_of_another_is_another() {
 #[test]
 fn an_ended_flow_is_remembered_for_minutes_and_no_longer() {
     for (waited, expected) in [(9, 1), (11, 0)] {
-        let mut house = House::new(2);
+        let mut house = TestRouter::with_devices(2);
         let id = house.translated(11, UDP, 4000, 40000, 53, 100);
         house.end(id);
         house.pass(seconds(waited * 60));
@@ -174,7 +175,7 @@ fn an_ended_flow_is_remembered_for_minutes_and_no_longer() {
 
 #[test]
 fn an_ended_ipv6_flow_is_remembered_too() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     let id = house.untranslated(&v6(11), 6, 4000, 443, 100);
     house.end(id);
     house.search(1, &scope("2001:db8:123::b 4000 > 2001:db8:c000::80 443 / 6"));
@@ -185,7 +186,7 @@ fn an_ended_ipv6_flow_is_remembered_too() {
 /// What devices ask of the router itself would push everything else out.
 #[test]
 fn flows_to_the_router_itself_are_not_remembered() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     let id = house.flow(
         tuple(&v4(11), "192.168.1.1", UDP, ports(1, 53)),
         tuple("192.168.1.1", &v4(11), UDP, ports(53, 1)),
@@ -199,7 +200,7 @@ fn flows_to_the_router_itself_are_not_remembered() {
 
 #[test]
 fn a_neighbour_that_appears_later_is_found() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(44, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(EXACT));
     assert_eq!(house.verdict(1), []);
@@ -211,7 +212,7 @@ fn a_neighbour_that_appears_later_is_found() {
 
 #[test]
 fn a_device_that_has_left_is_still_known_for_a_while() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.neighbour(&v4(11), LAN, None);
     house.search(1, &scope(EXACT));
@@ -220,7 +221,7 @@ fn a_device_that_has_left_is_still_known_for_a_while() {
 
 #[test]
 fn a_search_that_is_forgotten_is_silent() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(EXACT));
     house.finder.end_search(MitigationId(1));
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
@@ -232,18 +233,18 @@ fn a_search_that_is_forgotten_is_silent() {
 
 #[test]
 fn a_search_forgotten_while_it_looks_does_not_hold_up_others() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.finder.start_search(MitigationId(1), &scope(EXACT), house.now);
     house.finder.start_search(MitigationId(2), &scope(EXACT), house.now);
     house.finder.end_search(MitigationId(1));
-    house.run();
+    house.settle();
     assert_eq!(house.verdict(2), [(mac(11), Exact)]);
 }
 
 #[test]
 fn a_search_that_begins_again_says_again_what_it_finds() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(11, UDP, 4000, 40000, 53, 0);
     house.search(1, &scope(EXACT));
     house.pass(seconds(60));
@@ -257,7 +258,7 @@ fn a_search_that_begins_again_says_again_what_it_finds() {
 /// One who only sends, from a new address, may never have told the router of it.
 #[test]
 fn a_sender_with_an_address_nobody_has_is_asked_for() {
-    let mut house = House::new(4);
+    let mut house = TestRouter::with_devices(4);
     let (private, elsewhere) = ("2001:db8:123::aaaa:bbbb", "2001:db8:777::1");
     house.kernel.silent.insert((ip(private), LAN), mac(14));
     house.untranslated(private, UDP, 4000, 53, 100);
@@ -272,7 +273,7 @@ fn a_sender_with_an_address_nobody_has_is_asked_for() {
 /// Whoever makes up addresses does not keep the neighbourhood busy.
 #[test]
 fn made_up_addresses_are_asked_for_a_few_at_a_time() {
-    let mut house = House::new(4);
+    let mut house = TestRouter::with_devices(4);
     for n in 0..500 {
         house.untranslated(&format!("2001:db8:123::dead:{n:x}"), UDP, 4000, 53, 100);
     }
@@ -285,20 +286,20 @@ fn made_up_addresses_are_asked_for_a_few_at_a_time() {
 /// The first request comes in before the router's network is known.
 #[test]
 fn a_search_waits_for_the_first_survey() {
-    let mut house = House::of(Kernel::new());
+    let mut house = TestRouter::on(Kernel::new());
     house.finder = dots_callhome::source::Finder::new();
     house.kernel.neighbours.insert((ip(&v4(11)), LAN), mac(11));
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.finder.start_search(MitigationId(1), &scope(EXACT), house.now);
     assert_eq!(house.finder.poll_event(), None);
-    house.run();
+    house.settle();
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
 }
 
 /// Lost events are no error: counted, and made good by another look.
 #[test]
 fn overruns_are_survived_and_counted() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(EXACT));
     house.pass(seconds(300));
     house.translated(11, UDP, 4000, 40000, 53, 100);
@@ -318,7 +319,7 @@ fn overruns_are_survived_and_counted() {
 /// While events may have been lost, nobody is the only one who fits.
 #[test]
 fn nobody_is_likely_while_events_are_missing() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.translated(11, UDP, 4000, 40000, 53, 0);
     house.search(1, &scope(ANY_PORT));
     house.pass(seconds(200));
@@ -332,19 +333,19 @@ fn nobody_is_likely_while_events_are_missing() {
 
 #[test]
 fn overruns_do_not_make_a_search_ask_without_end() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(ANY_PORT));
-    let before = house.kernel.lists;
+    let before = house.kernel.lists();
     for _ in 0..6000 {
         house.overrun(Socket::ConntrackEvents);
         house.pass(Duration::from_millis(10));
     }
-    assert!(house.kernel.lists - before <= 2 * 15, "{} lists in a minute", house.kernel.lists - before);
+    assert!(house.kernel.lists() - before <= 2 * 15, "{} lists in a minute", house.kernel.lists() - before);
 }
 
 #[test]
 fn a_kernel_that_knows_no_filter_is_asked_for_everything() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.kernel.filter_error = Some(95);
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(ANY_PORT));
@@ -354,7 +355,7 @@ fn a_kernel_that_knows_no_filter_is_asked_for_everything() {
 
 #[test]
 fn a_kernel_that_lists_nothing_means_nobody_for_now() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.kernel.list_error = Some(1);
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(ANY_PORT));
@@ -366,7 +367,7 @@ fn a_kernel_that_lists_nothing_means_nobody_for_now() {
 
 #[test]
 fn an_answer_that_never_comes_is_given_up() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.finder.start_search(MitigationId(1), &scope(EXACT), house.now);
     while house.finder.poll_transmit().is_some() {}
     let mut waited = 0;
@@ -375,14 +376,14 @@ fn an_answer_that_never_comes_is_given_up() {
         waited += 1;
         house.finder.handle_timeout(house.now);
         while house.finder.poll_transmit().is_some() {}
-        house.run();
+        house.settle();
     }
     assert_eq!(house.found, [(MitigationId(1), vec![])]);
 }
 
 #[test]
 fn without_accounting_only_what_is_named_alone_is_sure() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.kernel.accounting = false;
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(EXACT));
@@ -394,7 +395,7 @@ fn without_accounting_only_what_is_named_alone_is_sure() {
 
 #[test]
 fn a_burst_of_requests_shares_lists() {
-    let mut house = House::new(8);
+    let mut house = TestRouter::with_devices(8);
     for n in 11..19 {
         house.translated(n, UDP, 1, 40000 + u16::from(n), 1000 + u16::from(n), 100);
     }
@@ -406,8 +407,8 @@ fn a_burst_of_requests_shares_lists() {
             house.now,
         );
     }
-    house.run();
-    assert!(house.kernel.lists <= 4, "{} lists", house.kernel.lists);
+    house.settle();
+    assert!(house.kernel.lists() <= 4, "{} lists", house.kernel.lists());
     house.pass(seconds(1));
     for id in 0..128 {
         assert_eq!(house.verdict(id), [(mac(11 + (id % 8) as u8), Likely)]);
@@ -417,7 +418,7 @@ fn a_burst_of_requests_shares_lists() {
 /// 60,000 flows end at once: the latest are remembered, the memory is bounded.
 #[test]
 fn a_burst_of_ended_flows_is_bounded() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     for chunk in 0..600_u32 {
         let messages = (0..100).flat_map(|n| {
             let number = chunk * 100 + n;
@@ -443,7 +444,7 @@ fn a_burst_of_ended_flows_is_bounded() {
 /// An attack from ever new ports makes an event of every packet.
 #[test]
 fn a_flood_of_new_flows_is_reported_calmly() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     house.search(1, &scope(ANY_PORT));
     for port in 1..2000 {
         let id = house.translated(11, UDP, port, port, 53, 0);
@@ -457,7 +458,7 @@ fn a_flood_of_new_flows_is_reported_calmly() {
 
 #[test]
 fn more_devices_than_can_be_kept_are_none_of_them_sure() {
-    let mut house = House::new(100);
+    let mut house = TestRouter::with_devices(100);
     for n in 11..111 {
         house.translated(n, UDP, 1, 40000 + u16::from(n), 53, u64::from(n));
     }
@@ -470,7 +471,7 @@ fn more_devices_than_can_be_kept_are_none_of_them_sure() {
 
 #[test]
 fn hostile_datagrams_are_survived_on_every_socket() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     let id = house.translated(11, UDP, 4000, 40000, 53, 100);
     house.search(1, &scope(ANY_PORT));
     let flow = house.kernel.flows.iter().find(|flow| flow.id == id).unwrap();
@@ -490,7 +491,7 @@ fn hostile_datagrams_are_survived_on_every_socket() {
                 house.finder.handle_datagram(socket, &bytes, house.now);
             }
         }
-        house.run();
+        house.settle();
     }
     // It still works, once the ends of flows that never were are forgotten.
     house.overrun(Socket::RouteEvents);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::source::table::{UDP, home};
+use crate::support::source::table::home;
 use crate::support::source::*;
 use dots_callhome::model::MitigationId;
 use dots_callhome::source::Confidence::{Exact, Possible};
@@ -11,7 +11,7 @@ use dots_callhome::source::Sender;
 const BY_PORT: &str = "198.51.100.7 40000 > 203.0.113.80 53 / 17";
 
 /// A home in which packets with the address of device 11 go to the target, asked about by port.
-fn asked_about_11() -> House {
+fn asked_about_11() -> TestRouter {
     let mut house = home();
     house.translated(11, UDP, 1, 40000, 53, 100);
     house.search(1, &scope(BY_PORT));
@@ -113,7 +113,7 @@ fn only_devices_of_the_home_are_believed_to_send() {
     let mut house = asked_about_11();
     house.witness(1, mac(17), &v4(11), WAN);
     house.witness(1, mac(17), WAN_ADDRESS, LAN);
-    let router = *house.router.first().unwrap();
+    let router = *house.own_macs.first().unwrap();
     house.witness(1, router, &v4(11), LAN);
     house.pass(Duration::from_secs(20));
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
@@ -153,7 +153,7 @@ fn a_look_under_way_is_seen_to_its_end() {
     house.translated(12, UDP, 1, 41_000, 53, 100);
     house.finder.start_search(MitigationId(1), &scope("198.51.100.7 - > 203.0.113.80 53 / 17"), house.now);
     let (socket, request) = house.finder.poll_transmit().unwrap();
-    for (number, datagram) in house.kernel.answer(socket, &request).iter().enumerate() {
+    for (number, datagram) in house.kernel.answer(&request).iter().enumerate() {
         if number == 1 {
             house.finder.handle_senders(
                 MitigationId(1),
@@ -163,7 +163,7 @@ fn a_look_under_way_is_seen_to_its_end() {
         }
         house.finder.handle_datagram(socket, datagram, house.now);
     }
-    house.run();
+    house.settle();
     house.pass(Duration::from_secs(20));
     assert_eq!(house.ever_sure(1), []);
     let mut verdict = house.verdict(1);

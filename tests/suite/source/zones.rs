@@ -15,7 +15,7 @@ fn seconds(count: u64) -> Duration {
 }
 
 /// A flow from a device, seen from port 40000, in a zone as it is opened and one as it is answered.
-fn flow(house: &mut House, device: u8, zones: (u16, u16)) -> u32 {
+fn flow(house: &mut TestRouter, device: u8, zones: (u16, u16)) -> u32 {
     let id = house.translated(device, UDP, 4000, 40000, 53, 100);
     let flow = house.kernel.flows.iter_mut().find(|flow| flow.id == id).unwrap();
     flow.original = Tuple { zone: zones.0, ..flow.original };
@@ -24,13 +24,13 @@ fn flow(house: &mut House, device: u8, zones: (u16, u16)) -> u32 {
 }
 
 /// A flow of device 11 in zone 0 and one of device 12 in zone 7, seen from the same port.
-fn same_port(house: &mut House) {
+fn same_port(house: &mut TestRouter) {
     flow(house, 11, (0, 0));
     flow(house, 12, BOTH);
 }
 
 /// The kernel answers a lookup with the flow of device 11 alone.
-fn assert_undecided(house: &mut House) {
+fn assert_undecided(house: &mut TestRouter) {
     house.search(1, &scope(EXACT));
     house.pass(seconds(20));
     assert_eq!(house.ever_sure(1), []);
@@ -41,16 +41,16 @@ fn assert_undecided(house: &mut House) {
 
 #[test]
 fn flows_there_before_the_daemon_show_that_zones_are_in_use() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     same_port(&mut house);
-    assert_undecided(&mut House::of(house.kernel));
+    assert_undecided(&mut TestRouter::on(house.kernel));
 }
 
 /// Even one that began while nobody was searched for.
 #[test]
 fn a_flow_that_begins_shows_that_zones_are_in_use() {
     for zones in [BOTH, (7, 0), (0, 7)] {
-        let mut house = House::new(2);
+        let mut house = TestRouter::with_devices(2);
         let other = flow(&mut house, 12, zones);
         house.announce(other);
         house.kernel.flows.clear();
@@ -61,7 +61,7 @@ fn a_flow_that_begins_shows_that_zones_are_in_use() {
 
 #[test]
 fn a_flow_that_ends_shows_that_zones_are_in_use() {
-    let mut house = House::new(3);
+    let mut house = TestRouter::with_devices(3);
     let other = flow(&mut house, 13, BOTH);
     house.kernel.flows[0].original.source = ip("192.168.1.99");
     house.end(other);
@@ -73,10 +73,10 @@ fn a_flow_that_ends_shows_that_zones_are_in_use() {
 /// What can't be listed may well be there.
 #[test]
 fn without_a_list_zones_may_be_in_use() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     same_port(&mut house);
     house.kernel.list_error = Some(1);
-    let mut house = House::of(house.kernel);
+    let mut house = TestRouter::on(house.kernel);
     house.kernel.list_error = None;
     assert_undecided(&mut house);
 }
@@ -85,10 +85,10 @@ fn without_a_list_zones_may_be_in_use() {
 #[test]
 fn a_port_given_away_in_one_zone_only_is_exact() {
     for zones in [(0, 0), BOTH, (7, 0), (0, 7)] {
-        let mut house = House::new(3);
+        let mut house = TestRouter::with_devices(3);
         flow(&mut house, 11, zones);
         house.translated(12, UDP, 4000, 40001, 53, 100);
-        let mut house = House::of(house.kernel);
+        let mut house = TestRouter::on(house.kernel);
         house.search(1, &scope(EXACT));
         assert_eq!(house.verdict(1), [(mac(11), Exact)], "{zones:?}");
         house.pass(seconds(2));
@@ -99,7 +99,7 @@ fn a_port_given_away_in_one_zone_only_is_exact() {
 
 #[test]
 fn a_flow_that_has_ended_in_a_zone_is_the_same_flow_still() {
-    let mut house = House::new(2);
+    let mut house = TestRouter::with_devices(2);
     let id = flow(&mut house, 11, (7, 0));
     house.search(1, &scope(EXACT));
     house.end(id);

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::ledger::{CAMERA, TV, attack, policy};
-use crate::support::ubus::{Desk, OBJECT, RECEIVER, answer, data, hello, invoke, message, number, status, table, text};
+use crate::support::ledger::{CAMERA, TV, attack, policy, seconds};
+use crate::support::router::TestRouter;
+use crate::support::ubus::{
+    OBJECT, RECEIVER, answer, apart, data, hello, invoke, joined, message, number, status, table, text,
+};
 use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Consent, State};
 use dots_callhome::model::Mac;
@@ -16,8 +19,8 @@ use vecset::VecMap;
 const SESSION: &str = "0123456789abcdef0123456789abcdef";
 const THEIRS: u32 = 0x0055_aa55;
 
-fn desk() -> Desk {
-    Desk::new(policy(Consent::Ask))
+fn desk() -> TestRouter {
+    joined(policy(Consent::Ask))
 }
 
 /// A reply of another object.
@@ -44,37 +47,37 @@ fn found(frame: &Frame) -> Vec<u8> {
 }
 
 /// The only message sent.
-fn only(desk: &mut Desk) -> Frame {
+fn only(desk: &mut TestRouter) -> Frame {
     let mut sent = desk.sent();
     assert_eq!(sent.len(), 1, "{sent:?}");
     sent.remove(0)
 }
 
 /// A bus event.
-fn event(desk: &mut Desk, name: &str, value: &Value) {
-    desk.feed(&invoke(RECEIVER, 0, 99, name, table(value).contents()));
+fn event(desk: &mut TestRouter, name: &str, value: &Value) {
+    desk.feed_bus(&invoke(RECEIVER, 0, 99, name, table(value).contents()));
 }
 
 /// Answers the look-up of `path` and the call that follows.
-fn serve(desk: &mut Desk, path: &str, method: &str, reply: &Value) -> Value {
+fn serve(desk: &mut TestRouter, path: &str, method: &str, reply: &Value) -> Value {
     let lookup = only(desk);
     assert_eq!(text(&lookup, UbusAttr::ObjPath).as_deref(), Some(path));
-    desk.feed(&found(&lookup));
+    desk.feed_bus(&found(&lookup));
     let call = only(desk);
     assert_eq!((call.hdr.ty, call.hdr.peer, number(&call, UbusAttr::ObjId)), (MsgType::Invoke, THEIRS, Some(THEIRS)));
     assert_eq!(text(&call, UbusAttr::Method).as_deref(), Some(method));
-    desk.feed(&data_message(&call, reply));
+    desk.feed_bus(&data_message(&call, reply));
     data(&call)
 }
 
 #[test]
 fn joining_registers_object_receiver_and_patterns() {
-    let mut desk = Desk::apart(policy(Consent::Ask));
-    assert!(desk.bus.poll_connect(desk.home.now));
-    assert!(!desk.bus.poll_connect(desk.home.now), "one attempt at a time");
+    let mut desk = apart(policy(Consent::Ask));
+    assert!(desk.bus.poll_connect(desk.now));
+    assert!(!desk.bus.poll_connect(desk.now), "one attempt at a time");
     desk.bus.handle_connected();
     assert_eq!(desk.bus.poll_transmit(), None, "the broker greets first");
-    desk.feed(&hello());
+    desk.feed_bus(&hello());
     let sent = desk.sent();
     let [object, receiver] = sent.as_slice() else { panic!("{sent:?}") };
     assert_eq!(text(object, UbusAttr::ObjPath).as_deref(), Some("dots-callhome"));
@@ -90,12 +93,12 @@ fn joining_registers_object_receiver_and_patterns() {
         })
     );
     assert_eq!((receiver.hdr.ty, text(receiver, UbusAttr::ObjPath)), (MsgType::AddObject, None));
-    desk.feed(&hello());
+    desk.feed_bus(&hello());
     assert_eq!(desk.sent(), [], "one greeting is enough");
     for frame in &sent {
-        desk.feed(&crate::support::ubus::default_answer(frame));
+        desk.feed_bus(&crate::support::ubus::default_answer(frame));
     }
-    assert_eq!(desk.events(), [Event::Joined]);
+    assert_eq!(desk.bus_events(), [Event::Joined]);
     let sent = desk.sent();
     let patterns = sent.iter().filter(|frame| frame.hdr.ty == MsgType::Invoke);
     let patterns: Vec<Value> = patterns.inspect(|frame| assert_eq!(frame.hdr.peer, 1)).map(data).collect();
@@ -107,40 +110,40 @@ fn joining_registers_object_receiver_and_patterns() {
 
 #[test]
 fn a_refused_object_is_offered_again() {
-    let mut desk = Desk::apart(policy(Consent::Ask));
-    assert!(desk.bus.poll_connect(desk.home.now));
+    let mut desk = apart(policy(Consent::Ask));
+    assert!(desk.bus.poll_connect(desk.now));
     desk.bus.handle_connected();
-    desk.feed(&hello());
+    desk.feed_bus(&hello());
     let object = desk.sent().remove(0);
-    desk.feed(&status(object.hdr.seq, 0, 2));
-    let events = desk.events();
+    desk.feed_bus(&status(object.hdr.seq, 0, 2));
+    let events = desk.bus_events();
     assert!(matches!(events.as_slice(), [Event::Trouble(line)] if line.contains("status 2")), "{events:?}");
-    assert_eq!(desk.bus.poll_timeout(), Some(desk.home.now.instant + Duration::from_secs(1)));
-    desk.pass(1);
+    assert_eq!(desk.bus.poll_timeout(), Some(desk.now.instant + Duration::from_secs(1)));
+    desk.pass(seconds(1));
     let object = only(&mut desk);
-    desk.feed(&status(object.hdr.seq, 0, 2));
-    assert_eq!(desk.events(), [], "told once");
-    desk.pass(1);
+    desk.feed_bus(&status(object.hdr.seq, 0, 2));
+    assert_eq!(desk.bus_events(), [], "told once");
+    desk.pass(seconds(1));
     let object = only(&mut desk);
-    desk.feed(&crate::support::ubus::default_answer(&object));
-    assert_eq!(desk.events(), [Event::Joined]);
+    desk.feed_bus(&crate::support::ubus::default_answer(&object));
+    assert_eq!(desk.bus_events(), [Event::Joined]);
     assert!(desk.call("status", json!({})).is_ok());
 }
 
 #[test]
 fn a_pattern_refused_is_told() {
-    let mut desk = Desk::apart(policy(Consent::Ask));
-    assert!(desk.bus.poll_connect(desk.home.now));
+    let mut desk = apart(policy(Consent::Ask));
+    assert!(desk.bus.poll_connect(desk.now));
     desk.bus.handle_connected();
-    desk.feed(&hello());
+    desk.feed_bus(&hello());
     for frame in desk.sent() {
-        desk.feed(&crate::support::ubus::default_answer(&frame));
+        desk.feed_bus(&crate::support::ubus::default_answer(&frame));
     }
-    desk.events();
+    desk.bus_events();
     for frame in desk.sent() {
-        desk.feed(&status(frame.hdr.seq, frame.hdr.peer, 6));
+        desk.feed_bus(&status(frame.hdr.seq, frame.hdr.peer, 6));
     }
-    let events = desk.events();
+    let events = desk.bus_events();
     assert_eq!(events.len(), 3, "{events:?}");
     assert!(matches!(&events[0], Event::Trouble(line) if line.contains("config.change") && line.contains('6')));
 }
@@ -148,19 +151,19 @@ fn a_pattern_refused_is_told() {
 /// Without a receiver there are no events, but all else works, and nobody waits for what can't come.
 #[test]
 fn a_refused_receiver_stops_nothing_else() {
-    let mut desk = Desk::apart(policy(Consent::Ask));
-    assert!(desk.bus.poll_connect(desk.home.now));
+    let mut desk = apart(policy(Consent::Ask));
+    assert!(desk.bus.poll_connect(desk.now));
     desk.bus.handle_connected();
-    desk.feed(&hello());
+    desk.feed_bus(&hello());
     let sent = desk.sent();
     let [object, receiver] = sent.as_slice() else { panic!("{sent:?}") };
-    desk.feed(&crate::support::ubus::default_answer(object));
-    desk.home.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
+    desk.feed_bus(&crate::support::ubus::default_answer(object));
+    desk.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
     desk.pump_ledger();
-    desk.feed(&status(receiver.hdr.seq, 0, 2));
+    desk.feed_bus(&status(receiver.hdr.seq, 0, 2));
     let asked: Vec<_> = desk.sent().iter().filter_map(|frame| text(frame, UbusAttr::ObjPath)).collect();
     assert_eq!(asked, ["luci-rpc", "network.interface"]);
-    desk.pass(10);
+    desk.pass(seconds(10));
     assert!(desk.call("status", json!({})).is_ok());
 }
 
@@ -174,12 +177,12 @@ fn a_decision_waits_for_the_name_behind_the_session() {
     let lookup = only(&mut desk);
     assert_eq!(text(&lookup, UbusAttr::ObjPath).as_deref(), Some("session"));
     assert_eq!(desk.get(id)["state"], "pending", "others are answered meanwhile");
-    desk.feed(&found(&lookup));
+    desk.feed_bus(&found(&lookup));
     let call = only(&mut desk);
     assert_eq!(text(&call, UbusAttr::Method).as_deref(), Some("get"));
     assert_eq!(data(&call), json!({ "ubus_rpc_session": SESSION, "keys": ["username"] }));
-    assert_eq!(desk.home.state(id), State::Pending);
-    desk.feed(&data_message(&call, &json!({ "values": { "username": "anna" } })));
+    assert_eq!(desk.state(id), State::Pending);
+    desk.feed_bus(&data_message(&call, &json!({ "values": { "username": "anna" } })));
     let sent = desk.sent();
     let after = answer(&sent, waiting).expect("answered").expect("approved");
     assert_eq!((after["state"].as_str(), after["decision"]["by"].as_str()), (Some("active"), Some("anna")));
@@ -202,21 +205,21 @@ fn an_unknown_session_is_no_ones_name() {
         let arguments = table(&json!({ "id": id.0, "ubus_rpc_session": SESSION }));
         let waiting = desk.begin("reject", arguments.contents());
         let lookup = only(&mut desk);
-        desk.feed(&found(&lookup));
+        desk.feed_bus(&found(&lookup));
         let call = only(&mut desk);
         let said = say(&call);
         if said.is_empty() {
-            desk.pass(1);
-            assert_eq!((desk.sent().len(), desk.home.state(id)), (0, State::Pending), "{case}");
-            assert_eq!(desk.bus.poll_timeout(), Some(desk.home.now.instant + Duration::from_secs(1)));
-            desk.pass(1);
+            desk.pass(seconds(1));
+            assert_eq!((desk.sent().len(), desk.state(id)), (0, State::Pending), "{case}");
+            assert_eq!(desk.bus.poll_timeout(), Some(desk.now.instant + Duration::from_secs(1)));
+            desk.pass(seconds(1));
         } else {
-            desk.feed(&said);
+            desk.feed_bus(&said);
         }
         let after = answer(&desk.sent(), waiting).expect(case).expect(case);
         assert_eq!(after["decision"]["by"], "root, unknown session", "{case}");
         // An answer that comes too late means nothing any more.
-        desk.feed(&data_message(&call, &json!({ "values": { "username": "anna" } })));
+        desk.feed_bus(&data_message(&call, &json!({ "values": { "username": "anna" } })));
         assert_eq!(desk.sent(), []);
     }
 }
@@ -229,7 +232,7 @@ fn without_rpcd_or_user_the_decision_still_has_a_name() {
     let arguments = table(&json!({ "id": id.0, "ubus_rpc_session": SESSION }));
     let waiting = desk.begin("withdraw", arguments.contents());
     let lookup = only(&mut desk);
-    desk.feed(&status(lookup.hdr.seq, 0, 4));
+    desk.feed_bus(&status(lookup.hdr.seq, 0, 4));
     assert_eq!(answer(&desk.sent(), waiting).unwrap().unwrap()["decision"]["by"], "root, unknown session");
 
     let id = desk.pending(2);
@@ -238,7 +241,7 @@ fn without_rpcd_or_user_the_decision_still_has_a_name() {
         e.push_str(UbusAttr::Method, "reject");
         e.push_data(table(&json!({ "id": id.0 })).contents());
     });
-    desk.feed(&bytes);
+    desk.feed_bus(&bytes);
     assert_eq!(answer(&desk.sent(), 900).unwrap().unwrap()["decision"]["by"], "ubus");
 }
 
@@ -251,7 +254,7 @@ fn a_deferred_call_is_judged_when_it_is_carried_out() {
     let waiting = desk.begin("approve", arguments.contents());
     let lookup = only(&mut desk);
     desk.call("reject", json!({ "id": id.0 })).unwrap();
-    desk.feed(&status(lookup.hdr.seq, 0, 4));
+    desk.feed_bus(&status(lookup.hdr.seq, 0, 4));
     assert_eq!(answer(&desk.sent(), waiting), Some(Err(8)));
 }
 
@@ -266,7 +269,7 @@ fn many_deferred_calls_are_bounded() {
         lookups += desk.sent().iter().filter(|frame| frame.hdr.ty == MsgType::Lookup).count();
     }
     assert_eq!(lookups, 64);
-    desk.pass(2);
+    desk.pass(seconds(2));
     assert_eq!(desk.sent().iter().filter(|frame| frame.hdr.ty == MsgType::Status).count(), 64);
 }
 
@@ -280,8 +283,8 @@ fn calls_that_want_no_answer_get_none() {
         e.push_u8(UbusAttr::NoReply, 1);
         e.push_data(table(&json!({ "id": id.0 })).contents());
     });
-    desk.feed(&bytes);
-    assert_eq!((desk.sent().len(), desk.home.state(id)), (0, State::Rejected));
+    desk.feed_bus(&bytes);
+    assert_eq!((desk.sent().len(), desk.state(id)), (0, State::Rejected));
 }
 
 /// As libubus answers it.
@@ -293,22 +296,22 @@ fn a_call_without_arguments_at_all_is_an_invalid_argument() {
             e.push_u32(UbusAttr::ObjId, OBJECT);
             e.push_str(UbusAttr::Method, method);
         });
-        desk.feed(&bytes);
+        desk.feed_bus(&bytes);
         assert_eq!(answer(&desk.sent(), 7), Some(Err(2)));
     }
 }
 
 #[test]
 fn names_are_asked_on_joining_and_when_mitigations_change_but_not_too_often() {
-    let mut desk = Desk::apart(policy(Consent::Ask));
+    let mut desk = apart(policy(Consent::Ask));
     desk.join();
-    let id = desk.home.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
+    let id = desk.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
     desk.pump_ledger();
     let sent = desk.sent();
     assert!(sent.iter().all(|frame| frame.hdr.ty != MsgType::Lookup), "asked a moment ago: {sent:?}");
-    let due = desk.home.now.instant + Duration::from_secs(10);
+    let due = desk.now.instant + Duration::from_secs(10);
     assert_eq!(desk.bus.poll_timeout(), Some(due));
-    desk.pass(10);
+    desk.pass(seconds(10));
     let reply = json!({
         "02:00:00:00:00:11": { "ipaddrs": ["192.168.1.23"], "ip6addrs": [], "name": "camera\n\u{1b}[31m" },
         "02:00:00:00:00:22": { "ipaddrs": ["192.168.1.24"] },
@@ -320,22 +323,22 @@ fn names_are_asked_on_joining_and_when_mitigations_change_but_not_too_often() {
     });
     serve(&mut desk, "luci-rpc", "getHostHints", &reply);
     let names = VecMap::from([(CAMERA, "camera[31m".to_owned()), (Mac([2, 0, 0, 0, 0, 0xaa]), "x".repeat(63))]);
-    assert_eq!(desk.events(), [Event::Names(names)]);
+    assert_eq!(desk.bus_events(), [Event::Names(names)]);
     assert_eq!(desk.bus.poll_timeout(), None, "nothing more to ask");
-    desk.home.ledger.handle_enforced(id, Err(NotInForce::Nft("no".into())), desk.home.now);
-    desk.home.ledger.reject(id, None, "root", desk.home.now).unwrap();
+    desk.ledger.handle_enforced(id, Err(NotInForce::Nft("no".into())), desk.now);
+    desk.ledger.reject(id, None, "root", desk.now).unwrap();
     desk.pump_ledger();
     assert!(desk.sent().iter().all(|frame| frame.hdr.ty != MsgType::Lookup));
-    desk.pass(10);
+    desk.pass(seconds(10));
     let lookup = only(&mut desk);
-    desk.feed(&status(lookup.hdr.seq, 0, 4));
-    assert_eq!(desk.events(), [], "a bus without LuCI is fine");
+    desk.feed_bus(&status(lookup.hdr.seq, 0, 4));
+    assert_eq!(desk.bus_events(), [], "a bus without LuCI is fine");
 }
 
 #[test]
 fn interfaces_are_learnt_on_joining_and_whenever_one_changes() {
     let mut desk = desk();
-    desk.pass(1);
+    desk.pass(seconds(1));
     event(&mut desk, "network.interface", &json!({ "action": "ifup", "interface": "wan" }));
     let reply = json!({ "interface": [
         { "interface": "loopback", "up": true, "l3_device": "lo", "device": "lo",
@@ -354,7 +357,7 @@ fn interfaces_are_learnt_on_joining_and_whenever_one_changes() {
         "nonsense",
     ] });
     serve(&mut desk, "network.interface", "dump", &reply);
-    let events = desk.events();
+    let events = desk.bus_events();
     let [Event::Interfaces(interfaces)] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(interfaces.keys().collect::<Vec<_>>(), ["guest", "loopback", "wan", "wan6"]);
     let wan = &interfaces["wan"];
@@ -373,8 +376,8 @@ fn interfaces_are_learnt_on_joining_and_whenever_one_changes() {
 #[test]
 fn a_burst_of_interface_events_is_one_question() {
     let mut desk = desk();
-    desk.pass(1);
-    let burst = |desk: &mut Desk| {
+    desk.pass(seconds(1));
+    let burst = |desk: &mut TestRouter| {
         for _ in 0..20 {
             event(desk, "network.interface", &json!({ "action": "ifup", "interface": "lan" }));
         }
@@ -382,9 +385,9 @@ fn a_burst_of_interface_events_is_one_question() {
     burst(&mut desk);
     let lookup = only(&mut desk);
     burst(&mut desk);
-    desk.pass(3);
+    desk.pass(seconds(3));
     assert_eq!(desk.sent(), [], "one is open");
-    desk.feed(&status(lookup.hdr.seq, 0, 4));
+    desk.feed_bus(&status(lookup.hdr.seq, 0, 4));
     assert_eq!(text(&only(&mut desk), UbusAttr::ObjPath).as_deref(), Some("network.interface"));
 }
 
@@ -396,7 +399,7 @@ fn objects_that_come_back_are_asked_again() {
         event(&mut desk, "ubus.object.add", &json!({ "id": 1234, "path": path }));
         let lookup = only(&mut desk);
         assert_eq!(text(&lookup, UbusAttr::ObjPath).as_deref(), Some(path));
-        desk.feed(&status(lookup.hdr.seq, 0, 4));
+        desk.feed_bus(&status(lookup.hdr.seq, 0, 4));
     }
     event(&mut desk, "ubus.object.add", &json!({ "id": 1234, "path": "network.interface.wan" }));
     event(&mut desk, "ubus.object.remove", &json!({ "id": 1234, "path": "luci-rpc" }));
@@ -410,18 +413,18 @@ fn only_our_own_configuration_matters_and_only_the_broker_may_say_so() {
     event(&mut desk, "config.change", &json!({ "config": ["dots-callhome"] }));
     event(&mut desk, "config.changed", &json!({ "config": "dots-callhome" }));
     let change = table(&json!({ "config": "dots-callhome" }));
-    desk.feed(&invoke(RECEIVER, 4711, 5, "config.change", change.contents()));
-    desk.feed(&invoke(OBJECT, 0, 5, "config.change", change.contents()));
-    assert_eq!(desk.events(), []);
+    desk.feed_bus(&invoke(RECEIVER, 4711, 5, "config.change", change.contents()));
+    desk.feed_bus(&invoke(OBJECT, 0, 5, "config.change", change.contents()));
+    assert_eq!(desk.bus_events(), []);
     event(&mut desk, "config.change", &json!({ "config": "dots-callhome" }));
-    assert_eq!(desk.events(), [Event::ConfigChanged]);
+    assert_eq!(desk.bus_events(), [Event::ConfigChanged]);
 }
 
 /// Every change is an event for whoever listens; subscribers are told the same, but only if there are any.
 #[test]
 fn changes_are_events_and_notifications() {
     let mut desk = desk();
-    let id = desk.home.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
+    let id = desk.request(1, &attack(), &[crate::support::ledger::exact(CAMERA)]);
     desk.pump_ledger();
     let sent: Vec<Frame> = desk.sent().into_iter().filter(|frame| frame.hdr.ty != MsgType::Lookup).collect();
     let [event] = sent.as_slice() else { panic!("one event for one mitigation: {sent:?}") };
@@ -438,7 +441,7 @@ fn changes_are_events_and_notifications() {
             e.push_u8(UbusAttr::Active, on);
         })
     };
-    desk.feed(&active(1));
+    desk.feed_bus(&active(1));
     desk.call("reject", json!({ "id": id.0 })).unwrap();
     desk.pump_ledger();
     let sent = desk.sent();
@@ -448,7 +451,7 @@ fn changes_are_events_and_notifications() {
     assert!(find(&notification.payload, UbusAttr::NoReply).unwrap().as_bool_int8());
     assert_eq!(data(notification)["state"], "rejected");
 
-    desk.feed(&active(0));
+    desk.feed_bus(&active(0));
     let mut status = crate::support::ubus::peer("isp");
     status.state = PeerState::Connecting;
     desk.bus.handle_peer(&status);
@@ -460,12 +463,12 @@ fn changes_are_events_and_notifications() {
 #[test]
 fn the_end_of_a_mitigation_is_told_once() {
     let mut desk = desk();
-    let id = desk.home.request(1, &attack(), &[]);
+    let id = desk.request(1, &attack(), &[]);
     desk.pump_ledger();
     desk.sent();
-    desk.home.ledger.handle_attribution(id, vec![crate::support::ledger::exact(CAMERA)], desk.home.now);
+    desk.ledger.handle_attribution(id, vec![crate::support::ledger::exact(CAMERA)], desk.now);
     desk.pump_ledger();
-    desk.home.delete(1);
+    desk.delete(1);
     desk.pump_ledger();
     let sent: Vec<Value> =
         desk.sent().iter().map(data).filter(|sent| sent["id"] == "dots-callhome.mitigation").collect();
@@ -477,8 +480,8 @@ fn the_end_of_a_mitigation_is_told_once() {
 #[test]
 fn hooks_are_run_through_the_bus() {
     let mut desk = desk();
-    desk.bus.hotplug(&[("ACTION", "approved"), ("ID", "7"), ("NAME", "my\ncamera\0")], desk.home.now);
-    desk.bus.hotplug(&[("ACTION", "enforced")], desk.home.now);
+    desk.bus.hotplug(&[("ACTION", "approved"), ("ID", "7"), ("NAME", "my\ncamera\0")], desk.now);
+    desk.bus.hotplug(&[("ACTION", "enforced")], desk.now);
     let given = serve(&mut desk, "hotplug.dots-callhome", "call", &json!({}));
     assert_eq!(given, json!({ "env": ["ACTION=approved", "ID=7", "NAME=my camera "] }));
     assert_eq!(serve(&mut desk, "hotplug.dots-callhome", "call", &json!({})), json!({ "env": ["ACTION=enforced"] }));
@@ -487,14 +490,14 @@ fn hooks_are_run_through_the_bus() {
 
 #[test]
 fn hooks_wait_for_the_bus_within_bounds() {
-    let mut desk = Desk::apart(policy(Consent::Ask));
+    let mut desk = apart(policy(Consent::Ask));
     for n in 0..1000 {
-        desk.bus.hotplug(&[("ID", &n.to_string())], desk.home.now);
+        desk.bus.hotplug(&[("ID", &n.to_string())], desk.now);
     }
-    assert!(desk.bus.poll_connect(desk.home.now));
+    assert!(desk.bus.poll_connect(desk.now));
     desk.bus.handle_connected();
     assert_eq!(desk.bus.poll_transmit(), None);
-    desk.feed(&hello());
+    desk.feed_bus(&hello());
     let mut calls = 0;
     loop {
         let sent = desk.sent();
@@ -504,17 +507,17 @@ fn hooks_wait_for_the_bus_within_bounds() {
         for frame in sent {
             let ours = text(&frame, UbusAttr::ObjPath).is_some_and(|path| path == "hotplug.dots-callhome");
             calls += usize::from(frame.hdr.peer == THEIRS);
-            desk.feed(&if ours { found(&frame) } else { crate::support::ubus::default_answer(&frame) });
+            desk.feed_bus(&if ours { found(&frame) } else { crate::support::ubus::default_answer(&frame) });
         }
     }
     assert_eq!(calls, 256);
 
     // Where nobody runs scripts the rest is forgotten.
     for _ in 0..10 {
-        desk.bus.hotplug(&[("ACTION", "approved")], desk.home.now);
+        desk.bus.hotplug(&[("ACTION", "approved")], desk.now);
     }
     let lookup = only(&mut desk);
-    desk.feed(&status(lookup.hdr.seq, 0, 4));
+    desk.feed_bus(&status(lookup.hdr.seq, 0, 4));
     assert_eq!(desk.sent(), []);
 }
 
@@ -525,25 +528,25 @@ fn a_lost_broker_is_joined_again() {
     let id = desk.pending(1);
     let arguments = table(&json!({ "id": id.0, "ubus_rpc_session": SESSION }));
     desk.begin("approve", arguments.contents());
-    assert!(!desk.bus.poll_connect(desk.home.now));
+    assert!(!desk.bus.poll_connect(desk.now));
     for pause in [200, 400, 800, 1000, 1000] {
-        desk.bus.handle_lost(desk.home.now);
-        assert!(!desk.bus.poll_connect(desk.home.now));
+        desk.bus.handle_lost(desk.now);
+        assert!(!desk.bus.poll_connect(desk.now));
         let due = desk.bus.poll_timeout().expect("tried again");
-        assert_eq!(due, desk.home.now.instant + Duration::from_millis(pause));
-        desk.home.now = desk.home.now.after(Duration::from_millis(pause));
-        assert!(desk.bus.poll_connect(desk.home.now));
+        assert_eq!(due, desk.now.instant + Duration::from_millis(pause));
+        desk.now = desk.now.after(Duration::from_millis(pause));
+        assert!(desk.bus.poll_connect(desk.now));
     }
     assert_eq!(desk.bus.poll_transmit(), None, "what was open is void");
     desk.bus.handle_peer(&crate::support::ubus::peer("isp"));
     assert_eq!(desk.bus.poll_transmit(), None, "nobody to tell");
     desk.bus.handle_connected();
-    desk.feed(&hello());
-    desk.settle();
-    assert!(desk.events().contains(&Event::Joined));
+    desk.feed_bus(&hello());
+    desk.answer_bus();
+    assert!(desk.bus_events().contains(&Event::Joined));
     assert_eq!(desk.get(id)["state"], "pending", "nothing was decided behind the caller's back");
-    desk.bus.handle_lost(desk.home.now);
-    assert_eq!(desk.bus.poll_timeout(), Some(desk.home.now.instant + Duration::from_millis(200)), "it had worked");
+    desk.bus.handle_lost(desk.now);
+    assert_eq!(desk.bus.poll_timeout(), Some(desk.now.instant + Duration::from_millis(200)), "it had worked");
 }
 
 /// A stream of calls for large replies that are not read fills no memory.
@@ -551,7 +554,7 @@ fn a_lost_broker_is_joined_again() {
 fn replies_nobody_reads_are_bounded() {
     let mut desk = desk();
     for mid in 1..=60 {
-        desk.home.request(
+        desk.request(
             mid,
             &crate::support::ledger::other_attack(u16::try_from(mid).unwrap()),
             &[crate::support::ledger::exact(CAMERA)],

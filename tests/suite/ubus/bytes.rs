@@ -1,15 +1,16 @@
 //! The stream from the broker in bytes: recorded messages, every cut, and whatever a hostile or broken broker may send.
 
-use crate::support::ledger::policy;
-use crate::support::ubus::{Desk, OBJECT, RECEIVER, answer, hello, invoke, message, status, table};
+use crate::support::ledger::{policy, seconds};
+use crate::support::router::TestRouter;
+use crate::support::ubus::{OBJECT, RECEIVER, answer, hello, invoke, joined, message, status, table};
 use dots_callhome::mitigation::Consent;
 use dots_callhome::ubus::{BusProtocolError, Event};
 use serde_json::json;
 use ubus::envelope::UbusAttr;
 use ubus::wire::MsgType;
 
-fn desk() -> Desk {
-    Desk::new(policy(Consent::Ask))
+fn desk() -> TestRouter {
+    joined(policy(Consent::Ask))
 }
 
 /// `ubus call dots-callhome get '{"id":1}'` as the C broker forwards it.
@@ -27,7 +28,7 @@ const GET: &[u8] = &[
 #[test]
 fn a_recorded_call_is_answered_in_recorded_bytes() {
     let mut desk = desk();
-    desk.feed(GET);
+    desk.feed_bus(GET);
     assert_eq!(
         desk.bus.poll_transmit().unwrap(),
         [
@@ -50,31 +51,31 @@ fn any_cut_is_the_same_stream() {
         desk
     };
     let mut whole = fresh();
-    whole.feed(&stream);
-    let (bytes, events) = (whole.bus.poll_transmit(), whole.events());
+    whole.feed_bus(&stream);
+    let (bytes, events) = (whole.bus.poll_transmit(), whole.bus_events());
     assert!(bytes.is_some() && events == [Event::ConfigChanged], "{events:?}");
     for cut in 0..=stream.len() {
         let mut desk = fresh();
-        desk.feed(&stream[..cut]);
-        desk.feed(&stream[cut..]);
-        assert_eq!((desk.bus.poll_transmit(), desk.events()), (bytes.clone(), events.clone()), "cut at {cut}");
+        desk.feed_bus(&stream[..cut]);
+        desk.feed_bus(&stream[cut..]);
+        assert_eq!((desk.bus.poll_transmit(), desk.bus_events()), (bytes.clone(), events.clone()), "cut at {cut}");
     }
     let mut desk = fresh();
-    stream.chunks(1).for_each(|byte| desk.feed(byte));
-    assert_eq!((desk.bus.poll_transmit(), desk.events()), (bytes, events));
+    stream.chunks(1).for_each(|byte| desk.feed_bus(byte));
+    assert_eq!((desk.bus.poll_transmit(), desk.bus_events()), (bytes, events));
 }
 
 #[test]
 fn lengths_that_can_not_be_end_the_connection() {
     let header = |length: u32| [&[0, 5, 0, 3, 0, 0, 0, 9][..], &length.to_be_bytes()].concat();
     for length in [0, 3, 1024 * 1024 + 1, 0x00ff_ffff] {
-        assert_eq!(desk().try_feed(&header(length)), Err(BusProtocolError::Length(length as usize)));
+        assert_eq!(desk().try_feed_bus(&header(length)), Err(BusProtocolError::Length(length as usize)));
     }
     for version in [1, 255] {
-        assert_eq!(desk().try_feed(&[version]), Err(BusProtocolError::Version(version)));
+        assert_eq!(desk().try_feed_bus(&[version]), Err(BusProtocolError::Version(version)));
     }
     let mut desk = desk();
-    desk.feed(&header(1024 * 1024));
+    desk.feed_bus(&header(1024 * 1024));
     assert_eq!(desk.bus.poll_transmit(), None, "the largest message is waited for");
 }
 
@@ -83,7 +84,7 @@ fn a_stream_that_broke_keeps_what_came_before() {
     let mut desk = desk();
     let mut stream = invoke(OBJECT, crate::support::ubus::CALLER, 5, "status", &[]);
     stream.push(9);
-    assert_eq!(desk.try_feed(&stream), Err(BusProtocolError::Version(9)));
+    assert_eq!(desk.try_feed_bus(&stream), Err(BusProtocolError::Version(9)));
     assert!(answer(&desk.sent(), 5).unwrap().is_ok());
 }
 
@@ -93,15 +94,15 @@ fn unknown_kinds_and_stray_answers_are_passed_over() {
     for kind in [3_u8, 4, 6, 7, 8, 9, 11, 12, 200, 255] {
         let mut bytes = status(1, 0, 0);
         bytes[1] = kind;
-        desk.feed(&bytes);
+        desk.feed_bus(&bytes);
     }
-    desk.feed(&status(4000, 0, 0));
-    desk.feed(&message(MsgType::Data, 4000, 0, |e| e.push_u32(UbusAttr::ObjId, 5)));
-    desk.feed(&message(MsgType::Status, 1, 0, |_| {}));
-    desk.feed(&invoke(0xdead, crate::support::ubus::CALLER, 8, "status", &[]));
-    desk.feed(&message(MsgType::Invoke, 8, crate::support::ubus::CALLER, |e| e.push_u32(UbusAttr::ObjId, OBJECT)));
-    desk.feed(&message(MsgType::Notify, 8, 0, |e| e.push_u32(UbusAttr::ObjId, OBJECT)));
-    assert_eq!((desk.sent().len(), desk.events()), (0, vec![]));
+    desk.feed_bus(&status(4000, 0, 0));
+    desk.feed_bus(&message(MsgType::Data, 4000, 0, |e| e.push_u32(UbusAttr::ObjId, 5)));
+    desk.feed_bus(&message(MsgType::Status, 1, 0, |_| {}));
+    desk.feed_bus(&invoke(0xdead, crate::support::ubus::CALLER, 8, "status", &[]));
+    desk.feed_bus(&message(MsgType::Invoke, 8, crate::support::ubus::CALLER, |e| e.push_u32(UbusAttr::ObjId, OBJECT)));
+    desk.feed_bus(&message(MsgType::Notify, 8, 0, |e| e.push_u32(UbusAttr::ObjId, OBJECT)));
+    assert_eq!((desk.sent().len(), desk.bus_events()), (0, vec![]));
     assert!(desk.call("status", json!({})).is_ok());
 }
 
@@ -114,15 +115,15 @@ fn deep_nesting_costs_nothing() {
     (0..1000).for_each(|_| builder.close_table());
     let deep = builder.finish();
     assert_eq!(desk.call_bytes("list", &deep), Err(2));
-    desk.feed(&invoke(RECEIVER, 0, 5, "config.change", &deep));
-    assert_eq!(desk.events(), []);
+    desk.feed_bus(&invoke(RECEIVER, 0, 5, "config.change", &deep));
+    assert_eq!(desk.bus_events(), []);
 }
 
 /// Truncated arguments are refused, not understood by half.
 #[test]
 fn truncated_arguments_are_refused() {
     let mut desk = desk();
-    let id = desk.home.request(
+    let id = desk.request(
         1,
         &crate::support::ledger::attack(),
         &[
@@ -142,7 +143,7 @@ fn truncated_arguments_are_refused() {
         bent[position] = length;
         assert_eq!(desk.call_bytes("approve", &bent), Err(2), "{position}");
     }
-    assert_eq!(desk.home.blocked(), []);
+    assert_eq!(desk.blocked(), []);
     assert!(desk.call_bytes("approve", bytes).is_ok());
 }
 
@@ -177,10 +178,10 @@ fn a_garbled_stream_is_survived() {
             let position = xorshift(&mut state) as usize % bent.len();
             bent[position] ^= 1 << (xorshift(&mut state) % 8);
         }
-        let _ = desk.try_feed(&bent);
-        desk.pass(5);
+        let _ = desk.try_feed_bus(&bent);
+        desk.pass(seconds(5));
         let _ = desk.sent();
-        assert!(desk.events().len() < 100, "bounded");
-        assert!(!desk.events().contains(&Event::ConfigChanged));
+        assert!(desk.bus_events().len() < 100, "bounded");
+        assert!(!desk.bus_events().contains(&Event::ConfigChanged));
     }
 }

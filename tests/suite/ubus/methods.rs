@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::support::enforce::house;
-use crate::support::ledger::{CAMERA, LAPTOP, TV, attack, exact, other_attack, packets, policy, possible, with_device};
-use crate::support::ubus::Desk;
+use crate::support::enforce;
+use crate::support::ledger::{
+    CAMERA, LAPTOP, TV, attack, exact, other_attack, packets, policy, possible, seconds, with_device,
+};
+use crate::support::router::TestRouter;
+use crate::support::ubus::joined;
 use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Consent, DevicePolicy, State};
 use dots_callhome::model::{IcmpTypeRange, MitigationId, PortRange, Scope};
@@ -12,8 +15,8 @@ use dots_callhome::ubus::{PeerState, PeerStatus};
 use serde_json::{Value, json};
 use ubus::BlobMsgTable;
 
-fn ask() -> Desk {
-    Desk::new(policy(Consent::Ask))
+fn ask() -> TestRouter {
+    joined(policy(Consent::Ask))
 }
 
 fn states(reply: &Value) -> Vec<&str> {
@@ -36,7 +39,7 @@ fn status_tells_of_the_daemon_and_its_peers() {
     desk.pending(1);
     let other = desk.pending(2);
     desk.call("approve", json!({ "id": other.0 })).unwrap();
-    desk.pass(90);
+    desk.pass(seconds(90));
     assert_eq!(
         desk.call("status", json!({})).unwrap(),
         json!({
@@ -52,14 +55,14 @@ fn status_tells_of_the_daemon_and_its_peers() {
     desk.not_kept = Some("/etc/dots-callhome/decisions.cbor: No space left on device");
     assert_eq!(desk.call("status", json!({})).unwrap()["not_kept"], desk.not_kept.unwrap());
     for (consent, word) in [(Consent::Auto, "auto"), (Consent::Observe, "observe")] {
-        assert_eq!(Desk::new(policy(consent)).call("status", json!({})).unwrap()["consent"], word);
+        assert_eq!(joined(policy(consent)).call("status", json!({})).unwrap()["consent"], word);
     }
 }
 
 #[test]
 fn a_mitigation_is_told_in_full() {
     let mut desk = ask();
-    desk.inventory.set_names([(CAMERA, "Garage camera".to_owned())].into());
+    desk.finder.set_names([(CAMERA, "Garage camera".to_owned())].into());
     let scope = Scope {
         target_prefixes: vec!["203.0.113.80/32".parse().unwrap(), "2001:db8:2::/48".parse().unwrap()],
         target_ports: vec![PortRange::new(53, 53).unwrap(), PortRange::new(9000, 9999).unwrap()],
@@ -73,7 +76,7 @@ fn a_mitigation_is_told_in_full() {
     let mut suspect = exact(CAMERA);
     suspect.evidence[0].flow.sent = Some(packets(756_000));
     suspect.evidence[0].rate = packets(4187);
-    let id = desk.home.request(7, &scope, &[suspect, possible(LAPTOP)]);
+    let id = desk.request(7, &scope, &[suspect, possible(LAPTOP)]);
     let evidence = "udp 192.168.1.23:4000 -> 203.0.113.80:53 as 198.51.100.7:40000";
     let mut expected = json!({
         "id": id.0, "peer": "isp", "cuid": "K", "mid": 7, "state": "pending", "requested": 1_767_225_600,
@@ -93,9 +96,9 @@ fn a_mitigation_is_told_in_full() {
     });
     assert_eq!(desk.get(id), expected);
 
-    desk.pass(10);
-    desk.home.ledger.approve(id, None, &[CAMERA], None, "root", desk.home.now).unwrap();
-    desk.home.ledger.handle_enforced(id, Err(NotInForce::Nft("nft: not found".into())), desk.home.now);
+    desk.pass(seconds(10));
+    desk.ledger.approve(id, None, &[CAMERA], None, "root", desk.now).unwrap();
+    desk.ledger.handle_enforced(id, Err(NotInForce::Nft("nft: not found".into())), desk.now);
     expected["state"] = json!("active");
     expected["remaining"] = json!(3590);
     expected["devices"][0]["chosen"] = json!(true);
@@ -103,9 +106,9 @@ fn a_mitigation_is_told_in_full() {
     expected["detail"] = json!("nft: not found");
     assert_eq!(desk.get(id), expected);
 
-    desk.home.ledger.handle_enforced(id, Ok(()), desk.home.now);
-    desk.pass(10);
-    desk.home.ledger.handle_counted(id, packets(5_000_000_000), desk.home.now);
+    desk.ledger.handle_enforced(id, Ok(()), desk.now);
+    desk.pass(seconds(10));
+    desk.ledger.handle_counted(id, packets(5_000_000_000), desk.now);
     expected["remaining"] = json!(3580);
     expected["verified"] = json!(true);
     expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64 });
@@ -134,7 +137,7 @@ fn a_list_that_is_too_large_is_cut_and_says_so() {
     let mut desk = ask();
     let crowd: Vec<_> = (0..60).map(|n| possible(dots_callhome::model::Mac([2, 0, 0, 0, 1, n]))).collect();
     for mid in 1..=20 {
-        desk.home.request(mid, &other_attack(u16::try_from(mid).unwrap()), &crowd);
+        desk.request(mid, &other_attack(u16::try_from(mid).unwrap()), &crowd);
     }
     let reply = desk.call("list", json!({})).unwrap();
     let all = reply["mitigations"].as_array().unwrap();
@@ -147,7 +150,7 @@ fn a_list_that_is_too_large_is_cut_and_says_so() {
     let wordy = Scope { target_uris: (0..8).map(|n| format!("{n}{}", "u".repeat(1000))).collect(), ..attack() };
     for mid in 101..=160 {
         let scope = Scope { target_prefixes: other_attack(mid).target_prefixes, ..wordy.clone() };
-        desk.home.request(mid.into(), &scope, &[]);
+        desk.request(mid.into(), &scope, &[]);
     }
     let reply = desk.call("list", json!({})).unwrap();
     let shown = reply["mitigations"].as_array().unwrap().len() as u64;
@@ -158,7 +161,7 @@ fn a_list_that_is_too_large_is_cut_and_says_so() {
 #[test]
 fn an_approval_acts_on_the_devices_named() {
     let mut desk = ask();
-    let id = desk.home.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+    let id = desk.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
     let after = desk
         .call(
             "approve",
@@ -168,18 +171,18 @@ fn an_approval_acts_on_the_devices_named() {
     assert_eq!((after["state"].as_str(), after["action"].as_str()), (Some("active"), Some("quarantine")));
     assert_eq!(after["remaining"], 600);
     assert_eq!(after["decision"], json!({ "by": "root", "at": 1_767_225_600 }));
-    assert_eq!(desk.home.quarantined(), [TV]);
+    assert_eq!(desk.quarantined(), [TV]);
 
-    let id = desk.home.request(2, &other_attack(2), &[exact(CAMERA), exact(TV)]);
+    let id = desk.request(2, &other_attack(2), &[exact(CAMERA), exact(TV)]);
     let after = desk.call("approve", json!({ "id": id.0 })).unwrap();
     assert_eq!(after["action"], "block");
-    assert_eq!(desk.home.blocked(), [CAMERA, TV]);
+    assert_eq!(desk.blocked(), [CAMERA, TV]);
 }
 
 #[test]
 fn an_approval_that_can_not_be_is_refused_with_its_status() {
-    let mut desk = Desk::new(with_device(Consent::Ask, TV, DevicePolicy::Exempt));
-    let id = desk.home.request(1, &attack(), &[possible(CAMERA), possible(LAPTOP), possible(TV)]).0;
+    let mut desk = joined(with_device(Consent::Ask, TV, DevicePolicy::Exempt));
+    let id = desk.request(1, &attack(), &[possible(CAMERA), possible(LAPTOP), possible(TV)]).0;
     for (arguments, status) in [
         (json!({ "id": 4711 }), 4),
         (json!({ "id": id, "devices": ["02:00:00:00:00:99"] }), 4),
@@ -203,8 +206,8 @@ fn an_approval_that_can_not_be_is_refused_with_its_status() {
     ] {
         assert_eq!(desk.call("approve", arguments.clone()), Err(status), "{arguments}");
     }
-    assert_eq!(desk.home.state(MitigationId(id)), State::Pending);
-    let mut desk = Desk::new(policy(Consent::Observe));
+    assert_eq!(desk.state(MitigationId(id)), State::Pending);
+    let mut desk = joined(policy(Consent::Observe));
     let id = desk.pending(1);
     assert_eq!(desk.call("approve", json!({ "id": id.0 })), Err(8));
 }
@@ -217,7 +220,7 @@ fn rejections_and_withdrawals_carry_their_comment() {
         let after = desk.call(method, json!({ "id": id.0, "comment": "our own\ntest" })).unwrap();
         assert_eq!(after["state"], word);
         assert_eq!(after["decision"], json!({ "by": "root", "at": 1_767_225_600, "comment": "our own\ntest" }));
-        assert_eq!(desk.home.status(id), status);
+        assert_eq!(desk.status(id), status);
         assert_eq!(desk.call(method, json!({ "id": id.0 })), Err(8));
         assert_eq!(desk.call(method, json!({ "id": 2 })), Err(4));
         assert_eq!(desk.call(method, json!({ "comment": "which?" })), Err(2));
@@ -229,8 +232,8 @@ fn rejections_and_withdrawals_carry_their_comment() {
 #[test]
 fn a_terminating_mitigation_can_be_withdrawn() {
     let mut desk = ask();
-    let id = desk.home.in_force(1, &attack(), CAMERA);
-    desk.home.delete(1);
+    let id = desk.in_force(1, &attack(), CAMERA);
+    desk.delete(1);
     assert_eq!(desk.get(id)["state"], "terminating");
     assert_eq!(desk.call("reject", json!({ "id": id.0 })), Err(8));
     let after = desk.call("withdraw", json!({ "id": id.0 })).unwrap();
@@ -240,19 +243,17 @@ fn a_terminating_mitigation_can_be_withdrawn() {
 
 #[test]
 fn devices_are_told_with_what_is_in_force() {
-    let mut desk = Desk::new(with_device(Consent::Ask, LAPTOP, DevicePolicy::Exempt));
-    let first = desk.home.in_force(1, &other_attack(1), CAMERA);
-    let second = desk.home.request(2, &other_attack(2), &[exact(CAMERA)]);
-    let mut rules = house::House::new();
-    let mut wanted = house::blocks(&[house::block(first.0, &[CAMERA, TV])]);
-    wanted.quarantined = vec![house::quarantine(None, LAPTOP)];
-    rules.desire(wanted);
-    rules.kernel.count("m1", CAMERA, 40);
-    rules.kernel.count("m1", TV, 2);
-    rules.kernel.count("quarantine", LAPTOP, 7);
-    rules.pass(Duration::from_secs(2));
-    desk.enforcer = rules.enforcer;
-    let dropped = |desk: &mut Desk, mac| desk.device(mac)["dropped"]["packets"].as_u64();
+    let mut desk = joined(with_device(Consent::Ask, LAPTOP, DevicePolicy::Exempt));
+    let first = desk.in_force(1, &other_attack(1), CAMERA);
+    let second = desk.request(2, &other_attack(2), &[exact(CAMERA)]);
+    let mut wanted = enforce::blocks(&[enforce::block(first.0, &[CAMERA, TV])]);
+    wanted.quarantined = vec![enforce::quarantine(None, LAPTOP)];
+    desk.desire(wanted);
+    desk.kernel.count("m1", CAMERA, 40);
+    desk.kernel.count("m1", TV, 2);
+    desk.kernel.count("quarantine", LAPTOP, 7);
+    desk.pass(Duration::from_secs(2));
+    let dropped = |desk: &mut TestRouter, mac| desk.device(mac)["dropped"]["packets"].as_u64();
     assert_eq!(dropped(&mut desk, LAPTOP), Some(7), "by the administrator's own quarantine");
     assert_eq!(
         desk.device(CAMERA),
@@ -263,7 +264,7 @@ fn devices_are_told_with_what_is_in_force() {
     assert_eq!(desk.device(TV)["state"], "free");
     assert_eq!(desk.device(TV).get("name"), None);
     assert_eq!(desk.device(LAPTOP)["state"], "exempt");
-    desk.inventory.set_names([(LAPTOP, "Laptop".to_owned())].into());
+    desk.finder.set_names([(LAPTOP, "Laptop".to_owned())].into());
     assert_eq!(desk.device(LAPTOP)["name"], "Laptop", "named, though not seen");
     desk.call("approve", json!({ "id": second.0, "action": "quarantine" })).unwrap();
     assert_eq!(desk.device(CAMERA)["state"], "quarantined");
@@ -274,16 +275,16 @@ fn devices_are_told_with_what_is_in_force() {
 
 #[test]
 fn a_device_is_quarantined_and_released() {
-    let mut desk = Desk::new(with_device(Consent::Ask, LAPTOP, DevicePolicy::Exempt));
+    let mut desk = joined(with_device(Consent::Ask, LAPTOP, DevicePolicy::Exempt));
     let mac = TV.to_string();
     let after = desk.call("quarantine", json!({ "mac": mac, "lifetime": 60, "comment": "odd" })).unwrap();
     assert_eq!((after["mac"].as_str(), after["state"].as_str()), (Some(mac.as_str()), Some("quarantined")));
-    assert_eq!(desk.home.quarantined(), [TV]);
-    assert_eq!(desk.home.ledger.manual_quarantine(TV).unwrap().decision.comment.as_deref(), Some("odd"));
+    assert_eq!(desk.quarantined(), [TV]);
+    assert_eq!(desk.ledger.manual_quarantine(TV).unwrap().decision.comment.as_deref(), Some("odd"));
     assert_eq!(desk.call("release", json!({ "mac": mac })).unwrap()["state"], "free");
-    assert_eq!(desk.home.quarantined(), []);
+    assert_eq!(desk.quarantined(), []);
 
-    desk.home.ledger.set_router([CAMERA].into(), desk.home.now);
+    desk.ledger.set_router([CAMERA].into(), desk.now);
     for (method, mac, status) in [
         ("release", TV.to_string(), 8),
         ("release", "02:00:00:00:00:99".into(), 4),

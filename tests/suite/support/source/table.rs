@@ -7,13 +7,10 @@ use dots_callhome::source::Confidence;
 
 use crate::support::source::*;
 
-pub const TCP: u8 = 6;
-pub const UDP: u8 = 17;
-
 /// One row: what is the case in a home with devices 11 to 18, what is asked, and who is found at the end.
 pub struct Row {
     pub name: &'static str,
-    pub home: fn(&mut House),
+    pub home: fn(&mut TestRouter),
     pub request: &'static str,
     pub expected: &'static [(u8, Confidence)],
 }
@@ -21,15 +18,11 @@ pub struct Row {
 pub const NOBODY: &[(u8, Confidence)] = &[];
 
 /// Devices 11 to 18, of whom 18 is a router itself, and two upstreams.
-pub fn home() -> House {
-    let mut kernel = Kernel::new();
+pub fn home() -> TestRouter {
+    let mut kernel = Kernel::new().with_devices(11..=18);
     kernel.add_second_upstream();
     kernel.routes.push(Route::new("192.168.50.0/24", Some("192.168.1.18"), LAN));
-    for n in 11..=18 {
-        kernel.neighbours.insert((ip(&v4(n)), LAN), mac(n));
-        kernel.neighbours.insert((ip(&v6(n)), LAN), mac(n));
-    }
-    House::of(kernel)
+    TestRouter::on(kernel)
 }
 
 /// What a provider that looks for nothing would write: a dash where a word is left out.

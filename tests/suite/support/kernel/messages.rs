@@ -50,6 +50,11 @@ pub fn family(address: IpAddr) -> u8 {
     if address.is_ipv4() { 2 } else { 10 }
 }
 
+/// A string, with its end.
+pub fn name(kind: u16, text: &str) -> Vec<u8> {
+    attribute(kind, &[text.as_bytes(), &[0]].concat())
+}
+
 /// One direction of an entry: 1 for the original, 2 for the reply.
 pub fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {
     nest(kind, &parts(tuple))
@@ -83,6 +88,12 @@ fn tuples(original: &Tuple, reply: &Tuple) -> Vec<u8> {
     };
     let side = |kind, of| if both { tuple(kind, of) } else { nest(kind, &[parts(of), zone(3, of, true)].concat()) };
     [side(1, original), side(2, reply), zone(18, original, both).concat()].concat()
+}
+
+/// The original direction of an entry, as who asks for its deletion names it.
+pub fn tuple_in_zone(original: &Tuple) -> Vec<u8> {
+    let zone = if original.zone == 0 { Vec::new() } else { attribute(18, &original.zone.to_be_bytes()) };
+    [tuple(1, original), zone].concat()
 }
 
 fn counters(kind: u16, traffic: Traffic) -> Vec<u8> {

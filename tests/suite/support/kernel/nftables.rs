@@ -1,13 +1,12 @@
-//! A kernel made of maps: as much of nf_tables and conntrack as enforcement relies on. It takes the very text `nft` would
-//! get and the very datagrams, and is as strict as the real one about what exists.
+//! nf_tables: what `nft` may write, and what can be listed.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-use dots_callhome::model::{Detail, Flow, Mac, Traffic, Tuple};
+use dots_callhome::model::{Mac, Traffic};
 use dots_callhome::source::Sender;
 
-const ENOENT: i32 = 2;
+use super::messages::{attribute, error, message, name, octets};
+use super::{ENOENT, Kernel};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Element {
@@ -21,27 +20,6 @@ pub struct Table {
     pub sets: BTreeMap<String, BTreeMap<Mac, Element>>,
     counting: BTreeMap<String, bool>,
     pub chains: BTreeMap<String, Vec<String>>,
-}
-
-/// What it holds, and how it misbehaves.
-#[derive(Debug, Default)]
-pub struct Kernel {
-    pub tables: BTreeMap<String, Table>,
-    pub flows: Vec<Flow>,
-    /// Who has sent what the rules that fill a set speak of.
-    pub senders: BTreeMap<String, Vec<Sender>>,
-    /// Flows that are back as soon as they are deleted.
-    pub sticky: bool,
-    /// What nft complains about.
-    pub nft: Option<String>,
-    /// Bridges are not filtered.
-    pub no_bridge: bool,
-    /// The errno conntrack answers every list with.
-    pub conntrack: Option<i32>,
-    /// Nobody answers.
-    pub mute: bool,
-    /// What was asked of conntrack, in order.
-    pub asked: Vec<&'static str>,
 }
 
 impl Kernel {
@@ -77,65 +55,7 @@ impl Kernel {
         counter.bytes += packets * 100;
     }
 
-    /// What a request is answered with.
-    pub fn answer(&mut self, request: &[u8]) -> Vec<Vec<u8>> {
-        if self.mute {
-            return Vec::new();
-        }
-        let kind = u16::from_ne_bytes([request[4], request[5]]);
-        let sequence = u32::from_ne_bytes(request[8..12].try_into().unwrap());
-        let body = &request[20..];
-        match kind {
-            0x101 => self.list_flows(request, sequence),
-            0x102 => {
-                // What fills up the last attribute may be left out.
-                let mut body = body.to_vec();
-                body.resize(body.len().next_multiple_of(4), 0);
-                vec![error(self.delete(&body), sequence)]
-            }
-            0xa0d | 0xa07 => self.inspect(kind, request[16], body, sequence),
-            other => panic!("unexpected request {other:x}"),
-        }
-    }
-
-    fn list_flows(&mut self, request: &[u8], sequence: u32) -> Vec<Vec<u8>> {
-        self.asked.push("list");
-        if let Some(errno) = self.conntrack {
-            return vec![error(errno, sequence)];
-        }
-        let (v4, filter) = (request[16] == 2, &request[20..]);
-        let passes = |flow: &&Flow| {
-            let side = match filter.get(2) {
-                None => return flow.original.source.is_ipv4() == v4,
-                Some(1) => flow.original.source,
-                Some(_) => flow.reply.source,
-            };
-            matches!(side, IpAddr::V4(side) if v4 && filter.windows(8).any(|part| part == attribute(1, &side.octets())))
-        };
-        let passing = self.flows.iter().filter(passes);
-        let mut answers: Vec<Vec<u8>> = passing.map(|flow| flow_message(flow, 0x100, sequence)).collect();
-        answers.push(message(3, 2, sequence, &[0; 4]));
-        answers
-    }
-
-    fn delete(&mut self, body: &[u8]) -> i32 {
-        self.asked.push("delete");
-        let meant = |flow: &Flow| {
-            let by_tuple = [tuple(1, &flow.original), zone(flow)].concat();
-            body == by_tuple || body == [by_tuple, attribute(12, &flow.id.to_ne_bytes())].concat()
-        };
-        let found = self.flows.iter().position(meant);
-        match found {
-            Some(_) if self.sticky => 0,
-            Some(number) => {
-                self.flows.remove(number);
-                0
-            }
-            None => ENOENT,
-        }
-    }
-
-    fn inspect(&self, kind: u16, family: u8, body: &[u8], sequence: u32) -> Vec<Vec<u8>> {
+    pub(super) fn inspect(&self, kind: u16, family: u8, body: &[u8], sequence: u32) -> Vec<Vec<u8>> {
         let family = if family == 1 { "inet" } else { "bridge" };
         let names = strings(body);
         let Some(table) = self.tables.get(family).filter(|_| names[0] == "dots_callhome") else {
@@ -266,63 +186,9 @@ fn check(table: &Table) -> Result<(), String> {
     Ok(())
 }
 
-/// A conntrack entry as the kernel writes it.
-pub fn flow_message(flow: &Flow, kind: u16, sequence: u32) -> Vec<u8> {
-    let counters = |kind: u16, traffic: Option<Traffic>| {
-        traffic.map_or_else(Vec::new, |traffic| {
-            let (packets, bytes) = (traffic.packets.to_be_bytes(), traffic.bytes.to_be_bytes());
-            attribute(kind | 0x8000, &[attribute(1, &packets), attribute(2, &bytes)].concat())
-        })
-    };
-    let family = if flow.original.source.is_ipv4() { 2 } else { 10 };
-    let body = [
-        vec![family, 0, 0, 0],
-        tuple(1, &flow.original),
-        tuple(2, &flow.reply),
-        counters(9, flow.sent),
-        counters(10, flow.answered),
-        attribute(12, &flow.id.to_ne_bytes()),
-        zone(flow),
-    ];
-    message(kind, 2, sequence, &body.concat())
-}
-
-/// The zone of a flow that is in one both ways.
-fn zone(flow: &Flow) -> Vec<u8> {
-    let zone = flow.original.zone;
-    if zone == 0 { Vec::new() } else { attribute(18, &zone.to_be_bytes()) }
-}
-
-fn tuple(kind: u16, tuple: &Tuple) -> Vec<u8> {
-    let address = |v4: u16, address: IpAddr| match address {
-        IpAddr::V4(address) => attribute(v4, &address.octets()),
-        IpAddr::V6(address) => attribute(v4 + 2, &address.octets()),
-    };
-    let addresses = [address(1, tuple.source), address(2, tuple.destination)].concat();
-    let mut protocol = attribute(1, &[tuple.protocol]);
-    match tuple.detail {
-        Detail::Ports { source, destination } => {
-            protocol.extend(attribute(2, &source.to_be_bytes()));
-            protocol.extend(attribute(3, &destination.to_be_bytes()));
-        }
-        Detail::Icmp { kind, code, id } => {
-            let first = if tuple.protocol == 58 { 7 } else { 4 };
-            protocol.extend(attribute(first, &id.to_be_bytes()));
-            protocol.extend(attribute(first + 1, &[kind]));
-            protocol.extend(attribute(first + 2, &[code]));
-        }
-        Detail::None => {}
-    }
-    attribute(kind | 0x8000, &[attribute(1 | 0x8000, &addresses), attribute(2 | 0x8000, &protocol)].concat())
-}
-
 /// Each part fills whole registers of four bytes.
 fn key(sender: &Sender) -> Vec<u8> {
-    let address = match sender.address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    };
-    [&sender.mac.0[..], &[0, 0], &address, &sender.link.to_ne_bytes()].concat()
+    [&sender.mac.0[..], &[0, 0], &octets(sender.address), &sender.link.to_ne_bytes()].concat()
 }
 
 fn element_body(key: &[u8], element: &Element) -> Vec<u8> {
@@ -333,27 +199,6 @@ fn element_body(key: &[u8], element: &Element) -> Vec<u8> {
         body.extend(attribute(7 | 0x8000, &[name(1, "counter"), attribute(2 | 0x8000, &data)].concat()));
     }
     body
-}
-
-fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(16 + body.len()).unwrap().to_ne_bytes();
-    let head = [kind.to_ne_bytes(), flags.to_ne_bytes()].concat();
-    [&length[..], &head, &sequence.to_ne_bytes(), &[0; 4], body].concat()
-}
-
-fn error(errno: i32, sequence: u32) -> Vec<u8> {
-    message(2, 0, sequence, &[&(-errno).to_ne_bytes()[..], &[0; 16]].concat())
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap();
-    let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn name(kind: u16, text: &str) -> Vec<u8> {
-    attribute(kind, &[text.as_bytes(), &[0]].concat())
 }
 
 /// The strings a request bears.

@@ -1,4 +1,0 @@
-//! What tests of enforcement share.
-
-pub mod house;
-pub mod kernel;
