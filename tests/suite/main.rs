@@ -7,6 +7,7 @@ mod client;
 mod coap;
 mod config;
 mod enforce;
+mod journey;
 mod mitigation;
 mod netlink;
 mod programs;

@@ -1,6 +1,7 @@
 //! nf_tables: what `nft` may write, and what can be listed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dots_callhome::model::{Mac, Traffic};
 use dots_callhome::source::Sender;
@@ -11,8 +12,10 @@ use super::{ENOENT, Kernel};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Element {
     pub counter: Option<Traffic>,
-    /// Seconds, as written.
+    /// As written.
     pub timeout: Option<String>,
+    /// What is left of it.
+    left: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,16 @@ impl Kernel {
         }
         self.tables = tables;
         Ok(())
+    }
+
+    /// Elements whose time is over are gone.
+    pub(super) fn expire(&mut self, passed: Duration) {
+        for set in self.tables.values_mut().flat_map(|table| table.sets.values_mut()) {
+            set.retain(|_, element| {
+                element.left = element.left.map(|left| left.saturating_sub(passed));
+                element.left != Some(Duration::ZERO)
+            });
+        }
     }
 
     /// A set of our table of the family `inet`.
@@ -152,7 +165,7 @@ fn element(set: &mut BTreeMap<Mac, Element>, verb: &str, text: &str, counting: b
     if verb == "delete" {
         return set.remove(&mac).map(drop).ok_or("no element");
     }
-    let mut element = Element { counter: counting.then(Traffic::default), timeout: None };
+    let mut element = Element { counter: counting.then(Traffic::default), ..Element::default() };
     let mut rest = &words[1..];
     if let ["counter", "packets", packets, "bytes", bytes, more @ ..] = rest {
         let number = |text: &str| text.parse().map_err(|_| "no number");
@@ -161,11 +174,19 @@ fn element(set: &mut BTreeMap<Mac, Element>, verb: &str, text: &str, counting: b
     }
     if let ["timeout", seconds, more @ ..] = rest {
         element.timeout = Some((*seconds).to_owned());
+        element.left = Some(span(seconds).ok_or("no time")?);
         rest = more;
     }
     // As before Linux 6.12: one that is there stays as it is.
     set.entry(mac).or_insert(element);
     if rest.is_empty() { Ok(()) } else { Err("more than an element") }
+}
+
+/// `1157d35200s`, or seconds alone.
+fn span(text: &str) -> Option<Duration> {
+    let (days, seconds) = text.split_once('d').unwrap_or(("0", text));
+    let (days, seconds): (u64, u64) = (days.parse().ok()?, seconds.strip_suffix('s')?.parse().ok()?);
+    Some(Duration::from_secs(days * 86_400 + seconds))
 }
 
 /// Rules may refer only to what is there.

@@ -36,8 +36,8 @@ impl Kernel {
         self.opened
     }
 
-    /// All that is sent between two times. Returns the numbers of the flows this opens.
-    pub fn send(&mut self, from: Duration, to: Duration) -> Vec<u32> {
+    /// All that is sent, and ends, between two times. Returns the numbers of the flows this opens.
+    pub fn pass(&mut self, from: Duration, to: Duration) -> Vec<u32> {
         for flow in &mut self.flows {
             let Some((sent, answered)) = self.rates.get(&flow.id) else { continue };
             for (traffic, rate) in [(&mut flow.sent, sent), (&mut flow.answered, answered)] {
@@ -47,6 +47,7 @@ impl Kernel {
         let mut floods = std::mem::take(&mut self.floods);
         let opened = floods.iter_mut().filter_map(|flood| self.flood(flood, between(flood.pps, from, to))).collect();
         self.floods = floods;
+        self.expire(to - from);
         opened
     }
 

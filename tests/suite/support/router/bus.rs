@@ -5,7 +5,7 @@ use dots_callhome::ubus::{BusProtocolError, CallContext, Event};
 use serde_json::{Value, json};
 use ubus::wire::Frame;
 
-use super::TestRouter;
+use super::{TestRouter, Wired};
 use crate::support::home::CAMERA;
 use crate::support::ledger::{exact, other_attack};
 use crate::support::ubus::{CALLER, OBJECT, answer, default_answer, hello, invoke, messages, table};
@@ -114,13 +114,20 @@ impl TestRouter {
     pub fn call_bytes(&mut self, method: &str, arguments: &[u8]) -> Result<Value, i32> {
         let sequence = self.begin(method, arguments);
         let sent = self.sent();
-        answer(&sent, sequence).unwrap_or_else(|| panic!("no answer among {sent:?}"))
+        let answer = answer(&sent, sequence).unwrap_or_else(|| panic!("no answer among {sent:?}"));
+        if self.wired == Wired::All {
+            self.bus_sent.extend(sent.into_iter().filter(|frame| frame.hdr.peer != CALLER));
+        }
+        answer
     }
 
     /// Sends a call; its sequence number.
     pub fn begin(&mut self, method: &str, arguments: &[u8]) -> u16 {
         self.sequence += 1;
         self.feed_bus(&invoke(OBJECT, CALLER, self.sequence, method, arguments));
+        if self.wired == Wired::All {
+            self.settle();
+        }
         self.sequence
     }
 

@@ -21,7 +21,7 @@ impl TestRouter {
     /// Flows send as long as until then, and the kernel tells of new ones.
     pub(super) fn send_traffic(&mut self, until: Instant) {
         let age = |instant: Instant| instant.saturating_duration_since(self.start);
-        for id in self.kernel.send(age(self.now.instant), age(until)) {
+        for id in self.kernel.pass(age(self.now.instant), age(until)) {
             self.announce(id);
         }
     }
