@@ -1,16 +1,11 @@
 //! What the kernel tells of the router's network.
 
-use std::net::IpAddr;
-
+use crate::support::home::ip;
 use crate::support::kernel::messages::{self, attribute, hostile};
 use dots_callhome::model::Mac;
 use dots_callhome::netlink::neighbour::{self, Address, Link, Message, Neighbour, NetworkObject, Route, RouteKind};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x11];
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
 
 fn only(datagram: &[u8]) -> Message {
     let said: Vec<_> = neighbour::messages(datagram).collect();

@@ -7,13 +7,8 @@ use dots_callhome::model::MitigationId;
 use dots_callhome::source::Confidence::{Exact, Likely, Possible};
 use dots_callhome::source::Socket;
 
-const UDP: u8 = 17;
 const EXACT: &str = "198.51.100.7 40000 > 203.0.113.80 53 / 17";
 const ANY_PORT: &str = "198.51.100.7 - > 203.0.113.80 53 / 17";
-
-fn seconds(count: u64) -> Duration {
-    Duration::from_secs(count)
-}
 
 #[test]
 fn an_exact_request_is_answered_by_lookups_alone_and_at_once() {

@@ -1,18 +1,11 @@
 //! Flows that rules keep apart in zones of conntrack: a request names none, and one port may be given away in each.
 
-use std::time::Duration;
-
 use crate::support::source::*;
 use dots_callhome::model::Tuple;
 use dots_callhome::source::Confidence::{Exact, Possible};
 
-const UDP: u8 = 17;
 const EXACT: &str = "198.51.100.7 40000 > 203.0.113.80 53 / 17";
 const BOTH: (u16, u16) = (7, 7);
-
-fn seconds(count: u64) -> Duration {
-    Duration::from_secs(count)
-}
 
 /// A flow from a device, seen from port 40000, in a zone as it is opened and one as it is answered.
 fn flow(house: &mut TestRouter, device: u8, zones: (u16, u16)) -> u32 {

@@ -8,6 +8,8 @@ use dots_callhome::calling::{Caller, CallerAction, CallerPhase, CallerStatus, Ta
 use dots_callhome::config;
 use dots_callhome::model::Transport;
 
+pub use super::home::seconds;
+
 pub const NAME: &str = "callhome.isp.example";
 pub const V6: &str = "2001:db8::1";
 pub const V4: &str = "192.0.2.1";
@@ -59,10 +61,6 @@ pub struct World {
     running: BTreeMap<u32, Seen>,
     due: BTreeSet<(Instant, u32)>,
     fates: BTreeMap<u32, Result<(), &'static str>>,
-}
-
-pub fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
 }
 
 pub fn millis(n: u64) -> Duration {

@@ -7,6 +7,7 @@ pub mod enforce;
 pub mod home;
 pub mod kernel;
 pub mod ledger;
+pub mod random;
 pub mod router;
 pub mod signal;
 pub mod source;

@@ -3,15 +3,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::support::home::{ip, seconds};
 use dots_callhome::transport::drop_list::DropList;
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 /// As many failures as lead to being dropped, one a second.
 fn fail(list: &mut DropList, source: &str, times: u64, begin: Instant) -> Vec<bool> {

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use dots_callhome::model::{Detail, Flow, Traffic, Tuple};
 
+use crate::support::random::Dice;
+
 /// An attribute, padded.
 pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
@@ -166,31 +168,15 @@ pub fn route(kind: u16, flags: u16, sequence: u32, route: &Route) -> Vec<u8> {
     message(kind, flags, sequence, &body)
 }
 
-/// Small and repeatable: xorshift.
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
 /// Every prefix of the bytes, and as many copies with some bits turned.
 pub fn hostile(bytes: &[u8], copies: usize) -> impl Iterator<Item = Vec<u8>> {
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let cut = (0..=bytes.len()).map(|length| bytes[..length].to_vec());
     let flipped = (0..copies).map(move |_| {
         let mut copy = bytes.to_vec();
-        for _ in 0..=chance.below(4) {
-            let at = chance.below(copy.len());
-            copy[at] ^= 1 << chance.below(8);
+        for _ in 0..=dice.below(4) {
+            let at = dice.below(copy.len());
+            copy[at] ^= 1 << dice.below(8);
         }
         copy
     });

@@ -20,7 +20,8 @@ use vecset::VecSet;
 
 use super::home::*;
 use super::kernel::Kernel;
-pub use provider::{Dice, Provider};
+use super::random::Dice;
+pub use provider::Provider;
 
 /// When each test begins; what `mitigation-start` is counted from.
 const BEGIN: u64 = 1_767_225_600;

@@ -2,33 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use dots_callhome::coap::{Broken, Endpoint, Random};
+use dots_callhome::coap::{Broken, Endpoint};
 use dots_callhome::mitigation::{Client, Consent};
 use dots_callhome::model::MitigationId;
 use dots_callhome::signal::session::{Event, Session};
 
 use super::{TestRouter, Wired};
 use crate::support::home::*;
+use crate::support::random::Dice;
 use crate::support::signal::*;
-
-/// Not random at all, but never the same twice.
-pub struct Dice(pub u64);
-
-impl Random for Dice {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.fill_with(|| self.roll() as u8);
-    }
-}
-
-impl Dice {
-    /// The next number, by xorshift.
-    pub fn roll(&mut self) -> u64 {
-        for shift in [13, -7, 17_i32] {
-            self.0 ^= if shift > 0 { self.0 << shift } else { self.0 >> -shift };
-        }
-        self.0
-    }
-}
 
 /// A provider and the router's session with it.
 pub struct Provider {

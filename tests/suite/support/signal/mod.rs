@@ -6,7 +6,8 @@ pub mod wire;
 use dots_callhome::source::{Confidence, Suspect};
 
 pub use super::home::{CAMERA, policy, seconds};
-pub use super::router::{Dice, TestRouter};
+pub use super::random::Dice;
+pub use super::router::TestRouter;
 pub use diag::{canonical, hex};
 pub use wire::*;
 
