@@ -284,7 +284,7 @@ fn nothing_in_force_leaves_nothing_behind() {
     house.desire(Desired::default());
     assert_eq!(house.kernel.tables, Default::default());
     assert_eq!(house.enforcer.poll_timeout(), None);
-    assert_eq!(house.pass(seconds(100_000)), 0);
+    assert_eq!(house.wakes(seconds(100_000)), 0);
 }
 
 /// Proves CH-5.3.1-28: a quarantine cuts everything but what the router itself still gives.

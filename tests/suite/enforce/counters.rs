@@ -59,9 +59,9 @@ fn reads_as_often_as_there_is_something_to_read() {
         assert!(read_within(&mut house, 1));
     }
     // Six readings and one check of the flows a minute.
-    assert!(house.pass(seconds(3600)) <= 7 * 60 + 1);
+    assert!(house.wakes(seconds(3600)) <= 7 * 60 + 1);
     house.desire(Desired::default());
-    assert_eq!(house.pass(seconds(3600)), 0);
+    assert_eq!(house.wakes(seconds(3600)), 0);
 }
 
 /// A timeout can be changed only by making the element anew: what it has counted goes on, up to the last packet.

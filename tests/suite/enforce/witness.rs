@@ -43,7 +43,7 @@ fn senders_are_told_while_they_send() {
     assert_eq!(witnessed(&mut house), []);
     house.desire(Desired::default());
     assert!(house.kernel.tables.is_empty());
-    assert_eq!(house.pass(seconds(600)), 0);
+    assert_eq!(house.wakes(seconds(600)), 0);
 }
 
 /// A block comes after it: those blocked are seen as well, and what has been seen is not forgotten.

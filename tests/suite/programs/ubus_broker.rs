@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::programs::broker::Bus;
 use crate::support::ledger::{CAMERA, TV, attack, policy, seconds};
-use crate::support::router::TestRouter;
-use crate::support::ubus::{apart, data, table, text};
+use crate::support::ubus::{TestRouter, apart, data, table, text};
 use dots_callhome::mitigation::{Consent, State};
 use dots_callhome::ubus::{Event, LogicalInterface};
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use ubus::json::{blobmsg_to_json, json_to_blobmsg};
 use ubus::wire::{Codec, Frame, MsgType};
 
 use super::home::{CAMERA, LAN, TV};
-use super::router::TestRouter;
+pub use super::router::TestRouter;
 
 /// Numbers the broker gives to our objects.
 pub const OBJECT: u32 = 0x1234_5678;

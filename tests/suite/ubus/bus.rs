@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::support::ledger::{CAMERA, TV, attack, policy, seconds};
-use crate::support::router::TestRouter;
 use crate::support::ubus::{
-    OBJECT, RECEIVER, answer, apart, data, hello, invoke, joined, message, number, status, table, text,
+    OBJECT, RECEIVER, TestRouter, answer, apart, data, hello, invoke, joined, message, number, status, table, text,
 };
 use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Consent, State};

@@ -1,8 +1,7 @@
 //! The stream from the broker in bytes: recorded messages, every cut, and whatever a hostile or broken broker may send.
 
 use crate::support::ledger::{policy, seconds};
-use crate::support::router::TestRouter;
-use crate::support::ubus::{OBJECT, RECEIVER, answer, hello, invoke, joined, message, status, table};
+use crate::support::ubus::{OBJECT, RECEIVER, TestRouter, answer, hello, invoke, joined, message, status, table};
 use dots_callhome::mitigation::Consent;
 use dots_callhome::ubus::{BusProtocolError, Event};
 use serde_json::json;

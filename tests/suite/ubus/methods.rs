@@ -6,8 +6,7 @@ use crate::support::enforce;
 use crate::support::ledger::{
     CAMERA, LAPTOP, TV, attack, exact, other_attack, packets, policy, possible, seconds, with_device,
 };
-use crate::support::router::TestRouter;
-use crate::support::ubus::joined;
+use crate::support::ubus::{TestRouter, joined};
 use dots_callhome::enforce::NotInForce;
 use dots_callhome::mitigation::{Consent, DevicePolicy, State};
 use dots_callhome::model::{IcmpTypeRange, MitigationId, PortRange, Scope};

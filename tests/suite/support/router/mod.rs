@@ -171,8 +171,13 @@ impl TestRouter {
         router
     }
 
-    /// Lets time pass, with everything at its moment; tells how often something was due.
-    pub fn pass(&mut self, time: Duration) -> usize {
+    /// Lets time pass, with everything at its moment.
+    pub fn pass(&mut self, time: Duration) {
+        self.wakes(time);
+    }
+
+    /// The same; tells how often something was due.
+    pub fn wakes(&mut self, time: Duration) -> usize {
         let end = self.now.instant + time;
         let (mut woken, mut still) = (0, 0);
         loop {
