@@ -5,6 +5,8 @@ mod check;
 mod home;
 mod program;
 mod provider;
+mod provider_control;
+mod provider_hostile;
 mod provider_observing;
 mod provider_requests;
 mod provider_session;
