@@ -9,6 +9,7 @@ mod provider_control;
 mod provider_hostile;
 mod provider_observing;
 mod provider_requests;
+mod provider_scope;
 mod provider_session;
 mod provider_udp;
 mod ubus_broker;
