@@ -198,7 +198,8 @@ impl Calls {
         let source = block(from);
         let proving = |call: &Call| matches!(call.stage, CallStage::Proving);
         let of_source = |call: &Call| proving(call) && block(call.from.ip()) == source;
-        let oldest = |wanted: &dyn Fn(&Call) -> bool| self.all.iter().find(|(_, call)| wanted(call)).map(|(token, _)| *token);
+        let oldest =
+            |wanted: &dyn Fn(&Call) -> bool| self.all.iter().find(|(_, call)| wanted(call)).map(|(token, _)| *token);
         let displaced = if self.all.values().filter(|call| of_source(call)).count() >= self.limits.proving {
             oldest(&of_source)
         } else if self.all.len() >= self.limits.calls {
@@ -324,11 +325,7 @@ impl Calls {
                 self.leave(token, former);
             }
         }
-        output::log(format_args!(
-            "{name} has called from {} over {}",
-            call.from,
-            call.connection.transport().as_str()
-        ));
+        output::log(format_args!("{name} has called from {} over {}", call.from, call.connection.transport().as_str()));
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         let random = Box::new(Rng::new());
         let endpoint = match call.connection.transport() {

@@ -10,8 +10,8 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Registry, Token};
 use serde_json::{Value, json};
 
-use crate::control::Ask;
 use crate::accepting::accept_some;
+use crate::control::Ask;
 use crate::tokens::Tokens;
 
 /// A command is one short line.

@@ -60,7 +60,11 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener, String> {
 ///
 /// # Errors
 /// In words: nobody serves there, or the question was refused.
-pub(crate) fn ask(socket: &Path, question: &Ask, mut show: impl FnMut(&Value) -> Result<(), String>) -> Result<(), String> {
+pub(crate) fn ask(
+    socket: &Path,
+    question: &Ask,
+    mut show: impl FnMut(&Value) -> Result<(), String>,
+) -> Result<(), String> {
     let mut stream = UnixStream::connect(socket)
         .map_err(|error| format!("{}: {error} (is \"dots-callhome-client serve\" running?)", socket.display()))?;
     let mut line = serde_json::to_string(question).map_err(|error| error.to_string())?;
