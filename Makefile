@@ -67,7 +67,7 @@ SECONDS ?= 20
 fuzz:
 	sh tests/fuzz/run.sh $(SECONDS)
 
-# Licences, bans and sources of all dependencies; advisories where their database can be reached.
+# Advisories against the C library; licences, bans and sources of all crates, and advisories where their database can be reached.
 audit:
 	sh tests/audit.sh
 
