@@ -340,7 +340,7 @@ fn averages_are_over_full_five_minutes() {
 fn a_cuid_of_another_peer_gives_nothing_and_takes_nothing() {
     let mut house = house();
     let stranger = Client { peer: "other".into(), cuid: "K".into() };
-    let put = |house: &mut House, client: &Client, mid, lifetime| {
+    let put = |house: &mut TestRouter, client: &Client, mid, lifetime| {
         house.ledger.put(client, mid, &attack(), Some(seconds(lifetime)), false, house.now).unwrap()
     };
     let theirs = put(&mut house, &stranger, 1, 60);

@@ -34,7 +34,7 @@ fn without_netifd_the_kernel_tells() {
 /// A mistyped name, or a modem that is away, is not all upstreams; an interface that is only down is known all the same.
 #[test]
 fn an_unknown_interface_is_no_upstream() {
-    let mut house = House::new(1);
+    let mut house = TestRouter::with_devices(1);
     assert!(texts(&house, "uplink").is_empty() && !house.finder.knows("uplink"));
     assert!(house.finder.knows("wan"));
     let up = |name: &str, device: &str, address: &str| interface(name, device, &[address], &[], &["192.0.2.1"]);
