@@ -91,6 +91,9 @@ impl Wiring {
         };
         wiring.configure();
         wiring.persistence.restore(&mut wiring.ledger, now);
+        if wiring.persistence.unread().is_some() {
+            wiring.enforcer = Enforcer::beside_earlier();
+        }
         wiring.enforce();
         Ok(wiring)
     }
@@ -330,7 +333,7 @@ impl Wiring {
         self.enforcer.handle_nft(outcome.map_err(|error| error.to_string()), self.now);
     }
 
-    /// Sends what is to be sent. The administrator hears of a decision once it is kept.
+    /// Sends what is to be sent. Who has decided is answered, and others are told, once it is kept.
     fn transmit(&mut self) {
         let source = std::iter::from_fn(|| self.finder.poll_transmit());
         let source = source.map(|(socket, request)| (KernelSocket::Source(socket), request));
@@ -341,10 +344,14 @@ impl Wiring {
                 log::error!("netlink: {error}");
             }
         }
-        if self.persistence.proceed(&self.ledger, self.now) {
-            self.bus.bus.handle_turn_end(&self.ledger, self.finder.inventory(), self.now);
-            self.bus.transmit(&self.registry, self.now);
+        self.persistence.proceed(&self.ledger, self.now);
+        if let Some(settled) = self.persistence.settled() {
+            self.bus.bus.handle_settled(settled);
+            if settled == self.ledger.generation().decided {
+                self.bus.bus.handle_turn_end(&self.ledger, self.finder.inventory(), self.now);
+            }
         }
+        self.bus.transmit(&self.registry, self.now);
     }
 
     fn bus_ready(&mut self, writable: bool) {
@@ -359,6 +366,7 @@ impl Wiring {
             enforcer: &self.enforcer,
             started: self.started.instant,
             not_kept: self.persistence.trouble(),
+            not_read: self.persistence.unread(),
         };
         what(&mut self.bus, &mut cx, &self.registry, self.now);
     }

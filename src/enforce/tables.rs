@@ -27,6 +27,7 @@ pub(super) const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration
 /// Our tables in the kernel.
 #[derive(Debug)]
 pub(super) struct Tables {
+    name: &'static str,
     wanted: Ruleset,
     state: KernelState,
     running: Option<Run>,
@@ -40,6 +41,8 @@ pub(super) struct Tables {
     failure: Option<NotInForce>,
     retry_at: Option<Instant>,
     retry: Backoff,
+    /// The pauses before what a slow nft has made too long-lived is put right.
+    late: Backoff,
     /// When somebody else last changed them.
     lost_at: Option<Instant>,
     storm: Backoff,
@@ -121,9 +124,10 @@ pub(super) enum Inspected {
 }
 
 impl Tables {
-    /// Nothing is known of them yet.
-    pub(super) fn new() -> Self {
+    /// Nothing is known of them yet but their name.
+    pub(super) fn new(name: &'static str) -> Self {
         Self {
+            name,
             wanted: Ruleset::default(),
             state: KernelState::Unknown,
             running: None,
@@ -134,6 +138,7 @@ impl Tables {
             failure: None,
             retry_at: None,
             retry: PAUSES,
+            late: PAUSES,
             lost_at: None,
             storm: PAUSES,
         }
@@ -146,6 +151,10 @@ impl Tables {
         self.cut_later.truncate(MOST_CUT_FIRST);
     }
 
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(super) fn wanted(&self) -> &Ruleset {
         &self.wanted
     }
@@ -155,9 +164,9 @@ impl Tables {
         self.held().map(|held| &held.ruleset)
     }
 
-    /// Whether all that is wanted stands.
+    /// Whether all that is wanted stands, perhaps for longer than it should.
     pub(super) fn is_applied(&self) -> bool {
-        self.reliable() == Some(&self.wanted)
+        self.reliable().is_some_and(|held| held.stands_for(&self.wanted))
     }
 
     /// What the counters are about: as held, or as an earlier run has left it, if that was the same.
@@ -210,7 +219,7 @@ impl Tables {
         }
         let before = self.held();
         let families = self.bridge.families(before.map(|held| &held.ruleset), &self.wanted);
-        let (text, held) = transaction(before, &self.wanted, families, counters, now);
+        let (text, held) = transaction(self.name, before, &self.wanted, families, counters, now);
         self.reading = Reading::Old;
         self.runs = self.runs.wrapping_add(1);
         self.running = Some(Run { held, began: now, cut: self.take_cuts() });
@@ -222,7 +231,7 @@ impl Tables {
         let run = self.running.take()?;
         self.runs = self.runs.wrapping_add(1);
         match outcome {
-            Ok(()) => Some(self.succeed(run)),
+            Ok(()) => Some(self.succeed(run, now)),
             Err(said) => {
                 self.fail(run, said, now);
                 None
@@ -230,13 +239,27 @@ impl Tables {
         }
     }
 
-    fn succeed(&mut self, run: Run) -> Applied {
+    fn succeed(&mut self, mut run: Run, now: Instant) -> Applied {
         self.failure = None;
         self.retry.reset();
+        self.reckon_delay(&mut run, now);
         let no_bridge = self.bridge.handle_success(run.names_bridge());
         let logs_more = run.held.ruleset.logs_more(self.state.held().map(|held| &held.ruleset));
         self.state = KernelState::Holds(run.held);
         Applied { cut: run.cut, logs_more, no_bridge }
+    }
+
+    /// A text says how long elements last from when it was written: what a slow nft has made ends as much later. It is made
+    /// anew, in the end by an nft that is not slow.
+    fn reckon_delay(&mut self, run: &mut Run, now: Instant) {
+        let delay = now.saturating_duration_since(run.began);
+        if delay < MOMENT {
+            return self.late.reset();
+        }
+        let before = if let KernelState::Holds(held) = &self.state { Some(&held.ruleset) } else { None };
+        if run.held.ruleset.delay(before, delay) {
+            self.retry_at = Some(now + self.late.pause());
+        }
     }
 
     fn fail(&mut self, run: Run, said: String, now: Instant) {
@@ -330,7 +353,7 @@ impl Tables {
     }
 
     fn is_due(&self) -> bool {
-        self.running.is_none() && self.retry_at.is_none() && !self.is_applied()
+        self.running.is_none() && self.retry_at.is_none() && self.reliable() != Some(&self.wanted)
     }
 
     /// Whether the next transaction makes elements anew that have counted: perhaps under an earlier run of ours.

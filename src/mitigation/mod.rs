@@ -30,6 +30,6 @@ pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
 pub use history::{About, Entry, Happened};
 pub use ledger::{Ledger, ManualQuarantine};
 pub use lifecycle::Mitigation;
-pub use outbox::Event;
+pub use outbox::{Event, Generation};
 pub use requests::{Grant, Refusal};
 pub use state::{Client, Decision, State, Status};

@@ -118,10 +118,10 @@ impl Ledger {
         now: Now,
     ) -> Result<Grant, Refusal> {
         let m = self.mitigations.get_mut(&id).ok_or(Refusal::Unmatched)?;
-        if m.scope != *scope {
+        if !m.asks_for(scope) {
             return Err(Refusal::ScopeChanged);
         }
-        let decided = m.decision().is_some();
+        let revived = m.state() == State::Terminating;
         match m.state() {
             State::Rejected => return Err(Refusal::Legitimate),
             // It was overtaken by the client's own withdrawal.
@@ -129,11 +129,13 @@ impl Ledger {
             State::Terminating => m.revive(now),
             _ => {}
         }
-        m.grant(lifetime, now);
-        if decided {
-            self.outbox.decided(m);
-        } else {
-            self.outbox.changed(id);
+        let worth_keeping = m.prolong(lifetime, now) || revived;
+        self.outbox.changed(id);
+        if m.state().in_force() {
+            self.outbox.enforce();
+        }
+        if m.is_decided() && worth_keeping {
+            self.outbox.persist_later();
         }
         Ok(Grant { id, created: false, lifetime: m.granted })
     }

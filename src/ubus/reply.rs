@@ -45,6 +45,7 @@ pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> Blob
         w.number("active", count(State::in_force));
         w.number("devices", device::all(context).len() as u64);
         w.optional("not_kept", context.not_kept);
+        w.optional("not_read", context.not_read);
     })
 }
 

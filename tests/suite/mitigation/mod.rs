@@ -3,4 +3,5 @@
 mod consent;
 mod lifecycle;
 mod overlap;
+mod restart;
 mod store;

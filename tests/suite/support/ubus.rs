@@ -95,6 +95,7 @@ pub struct Desk {
     pub peers: Vec<PeerStatus>,
     pub started: Instant,
     pub not_kept: Option<&'static str>,
+    pub not_read: Option<&'static str>,
     sequence: u16,
 }
 
@@ -115,6 +116,7 @@ impl Desk {
             peers: vec![peer("isp")],
             started,
             not_kept: None,
+            not_read: None,
             sequence: 0,
         }
     }
@@ -157,6 +159,7 @@ impl Desk {
             enforcer: &self.enforcer,
             started: self.started,
             not_kept: self.not_kept,
+            not_read: self.not_read,
         };
         self.bus.handle_input(bytes, &mut context, self.home.now)
     }
@@ -175,6 +178,7 @@ impl Desk {
             enforcer: &self.enforcer,
             started: self.started,
             not_kept: self.not_kept,
+            not_read: self.not_read,
         };
         self.bus.handle_timeout(&mut context, self.home.now);
         let next = self.bus.poll_timeout();
@@ -195,6 +199,7 @@ impl Desk {
 
     /// Everything our end has sent since.
     pub fn sent(&mut self) -> Vec<Frame> {
+        self.bus.handle_settled(self.home.ledger.generation().decided);
         self.end_turn();
         self.bus.poll_transmit().map_or_else(Vec::new, |bytes| messages(&bytes))
     }

@@ -1,0 +1,95 @@
+//! An nft that is slow, and rules that an earlier run has left and nobody can account for.
+
+use std::time::Duration;
+
+use dots_callhome::enforce::Enforcer;
+use dots_callhome::enforce::desired::{Block, Desired};
+
+use crate::support::enforce::house::*;
+
+/// A block that began when the house was built, as the ledger asks for it now.
+fn remaining(passed: u64) -> Block {
+    Block { remaining: seconds(3600 - passed), ..block(7, &[CAMERA]) }
+}
+
+/// How long the kernel lets the camera's element last, by the last text that says so.
+fn timeout(house: &House) -> u64 {
+    let says = |text: &String| {
+        let line = text.lines().rev().find(|line| line.starts_with("add element inet dots_callhome m7") && line.contains("timeout"));
+        line.map(|line| line.split("timeout ").nth(1).unwrap().split('s').next().unwrap().parse().unwrap())
+    };
+    house.runs.iter().rev().find_map(says).expect("an element with a timeout")
+}
+
+/// The text holds how long elements last from when it was written: what nft brings in 19 seconds later would end 19 seconds
+/// late. It is put right, and nobody is told that anything is wrong.
+#[test]
+fn what_a_slow_nft_brings_in_does_not_last_longer() {
+    let mut house = House::new();
+    house.slow_nft = true;
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    assert_eq!(timeout(&house), 3600);
+    house.pass(seconds(19));
+    house.end_nft();
+    house.settle();
+    let told = house.told();
+    assert!(told.contains(&enforced(7)), "it stands: {told:?}");
+    house.slow_nft = false;
+    house.pass(seconds(1));
+    assert_eq!(timeout(&house), 3580, "made anew with what is left");
+    let runs = house.runs.len();
+    house.desire(blocks(&[remaining(20)]));
+    house.pass(seconds(600));
+    assert_eq!(house.runs.len(), runs, "once is enough");
+    assert!(house.outcomes(7).iter().all(Result::is_ok));
+}
+
+/// Where nft is always that slow, it is not run all the time for it.
+#[test]
+fn a_slow_nft_is_not_run_for_ever() {
+    let mut house = House::new();
+    house.slow_nft = true;
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    let mut runs = 0;
+    for _ in 0..600 {
+        if house.runs.len() > runs {
+            runs = house.runs.len();
+            house.pass(seconds(2));
+            house.end_nft();
+            house.settle();
+        }
+        house.pass(seconds(1));
+    }
+    assert!((3..=18).contains(&runs), "{runs} runs in 20 minutes");
+    assert_eq!(house.members("m7"), [CAMERA]);
+}
+
+/// The usual nft, some hundredths of a second, is not corrected.
+#[test]
+fn a_fast_nft_is_run_once() {
+    let mut house = House::new();
+    house.slow_nft = true;
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    let runs = house.runs.len();
+    house.pass(Duration::from_millis(300));
+    house.end_nft();
+    house.settle();
+    house.pass(seconds(600));
+    assert_eq!(house.runs.len(), runs);
+}
+
+/// An enforcer beside what an earlier run has left touches nothing of it: neither at its start nor later.
+#[test]
+fn what_cannot_be_accounted_for_is_left_alone() {
+    let mut house = House::new();
+    house.enforcer = Enforcer::beside_earlier();
+    house.desire(Desired::default());
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    assert_eq!(house.outcomes(7), [Ok(())]);
+    house.desire(quarantines(&[quarantine(None, TV)]));
+    house.desire(Desired::default());
+    assert!(house.runs.len() >= 3);
+    for word in house.runs.iter().flat_map(|text| text.split_whitespace()) {
+        assert!(!word.starts_with("dots_callhome") || word == "dots_callhome_2", "{word}");
+    }
+}
