@@ -182,7 +182,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_told_until_the_reboot() {
         let large = vec![0; snapshot::MOST + 1];
-        for (name, spoil) in [("large", large.as_slice()), ("broken", b"\x82\x01"), ("future", b"\x82\x09\xa0"), ("empty", b"")] {
+        for (name, spoil) in
+            [("large", large.as_slice()), ("broken", b"\x82\x01"), ("future", b"\x82\x09\xa0"), ("empty", b"")]
+        {
             let place = Place::new(name);
             let files = place.files();
             fs::write(&files.flash, spoil).unwrap();

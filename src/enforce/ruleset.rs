@@ -125,9 +125,11 @@ impl Ruleset {
         self.targets == wanted.targets
             && self.logged == wanted.logged
             && self.sets.keys().eq(wanted.sets.keys())
-            && self.sets.values().zip(wanted.sets.values()).all(|(held, wanted)| {
-                held.keys().eq(wanted.keys()) && held.values().zip(wanted.values()).all(lasts)
-            })
+            && self
+                .sets
+                .values()
+                .zip(wanted.sets.values())
+                .all(|(held, wanted)| held.keys().eq(wanted.keys()) && held.values().zip(wanted.values()).all(lasts))
     }
 
     /// What was not there `before` ends so much later. Returns whether anything does.

@@ -37,6 +37,7 @@ fuzz_target!(|data: &[u8]| {
     bus.handle_connected();
     let _ = bus.handle_input(data, &mut context, now);
     bus.handle_timeout(&mut context, now.after(Duration::from_secs(5)));
+    bus.handle_settled(ledger.generation().decided);
     let sent = bus.poll_transmit().unwrap_or_default();
     let mut rest = sent.as_slice();
     while !rest.is_empty() {

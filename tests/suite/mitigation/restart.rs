@@ -74,7 +74,9 @@ fn never_more_is_written_than_is_read() {
     let mut house = House::new(Policy { max_mitigations: 10_000, ..policy(Consent::Ask) });
     house.ledger.quarantine(TV, None, Some("mine"), "root", house.now).unwrap();
     let wide = |n: usize| Scope {
-        target_prefixes: (0..200).map(|i| format!("2001:db8:{n:x}:{i:x}:ffff:ffff:ffff:ffff/128").parse().unwrap()).collect(),
+        target_prefixes: (0..200)
+            .map(|i| format!("2001:db8:{n:x}:{i:x}:ffff:ffff:ffff:ffff/128").parse().unwrap())
+            .collect(),
         ..attack()
     };
     for n in 1..=100 {

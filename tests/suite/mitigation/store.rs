@@ -3,7 +3,9 @@
 use crate::support::ledger::*;
 use dots_callhome::enforce::desired::Desired;
 use dots_callhome::mitigation::snapshot::{self, Snapshot, Unreadable};
-use dots_callhome::mitigation::{Action, Consent, DevicePolicy, Event, Generation, Ledger, Policy, State, TimeoutAction};
+use dots_callhome::mitigation::{
+    Action, Consent, DevicePolicy, Event, Generation, Ledger, Policy, State, TimeoutAction,
+};
 use dots_callhome::model::{ClockSet, IcmpTypeRange, Now, Scope};
 use vecset::VecSet;
 
@@ -67,13 +69,7 @@ fn decisions_survive() {
     // Nobody has decided about 2 and 3.
     assert_eq!(
         states,
-        [
-            (1, State::Active),
-            (4, State::Terminating),
-            (5, State::Rejected),
-            (6, State::Withdrawn),
-            (7, State::Active),
-        ]
+        [(1, State::Active), (4, State::Terminating), (5, State::Rejected), (6, State::Withdrawn), (7, State::Active),]
     );
     for (old, new) in before.ledger.all().filter(|m| m.decision().is_some()).zip(after.ledger.all()) {
         assert_eq!((old.id(), old.client(), &old.scope().without_names()), (new.id(), new.client(), new.scope()));

@@ -51,6 +51,8 @@ fn status_tells_of_the_daemon_and_its_peers() {
     );
     desk.not_kept = Some("/etc/dots-callhome/decisions.cbor: No space left on device");
     assert_eq!(desk.call("status", json!({})).unwrap()["not_kept"], desk.not_kept.unwrap());
+    desk.not_read = Some("/etc/dots-callhome/decisions.cbor: it is too large");
+    assert_eq!(desk.call("status", json!({})).unwrap()["not_read"], desk.not_read.unwrap());
     for (consent, word) in [(Consent::Auto, "auto"), (Consent::Observe, "observe")] {
         assert_eq!(Desk::new(policy(consent)).call("status", json!({})).unwrap()["consent"], word);
     }
