@@ -8,6 +8,7 @@
 //! elsewhere, begin with `handle_`. Outputs begin with `poll_`; after any of these they are to be asked until there are
 //! none. All others are getters, named by nouns.
 
+mod budget;
 mod conflicts;
 mod consent;
 mod decisions;

@@ -1,10 +1,11 @@
 //! Commands of the provider: requests, refreshes and withdrawals (RFC 9132 section 4.4).
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::budget::{self, Budget, Excess, MOST_OF_PROVIDER, MOST_OF_REQUEST};
 use super::history::Happened;
 use super::ledger::{LONGEST, Ledger};
 use super::lifecycle::Mitigation;
@@ -43,6 +44,13 @@ pub enum Refusal {
         /// When the first of them ends by itself.
         retry: Duration,
     },
+    /// The peer's requests have as many prefixes, ports, protocols and ICMP types as they may (5.03).
+    OverBudget {
+        /// When the first of them ends by itself.
+        retry: Duration,
+    },
+    /// The request alone has more of these than one may (4.13).
+    TooLarge,
     /// An efficacy update about nothing known; to be ignored silently (RFC 9132 section 4.4.3).
     Unmatched,
     /// The request has been judged to concern legitimate traffic (4.09, conflict-cause 4).
@@ -56,6 +64,10 @@ impl fmt::Display for Refusal {
             Self::Overlaps { mid, .. } => write!(f, "overlaps with mid {mid}"),
             Self::CuidTaken => f.write_str("cuid in use by another client"),
             Self::Full { .. } => f.write_str("too many mitigations"),
+            Self::OverBudget { .. } => {
+                write!(f, "more than {MOST_OF_PROVIDER} prefixes, ports, protocols and types in all mitigations")
+            }
+            Self::TooLarge => write!(f, "more than {MOST_OF_REQUEST} prefixes, ports, protocols and types"),
             Self::Unmatched => f.write_str("no such mitigation"),
             Self::Legitimate => f.write_str("legitimate traffic"),
         }
@@ -86,6 +98,7 @@ impl Ledger {
             return Err(Refusal::CuidTaken);
         }
         let lifetime = lifetime.unwrap_or(LONGEST).min(self.policy.max_lifetime).min(LONGEST);
+        let scope = &budget::kept(scope);
         match self.find(client, mid).map(Mitigation::id) {
             Some(id) => self.refresh(id, scope, lifetime, efficacy, now),
             None if efficacy => Err(Refusal::Unmatched),
@@ -149,11 +162,7 @@ impl Ledger {
         now: Now,
     ) -> Result<Grant, Refusal> {
         let superseded = self.superseded_by(client, mid, scope)?;
-        let ends: Vec<Instant> = self.all().filter(|m| m.client.peer == client.peer).map(|m| m.ends).collect();
-        if ends.len() - superseded.len() >= self.policy.max_mitigations {
-            let first = ends.into_iter().min().unwrap_or(now.instant);
-            return Err(Refusal::Full { retry: first.saturating_duration_since(now.instant) });
-        }
+        self.check_budget(client, scope, &superseded, now)?;
         let id = self.unused_id();
         let mut m = Mitigation::new(id, client.clone(), mid, scope.clone(), lifetime, self.policy.action, now);
         for old in superseded {
@@ -169,6 +178,27 @@ impl Ledger {
         self.mitigations.insert(id, m);
         self.outbox.events.push_back(Event::Search(id));
         Ok(grant)
+    }
+
+    /// Whether the peer may have this as well, without those that give way to it.
+    fn check_budget(
+        &self,
+        client: &Client,
+        scope: &Scope,
+        superseded: &[MitigationId],
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let stays = |m: &&Mitigation| m.client.peer == client.peer && !superseded.contains(&m.id);
+        let first = self.all().filter(stays).map(|m| m.remaining(now)).min();
+        let retry = first.unwrap_or_default();
+        if self.all().filter(stays).count() >= self.policy.max_mitigations {
+            return Err(Refusal::Full { retry });
+        }
+        match Budget::after(self.all().filter(stays).map(|m| &m.scope)).excess(scope) {
+            None => Ok(()),
+            Some(Excess::Request) => Err(Refusal::TooLarge),
+            Some(Excess::Provider) => Err(Refusal::OverBudget { retry }),
+        }
     }
 
     /// Numbers start again after the last one, past those in use.
