@@ -12,6 +12,7 @@ use super::files;
 use super::kernel_sockets::{KernelSocket, KernelSockets};
 use super::logger;
 use super::news::News;
+use super::news_limiter::NewsLimiter;
 use super::nft::{NftError, NftRunner};
 use super::paths::Paths;
 use super::peers::Peers;
@@ -54,6 +55,7 @@ pub(super) struct Wiring {
     finder: Finder,
     enforcer: Enforcer,
     persistence: Persistence,
+    news_limiter: NewsLimiter,
     /// Names of devices: as LuCI knows them, and as configured.
     hints: VecMap<Mac, String>,
     names: VecMap<Mac, String>,
@@ -80,6 +82,7 @@ impl Wiring {
             finder: Finder::new(),
             enforcer: Enforcer::new(),
             persistence: Persistence::new(SnapshotFiles::new(&paths.state, &paths.run), waker),
+            news_limiter: NewsLimiter::default(),
             hints: VecMap::new(),
             names: VecMap::new(),
             token: CONNECTIONS,
@@ -236,13 +239,26 @@ impl Wiring {
             self.peers.handle_turn_end(&mut self.ledger, self.now);
         }
         while let Some(entry) = self.ledger.poll_news() {
-            let news = News::new(&entry, &self.ledger, self.finder.inventory());
+            self.tell_news(&entry);
+        }
+        heard
+    }
+
+    /// To the log and the administrator's scripts, as far as one provider may cause that.
+    fn tell_news(&mut self, entry: &mitigation::Entry) {
+        let news = News::new(entry, &self.ledger, self.finder.inventory());
+        let told = self.news_limiter.handle_news(entry, self.now.instant);
+        if told.suppressed > 0 {
+            log::info!("{} lines about requests of {} suppressed", told.suppressed, entry.peer().unwrap_or_default());
+        }
+        if told.line {
             news.log();
+        }
+        if told.hook {
             let variables = news.variables();
             let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
             self.bus.bus.hotplug(&variables, self.now);
         }
-        heard
     }
 
     fn enforce(&mut self) {
