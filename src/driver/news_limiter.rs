@@ -89,8 +89,8 @@ mod tests {
     #[test]
     fn others_are_heard_all_the_same() {
         let (now, mut limiter) = (Instant::now(), NewsLimiter::default());
-        (0..100).for_each(|_| drop(limiter.handle_news(&entry("evil", None), now)));
-        assert!(!limiter.handle_news(&entry("evil", None), now).line);
+        let heard = (0..100).filter(|_| limiter.handle_news(&entry("evil", None), now).line).count();
+        assert!(heard < 10, "{heard}");
         assert!(limiter.handle_news(&entry("isp", None), now).line);
         let told = limiter.handle_news(&entry("evil", Some("root")), now);
         assert_eq!(told, Told { line: true, suppressed: 0, hook: true });
