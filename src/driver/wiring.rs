@@ -169,7 +169,7 @@ impl Wiring {
     /// nothing is left; after many rounds the sockets have their turn first.
     ///
     /// The order of a round:
-    /// 1. What is due by the clock is done.
+    /// 1. What is due by the clock is done; by the finder, whose looks may be long, once before the first round.
     /// 2. What happened before, in this turn or the round before, is handed on: the ledger's events first, for they start
     ///    searches and change what is to be enforced; then findings, what came of the enforcement, and the bus. Each may
     ///    change the ledger, so while any of them spoke a new round begins.
@@ -181,6 +181,9 @@ impl Wiring {
     /// At the end the kernel is asked what there is to ask, the ledger's snapshot is begun to be written if anything was
     /// decided, and the bus is served. In that order: nothing changes the ledger between the last two.
     pub(super) fn settle(&mut self) -> bool {
+        if self.finder.poll_timeout().is_some_and(|timeout| timeout <= self.now.instant) {
+            self.finder.handle_timeout(self.now);
+        }
         let quiet = (0..ROUNDS).any(|_| !self.round());
         self.transmit();
         quiet
@@ -204,9 +207,6 @@ impl Wiring {
         if due(self.ledger.poll_timeout()) {
             self.ledger.handle_timeout(self.now);
         }
-        if due(self.finder.poll_timeout()) {
-            self.finder.handle_timeout(self.now);
-        }
         if due(self.enforcer.poll_timeout()) {
             self.enforcer.handle_timeout(self.now);
         }
@@ -225,7 +225,7 @@ impl Wiring {
             match &event {
                 mitigation::Event::Search(id) => {
                     if let Some(m) = self.ledger.get(*id) {
-                        self.finder.start_search(*id, m.scope(), self.now);
+                        self.finder.start_search(*id, &m.scope().without_names(), self.now);
                     }
                 }
                 mitigation::Event::Gone(last) => self.finder.end_search(last.id()),

@@ -18,6 +18,10 @@ use crate::netlink::nftables::Family;
 /// Most flows remembered that are to be cut as soon as the rules stand; the check that follows finds all others.
 const MOST_CUT_FIRST: usize = 4096;
 
+/// How long nft rests after a run, in times of that run, and at most: what providers prolong and ask does not keep it busy.
+const REST: u32 = 4;
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// Somebody who removes our tables more often than this is not followed at once.
 const STORM: Duration = Duration::from_secs(10);
 
@@ -43,6 +47,8 @@ pub(super) struct Tables {
     retry: Backoff,
     /// The pauses before what a slow nft has made too long-lived is put right.
     late: Backoff,
+    /// Until when what changes for nobody's block or quarantine waits.
+    rest_until: Option<Instant>,
     /// When somebody else last changed them.
     lost_at: Option<Instant>,
     storm: Backoff,
@@ -139,6 +145,7 @@ impl Tables {
             retry_at: None,
             retry: PAUSES,
             late: PAUSES,
+            rest_until: None,
             lost_at: None,
             storm: PAUSES,
         }
@@ -243,6 +250,8 @@ impl Tables {
         self.failure = None;
         self.retry.reset();
         self.reckon_delay(&mut run, now);
+        let rest = (now.saturating_duration_since(run.began) * REST).min(LONGEST_REST);
+        self.rest_until = Some(now + rest).filter(|_| !rest.is_zero());
         let no_bridge = self.bridge.handle_success(run.names_bridge());
         let logs_more = run.held.ruleset.logs_more(self.state.held().map(|held| &held.ruleset));
         self.state = KernelState::Holds(run.held);
@@ -337,12 +346,14 @@ impl Tables {
 
     /// When [`Tables::handle_timeout`] wants to be called.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.retry_at.filter(|_| self.running.is_none())
+        let rest = self.rest_until.filter(|_| self.reliable() != Some(&self.wanted));
+        self.retry_at.or(rest).filter(|_| self.running.is_none())
     }
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.retry_at = self.retry_at.filter(|at| *at > now);
+        self.rest_until = self.rest_until.filter(|at| *at > now);
     }
 
     fn held(&self) -> Option<&Held> {
@@ -353,7 +364,13 @@ impl Tables {
     }
 
     fn is_due(&self) -> bool {
-        self.running.is_none() && self.retry_at.is_none() && self.reliable() != Some(&self.wanted)
+        let waits = self.retry_at.is_some() || (self.rest_until.is_some() && !self.is_urgent());
+        self.running.is_none() && !waits && self.reliable() != Some(&self.wanted)
+    }
+
+    /// Whether somebody is to be blocked, quarantined or let go.
+    fn is_urgent(&self) -> bool {
+        self.reliable().is_none_or(|held| !held.measures().eq(self.wanted.measures()))
     }
 
     /// Whether the next transaction makes elements anew that have counted: perhaps under an earlier run of ours.

@@ -81,6 +81,37 @@ fn a_fast_nft_is_run_once() {
     assert_eq!(house.runs.len(), runs);
 }
 
+/// Requests and refreshes that come all the time do not keep nft running all the time; a new block does not wait for that.
+#[test]
+fn nft_rests() {
+    let mut house = House::new();
+    house.slow_nft = true;
+    let (run, mut busy) = (Duration::from_millis(100), Duration::ZERO);
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    let (mut runs, start) = (0, house.now);
+    for refreshed in 0..1000 {
+        if house.runs.len() > runs {
+            runs = house.runs.len();
+            house.pass(run);
+            busy += run;
+            house.end_nft();
+            house.settle();
+        }
+        house.pass(Duration::from_millis(25));
+        house.desire(blocks(&[Block { remaining: seconds(4000 + refreshed), ..block(7, &[CAMERA]) }]));
+    }
+    let passed = house.now.instant - start.instant;
+    assert!(busy < passed / 4, "{busy:?} of {passed:?}");
+    house.desire(blocks(&[Block { remaining: seconds(9000), ..block(7, &[CAMERA]) }, block(8, &[TV])]));
+    if house.runs.len() > runs {
+        runs = house.runs.len();
+        house.pass(run);
+        house.end_nft();
+        house.settle();
+    }
+    assert!(house.members("m8") == [TV] || house.runs.len() > runs, "the new block is on its way");
+}
+
 /// An enforcer beside what an earlier run has left touches nothing of it: neither at its start nor later.
 #[test]
 fn what_cannot_be_accounted_for_is_left_alone() {
