@@ -1,5 +1,5 @@
 # Thin entries; what they do stands in the files they call.
-.PHONY: demo test test-rust test-page test-offload attribution faults conformance lint audit bench fuzz
+.PHONY: demo test test-rust test-page test-offload attribution faults conformance lint audit bench hostile fuzz
 
 # The whole life of one request with real packets. `make demo STAY=1` keeps everything up to play with.
 demo:
@@ -61,6 +61,12 @@ test-offload:
 bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
 	cargo test --quiet --release --features client --test lab -- bench
+
+# What a hostile provider costs at most, beside the budgets: `make hostile MINUTES=60`.
+MINUTES ?= 3
+hostile:
+	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
+	MINUTES=$(MINUTES) cargo test --quiet --release --features client --test lab -- hostile
 
 # Every parser with input made up by a fuzzer, some seconds each: `make fuzz SECONDS=600`.
 SECONDS ?= 20

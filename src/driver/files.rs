@@ -93,12 +93,20 @@ fn secret(path: &Path) -> Result<Vec<u8>, Unusable> {
 }
 
 /// Reads a file of sensible size.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, MOST)
+}
+
+/// Reads a file that is no larger than `most` bytes.
+///
+/// # Errors
+/// As the system says; it is no file; it is too large.
+pub(super) fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let about = fs::metadata(path)?;
     if !about.is_file() {
         return Err(io::Error::other("it is no file"));
     }
-    if about.len() > MOST {
+    if about.len() > most {
         return Err(io::Error::other("it is too large"));
     }
     fs::read(path)

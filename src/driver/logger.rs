@@ -6,6 +6,9 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::model::printable;
 
+/// Bytes of a line: what strangers say must not fill the log. Those for debugging are whole.
+const MOST: usize = 300;
+
 struct Logger;
 
 static LOGGER: Logger = Logger;
@@ -31,16 +34,43 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mark = match record.level() {
-            Level::Error => "error: ",
-            Level::Warn => "warning: ",
-            Level::Info => "",
-            Level::Debug | Level::Trace => "debug: ",
-        };
-        // A line is written at once or not at all; what steers a terminal does not reach it.
-        let text = printable(&record.args().to_string());
-        let _ = std::io::stderr().write_all(format!("{mark}{text}\n").as_bytes());
+        // A line is written at once or not at all.
+        let _ = std::io::stderr().write_all(line(record.level(), &record.args().to_string()).as_bytes());
     }
 
     fn flush(&self) {}
+}
+
+/// A whole line. What steers a terminal does not reach it.
+fn line(level: Level, text: &str) -> String {
+    let (mark, most) = match level {
+        Level::Error => ("error: ", MOST),
+        Level::Warn => ("warning: ", MOST),
+        Level::Info => ("", MOST),
+        Level::Debug | Level::Trace => ("debug: ", usize::MAX),
+    };
+    let mut line = format!("{mark}{}", printable(text));
+    if line.len() >= most {
+        let room = most - "…\n".len();
+        line.truncate((0..=room).rfind(|at| line.is_char_boundary(*at)).unwrap_or_default());
+        line.push('…');
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_of_bounded_length() {
+        assert_eq!(line(Level::Info, "one\ntwo\u{1b}[2J"), "one two [2J\n");
+        for letter in ["x", "é", "…", "😀"] {
+            for length in 0..400 {
+                let line = line(Level::Warn, &letter.repeat(length));
+                assert!(line.len() <= MOST && line.ends_with('\n'), "{length} {letter}");
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod files;
 mod kernel_sockets;
 pub mod logger;
 mod news;
+mod news_limiter;
 mod nft;
 mod paths;
 mod peers;

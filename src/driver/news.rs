@@ -1,13 +1,22 @@
 //! What is told of what happens: a line of the log, and variables for the administrator's own scripts.
 
+use ipnet::IpNet;
+
 use crate::mitigation::{Entry, Happened, Ledger};
 use crate::source::Inventory;
+
+/// Targets named in a line of the log.
+const MOST_IN_LINE: usize = 3;
+/// Targets told to scripts.
+const MOST_FOR_SCRIPTS: usize = 16;
 
 /// Something that has happened, with what the log and the scripts are told of it.
 pub(super) struct News<'a> {
     entry: &'a Entry,
     name: String,
-    target: String,
+    /// As many as scripts are told.
+    targets: Vec<IpNet>,
+    all_targets: usize,
 }
 
 impl<'a> News<'a> {
@@ -15,9 +24,10 @@ impl<'a> News<'a> {
     pub(super) fn new(entry: &'a Entry, ledger: &Ledger, inventory: &Inventory) -> Self {
         let device = entry.mac().and_then(|mac| inventory.device(mac));
         let name = device.and_then(|device| device.name.clone()).unwrap_or_default();
-        let targets = entry.id().and_then(|id| ledger.get(id)).map(|m| &m.scope().target_prefixes);
-        let targets: Vec<String> = targets.into_iter().flatten().map(ToString::to_string).collect();
-        Self { entry, name, target: targets.join(" ") }
+        let targets = entry.id().and_then(|id| ledger.get(id)).map(|m| m.scope().target_prefixes.as_slice());
+        let targets = targets.unwrap_or_default();
+        let first = targets.iter().take(MOST_FOR_SCRIPTS).copied().collect();
+        Self { entry, name, targets: first, all_targets: targets.len() }
     }
 
     /// The environment of scripts in `/etc/hotplug.d/dots-callhome/`.
@@ -27,7 +37,7 @@ impl<'a> News<'a> {
             ("ID", self.entry.id().map(|id| id.0.to_string()).unwrap_or_default()),
             ("MAC", self.entry.mac().map(|mac| mac.to_string()).unwrap_or_default()),
             ("NAME", self.name.clone()),
-            ("TARGET", self.target.clone()),
+            ("TARGET", joined(&self.targets)),
         ]
     }
 
@@ -41,7 +51,7 @@ impl<'a> News<'a> {
             "" => mac.to_string(),
             name => format!("{mac} ({name})"),
         });
-        let target = (!self.target.is_empty()).then(|| self.target.clone());
+        let target = (!self.targets.is_empty()).then(|| self.brief_targets());
         for (what, value) in [("device", device), ("target", target), ("by", self.entry.by.clone())] {
             if let Some(value) = value {
                 line.push_str(&format!(", {what} {value}"));
@@ -55,4 +65,16 @@ impl<'a> News<'a> {
             _ => log::info!("{line}"),
         }
     }
+
+    fn brief_targets(&self) -> String {
+        let first = self.targets.get(..MOST_IN_LINE).unwrap_or(&self.targets);
+        match self.all_targets - first.len() {
+            0 => joined(first),
+            more => format!("{} and {more} more", joined(first)),
+        }
+    }
+}
+
+fn joined(prefixes: &[IpNet]) -> String {
+    prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

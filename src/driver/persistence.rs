@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use mio::Waker;
 
-use super::snapshot_files::{NotWritten, SnapshotFiles};
+use super::snapshot_files::{Loaded, NotWritten, SnapshotFiles};
 use super::snapshot_schedule::SnapshotSchedule;
 use crate::mitigation::Ledger;
 use crate::mitigation::snapshot::Snapshot;
@@ -20,6 +20,8 @@ use crate::model::Now;
 enum NotKept {
     NoThread(io::Error),
     NotWritten(NotWritten),
+    /// All that a file may hold is written; so many decisions are not.
+    LeftOut(usize),
 }
 
 impl fmt::Display for NotKept {
@@ -27,6 +29,7 @@ impl fmt::Display for NotKept {
         match self {
             Self::NoThread(error) => write!(f, "no thread to keep decisions: {error}"),
             Self::NotWritten(why) => why.fmt(f),
+            Self::LeftOut(count) => write!(f, "no room for {count} of the decisions"),
         }
     }
 }
@@ -38,22 +41,25 @@ pub(super) struct Persistence {
     schedule: SnapshotSchedule,
     running: Option<Receiver<Result<(), NotKept>>>,
     trouble: Option<String>,
+    unread: Option<String>,
 }
 
 impl Persistence {
     /// Outcomes are announced through `waker`.
     pub(super) fn new(files: SnapshotFiles, waker: Arc<Waker>) -> Self {
-        Self { files, waker, schedule: SnapshotSchedule::new(None), running: None, trouble: None }
+        Self { files, waker, schedule: SnapshotSchedule::new(None), running: None, trouble: None, unread: None }
     }
 
     /// Takes up what was kept last; what follows from that need not be kept. What was not on flash may have been kept from it.
+    /// A file that can't be read is not written over before there is something to write.
     pub(super) fn restore(&mut self, ledger: &mut Ledger, now: Now) {
-        let last = self.files.load();
-        let on_flash = last.as_ref().is_none_or(|(_, on_flash)| *on_flash);
-        if let Some((snapshot, _)) = last {
+        let Loaded { snapshot, unread } = self.files.load();
+        let on_flash = snapshot.as_ref().is_none_or(|(_, on_flash)| *on_flash);
+        if let Some((snapshot, _)) = snapshot {
             ledger.restore(&snapshot, now);
         }
         self.schedule = SnapshotSchedule::new(on_flash.then_some(ledger.generation()));
+        self.unread = unread;
     }
 
     /// Returns why decisions are not kept, if they aren't.
@@ -61,16 +67,24 @@ impl Persistence {
         self.trouble.as_deref()
     }
 
-    /// Begins to write what has been decided since, or could not be kept before. Returns whether the bus may speak of it,
-    /// see [`SnapshotSchedule::may_tell`].
-    pub(super) fn proceed(&mut self, ledger: &Ledger, now: Now) -> bool {
+    /// Returns why decisions of before could not be read, if so: what the kernel holds of them is to be left alone.
+    pub(super) fn unread(&self) -> Option<&str> {
+        self.unread.as_deref()
+    }
+
+    /// Begins to write what has come about since, or could not be kept before, if it is time.
+    pub(super) fn proceed(&mut self, ledger: &Ledger, now: Now) {
         if let Some(outcome) = self.running.as_ref().and_then(|running| running.try_recv().ok()) {
             self.handle_outcome(outcome, now.instant);
         }
         if self.schedule.poll_write(ledger.generation(), now.instant) {
             self.begin(ledger.snapshot(now));
         }
-        self.schedule.may_tell(ledger.generation())
+    }
+
+    /// Returns the last decision that may be told as done, see [`SnapshotSchedule::settled`].
+    pub(super) fn settled(&self) -> Option<u32> {
+        self.schedule.settled()
     }
 
     /// When [`Persistence::proceed`] is due.
@@ -93,7 +107,7 @@ impl Persistence {
         let announce = sender.clone();
         let work = move || {
             // Both fail only when the loop is gone.
-            let _ = sender.send(files.save(&snapshot).map_err(NotKept::NotWritten));
+            let _ = sender.send(keep(&files, snapshot));
             let _ = waker.wake();
         };
         if let Err(error) = thread::Builder::new().name("keep".into()).stack_size(128 * 1024).spawn(work) {
@@ -112,7 +126,7 @@ impl Persistence {
     /// Trouble is mentioned when it begins, changes and ends.
     fn handle_outcome(&mut self, outcome: Result<(), NotKept>, now: Instant) {
         self.running = None;
-        self.schedule.handle_outcome(outcome.is_ok(), now);
+        self.schedule.handle_outcome(matches!(outcome, Ok(()) | Err(NotKept::LeftOut(_))), now);
         let trouble = outcome.err().map(|why| why.to_string());
         match &trouble {
             None if self.trouble.is_some() => log::info!("decisions are kept again"),
@@ -123,4 +137,10 @@ impl Persistence {
         }
         self.trouble = trouble;
     }
+}
+
+fn keep(files: &SnapshotFiles, snapshot: Snapshot) -> Result<(), NotKept> {
+    let (snapshot, left_out) = snapshot.fitted();
+    files.save(&snapshot).map_err(NotKept::NotWritten)?;
+    if left_out == 0 { Ok(()) } else { Err(NotKept::LeftOut(left_out)) }
 }

@@ -1,49 +1,66 @@
-//! When the ledger's snapshot is written, and from when on the bus may speak of what was decided.
+//! When the ledger's snapshot is written, and which decisions may be told as done.
 
 use std::time::{Duration, Instant};
 
+use crate::mitigation::Generation;
 use crate::model::Backoff;
 
-/// The first and the longest pause before decisions that could not be kept are written again.
+/// The first and the longest pause before what could not be kept is written again.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// What providers, devices and time bring about is written once in this time at most.
+const PACE: Duration = Duration::from_secs(60);
+
 /// Which generation of the ledger is kept.
 ///
-/// One snapshot is written at a time. A generation that could not be kept is written again after a pause, a newer one at
-/// once.
+/// One snapshot is written at a time. A person's decision is written at once; what else has come about at once too, unless
+/// that was so less than a minute ago. What could not be kept is written again after a pause.
 #[derive(Debug)]
 pub(super) struct SnapshotSchedule {
     last: Last,
-    writing: Option<u32>,
+    writing: Option<Generation>,
     backoff: Backoff,
+    /// Until when nothing is written that no person has decided.
+    paced: Option<Instant>,
+    /// Whether something waits for that.
+    waiting: bool,
 }
 
 /// What came of the last snapshot.
 #[derive(Debug)]
 enum Last {
     Unknown,
-    Kept(u32),
-    Failed { generation: u32, again: Instant },
+    Kept(Generation),
+    Failed { generation: Generation, again: Instant },
 }
 
 impl SnapshotSchedule {
     /// Begins with what is known to be kept already, if anything is.
-    pub(super) fn new(kept: Option<u32>) -> Self {
+    pub(super) fn new(kept: Option<Generation>) -> Self {
         let last = kept.map_or(Last::Unknown, Last::Kept);
-        Self { last, writing: None, backoff: Backoff::new(PAUSE, PAUSE_MAX) }
+        Self { last, writing: None, backoff: Backoff::new(PAUSE, PAUSE_MAX), paced: None, waiting: false }
     }
 
     /// Returns whether a snapshot is to be written now; [`SnapshotSchedule::handle_outcome`] follows.
-    pub(super) fn poll_write(&mut self, generation: u32, now: Instant) -> bool {
-        let due = match self.last {
-            Last::Unknown => true,
-            Last::Kept(kept) => kept != generation,
-            Last::Failed { generation: failed, again } => failed != generation || again <= now,
+    pub(super) fn poll_write(&mut self, generation: Generation, now: Instant) -> bool {
+        let (last, again) = match &self.last {
+            Last::Unknown => (None, None),
+            Last::Kept(last) => (Some(*last), None),
+            Last::Failed { generation, again } => (Some(*generation), Some(*again)),
         };
+        let decided = last.is_none_or(|last| last.decided != generation.decided);
+        let followed = last.is_some_and(|last| last.followed != generation.followed);
+        let paced = self.paced.is_some_and(|until| now < until);
+        self.waiting = followed && paced;
+        let due = decided || (followed && !paced) || again.is_some_and(|again| again <= now);
         let begins = due && self.writing.is_none();
         if begins {
             self.writing = Some(generation);
+            self.waiting = false;
+            if followed && !decided {
+                self.paced = now.checked_add(PACE);
+            }
         }
         begins
     }
@@ -59,29 +76,30 @@ impl SnapshotSchedule {
         }
     }
 
-    /// What could not be kept is written again without a pause.
+    /// Nothing waits any more.
     pub(super) fn handle_end(&mut self, now: Instant) {
+        self.paced = None;
         if let Last::Failed { again, .. } = &mut self.last {
             *again = now;
         }
     }
 
-    /// Returns whether all of `generation` may be spoken of: it is kept, or could not be, which `status` tells. Who is told
-    /// that a decision stands must not lose it by a restart.
-    pub(super) fn may_tell(&self, generation: u32) -> bool {
-        let settled = match self.last {
-            Last::Unknown => false,
-            Last::Kept(last) | Last::Failed { generation: last, .. } => last == generation,
-        };
-        settled && self.writing.is_none()
+    /// Returns the last person's decision that is kept with all before it, or could not be, which `status` tells: who is
+    /// told that a decision stands must not lose it by a restart.
+    pub(super) fn settled(&self) -> Option<u32> {
+        match &self.last {
+            Last::Unknown => None,
+            Last::Kept(last) | Last::Failed { generation: last, .. } => Some(last.decided),
+        }
     }
 
-    /// Returns when [`SnapshotSchedule::poll_write`] is due, if no newer generation comes before.
+    /// Returns when [`SnapshotSchedule::poll_write`] is due, if nothing else is decided before.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match self.last {
-            Last::Failed { again, .. } if self.writing.is_none() => Some(again),
-            _ => None,
+        if self.writing.is_some() {
+            return None;
         }
+        let again = if let Last::Failed { again, .. } = &self.last { Some(*again) } else { None };
+        again.into_iter().chain(self.paced.filter(|_| self.waiting)).min()
     }
 }
 
@@ -91,54 +109,89 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn generation(decided: u32, followed: u32) -> Generation {
+        Generation { decided, followed }
+    }
+
     #[test]
-    fn nothing_is_told_before_it_is_kept() {
+    fn no_decision_is_told_before_it_is_kept() {
         let now = Instant::now();
-        let mut schedule = SnapshotSchedule::new(Some(7));
-        assert!(schedule.may_tell(7), "nothing was decided since");
-        assert!(!schedule.may_tell(8), "decided, and not even begun to be written");
-        assert!(schedule.poll_write(8, now));
-        assert!(!schedule.may_tell(8), "being written");
-        assert!(!schedule.poll_write(9, now), "one at a time");
+        let mut schedule = SnapshotSchedule::new(Some(generation(7, 0)));
+        assert_eq!(schedule.settled(), Some(7), "nothing was decided since");
+        assert!(schedule.poll_write(generation(8, 0), now));
+        assert_eq!(schedule.settled(), Some(7), "being written");
+        assert!(!schedule.poll_write(generation(9, 0), now), "one at a time");
         schedule.handle_outcome(true, now);
-        assert!(schedule.may_tell(8));
-        assert!(!schedule.may_tell(9), "decided while the one before was written");
-        assert!(schedule.poll_write(9, now));
+        assert_eq!(schedule.settled(), Some(8), "what was decided meanwhile has to wait");
+        assert!(schedule.poll_write(generation(9, 0), now));
         schedule.handle_outcome(true, now);
-        assert!(schedule.may_tell(9));
-        assert!(!schedule.poll_write(9, now), "the flash is not worn");
+        assert_eq!(schedule.settled(), Some(9));
+        assert!(!schedule.poll_write(generation(9, 0), now), "the flash is not worn");
         assert_eq!(schedule.poll_timeout(), None);
     }
 
     #[test]
     fn what_was_kept_elsewhere_is_written_first() {
         let mut schedule = SnapshotSchedule::new(None);
-        assert!(!schedule.may_tell(0));
-        assert!(schedule.poll_write(0, Instant::now()));
+        assert_eq!(schedule.settled(), None);
+        assert!(schedule.poll_write(generation(0, 0), Instant::now()));
+    }
+
+    /// A provider that asks and takes back as fast as it can costs one write a minute, and nobody's decision waits for it.
+    #[test]
+    fn providers_do_not_wear_the_flash() {
+        let start = Instant::now();
+        let mut schedule = SnapshotSchedule::new(Some(generation(0, 0)));
+        let (mut writes, mut decided) = (0, 0);
+        for tick in 1..=3600 * 20 {
+            let now = start + Duration::from_millis(50) * tick;
+            if tick % 20_000 == 0 {
+                decided += 1;
+                assert!(schedule.poll_write(generation(decided, tick), now), "a person's decision is written at once");
+            } else if schedule.poll_write(generation(decided, tick), now) {
+                writes += 1;
+            } else {
+                assert!(schedule.poll_timeout().is_some_and(|due| due <= now + PACE), "it is not forgotten");
+            }
+            schedule.handle_outcome(true, now);
+            assert_eq!(schedule.settled(), Some(decided));
+        }
+        assert!((50..=60).contains(&writes), "{writes} writes in an hour");
+    }
+
+    #[test]
+    fn the_first_thing_a_provider_brings_about_is_written_at_once() {
+        let now = Instant::now();
+        let mut schedule = SnapshotSchedule::new(Some(generation(0, 0)));
+        assert!(schedule.poll_write(generation(0, 1), now));
+        schedule.handle_outcome(true, now);
+        assert!(!schedule.poll_write(generation(0, 2), now));
+        assert_eq!(schedule.poll_timeout(), Some(now + PACE));
+        schedule.handle_end(now);
+        assert!(schedule.poll_write(generation(0, 2), now), "at the end everything is");
     }
 
     #[test]
     fn what_cannot_be_kept_is_told_and_tried_again() {
         let mut now = Instant::now();
-        let mut schedule = SnapshotSchedule::new(Some(0));
+        let mut schedule = SnapshotSchedule::new(Some(generation(0, 0)));
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert!(schedule.poll_write(1, now));
+            assert!(schedule.poll_write(generation(1, 0), now));
             assert_eq!(schedule.poll_timeout(), None, "being written");
             schedule.handle_outcome(false, now);
-            assert!(schedule.may_tell(1), "the administrator is not kept waiting");
+            assert_eq!(schedule.settled(), Some(1), "the administrator is not kept waiting");
             assert_eq!(schedule.poll_timeout(), Some(now + pause * SECOND));
-            assert!(!schedule.poll_write(1, now));
+            assert!(!schedule.poll_write(generation(1, 0), now));
             now += pause * SECOND;
         }
-        assert!(schedule.poll_write(1, now));
+        assert!(schedule.poll_write(generation(1, 0), now));
         schedule.handle_outcome(false, now);
-        assert!(!schedule.may_tell(2));
-        assert!(schedule.poll_write(2, now), "a new decision is written at once");
+        assert!(schedule.poll_write(generation(2, 0), now), "a new decision is written at once");
         schedule.handle_outcome(true, now);
-        assert!(schedule.poll_write(3, now));
+        assert!(schedule.poll_write(generation(3, 0), now));
         schedule.handle_outcome(false, now);
         assert_eq!(schedule.poll_timeout(), Some(now + SECOND), "it had worked");
         schedule.handle_end(now);
-        assert!(schedule.poll_write(3, now), "a last attempt");
+        assert!(schedule.poll_write(generation(3, 0), now), "a last attempt");
     }
 }

@@ -12,6 +12,7 @@ use super::files;
 use super::kernel_sockets::{KernelSocket, KernelSockets};
 use super::logger;
 use super::news::News;
+use super::news_limiter::NewsLimiter;
 use super::nft::{NftError, NftRunner};
 use super::paths::Paths;
 use super::peers::Peers;
@@ -54,6 +55,7 @@ pub(super) struct Wiring {
     finder: Finder,
     enforcer: Enforcer,
     persistence: Persistence,
+    news_limiter: NewsLimiter,
     /// Names of devices: as LuCI knows them, and as configured.
     hints: VecMap<Mac, String>,
     names: VecMap<Mac, String>,
@@ -80,6 +82,7 @@ impl Wiring {
             finder: Finder::new(),
             enforcer: Enforcer::new(),
             persistence: Persistence::new(SnapshotFiles::new(&paths.state, &paths.run), waker),
+            news_limiter: NewsLimiter::default(),
             hints: VecMap::new(),
             names: VecMap::new(),
             token: CONNECTIONS,
@@ -91,6 +94,9 @@ impl Wiring {
         };
         wiring.configure();
         wiring.persistence.restore(&mut wiring.ledger, now);
+        if wiring.persistence.unread().is_some() {
+            wiring.enforcer = Enforcer::beside_earlier();
+        }
         wiring.enforce();
         Ok(wiring)
     }
@@ -163,7 +169,7 @@ impl Wiring {
     /// nothing is left; after many rounds the sockets have their turn first.
     ///
     /// The order of a round:
-    /// 1. What is due by the clock is done.
+    /// 1. What is due by the clock is done; by the finder, whose looks may be long, once before the first round.
     /// 2. What happened before, in this turn or the round before, is handed on: the ledger's events first, for they start
     ///    searches and change what is to be enforced; then findings, what came of the enforcement, and the bus. Each may
     ///    change the ledger, so while any of them spoke a new round begins.
@@ -175,6 +181,9 @@ impl Wiring {
     /// At the end the kernel is asked what there is to ask, the ledger's snapshot is begun to be written if anything was
     /// decided, and the bus is served. In that order: nothing changes the ledger between the last two.
     pub(super) fn settle(&mut self) -> bool {
+        if self.finder.poll_timeout().is_some_and(|timeout| timeout <= self.now.instant) {
+            self.finder.handle_timeout(self.now);
+        }
         let quiet = (0..ROUNDS).any(|_| !self.round());
         self.transmit();
         quiet
@@ -198,9 +207,6 @@ impl Wiring {
         if due(self.ledger.poll_timeout()) {
             self.ledger.handle_timeout(self.now);
         }
-        if due(self.finder.poll_timeout()) {
-            self.finder.handle_timeout(self.now);
-        }
         if due(self.enforcer.poll_timeout()) {
             self.enforcer.handle_timeout(self.now);
         }
@@ -219,7 +225,7 @@ impl Wiring {
             match &event {
                 mitigation::Event::Search(id) => {
                     if let Some(m) = self.ledger.get(*id) {
-                        self.finder.start_search(*id, m.scope(), self.now);
+                        self.finder.start_search(*id, &m.scope().without_names(), self.now);
                     }
                 }
                 mitigation::Event::Gone(last) => self.finder.end_search(last.id()),
@@ -233,13 +239,26 @@ impl Wiring {
             self.peers.handle_turn_end(&mut self.ledger, self.now);
         }
         while let Some(entry) = self.ledger.poll_news() {
-            let news = News::new(&entry, &self.ledger, self.finder.inventory());
+            self.tell_news(&entry);
+        }
+        heard
+    }
+
+    /// To the log and the administrator's scripts, as far as one provider may cause that.
+    fn tell_news(&mut self, entry: &mitigation::Entry) {
+        let news = News::new(entry, &self.ledger, self.finder.inventory());
+        let told = self.news_limiter.handle_news(entry, self.now.instant);
+        if told.suppressed > 0 {
+            log::info!("{} lines about requests of {} suppressed", told.suppressed, entry.peer().unwrap_or_default());
+        }
+        if told.line {
             news.log();
+        }
+        if told.hook {
             let variables = news.variables();
             let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
             self.bus.bus.hotplug(&variables, self.now);
         }
-        heard
     }
 
     fn enforce(&mut self) {
@@ -330,7 +349,7 @@ impl Wiring {
         self.enforcer.handle_nft(outcome.map_err(|error| error.to_string()), self.now);
     }
 
-    /// Sends what is to be sent. The administrator hears of a decision once it is kept.
+    /// Sends what is to be sent. Who has decided is answered, and others are told, once it is kept.
     fn transmit(&mut self) {
         let source = std::iter::from_fn(|| self.finder.poll_transmit());
         let source = source.map(|(socket, request)| (KernelSocket::Source(socket), request));
@@ -341,10 +360,14 @@ impl Wiring {
                 log::error!("netlink: {error}");
             }
         }
-        if self.persistence.proceed(&self.ledger, self.now) {
-            self.bus.bus.handle_turn_end(&self.ledger, self.finder.inventory(), self.now);
-            self.bus.transmit(&self.registry, self.now);
+        self.persistence.proceed(&self.ledger, self.now);
+        if let Some(settled) = self.persistence.settled() {
+            self.bus.bus.handle_settled(settled);
+            if settled == self.ledger.generation().decided {
+                self.bus.bus.handle_turn_end(&self.ledger, self.finder.inventory(), self.now);
+            }
         }
+        self.bus.transmit(&self.registry, self.now);
     }
 
     fn bus_ready(&mut self, writable: bool) {
@@ -359,6 +382,7 @@ impl Wiring {
             enforcer: &self.enforcer,
             started: self.started.instant,
             not_kept: self.persistence.trouble(),
+            not_read: self.persistence.unread(),
         };
         what(&mut self.bus, &mut cx, &self.registry, self.now);
     }

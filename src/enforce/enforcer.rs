@@ -7,7 +7,7 @@ use super::event::Event;
 use super::inspection::{Depth, Inspection};
 use super::monitor::{Finding, Monitor};
 use super::progress::Progress;
-use super::ruleset::TABLE;
+use super::ruleset::{SECOND_TABLE, TABLE};
 use super::tables::{Inspected, Tables};
 use crate::model::{Mac, Now, Traffic, Tuple};
 use crate::netlink::nftables;
@@ -44,7 +44,17 @@ impl Enforcer {
     /// The first [`Enforcer::set_desired`] does away with whatever an earlier run has left, and goes on from what that has
     /// counted.
     pub fn new() -> Self {
-        Self { tables: Tables::new(), monitor: Monitor::new(), progress: Progress::default(), now: None }
+        Self::of(TABLE)
+    }
+
+    /// Returns an enforcer that leaves alone what an earlier run has in force, until its timeouts: its own rules stand in
+    /// tables of another name.
+    pub fn beside_earlier() -> Self {
+        Self::of(SECOND_TABLE)
+    }
+
+    fn of(table: &'static str) -> Self {
+        Self { tables: Tables::new(table), monitor: Monitor::new(table), progress: Progress::default(), now: None }
     }
 
     /// Takes what must be in force from now on; called with the same again, it takes up new addresses of the devices.
@@ -97,7 +107,7 @@ impl Enforcer {
         match socket {
             Socket::Netfilter => self.monitor.handle_datagram(datagram),
             // It may be our own doing: what counts is what the kernel holds.
-            Socket::Events if nftables::touches(datagram, TABLE) => self.monitor.want(Depth::Everything),
+            Socket::Events if nftables::touches(datagram, self.tables.name()) => self.monitor.want(Depth::Everything),
             Socket::Events => {}
         }
         self.proceed(now);

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::ruleset::TABLE;
 use super::set::Set;
 use crate::model::{Flow, Tuple};
 use crate::netlink::Exchange;
@@ -46,12 +45,18 @@ pub(super) enum Answer {
 }
 
 /// Asks the kernel one thing after another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KernelQueries {
+    table: &'static str,
     exchange: Exchange<Query>,
 }
 
 impl KernelQueries {
+    /// About the tables of this name; nothing is asked yet.
+    pub(super) fn new(table: &'static str) -> Self {
+        Self { table, exchange: Exchange::default() }
+    }
+
     /// Whether nothing is outstanding: only then may something be asked.
     pub(super) fn is_idle(&self) -> bool {
         self.exchange.request().is_none()
@@ -59,7 +64,8 @@ impl KernelQueries {
 
     /// Asks; the requests are taken with [`KernelQueries::poll_transmit`].
     pub(super) fn ask(&mut self, query: Query, now: Instant) {
-        self.exchange.start(query, Query::datagrams);
+        let table = self.table;
+        self.exchange.start(query, |query, first| query.datagrams(table, first));
         self.exchange.set_deadline(now + PATIENCE);
     }
 
@@ -106,7 +112,7 @@ impl KernelQueries {
 }
 
 impl Query {
-    fn datagrams(&self, first: u32) -> Vec<Vec<u8>> {
+    fn datagrams(&self, table: &str, first: u32) -> Vec<Vec<u8>> {
         match self {
             Self::Cut(flows) => flows
                 .iter()
@@ -114,8 +120,8 @@ impl Query {
                 .map(|((tuple, id), sequence)| conntrack::delete(tuple, *id, sequence))
                 .collect(),
             Self::Flows(filter) => vec![conntrack::dump(filter, first)],
-            Self::Elements(family, set) => vec![nftables::elements(*family, TABLE, &set.to_string(), first)],
-            Self::Rules(family) => vec![nftables::rules(*family, TABLE, first)],
+            Self::Elements(family, set) => vec![nftables::elements(*family, table, &set.to_string(), first)],
+            Self::Rules(family) => vec![nftables::rules(*family, table, first)],
         }
     }
 

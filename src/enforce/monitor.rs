@@ -61,10 +61,10 @@ enum Step {
 }
 
 impl Monitor {
-    /// Nothing has been looked at yet.
-    pub(super) fn new() -> Self {
+    /// Nothing has been looked at yet of the tables of this name.
+    pub(super) fn new(table: &'static str) -> Self {
         Self {
-            queries: KernelQueries::default(),
+            queries: KernelQueries::new(table),
             cuts: Vec::new(),
             sweep: None,
             addresses: Addresses::default(),

@@ -7,7 +7,7 @@ use vecset::VecMap;
 
 use super::chains::{Chain, chains};
 use super::counters::Counters;
-use super::ruleset::{Held, Members, Ruleset, TABLE};
+use super::ruleset::{Held, Members, Ruleset};
 use super::set::Set;
 use crate::model::{Mac, Traffic};
 use crate::netlink::conntrack;
@@ -21,6 +21,7 @@ const DAY: u64 = 86_400;
 
 /// A family's table before and after.
 struct Change<'a> {
+    table: &'static str,
     family: Family,
     /// Nothing where it is not known to be there as we made it.
     before: Option<&'a Ruleset>,
@@ -35,6 +36,7 @@ struct Change<'a> {
 /// `before` whatever they hold gives way. Elements that stay as they are keep timeout and counter in the kernel; those made
 /// anew go on from the last reading.
 pub(super) fn transaction(
+    table: &'static str,
     before: Option<&Held>,
     after: &Ruleset,
     families: &[Family],
@@ -49,7 +51,7 @@ pub(super) fn transaction(
         let known = held.filter(|ruleset| needed(ruleset));
         let chains = if needed(after) { chains(after, *family) } else { Vec::new() };
         held_then.families.insert(*family, chains.iter().map(|chain| chain.rules.len()).sum());
-        let change = Change { family: *family, before: known, after, chains, counters, now };
+        let change = Change { table, family: *family, before: known, after, chains, counters, now };
         // Writing to a string can't fail.
         let _ = match (known, needed(after)) {
             (Some(_), true) => change.write(&mut text),
@@ -65,14 +67,14 @@ pub(super) fn transaction(
 impl Change<'_> {
     /// Deleting what is not there fails: it is made first.
     fn remove(&self, text: &mut String) -> std::fmt::Result {
-        let family = self.family.as_str();
-        writeln!(text, "add table {family} {TABLE}")?;
-        writeln!(text, "delete table {family} {TABLE}")
+        let (family, table) = (self.family.as_str(), self.table);
+        writeln!(text, "add table {family} {table}")?;
+        writeln!(text, "delete table {family} {table}")
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let family = self.family.as_str();
-        writeln!(text, "table {family} {TABLE} {{")?;
+        let (family, table) = (self.family.as_str(), self.table);
+        writeln!(text, "table {family} {table} {{")?;
         for (set, _) in self.after.sets(self.family) {
             declare_set(text, set, set.counts(self.family))?;
         }
@@ -82,11 +84,11 @@ impl Change<'_> {
         writeln!(text, "}}")?;
         if self.before.is_some() {
             for chain in &self.chains {
-                writeln!(text, "flush chain {family} {TABLE} {}", chain.name)?;
+                writeln!(text, "flush chain {family} {table} {}", chain.name)?;
             }
         }
         self.forget_sets(text)?;
-        writeln!(text, "table {family} {TABLE} {{")?;
+        writeln!(text, "table {family} {table} {{")?;
         for chain in &self.chains {
             fill_chain(text, chain)?;
         }
@@ -100,7 +102,7 @@ impl Change<'_> {
     fn forget_sets(&self, text: &mut String) -> std::fmt::Result {
         for (set, _) in self.before.iter().flat_map(|before| before.sets(self.family)) {
             if !self.after.sets(self.family).any(|(kept, _)| kept == set) {
-                writeln!(text, "delete set {} {TABLE} {set}", self.family.as_str())?;
+                writeln!(text, "delete set {} {} {set}", self.family.as_str(), self.table)?;
             }
         }
         Ok(())
@@ -131,7 +133,8 @@ impl Change<'_> {
         if elements.is_empty() {
             return Ok(());
         }
-        writeln!(text, "{verb} element {} {TABLE} {set} {{ {} }}", self.family.as_str(), elements.join(", "))
+        let (family, table) = (self.family.as_str(), self.table);
+        writeln!(text, "{verb} element {family} {table} {set} {{ {} }}", elements.join(", "))
     }
 
     fn element(&self, set: Set, mac: Mac, ends: Option<Instant>) -> String {

@@ -4,7 +4,7 @@
 //! scopes may overlap, a device may be in many mitigations, and a change of one leaves the counters of the others alone.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vecset::{VecMap, VecSet};
 
@@ -16,6 +16,9 @@ use crate::netlink::nftables::Family;
 
 /// The name of our tables.
 pub(super) const TABLE: &str = "dots_callhome";
+
+/// Their name where those of an earlier run must stay as they are.
+pub(super) const SECOND_TABLE: &str = "dots_callhome_2";
 
 /// What the kernel holds as far as we know.
 #[derive(Debug)]
@@ -110,6 +113,40 @@ impl Ruleset {
         let members = self.sets.entry(set).or_default();
         let later = members.get(&mac).map_or(ends, |known| known.zip(ends).map(|(known, ends)| known.max(ends)));
         members.insert(mac, later);
+    }
+
+    /// Whether all of `wanted` is in force with it, and nothing else; what is may last longer.
+    pub(super) fn stands_for(&self, wanted: &Self) -> bool {
+        let lasts = |(held, wanted): (&Option<Instant>, &Option<Instant>)| match (held, wanted) {
+            (None, _) => true,
+            (Some(held), Some(wanted)) => held >= wanted,
+            (Some(_), None) => false,
+        };
+        self.targets == wanted.targets
+            && self.logged == wanted.logged
+            && self.sets.keys().eq(wanted.sets.keys())
+            && self
+                .sets
+                .values()
+                .zip(wanted.sets.values())
+                .all(|(held, wanted)| held.keys().eq(wanted.keys()) && held.values().zip(wanted.values()).all(lasts))
+    }
+
+    /// What was not there `before` ends so much later. Returns whether anything does.
+    pub(super) fn delay(&mut self, before: Option<&Self>, by: Duration) -> bool {
+        let mut delayed = false;
+        for (set, members) in &mut self.sets {
+            let known = before.and_then(|before| before.sets.get(set));
+            for (mac, ends) in members {
+                if known.and_then(|known| known.get(mac)) != Some(ends)
+                    && let Some(later) = ends.and_then(|ends| ends.checked_add(by))
+                {
+                    *ends = Some(later);
+                    delayed = true;
+                }
+            }
+        }
+        delayed
     }
 
     /// Nothing is in force.

@@ -18,6 +18,10 @@ use crate::netlink::nftables::Family;
 /// Most flows remembered that are to be cut as soon as the rules stand; the check that follows finds all others.
 const MOST_CUT_FIRST: usize = 4096;
 
+/// How long nft rests after a run, in times of that run, and at most: what providers prolong and ask does not keep it busy.
+const REST: u32 = 4;
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// Somebody who removes our tables more often than this is not followed at once.
 const STORM: Duration = Duration::from_secs(10);
 
@@ -27,6 +31,7 @@ pub(super) const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration
 /// Our tables in the kernel.
 #[derive(Debug)]
 pub(super) struct Tables {
+    name: &'static str,
     wanted: Ruleset,
     state: KernelState,
     running: Option<Run>,
@@ -40,6 +45,10 @@ pub(super) struct Tables {
     failure: Option<NotInForce>,
     retry_at: Option<Instant>,
     retry: Backoff,
+    /// The pauses before what a slow nft has made too long-lived is put right.
+    late: Backoff,
+    /// Until when what changes for nobody's block or quarantine waits.
+    rest_until: Option<Instant>,
     /// When somebody else last changed them.
     lost_at: Option<Instant>,
     storm: Backoff,
@@ -121,9 +130,10 @@ pub(super) enum Inspected {
 }
 
 impl Tables {
-    /// Nothing is known of them yet.
-    pub(super) fn new() -> Self {
+    /// Nothing is known of them yet but their name.
+    pub(super) fn new(name: &'static str) -> Self {
         Self {
+            name,
             wanted: Ruleset::default(),
             state: KernelState::Unknown,
             running: None,
@@ -134,6 +144,8 @@ impl Tables {
             failure: None,
             retry_at: None,
             retry: PAUSES,
+            late: PAUSES,
+            rest_until: None,
             lost_at: None,
             storm: PAUSES,
         }
@@ -146,6 +158,10 @@ impl Tables {
         self.cut_later.truncate(MOST_CUT_FIRST);
     }
 
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(super) fn wanted(&self) -> &Ruleset {
         &self.wanted
     }
@@ -155,9 +171,9 @@ impl Tables {
         self.held().map(|held| &held.ruleset)
     }
 
-    /// Whether all that is wanted stands.
+    /// Whether all that is wanted stands, perhaps for longer than it should.
     pub(super) fn is_applied(&self) -> bool {
-        self.reliable() == Some(&self.wanted)
+        self.reliable().is_some_and(|held| held.stands_for(&self.wanted))
     }
 
     /// What the counters are about: as held, or as an earlier run has left it, if that was the same.
@@ -210,7 +226,7 @@ impl Tables {
         }
         let before = self.held();
         let families = self.bridge.families(before.map(|held| &held.ruleset), &self.wanted);
-        let (text, held) = transaction(before, &self.wanted, families, counters, now);
+        let (text, held) = transaction(self.name, before, &self.wanted, families, counters, now);
         self.reading = Reading::Old;
         self.runs = self.runs.wrapping_add(1);
         self.running = Some(Run { held, began: now, cut: self.take_cuts() });
@@ -222,7 +238,7 @@ impl Tables {
         let run = self.running.take()?;
         self.runs = self.runs.wrapping_add(1);
         match outcome {
-            Ok(()) => Some(self.succeed(run)),
+            Ok(()) => Some(self.succeed(run, now)),
             Err(said) => {
                 self.fail(run, said, now);
                 None
@@ -230,13 +246,29 @@ impl Tables {
         }
     }
 
-    fn succeed(&mut self, run: Run) -> Applied {
+    fn succeed(&mut self, mut run: Run, now: Instant) -> Applied {
         self.failure = None;
         self.retry.reset();
+        self.reckon_delay(&mut run, now);
+        let rest = (now.saturating_duration_since(run.began) * REST).min(LONGEST_REST);
+        self.rest_until = Some(now + rest).filter(|_| !rest.is_zero());
         let no_bridge = self.bridge.handle_success(run.names_bridge());
         let logs_more = run.held.ruleset.logs_more(self.state.held().map(|held| &held.ruleset));
         self.state = KernelState::Holds(run.held);
         Applied { cut: run.cut, logs_more, no_bridge }
+    }
+
+    /// A text says how long elements last from when it was written: what a slow nft has made ends as much later. It is made
+    /// anew, in the end by an nft that is not slow.
+    fn reckon_delay(&mut self, run: &mut Run, now: Instant) {
+        let delay = now.saturating_duration_since(run.began);
+        if delay < MOMENT {
+            return self.late.reset();
+        }
+        let before = if let KernelState::Holds(held) = &self.state { Some(&held.ruleset) } else { None };
+        if run.held.ruleset.delay(before, delay) {
+            self.retry_at = Some(now + self.late.pause());
+        }
     }
 
     fn fail(&mut self, run: Run, said: String, now: Instant) {
@@ -314,12 +346,14 @@ impl Tables {
 
     /// When [`Tables::handle_timeout`] wants to be called.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.retry_at.filter(|_| self.running.is_none())
+        let rest = self.rest_until.filter(|_| self.reliable() != Some(&self.wanted));
+        self.retry_at.or(rest).filter(|_| self.running.is_none())
     }
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.retry_at = self.retry_at.filter(|at| *at > now);
+        self.rest_until = self.rest_until.filter(|at| *at > now);
     }
 
     fn held(&self) -> Option<&Held> {
@@ -330,7 +364,13 @@ impl Tables {
     }
 
     fn is_due(&self) -> bool {
-        self.running.is_none() && self.retry_at.is_none() && !self.is_applied()
+        let waits = self.retry_at.is_some() || (self.rest_until.is_some() && !self.is_urgent());
+        self.running.is_none() && !waits && self.reliable() != Some(&self.wanted)
+    }
+
+    /// Whether somebody is to be blocked, quarantined or let go.
+    fn is_urgent(&self) -> bool {
+        self.reliable().is_none_or(|held| !held.measures().eq(self.wanted.measures()))
     }
 
     /// Whether the next transaction makes elements anew that have counted: perhaps under an earlier run of ours.

@@ -7,7 +7,7 @@ use vecset::{VecMap, VecSet};
 use super::consent::{Action, Policy, TimeoutAction};
 use super::history::{Entry, Happened};
 use super::lifecycle::Mitigation;
-use super::outbox::{Event, Outbox};
+use super::outbox::{Event, Generation, Outbox};
 use super::phase::Phase;
 use super::restored::Restored;
 use super::state::{Client, Decision};
@@ -112,7 +112,7 @@ impl Ledger {
             let (id, remaining) = (m.id, m.remaining(now));
             match m.action {
                 Action::Block => {
-                    let (scope, devices) = (m.scope.clone(), approval.devices.clone());
+                    let (scope, devices) = (m.scope.without_names(), approval.devices.clone());
                     desired.blocks.push(Block { id, scope, devices, remaining });
                 }
                 Action::Quarantine => desired.quarantined.extend(approval.devices.iter().map(|mac| Quarantined {
@@ -124,7 +124,7 @@ impl Ledger {
         }
         // Who sends is of interest from the moment that somebody seems to.
         let open = self.all().filter(|m| m.assessed() && m.state().is_open());
-        desired.sender_logs.extend(open.map(|m| SenderLog { id: m.id, scope: m.scope.clone() }));
+        desired.sender_logs.extend(open.map(|m| SenderLog { id: m.id, scope: m.scope.without_names() }));
         desired.quarantined.extend(self.quarantines.iter().map(|(mac, quarantine)| Quarantined {
             mac: *mac,
             owner: Owner::Administrator,
@@ -154,7 +154,7 @@ impl Ledger {
     }
 
     /// Rises whenever something has been decided that must survive a restart.
-    pub fn generation(&self) -> u32 {
+    pub fn generation(&self) -> Generation {
         self.outbox.generation
     }
 
@@ -185,7 +185,7 @@ impl Ledger {
         self.quarantines.retain(|_, quarantine| quarantine.ends.is_none_or(|ends| ends > now.instant));
         if self.quarantines.len() != lasting {
             self.outbox.enforce();
-            self.outbox.persist();
+            self.outbox.persist_later();
         }
     }
 
@@ -194,8 +194,8 @@ impl Ledger {
         self.forget_conflicts(&m);
         m.expire();
         self.outbox.enforce();
-        if m.decision().is_some() {
-            self.outbox.persist();
+        if m.is_decided() {
+            self.outbox.persist_later();
         }
         self.outbox.record(&m, happened, now);
         self.outbox.events.push_back(Event::Gone(Box::new(m)));

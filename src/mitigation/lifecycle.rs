@@ -30,9 +30,13 @@ pub struct Mitigation {
     pub(super) mid: u32,
     pub(super) phase: Phase,
     pub(super) scope: Scope,
+    /// Whether the provider's texts in the scope were lost by a restart; the next refresh brings them again.
+    pub(super) names_forgotten: bool,
     pub(super) requested: u64,
     pub(super) granted: Duration,
     pub(super) ends: Instant,
+    /// When it ends, as far as what is kept says.
+    pub(super) kept_ends: Instant,
     /// The administrator's own bound on the lifetime; refreshes don't pass it.
     pub(super) limit: Option<Instant>,
     /// How long it will go on after a withdrawal.
@@ -69,9 +73,11 @@ impl Mitigation {
             mid,
             phase: Phase::Searching { assessed: false },
             scope,
+            names_forgotten: false,
             requested: now.unix,
             granted: lifetime,
             ends: now.instant + lifetime,
+            kept_ends: now.instant + lifetime,
             limit: None,
             period: TERMINATING,
             action,
@@ -203,6 +209,35 @@ impl Mitigation {
     /// Whether the provider is to be told conflict-cause 4, legitimate traffic (RFC 9066 section 5.3.1).
     pub fn legitimate(&self) -> bool {
         self.state() == State::Rejected
+    }
+
+    /// Whether somebody has decided about it, or about one of its devices.
+    pub(super) fn is_decided(&self) -> bool {
+        self.decision().is_some() || !self.released.is_empty()
+    }
+
+    /// Whether it asks for the same as `scope`. Names that a restart has forgotten are taken from there.
+    pub(super) fn asks_for(&mut self, scope: &Scope) -> bool {
+        if !self.names_forgotten {
+            return self.scope == *scope;
+        }
+        let same = self.scope == scope.without_names();
+        if same {
+            (self.scope, self.names_forgotten) = (scope.clone(), false);
+        }
+        same
+    }
+
+    /// Restarts the lifetime of what is kept. Returns whether that is worth writing: what is kept says less than half of
+    /// it, or more than it, so that a restart would end it long before its time, or too late.
+    pub(super) fn prolong(&mut self, lifetime: Duration, now: Now) -> bool {
+        self.grant(lifetime, now);
+        let kept = self.kept_ends.saturating_duration_since(now.instant);
+        let worth = kept < self.granted / 2 || self.kept_ends > self.ends;
+        if worth {
+            self.kept_ends = self.ends;
+        }
+        worth
     }
 
     /// Restarts the lifetime, within the administrator's bound.

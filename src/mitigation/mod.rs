@@ -8,6 +8,7 @@
 //! elsewhere, begin with `handle_`. Outputs begin with `poll_`; after any of these they are to be asked until there are
 //! none. All others are getters, named by nouns.
 
+mod budget;
 mod conflicts;
 mod consent;
 mod decisions;
@@ -30,6 +31,6 @@ pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
 pub use history::{About, Entry, Happened};
 pub use ledger::{Ledger, ManualQuarantine};
 pub use lifecycle::Mitigation;
-pub use outbox::Event;
+pub use outbox::{Event, Generation};
 pub use requests::{Grant, Refusal};
 pub use state::{Client, Decision, State, Status};

@@ -42,6 +42,7 @@ impl Ledger {
             self.outbox.decided(m);
         }
         self.act(id, &devices, action, decided_by(by, None, now), now);
+        self.outbox.persist();
         Ok(())
     }
 
@@ -53,6 +54,7 @@ impl Ledger {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() => {
                 self.finish(id, Ending::Rejected, decided_by(by, brief(comment), now), now);
+                self.outbox.persist();
                 Ok(())
             }
             _ => Err(Denied::NotInThisState),
@@ -67,6 +69,7 @@ impl Ledger {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() || state == State::Terminating => {
                 self.finish(id, Ending::Withdrawn, decided_by(by, brief(comment), now), now);
+                self.outbox.persist();
                 Ok(())
             }
             _ => Err(Denied::NotInThisState),

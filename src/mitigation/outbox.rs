@@ -20,12 +20,21 @@ pub enum Event {
     Enforce,
 }
 
+/// How often something has come up that must survive a restart, by how soon it has to be kept. Both wrap around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation {
+    /// A person has decided: it is told as done only once it is kept.
+    pub decided: u32,
+    /// Providers, devices, policy or time have brought something about: they must not wear the flash.
+    pub followed: u32,
+}
+
 /// What the ledger tells: events to see to, the history, and that something is worth keeping.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub(super) events: VecDeque<Event>,
     pub(super) history: History,
-    pub(super) generation: u32,
+    pub(super) generation: Generation,
 }
 
 impl Outbox {
@@ -41,15 +50,22 @@ impl Outbox {
         }
     }
 
+    /// A person has decided.
     pub(super) fn persist(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
+        self.generation.decided = self.generation.decided.wrapping_add(1);
     }
 
-    /// A decision about `m`, or what follows from it, is new.
+    /// Something else has come about that is worth keeping.
+    pub(super) fn persist_later(&mut self) {
+        self.generation.followed = self.generation.followed.wrapping_add(1);
+    }
+
+    /// A decision about `m`, or what follows from it, is new. A person's own is told to be kept at once by who carries
+    /// it out ([`Outbox::persist`]).
     pub(super) fn decided(&mut self, m: &Mitigation) {
         self.changed(m.id);
         self.enforce();
-        self.persist();
+        self.persist_later();
     }
 
     pub(super) fn record(&mut self, m: &Mitigation, event: Happened, now: Now) {

@@ -1,10 +1,11 @@
 //! Commands of the provider: requests, refreshes and withdrawals (RFC 9132 section 4.4).
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::budget::{self, Budget, Excess, MOST_OF_PROVIDER, MOST_OF_REQUEST};
 use super::history::Happened;
 use super::ledger::{LONGEST, Ledger};
 use super::lifecycle::Mitigation;
@@ -41,6 +42,13 @@ pub enum Refusal {
         /// When the first of them ends by itself.
         retry: Duration,
     },
+    /// The peer's requests have as many prefixes, ports, protocols and ICMP types as they may (5.03).
+    OverBudget {
+        /// When the first of them ends by itself.
+        retry: Duration,
+    },
+    /// The request alone has more of these than one may (4.13).
+    TooLarge,
     /// An efficacy update about nothing known; to be ignored silently (RFC 9132 section 4.4.3).
     Unmatched,
     /// The request has been judged to concern legitimate traffic (4.09, conflict-cause 4).
@@ -53,6 +61,10 @@ impl fmt::Display for Refusal {
             Self::ScopeChanged => f.write_str("parameters differ from the request with this mid"),
             Self::Overlaps { mid, .. } => write!(f, "overlaps with mid {mid}"),
             Self::Full { .. } => f.write_str("too many mitigations"),
+            Self::OverBudget { .. } => {
+                write!(f, "more than {MOST_OF_PROVIDER} prefixes, ports, protocols and types in all mitigations")
+            }
+            Self::TooLarge => write!(f, "more than {MOST_OF_REQUEST} prefixes, ports, protocols and types"),
             Self::Unmatched => f.write_str("no such mitigation"),
             Self::Legitimate => f.write_str("legitimate traffic"),
         }
@@ -80,6 +92,7 @@ impl Ledger {
     ) -> Result<Grant, Refusal> {
         self.handle_timeout(now);
         let lifetime = lifetime.unwrap_or(LONGEST).min(self.policy.max_lifetime).min(LONGEST);
+        let scope = &budget::kept(scope);
         match self.find(client, mid).map(Mitigation::id) {
             Some(id) => self.refresh(id, scope, lifetime, efficacy, now),
             None if efficacy => Err(Refusal::Unmatched),
@@ -112,10 +125,10 @@ impl Ledger {
         now: Now,
     ) -> Result<Grant, Refusal> {
         let m = self.mitigations.get_mut(&id).ok_or(Refusal::Unmatched)?;
-        if m.scope != *scope {
+        if !m.asks_for(scope) {
             return Err(Refusal::ScopeChanged);
         }
-        let decided = m.decision().is_some();
+        let revived = m.state() == State::Terminating;
         match m.state() {
             State::Rejected => return Err(Refusal::Legitimate),
             // It was overtaken by the client's own withdrawal.
@@ -123,11 +136,13 @@ impl Ledger {
             State::Terminating => m.revive(now),
             _ => {}
         }
-        m.grant(lifetime, now);
-        if decided {
-            self.outbox.decided(m);
-        } else {
-            self.outbox.changed(id);
+        let worth_keeping = m.prolong(lifetime, now) || revived;
+        self.outbox.changed(id);
+        if m.state().in_force() {
+            self.outbox.enforce();
+        }
+        if m.is_decided() && worth_keeping {
+            self.outbox.persist_later();
         }
         Ok(Grant { id, created: false, lifetime: m.granted })
     }
@@ -141,11 +156,7 @@ impl Ledger {
         now: Now,
     ) -> Result<Grant, Refusal> {
         let superseded = self.superseded_by(client, mid, scope)?;
-        let ends: Vec<Instant> = self.all().filter(|m| m.client.peer == client.peer).map(|m| m.ends).collect();
-        if ends.len() - superseded.len() >= self.policy.max_mitigations {
-            let first = ends.into_iter().min().unwrap_or(now.instant);
-            return Err(Refusal::Full { retry: first.saturating_duration_since(now.instant) });
-        }
+        self.check_budget(client, scope, &superseded, now)?;
         let id = self.unused_id();
         let mut m = Mitigation::new(id, client.clone(), mid, scope.clone(), lifetime, self.policy.action, now);
         for old in superseded {
@@ -161,6 +172,27 @@ impl Ledger {
         self.mitigations.insert(id, m);
         self.outbox.events.push_back(Event::Search(id));
         Ok(grant)
+    }
+
+    /// Whether the peer may have this as well, without those that give way to it.
+    fn check_budget(
+        &self,
+        client: &Client,
+        scope: &Scope,
+        superseded: &[MitigationId],
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let stays = |m: &&Mitigation| m.client.peer == client.peer && !superseded.contains(&m.id);
+        let first = self.all().filter(stays).map(|m| m.remaining(now)).min();
+        let retry = first.unwrap_or_default();
+        if self.all().filter(stays).count() >= self.policy.max_mitigations {
+            return Err(Refusal::Full { retry });
+        }
+        match Budget::after(self.all().filter(stays).map(|m| &m.scope)).excess(scope) {
+            None => Ok(()),
+            Some(Excess::Request) => Err(Refusal::TooLarge),
+            Some(Excess::Provider) => Err(Refusal::OverBudget { retry }),
+        }
     }
 
     /// Numbers start again after the last one, past those in use.

@@ -17,7 +17,8 @@ use crate::source::Suspect;
 const KNOWN: u64 = 1_735_689_600;
 
 impl Ledger {
-    /// What has to be written whenever [`Ledger::generation`] has risen.
+    /// What has to be written whenever [`Ledger::generation`] has risen: what has been decided, and what is needed to
+    /// enforce it. Nothing that is still open is in it: its provider asks again, and costs no flash.
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let quarantines = self.quarantines.iter().map(|(mac, quarantine)| SavedQuarantine {
             mac: *mac,
@@ -27,7 +28,7 @@ impl Ledger {
         Snapshot {
             saved: now.unix,
             next: self.next.0,
-            mitigations: self.all().map(|m| save(m, now)).collect(),
+            mitigations: self.all().filter(|m| m.is_decided()).map(|m| save(m, now)).collect(),
             quarantines: quarantines.collect(),
         }
     }
@@ -77,8 +78,8 @@ impl Ledger {
             }
             self.restored = Some(restored);
         }
-        if !self.mitigations.is_empty() || !self.quarantines.is_empty() {
-            self.outbox.persist();
+        if self.all().any(Mitigation::is_decided) || !self.quarantines.is_empty() {
+            self.outbox.persist_later();
         }
     }
 
@@ -111,6 +112,7 @@ impl Ledger {
         let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
         let mut m = Mitigation::new(id, saved.client.clone(), saved.mid, scope, lifetime, saved.action, now);
         m.phase = self.saved_phase(saved);
+        m.names_forgotten = true;
         if m.state() != State::Searching {
             m.started = saved.started;
             m.learn(saved.suspects.iter().map(Suspect::from).collect());
@@ -172,7 +174,7 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         limit: m.limit.map(|limit| limit.saturating_duration_since(now.instant).as_secs()),
         period: m.period.as_secs(),
         action: m.action,
-        suspects: m.suspects.iter().map(Into::into).collect(),
+        suspects: m.suspects.iter().filter(|suspect| m.chosen().contains(&suspect.mac)).map(Into::into).collect(),
         chosen: m.chosen().to_vec(),
         released: m.released.clone(),
         decision: m.decision().cloned(),

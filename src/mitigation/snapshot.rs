@@ -17,6 +17,9 @@ use crate::source::{Confidence, Suspect};
 /// The form written by this release, and the only one read.
 const VERSION: u32 = 1;
 
+/// The most bytes of a file, written or read: a small flash has room for it, twice while it is replaced.
+pub const MOST: usize = 256 * 1024;
+
 /// The decisions of a ledger at one moment. Durations are seconds, as no clock can be relied on after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -27,7 +30,7 @@ pub struct Snapshot {
     /// The number the next mitigation gets.
     #[n(1)]
     pub next: u32,
-    /// All mitigations.
+    /// The mitigations somebody has decided about.
     #[n(2)]
     pub mitigations: Vec<SavedMitigation>,
     /// The administrator's own quarantines.
@@ -72,7 +75,7 @@ pub struct SavedMitigation {
     /// What is done.
     #[n(10)]
     pub action: Action,
-    /// Who may be meant.
+    /// What is known of those the decision is about.
     #[n(11)]
     pub suspects: Vec<SavedSuspect>,
     /// Whom the decision is about.
@@ -97,7 +100,7 @@ pub struct SavedMitigation {
     pub reading: Option<(u64, u64)>,
 }
 
-/// A scope as kept.
+/// A scope as kept: what is enforced, without the provider's texts. Keys 3 and 4 were names and URIs once.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct SavedScope {
@@ -108,10 +111,6 @@ pub struct SavedScope {
     target_ports: Vec<(u16, u16)>,
     #[n(2)]
     target_protocols: Vec<u8>,
-    #[n(3)]
-    target_fqdns: Vec<String>,
-    #[n(4)]
-    target_uris: Vec<String>,
     #[n(5)]
     #[cbor(with = "words")]
     source_prefixes: Vec<IpNet>,
@@ -180,10 +179,41 @@ impl From<Error> for Unreadable {
     }
 }
 
-/// The file's content.
+/// The file's content, at most [`MOST`] bytes: of more than that [`Snapshot::fitted`].
 pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
+    let content = bytes((VERSION, snapshot));
+    if content.len() <= MOST { content } else { bytes((VERSION, &snapshot.clone().fitted().0)) }
+}
+
+fn bytes(value: impl Encode<()>) -> Vec<u8> {
     // Writing to memory can't fail, and no field refuses to be written.
-    minicbor::to_vec((VERSION, snapshot)).unwrap_or_default()
+    minicbor::to_vec(value).unwrap_or_default()
+}
+
+impl Snapshot {
+    /// As much of it as a file holds, and how many decisions are left out. What is not in force goes first, then what
+    /// nobody but the policy has decided, then what a person has; the administrator's own quarantines last. Of equal
+    /// ones the newest go first, so that nobody pushes out what stood before.
+    pub fn fitted(mut self) -> (Self, usize) {
+        let mut over = bytes((VERSION, &self)).len().saturating_sub(MOST);
+        let mut left_out = 0;
+        for weight in 0..=SavedMitigation::HEAVIEST {
+            left_out += leave_out(&mut self.mitigations, &mut over, |m| m.weight() == weight);
+        }
+        left_out += leave_out(&mut self.quarantines, &mut over, |_| true);
+        (self, left_out)
+    }
+}
+
+/// Leaves out the last of those that may be, until nothing is over. Returns how many.
+fn leave_out<T: Encode<()>>(all: &mut Vec<T>, over: &mut usize, may: impl Fn(&T) -> bool) -> usize {
+    let before = all.len();
+    let mut last = before;
+    while let Some(at) = all.iter().take(last).rposition(&may).filter(|_| *over > 0) {
+        *over = over.saturating_sub(bytes(all.remove(at)).len());
+        last = at;
+    }
+    before - all.len()
 }
 
 /// Reads a file's content back.
@@ -214,8 +244,6 @@ impl From<&Scope> for SavedScope {
             target_prefixes: scope.target_prefixes.clone(),
             target_ports: ports(&scope.target_ports),
             target_protocols: scope.target_protocols.clone(),
-            target_fqdns: scope.target_fqdns.clone(),
-            target_uris: scope.target_uris.clone(),
             source_prefixes: scope.source_prefixes.clone(),
             source_ports: ports(&scope.source_ports),
             source_icmp_types: scope.source_icmp_types.iter().map(|r| (r.lower(), r.upper())).collect(),
@@ -233,8 +261,8 @@ impl SavedScope {
             target_prefixes: self.target_prefixes.iter().map(IpNet::trunc).collect(),
             target_ports: ports(&self.target_ports)?,
             target_protocols: self.target_protocols.clone(),
-            target_fqdns: self.target_fqdns.clone(),
-            target_uris: self.target_uris.clone(),
+            target_fqdns: Vec::new(),
+            target_uris: Vec::new(),
             source_prefixes: self.source_prefixes.iter().map(IpNet::trunc).collect(),
             source_ports: ports(&self.source_ports)?,
             source_icmp_types: types?,
@@ -273,6 +301,14 @@ impl From<&SavedSuspect> for Suspect {
 }
 
 impl SavedMitigation {
+    const HEAVIEST: u8 = 2;
+
+    /// How bad it would be to lose it.
+    fn weight(&self) -> u8 {
+        let by_person = self.decision.as_ref().is_some_and(|decision| !["policy", "timeout"].contains(&&*decision.by));
+        if self.state.in_force() { 1 + u8::from(by_person) } else { 0 }
+    }
+
     /// What had been dropped.
     pub fn dropped(&self) -> Traffic {
         let (packets, bytes) = self.dropped;

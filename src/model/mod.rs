@@ -1,6 +1,7 @@
 //! What all rooms speak of: scopes, addresses, flows, identifiers, moments. It imports nothing of the crate.
 
 pub(crate) mod address;
+mod allowance;
 mod backoff;
 mod flow;
 mod id;
@@ -13,6 +14,7 @@ mod time;
 mod traffic;
 mod transport;
 
+pub use allowance::Allowance;
 pub use backoff::Backoff;
 pub use flow::{Detail, Flow, Tuple};
 pub use id::MitigationId;

@@ -25,3 +25,19 @@ pub struct Scope {
     /// ICMP or ICMPv6 types, by the family of each target prefix.
     pub source_icmp_types: Vec<IcmpTypeRange>,
 }
+
+impl Scope {
+    /// Returns what of it concerns packets: all but the provider's texts.
+    pub fn without_names(&self) -> Self {
+        Self {
+            target_prefixes: self.target_prefixes.clone(),
+            target_ports: self.target_ports.clone(),
+            target_protocols: self.target_protocols.clone(),
+            target_fqdns: Vec::new(),
+            target_uris: Vec::new(),
+            source_prefixes: self.source_prefixes.clone(),
+            source_ports: self.source_ports.clone(),
+            source_icmp_types: self.source_icmp_types.clone(),
+        }
+    }
+}

@@ -95,7 +95,8 @@ fn refuse(refusal: &Refusal) -> Response {
             ..Conflict::because(OVERLAPPING_TARGETS)
         }),
         Refusal::Legitimate => conflict(Conflict::because(LEGITIMATE_TRAFFIC)),
-        Refusal::Full { retry } => unavailable(&refusal.to_string(), *retry),
+        Refusal::Full { retry } | Refusal::OverBudget { retry } => unavailable(&refusal.to_string(), *retry),
+        Refusal::TooLarge => Response::text(Code::TOO_LARGE, &refusal.to_string()),
         Refusal::ScopeChanged | Refusal::Unmatched => Response::text(Code::BAD_REQUEST, &refusal.to_string()),
     }
 }

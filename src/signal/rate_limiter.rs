@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::model::Allowance;
+
 /// Requests at once: a provider that asks for everything a router may hold gets it in one go.
 const BURST: u32 = 256;
 /// Then one in this time.
@@ -21,41 +23,29 @@ pub(super) enum Limited {
     Ignore,
 }
 
-/// The rate limiter of one session, a token bucket. Each bucket is told by when it will be full again.
+/// The rate limiter of one session.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
-    served: Instant,
-    refused: Instant,
+    served: Allowance,
+    refused: Allowance,
 }
 
 impl RateLimiter {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { served: now, refused: now }
+    pub(super) fn new() -> Self {
+        Self { served: Allowance::new(BURST, SPACING), refused: Allowance::new(BURST, SPACING) }
     }
 
     /// Counts one request.
     pub(super) fn handle_request(&mut self, now: Instant) -> Limited {
-        match take(&mut self.served, now) {
+        match self.served.take(now) {
             Ok(()) => Limited::Serve,
-            Err(wait) if take(&mut self.refused, now).is_ok() => Limited::Refuse(wait),
+            Err(wait) if self.refused.take(now).is_ok() => Limited::Refuse(wait),
             Err(_) => Limited::Ignore,
         }
     }
 
     /// Counts what a large answer costs beyond its request.
     pub(super) fn handle_answer(&mut self, bytes: usize, now: Instant) {
-        self.served = now.max(self.served) + SPACING * u32::try_from(bytes / BYTES).unwrap_or(u32::MAX);
-    }
-}
-
-/// Takes one off, or tells how long until there is one.
-fn take(whole: &mut Instant, now: Instant) -> Result<(), Duration> {
-    let after = now.max(*whole) + SPACING;
-    match after.saturating_duration_since(now).checked_sub(SPACING * BURST).filter(|wait| !wait.is_zero()) {
-        Some(wait) => Err(wait),
-        None => {
-            *whole = after;
-            Ok(())
-        }
+        self.served.spend(u32::try_from(bytes / BYTES).unwrap_or(u32::MAX), now);
     }
 }

@@ -67,7 +67,7 @@ impl Session {
             sid: None,
             liveness: Liveness::new(parameters, now.instant),
             observers,
-            rate_limiter: RateLimiter::new(now.instant),
+            rate_limiter: RateLimiter::new(),
             waiting: Vec::new(),
             assembly: Assembly::default(),
             transfer: None,

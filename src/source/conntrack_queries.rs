@@ -15,6 +15,8 @@ use crate::netlink::conntrack::{self, By, ENOENT, Family, Filter, Message};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// From so many searches on, one list of a whole family takes the place of one list for each.
 const SHARE: usize = 3;
+/// Most searches that share a list: each of its flows is held against all of them.
+const MOST_SHARING: usize = 64;
 /// With that many entries looked up at once nothing is added: their answers fit the smallest receive buffer.
 const ENOUGH: usize = 64;
 
@@ -118,7 +120,8 @@ impl ConntrackQueries {
             return;
         };
         let wanting = |wants: &dyn Fn(&Filter) -> bool| -> Vec<MitigationId> {
-            searches.iter().filter(|(_, search)| search.list().is_some_and(wants)).map(|(id, _)| *id).collect()
+            let wanting = searches.iter().filter(|(_, search)| search.list().is_some_and(wants)).map(|(id, _)| *id);
+            wanting.take(MOST_SHARING).collect()
         };
         let family = wanting(&|other| other.family == filter.family);
         if family.len() >= SHARE {

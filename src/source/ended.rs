@@ -50,11 +50,52 @@ struct Packed<A> {
 /// The latest flows that have ended.
 #[derive(Debug, Default)]
 pub(super) struct EndedFlows {
-    v4: VecDeque<Packed<Ipv4Addr>>,
-    v6: VecDeque<Packed<Ipv6Addr>>,
-    nobodys_v4: VecDeque<Packed<Ipv4Addr>>,
-    nobodys_v6: VecDeque<Packed<Ipv6Addr>>,
+    v4: Ring<Ipv4Addr>,
+    v6: Ring<Ipv6Addr>,
+    nobodys_v4: Ring<Ipv4Addr>,
+    nobodys_v6: Ring<Ipv6Addr>,
 }
+
+/// The latest ones of one kind, numbered as they came.
+#[derive(Debug)]
+struct Ring<A> {
+    flows: VecDeque<Packed<A>>,
+    /// The number of the first of them.
+    first: u64,
+}
+
+impl<A> Default for Ring<A> {
+    fn default() -> Self {
+        Self { flows: VecDeque::new(), first: 0 }
+    }
+}
+
+/// How far a look at them has come: the numbers to go on with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cursor([u64; 4]);
+
+/// What may still be done in this turn: no search keeps the others and the sockets waiting. It counts prefixes compared
+/// with addresses; a slow router does this many in some milliseconds.
+#[derive(Debug)]
+pub(super) struct Work(usize);
+
+impl Work {
+    /// What one turn may do.
+    pub(super) const fn of_one_turn() -> Self {
+        Self(100_000)
+    }
+
+    fn take(&mut self, amount: usize) {
+        self.0 = self.0.saturating_sub(amount);
+    }
+
+    fn is_left(&self) -> bool {
+        self.0 > 0
+    }
+}
+
+/// What a flow costs that is aimed at a target, beside the comparisons: it is held against the whole request, and noted.
+const NOTING: usize = 200;
 
 impl EndedFlows {
     /// Remembers a flow; the oldest give way.
@@ -78,26 +119,59 @@ impl EndedFlows {
         }
     }
 
-    /// Those that ended within the memory and went to one of these prefixes, whoever opened them.
-    pub(super) fn aimed_at<'a>(
-        &'a self,
-        targets: &'a [IpNet],
+    /// Those that ended within the memory and went to one of these prefixes, whoever opened them: as many as there is work
+    /// for, from where the cursor is. Returns them, and whether those are the last.
+    pub(super) fn aimed_at(
+        &self,
+        targets: &[IpNet],
+        cursor: &mut Cursor,
+        work: &mut Work,
         now: Instant,
-    ) -> impl Iterator<Item = EndedFlow> + use<'a> {
-        let v4 = self.v4.iter().chain(&self.nobodys_v4);
-        let v6 = self.v6.iter().chain(&self.nobodys_v6);
-        let v4 = v4.filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
-        let v6 = v6.filter(move |packed| packed.fresh(now) && packed.aimed_at(targets)).map(Packed::unpack);
-        v4.chain(v6)
+    ) -> (Vec<EndedFlow>, bool) {
+        let Cursor([v4, v6, nobodys_v4, nobodys_v6]) = cursor;
+        let mut found = Vec::new();
+        let over = self.v4.aimed_at(targets, v4, work, now, &mut found)
+            && self.nobodys_v4.aimed_at(targets, nobodys_v4, work, now, &mut found)
+            && self.v6.aimed_at(targets, v6, work, now, &mut found)
+            && self.nobodys_v6.aimed_at(targets, nobodys_v6, work, now, &mut found);
+        (found, over)
     }
 }
 
-fn push<A>(ring: &mut VecDeque<Packed<A>>, packed: Packed<A>, most: usize) {
-    let now = packed.ended;
-    while ring.len() >= most || ring.front().is_some_and(|oldest| !oldest.fresh(now)) {
-        ring.pop_front();
+impl<A: Copy + Into<IpAddr>> Ring<A> {
+    /// Whether all have been looked at.
+    fn aimed_at(
+        &self,
+        targets: &[IpNet],
+        next: &mut u64,
+        work: &mut Work,
+        now: Instant,
+        found: &mut Vec<EndedFlow>,
+    ) -> bool {
+        let done = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        *next = self.first.max(*next);
+        for packed in self.flows.iter().skip(done) {
+            if !work.is_left() {
+                return false;
+            }
+            *next += 1;
+            work.take(2 * targets.len() + 1);
+            if packed.fresh(now) && packed.aimed_at(targets) {
+                work.take(NOTING + 2 * targets.len());
+                found.push(packed.unpack());
+            }
+        }
+        true
     }
-    ring.push_back(packed);
+}
+
+fn push<A>(ring: &mut Ring<A>, packed: Packed<A>, most: usize) {
+    let now = packed.ended;
+    while ring.flows.len() >= most || ring.flows.front().is_some_and(|oldest| !oldest.fresh(now)) {
+        ring.flows.pop_front();
+        ring.first += 1;
+    }
+    ring.flows.push_back(packed);
 }
 
 fn addresses(flow: &Flow) -> [IpAddr; 4] {

@@ -10,7 +10,7 @@ use vecset::VecMap;
 use super::conntrack_queries::ConntrackQueries;
 use super::direction::Direction;
 use super::domain::Interface;
-use super::ended::{EndedFlow, EndedFlows};
+use super::ended::{EndedFlow, EndedFlows, Work};
 use super::event::{Event, Events};
 use super::home_network::HomeNetwork;
 use super::inventory::Inventory;
@@ -37,6 +37,10 @@ pub enum Socket {
 pub struct Finder {
     home: HomeNetwork,
     ended: EndedFlows,
+    /// What may still be done in this turn.
+    work: Work,
+    /// When something was done last.
+    proceeded: Option<Instant>,
     searches: VecMap<MitigationId, Search>,
     queries: ConntrackQueries,
     /// Requests to find out who has an address.
@@ -57,6 +61,8 @@ impl Finder {
         Self {
             home: HomeNetwork::new(),
             ended: EndedFlows::default(),
+            work: Work::of_one_turn(),
+            proceeded: None,
             searches: VecMap::new(),
             queries: ConntrackQueries::default(),
             probes: VecDeque::new(),
@@ -135,12 +141,16 @@ impl Finder {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let busy = self.queries.is_busy();
         let searches = self.searches.values().filter_map(|search| search.poll_timeout(busy));
+        // What is left of a turn's work goes on in the next one, which begins at once.
+        let left = self.proceeded.filter(|_| self.searches.values().any(Search::is_looking_at_ended));
+        let searches = searches.chain(left);
         let others = [self.queries.poll_timeout(), self.home.poll_timeout()];
         searches.filter(|_| self.home.is_ready()).chain(others.into_iter().flatten()).min()
     }
 
-    /// Does what is due.
+    /// Does what is due, and goes on with what is long; to be called once a turn, so that the turn is not.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.work = Work::of_one_turn();
         self.home.handle_timeout(&mut self.events, now);
         self.queries.handle_timeout(&mut self.searches, &self.home, now);
         self.proceed(now);
@@ -235,9 +245,13 @@ impl Finder {
         if !self.home.is_ready() {
             return;
         }
+        self.proceeded = Some(now.instant);
         let home = &self.home;
-        for search in self.searches.values_mut().filter(|search| search.is_look_due(now)) {
-            search.start_look(&self.ended, home, now);
+        for search in self.searches.values_mut() {
+            if search.is_look_due(now) {
+                search.start_look(home);
+            }
+            search.look_at_ended(&self.ended, &mut self.work, home, now);
         }
         self.queries.start_next(&mut self.searches, now);
         for address in self.searches.values_mut().flat_map(|search| std::iter::from_fn(|| search.poll_unknown())) {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::candidate::owner;
 use super::candidates::Candidates;
 use super::direction::{Direction, Match};
-use super::ended::{EndedFlow, EndedFlows};
+use super::ended::{Cursor, EndedFlow, EndedFlows, Work};
 use super::home_network::HomeNetwork;
 use super::network::Located;
 use super::observation::Observation;
@@ -46,6 +46,8 @@ pub(super) struct Search {
     unknown: Vec<IpAddr>,
     asked_for: usize,
     wants: Wants,
+    /// Where to go on with the flows that have ended, until the look has seen all of them.
+    ended: Option<Cursor>,
     /// Whether the last look has seen everything.
     complete: bool,
     failed: bool,
@@ -65,6 +67,7 @@ impl Search {
             unknown: Vec::new(),
             asked_for: 0,
             wants: Wants::Nothing,
+            ended: None,
             complete: false,
             failed: false,
             reported: None,
@@ -99,8 +102,8 @@ impl Search {
         self.senders.poll_spoofed(holder)
     }
 
-    /// Begins a look.
-    pub(super) fn start_look(&mut self, ended: &EndedFlows, home: &HomeNetwork, now: Now) {
+    /// Begins a look; [`Self::look_at_ended`] follows.
+    pub(super) fn start_look(&mut self, home: &HomeNetwork) {
         if std::mem::take(&mut self.outdated) {
             self.candidates = Candidates::default();
         }
@@ -111,11 +114,25 @@ impl Search {
         self.failed = false;
         // First of all: nothing is reported before the look is over.
         self.wants = plan::lookups(&self.scope).map_or_else(|| self.lists(home), Wants::Lookups);
-        let targets = self.scope.target_prefixes.clone();
-        for ended in ended.aimed_at(&targets, now.instant) {
+        self.ended = Some(Cursor::default());
+    }
+
+    /// Whether the look has not seen all flows yet that have ended.
+    pub(super) fn is_looking_at_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Goes on with the flows that have ended, as long as there is `work` left for this turn.
+    pub(super) fn look_at_ended(&mut self, ended: &EndedFlows, work: &mut Work, home: &HomeNetwork, now: Now) {
+        let Some(cursor) = &mut self.ended else { return };
+        let (found, over) = ended.aimed_at(&self.scope.target_prefixes, cursor, work, now.instant);
+        for ended in found {
             self.handle_ended_flow(&ended, &Direction::both(&ended.flow), home, now);
         }
-        self.end_look_if_complete(now);
+        if over {
+            self.ended = None;
+            self.end_look_if_complete(now);
+        }
     }
 
     fn lists(&self, home: &HomeNetwork) -> Wants {
@@ -164,7 +181,7 @@ impl Search {
 
     /// Ends the look unless there are lists to be had.
     fn end_look_if_complete(&mut self, now: Now) {
-        if !matches!(&self.wants, Wants::Lists(filters) if filters.is_empty()) {
+        if self.ended.is_some() || !matches!(&self.wants, Wants::Lists(filters) if filters.is_empty()) {
             return;
         }
         self.wants = Wants::Nothing;

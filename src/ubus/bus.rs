@@ -41,6 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_OUTSTANDING: usize = 64;
 /// Bytes that may wait to be sent before calls are refused: a caller can't make us hold more.
 const MOST_WAITING: usize = 512 * 1024;
+/// Answers that may wait for a slow flash; who decides more than that meanwhile is refused.
+const MOST_HELD: usize = 256;
 /// Script runs that wait for the bus: as many as the history has entries.
 const MOST_HOOKS: usize = 256;
 /// Longest name of a user.
@@ -91,6 +93,14 @@ struct HeldDecision {
     user: String,
 }
 
+/// An answer that waits until the decision it tells of is kept.
+#[derive(Debug)]
+struct HeldAnswer {
+    caller: ReplyAddress,
+    decided: u32,
+    reply: BlobMsgTable,
+}
+
 /// The daemon's place on the bus.
 #[derive(Debug)]
 pub struct Bus {
@@ -98,6 +108,8 @@ pub struct Bus {
     state: BusState,
     backoff: Backoff,
     connection: BrokerConnection<Purpose>,
+    /// Oldest first.
+    held: VecDeque<HeldAnswer>,
     /// Variables of scripts to run.
     hooks: VecDeque<BlobMsgTable>,
     events: VecDeque<Event>,
@@ -111,6 +123,7 @@ impl Bus {
             state: BusState::Disconnected(None),
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             connection: BrokerConnection::default(),
+            held: VecDeque::new(),
             hooks: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -137,6 +150,7 @@ impl Bus {
     pub fn handle_lost(&mut self, now: Now) {
         self.state = BusState::Disconnected(now.instant.checked_add(self.backoff.pause()));
         self.connection = BrokerConnection::default();
+        self.held.clear();
     }
 
     /// Takes bytes from the broker, carries out what is asked, and answers.
@@ -199,6 +213,17 @@ impl Bus {
             if let Some(m) = change.mitigation(id, ledger) {
                 self.tell(MITIGATION_EVENT, &reply::whole_mitigation(m, inventory, now));
             }
+        }
+    }
+
+    /// A person's decisions up to this one ([`mitigation::Generation::decided`]) are kept, or could not be, which `status`
+    /// tells: who made them is answered. All other answers leave at once.
+    pub fn handle_settled(&mut self, decided: u32) {
+        // Numbers wrap around.
+        let settled = |held: &HeldAnswer| decided.wrapping_sub(held.decided) <= u32::MAX / 2;
+        let count = self.held.iter().take_while(|held| settled(held)).count();
+        for held in self.held.drain(..count) {
+            self.connection.answer(held.caller, Ok(&held.reply));
         }
     }
 
@@ -343,7 +368,7 @@ impl Bus {
     }
 
     fn handle_call(&mut self, call: &Invocation, context: &mut CallContext<'_>, now: Now) {
-        if self.connection.waiting() > MOST_WAITING {
+        if self.connection.waiting() > MOST_WAITING || self.held.len() >= MOST_HELD {
             return self.connection.answer(call.caller, Err(UbusStatus::UnknownError as i32));
         }
         let read = call.data.as_deref().ok_or(UbusStatus::InvalidArgument);
@@ -379,8 +404,12 @@ impl Bus {
         context: &mut CallContext<'_>,
         now: Now,
     ) {
-        let outcome = request.perform(by, self.version, context, now);
-        self.connection.answer(caller, outcome.as_ref().map_err(|status| *status as i32));
+        match request.perform(by, self.version, context, now) {
+            Ok(reply) if request.decides() => {
+                self.held.push_back(HeldAnswer { caller, decided: context.ledger.generation().decided, reply });
+            }
+            outcome => self.connection.answer(caller, outcome.as_ref().map_err(|status| *status as i32)),
+        }
     }
 
     /// Sends an event, and a notification of the same name to subscribers; not while the broker does not read.

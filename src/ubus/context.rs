@@ -22,6 +22,8 @@ pub struct CallContext<'a> {
     pub started: Instant,
     /// Why decisions are not kept, if they aren't.
     pub not_kept: Option<&'a str>,
+    /// Why decisions of before could not be read, if so; their rules were left alone.
+    pub not_read: Option<&'a str>,
 }
 
 /// How it stands with one provider.

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use ubus::BlobMsgTable;
+use vecset::VecMap;
 
 use super::blob::Writer;
 use super::context::{CallContext, PeerStatus};
 use super::device::{self, DeviceView};
 use crate::mitigation::{Entry, Ledger, Mitigation, State};
-use crate::model::{Mac, Now, Scope, Traffic, whole_seconds};
+use crate::model::{Mac, MitigationId, Now, Scope, Traffic, whole_seconds};
 use crate::source::Inventory;
 use crate::source::Suspect;
 
@@ -45,6 +46,7 @@ pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> Blob
         w.number("active", count(State::in_force));
         w.number("devices", device::all(context).len() as u64);
         w.optional("not_kept", context.not_kept);
+        w.optional("not_read", context.not_read);
     })
 }
 
@@ -72,19 +74,36 @@ fn write_peer(w: &mut Writer, peer: &PeerStatus) {
 
 /// The reply to `list`: in full if that is not too large, else briefly; what does not fit either is counted.
 pub(super) fn list(state: Option<State>, context: &CallContext<'_>, now: Now) -> BlobMsgTable {
-    let wanted = || context.ledger.all().filter(|m| state.is_none_or(|state| m.state() == state));
-    let tables = fitting(wanted().map(|m| mitigation(m, m.state(), context.inventory, ReplyDetail::Full, now)));
-    let total = wanted().count();
-    let tables = match tables.len() {
-        all if all == total => tables,
-        _ => fitting(wanted().map(|m| mitigation(m, m.state(), context.inventory, ReplyDetail::Brief, now))),
-    };
+    let wanted: Vec<&Mitigation> =
+        context.ledger.all().filter(|m| state.is_none_or(|state| m.state() == state)).collect();
+    let written = |detail| move |m: &&Mitigation| mitigation(m, m.state(), context.inventory, detail, now);
+    let mut tables = fitting(wanted.iter().map(written(ReplyDetail::Full)));
+    if tables.len() < wanted.len() {
+        let turns = in_turn(&wanted);
+        let brief = fitting(turns.iter().map(written(ReplyDetail::Brief)));
+        let mut told: Vec<(MitigationId, BlobMsgTable)> = turns.iter().map(|m| m.id()).zip(brief).collect();
+        told.sort_by_key(|(id, _)| *id);
+        tables = told.into_iter().map(|(_, table)| table).collect();
+    }
     Writer::table_of(|w| {
         w.list("mitigations", &tables, |w, table| w.put(None, table));
-        if tables.len() < total {
-            w.number("omitted", (total - tables.len()) as u64);
+        if tables.len() < wanted.len() {
+            w.number("omitted", (wanted.len() - tables.len()) as u64);
         }
     })
+}
+
+/// One of each provider in turn, each provider's oldest first: so that no provider's requests push out those of others.
+fn in_turn<'a>(all: &[&'a Mitigation]) -> Vec<&'a Mitigation> {
+    let mut count: VecMap<&str, usize> = VecMap::new();
+    let turn = |m: &&'a Mitigation| {
+        let turn = count.entry(m.client().peer.as_str()).or_default();
+        *turn += 1;
+        (*turn, *m)
+    };
+    let mut turns: Vec<(usize, &Mitigation)> = all.iter().map(turn).collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, m)| m).collect()
 }
 
 /// As many of the tables as a reply holds.

@@ -14,6 +14,7 @@ mod enforcer;
 mod faults;
 mod home;
 mod host;
+mod hostile;
 mod offload;
 mod page;
 mod raw;
@@ -34,6 +35,7 @@ const TABLES: &[Table] = &[
     ("bench", bench::run),
     ("blocks", blocks::run),
     ("demo", demo::run),
+    ("hostile", hostile::run),
     ("offload", offload::run),
     ("page", page::run),
 ];

@@ -150,6 +150,8 @@ fn removed_it_leaves_configuration_and_no_table() {
         "stop dots-callhome",
         "nft delete table inet dots_callhome",
         "nft delete table bridge dots_callhome",
+        "nft delete table inet dots_callhome_2",
+        "nft delete table bridge dots_callhome_2",
         "stop dots-callhome",
     ];
     assert_eq!(noted, expected);

@@ -30,12 +30,14 @@ fuzz_target!(|data: &[u8]| {
         enforcer: &Enforcer::new(),
         started: now.instant,
         not_kept: None,
+        not_read: None,
     };
     let mut bus = Bus::new("0");
     assert!(bus.poll_connect(now));
     bus.handle_connected();
     let _ = bus.handle_input(data, &mut context, now);
     bus.handle_timeout(&mut context, now.after(Duration::from_secs(5)));
+    bus.handle_settled(ledger.generation().decided);
     let sent = bus.poll_transmit().unwrap_or_default();
     let mut rest = sent.as_slice();
     while !rest.is_empty() {

@@ -14,6 +14,7 @@ use crate::stage::Stage;
 pub const ALL: &[Fault] = &[
     ("the_flash_is_full", "the flash is full", full),
     ("the_flash_is_read_only", "the flash is read-only", read_only),
+    ("the_file_cannot_be_read", "the file of decisions is broken at the start", unreadable),
 ];
 
 /// Where the router keeps its decisions: a small file system in a mount namespace, as long as a holder waits on our pipe.
@@ -105,4 +106,31 @@ fn spoilt(spoil: &str, mend: &str, why: &str) -> Outcome {
     assert!(device.to_string().contains("quarantined"), "{device}");
     assert_eq!(blocked.through(), 0);
     blocked.outcome("comes into force and stays; told once, kept as soon as there is room")
+}
+
+/// Nothing is flushed that nobody can account for: it stays, over further restarts too, while new rules stand beside it.
+fn unreadable() -> Outcome {
+    let mut blocked = Blocked::on(Stage::new(3, ""));
+    blocked.stage.stop_daemon("KILL");
+    let file = blocked.stage.file("state/decisions.cbor");
+    std::fs::write(&file, vec![0; 3_500_000]).expect("spoilt");
+    for round in 0..2 {
+        blocked.stage.start_daemon();
+        blocked.stage.until("the daemon answers", |s| s.ubus("status", json!({})).is_ok());
+        let told = blocked.stage.ubus("status", json!({})).expect("status")["not_read"].clone();
+        assert!(told.as_str().is_some_and(|told| told.contains("too large")), "{told}");
+        blocked.attack.assert_blocked();
+        if round == 0 {
+            blocked.stage.home.device(3).says_hello();
+            blocked.stage.quarantine(&device_mac(3));
+        }
+        let devices = || blocked.stage.ubus("devices", json!({})).expect("devices")["devices"].to_string();
+        assert!(devices().contains("quarantined"), "{}", devices());
+        blocked.attack.assert_blocked();
+        assert!(blocked.in_kernel().is_some(), "what the earlier run had in force is gone");
+        blocked.stage.stop_daemon("KILL");
+    }
+    assert!(std::fs::metadata(file).expect("written anew").len() < 3_000);
+    assert_eq!(blocked.through(), 0);
+    blocked.outcome("stays until its timeouts; told; new ones come into force beside it")
 }

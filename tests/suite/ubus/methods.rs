@@ -8,7 +8,7 @@ use crate::support::ledger::{
 };
 use crate::support::ubus::{TestRouter, joined};
 use dots_callhome::enforce::NotInForce;
-use dots_callhome::mitigation::{Consent, DevicePolicy, State};
+use dots_callhome::mitigation::{Client, Consent, DevicePolicy, State};
 use dots_callhome::model::{IcmpTypeRange, MitigationId, PortRange, Scope};
 use dots_callhome::ubus::{PeerState, PeerStatus};
 use serde_json::{Value, json};
@@ -53,6 +53,8 @@ fn status_tells_of_the_daemon_and_its_peers() {
     );
     desk.not_kept = Some("/etc/dots-callhome/decisions.cbor: No space left on device");
     assert_eq!(desk.call("status", json!({})).unwrap()["not_kept"], desk.not_kept.unwrap());
+    desk.not_read = Some("/etc/dots-callhome/decisions.cbor: it is too large");
+    assert_eq!(desk.call("status", json!({})).unwrap()["not_read"], desk.not_read.unwrap());
     for (consent, word) in [(Consent::Auto, "auto"), (Consent::Observe, "observe")] {
         assert_eq!(joined(policy(consent)).call("status", json!({})).unwrap()["consent"], word);
     }
@@ -146,15 +148,25 @@ fn a_list_that_is_too_large_is_cut_and_says_so() {
     );
     assert_eq!(desk.get(MitigationId(1))["devices"].as_array().unwrap().len(), 60, "one alone is told in full");
 
-    let wordy = Scope { target_uris: (0..8).map(|n| format!("{n}{}", "u".repeat(1000))).collect(), ..attack() };
-    for mid in 101..=160 {
-        let scope = Scope { target_prefixes: other_attack(mid).target_prefixes, ..wordy.clone() };
-        desk.request(mid.into(), &scope, &[]);
+    for mid in 101..=208 {
+        desk.request(mid.into(), &other_attack(mid), &crowd);
+    }
+    // Others who come last are not pushed out by one who came first.
+    for (peer, count) in [("second", 100), ("third", 1)] {
+        let client = Client { peer: peer.into(), cuid: peer.into() };
+        for mid in 1..=count {
+            let scope = other_attack(1000 + mid);
+            let grant = desk.ledger.put(&client, mid.into(), &scope, None, false, desk.now).unwrap();
+            desk.ledger.handle_attribution(grant.id, crowd.clone(), desk.now);
+        }
     }
     let reply = desk.call("list", json!({})).unwrap();
-    let shown = reply["mitigations"].as_array().unwrap().len() as u64;
-    assert!((20..80).contains(&shown));
-    assert_eq!(reply["omitted"], 80 - shown);
+    let all = reply["mitigations"].as_array().unwrap();
+    let of = |peer: &str| all.iter().filter(|m| m["peer"] == peer).count();
+    assert!((20..229).contains(&all.len()), "{} shown", all.len());
+    assert_eq!(reply["omitted"], 229 - all.len());
+    assert!(of("third") == 1 && of("isp").abs_diff(of("second")) <= 28, "{} and {}", of("isp"), of("second"));
+    assert!(all.is_sorted_by_key(|m| m["id"].as_u64()), "oldest first");
 }
 
 #[test]

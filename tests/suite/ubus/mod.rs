@@ -3,3 +3,4 @@
 mod bus;
 mod bytes;
 mod methods;
+mod waiting;

@@ -59,6 +59,7 @@ impl TestRouter {
             enforcer: &self.enforcer,
             started: self.start,
             not_kept: self.not_kept,
+            not_read: self.not_read,
         };
         what(&mut self.bus, &mut context)
     }
@@ -81,6 +82,7 @@ impl TestRouter {
 
     /// What our end has to say; nobody else is on the bus. Whether it asked anything.
     pub(super) fn serve_bus(&mut self) -> bool {
+        self.bus.handle_settled(self.ledger.generation().decided);
         self.end_turn();
         let Some(bytes) = self.bus.poll_transmit() else { return false };
         for frame in messages(&bytes) {
@@ -94,6 +96,7 @@ impl TestRouter {
 
     /// Everything our end has sent since.
     pub fn sent(&mut self) -> Vec<Frame> {
+        self.bus.handle_settled(self.ledger.generation().decided);
         self.end_turn();
         let mut sent = std::mem::take(&mut self.bus_sent);
         sent.extend(self.bus.poll_transmit().iter().flat_map(|bytes| messages(bytes)));

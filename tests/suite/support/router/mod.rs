@@ -78,6 +78,7 @@ pub struct TestRouter {
     /// What is said of the peers on the bus.
     pub peers: Vec<PeerStatus>,
     pub not_kept: Option<&'static str>,
+    pub not_read: Option<&'static str>,
     bus_heard: Vec<bus_events::Event>,
     bus_sent: Vec<Frame>,
     sequence: u16,
@@ -163,6 +164,7 @@ impl TestRouter {
             told: Vec::new(),
             peers: vec![super::ubus::peer("isp")],
             not_kept: None,
+            not_read: None,
             bus_heard: Vec::new(),
             bus_sent: Vec::new(),
             sequence: 0,

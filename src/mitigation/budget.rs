@@ -1,0 +1,77 @@
+//! What one provider may have the router hold and do, over all its requests: the undecided ones above all, for they cost
+//! nobody's consent.
+//!
+//! All that a request costs grows with its parts: the text of rules, the memory of `nft` and of the daemon, and the time
+//! that each flow takes to be compared with it.
+
+use crate::model::Scope;
+use crate::model::protocol::{has_ports, is_icmp};
+
+/// Most parts of one request.
+pub(super) const MOST_OF_REQUEST: usize = 512;
+/// Most parts of all requests of a provider: 128 with eight parts each.
+pub(super) const MOST_OF_PROVIDER: usize = 1024;
+/// Bytes of names and URIs kept of a request; the first ones are.
+const MOST_TEXT: usize = 512;
+
+/// What a request goes beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Excess {
+    /// What a single one may have.
+    Request,
+    /// What its provider may have.
+    Provider,
+}
+
+/// What a provider has taken of what it may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    taken: usize,
+}
+
+impl Budget {
+    /// After these requests.
+    pub(super) fn after<'a>(requests: impl Iterator<Item = &'a Scope>) -> Self {
+        Self { taken: requests.map(parts).sum() }
+    }
+
+    /// What the next request would go beyond.
+    pub(super) fn excess(self, scope: &Scope) -> Option<Excess> {
+        let parts = parts(scope);
+        if parts > MOST_OF_REQUEST {
+            Some(Excess::Request)
+        } else {
+            (self.taken + parts > MOST_OF_PROVIDER).then_some(Excess::Provider)
+        }
+    }
+}
+
+/// Prefixes, ports, protocols and ICMP types, target prefixes as often as rules repeat them.
+fn parts(scope: &Scope) -> usize {
+    let sources = scope.source_prefixes.len() + scope.source_ports.len();
+    let kinds = scope.target_ports.len() + scope.target_protocols.len() + scope.source_icmp_types.len();
+    scope.target_prefixes.len() * rules(scope) + kinds + sources
+}
+
+/// Rules that select the scope's traffic: those with ports, with ICMP types, and of other protocols.
+fn rules(scope: &Scope) -> usize {
+    let protocols = &scope.target_protocols;
+    let may = |which: fn(u8) -> bool| protocols.is_empty() || protocols.iter().any(|protocol| which(*protocol));
+    let with_ports = !scope.target_ports.is_empty() && may(has_ports);
+    let with_types = !scope.source_icmp_types.is_empty() && may(is_icmp);
+    let restricted = |protocol: u8| (with_ports && has_ports(protocol)) || (with_types && is_icmp(protocol));
+    let implied = protocols.is_empty() && with_types && !scope.source_ports.is_empty();
+    let others = protocols.iter().any(|protocol| !restricted(*protocol)) || (implied && !with_ports);
+    [with_ports, with_types, others].map(usize::from).iter().sum::<usize>().max(1)
+}
+
+/// The scope as it is kept: of the provider's texts, which nothing is done with but to show them, the first ones.
+pub(super) fn kept(scope: &Scope) -> Scope {
+    let mut room = MOST_TEXT;
+    let mut first = |texts: &[String]| -> Vec<String> {
+        let fits = |text: &&String| room.checked_sub(text.len()).inspect(|left| room = *left).is_some();
+        texts.iter().take_while(fits).cloned().collect()
+    };
+    let (target_fqdns, target_uris) = (first(&scope.target_fqdns), first(&scope.target_uris));
+    Scope { target_fqdns, target_uris, ..scope.without_names() }
+}

@@ -1,0 +1,109 @@
+//! What one provider may have the router hold and do, over all its requests.
+
+use crate::support::ledger::*;
+use dots_callhome::mitigation::{Client, Consent, Policy, Refusal};
+use dots_callhome::model::{IcmpTypeRange, PortRange, Scope};
+
+/// Targets of request `n`, and as much else as the lists hold.
+fn large(n: u32, targets: usize, others: usize) -> Scope {
+    let target = |i| format!("2001:db8:{n:x}:{i:x}::1/128").parse().unwrap();
+    let port = |i: usize| PortRange::new(200 * i as u16 + 1, 200 * i as u16 + 9).unwrap();
+    let kind = |i: usize| IcmpTypeRange::new(2 * i as u8, 2 * i as u8).unwrap();
+    Scope {
+        target_prefixes: (0..targets).map(target).collect(),
+        target_ports: (0..others).map(port).collect(),
+        target_protocols: if others > 0 { vec![6, 17, 1, 47] } else { Vec::new() },
+        source_icmp_types: (0..others.min(128)).map(kind).collect(),
+        ..attack()
+    }
+}
+
+/// Bytes of all prefixes, ports and types that rules and searches of all open requests are made of.
+fn weight(house: &House) -> usize {
+    let desired = house.ledger.desired(house.now);
+    desired.sender_logs.iter().map(|log| log.scope.target_prefixes.len() + log.scope.target_ports.len()).sum()
+}
+
+/// The largest legal requests, undecided: some are taken, then no more, with the reason and the time after which there is
+/// room again.
+#[test]
+fn undecided_requests_are_bounded_together() {
+    let mut house = House::new(policy(Consent::Ask));
+    let mut refused = Vec::new();
+    for n in 1..=128 {
+        match house.put(n, &large(n, 200, 0)) {
+            Ok(grant) => house.ledger.handle_attribution(grant.id, Vec::new(), house.now),
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+    assert_eq!(refused.len(), 123);
+    assert_eq!(refused[0], Refusal::OverBudget { retry: seconds(3600) });
+    assert!(weight(&house) <= 1024);
+    house.delete(1);
+    assert!(house.put(200, &large(200, 200, 0)).is_ok(), "there is room again");
+}
+
+/// One request that alone is too much is told so, whatever else there is.
+#[test]
+fn a_single_request_is_bounded() {
+    let mut house = House::new(policy(Consent::Ask));
+    assert_eq!(house.put(1, &large(1, 256, 256)), Err(Refusal::TooLarge));
+    assert!(house.put(1, &large(1, 256, 0)).is_ok(), "256 targets are not too many");
+}
+
+/// Neither ever new names of the client nor a larger limit of requests make the budget larger; another provider has its own.
+#[test]
+fn the_budget_is_the_providers() {
+    let mut house = House::new(Policy { max_mitigations: 1024, ..policy(Consent::Ask) });
+    let mut taken = 0;
+    for n in 1..=1000 {
+        let client = Client { cuid: format!("K{n}"), ..isp() };
+        taken += usize::from(house.ledger.put(&client, 1, &large(n, 50, 0), None, false, house.now).is_ok());
+    }
+    assert!((15..=20).contains(&taken), "{taken}");
+    let other = Client { peer: "other".into(), cuid: "L".into() };
+    assert!(house.ledger.put(&other, 1, &large(1, 50, 0), None, false, house.now).is_ok());
+}
+
+/// A provider with as many requests as it may, each of a few prefixes, is not hindered.
+#[test]
+fn an_ordinary_provider_is_not_hindered() {
+    let mut house = House::new(policy(Consent::Ask));
+    for n in 1..=128 {
+        let scope = Scope {
+            target_ports: vec![PortRange::new(53, 53).unwrap()],
+            target_protocols: vec![17],
+            ..with_source_ports(&large(n, 4, 0), 4000, 4000)
+        };
+        assert!(house.put(n, &scope).is_ok(), "request {n}");
+    }
+}
+
+/// What gives way to the new request does not count, and neither does a refresh.
+#[test]
+fn a_successor_takes_the_place_of_its_predecessor() {
+    let mut house = House::new(policy(Consent::Ask));
+    for mid in 1..100 {
+        house.put(mid, &large(1, 256, 0)).unwrap();
+        house.put(mid, &large(1, 256, 0)).unwrap();
+        house.put(1000, &large(2, 256, 0)).unwrap();
+    }
+}
+
+/// Names are shown and nothing else: of many only the first are kept, and the request is still the same when it comes again.
+#[test]
+fn of_names_a_few_are_kept() {
+    let mut house = House::new(policy(Consent::Ask));
+    let name = |i: usize| format!("{i:03}-{}.example.org", "x".repeat(100));
+    let scope = Scope {
+        target_fqdns: (0..200).map(name).collect(),
+        target_uris: (0..50).map(|i| format!("https://{}/", name(i))).collect(),
+        ..attack()
+    };
+    let id = house.put(1, &scope).unwrap().id;
+    assert!(!house.put(1, &scope).unwrap().created);
+    let kept = house.m(id).scope();
+    assert_eq!(kept.target_fqdns, scope.target_fqdns[..kept.target_fqdns.len()]);
+    let bytes: usize = kept.target_fqdns.iter().chain(&kept.target_uris).map(String::len).sum();
+    assert!(kept.target_fqdns.len() >= 3 && bytes <= 512, "{bytes} bytes");
+}
