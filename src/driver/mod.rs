@@ -11,6 +11,7 @@ mod paths;
 mod peers;
 mod persistence;
 mod provider;
+mod provider_status;
 mod resolver;
 mod snapshot_files;
 mod snapshot_schedule;
