@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::caller_status::{CallerPhase, CallerStatus};
 use super::race::{Destination, Order, Outcomes, Race, candidates};
 use super::redirection::{ActiveRedirect, NotFollowed, RecentTargets};
 use super::target::Target;
@@ -55,32 +56,6 @@ pub enum CallerAction {
     },
     /// Close the session: it is with an alternate whose time is over.
     HangUp,
-}
-
-/// Where the caller stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallerPhase {
-    /// There is a session.
-    Connected,
-    /// A whole attempt is under way.
-    Connecting,
-    /// The next whole attempt is still to come.
-    Waiting,
-}
-
-/// What the administrator may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallerStatus {
-    /// Where the caller stands.
-    pub phase: CallerPhase,
-    /// Time until the next whole attempt, while waiting.
-    pub retry_in: Option<Duration>,
-    /// Why there is no session.
-    pub last_error: Option<String>,
-    /// Since when there has been none.
-    pub down_since: Option<Instant>,
-    /// Whether the provider can't be reached for good: whole attempts have failed again and again.
-    pub is_alarming: bool,
 }
 
 /// A whole attempt.

@@ -1,10 +1,12 @@
 //! When and whom to call: attempts, the race of connections, redirection.
 
 mod caller;
+mod caller_status;
 mod race;
 mod redirection;
 mod target;
 
-pub use caller::{Caller, CallerAction, CallerPhase, CallerStatus};
+pub use caller::{Caller, CallerAction};
+pub use caller_status::{CallerPhase, CallerStatus};
 pub use redirection::NotFollowed;
 pub use target::Target;

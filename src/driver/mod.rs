@@ -12,6 +12,7 @@ mod paths;
 mod peers;
 mod persistence;
 mod provider;
+mod provider_status;
 mod resolver;
 mod snapshot_files;
 mod snapshot_schedule;

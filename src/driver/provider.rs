@@ -9,7 +9,7 @@ use mio::{Registry, Token};
 
 use super::files::Secrets;
 use super::resolver::Resolver;
-use crate::calling::{Caller, CallerAction, CallerPhase, Target};
+use crate::calling::{Caller, CallerAction, Target};
 use crate::coap::Endpoint;
 use crate::config;
 use crate::io::connection::{Connection, Lost};
@@ -21,7 +21,7 @@ use crate::signal::session::{self, Session};
 use crate::source::Finder;
 use crate::transport::dtls::{self, DtlsChannel, SavedSession};
 use crate::transport::tls_config::TlsClientConfig;
-use crate::ubus::{PeerState, PeerStatus};
+use crate::ubus::PeerState;
 
 /// What a provider's connections need of the loop.
 pub(super) struct LoopContext<'a> {
@@ -50,14 +50,14 @@ struct Attempt {
 }
 
 /// A connection in use.
-struct ActiveSession {
+pub(super) struct ActiveSession {
     token: Token,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     /// What the provider has to prove.
     name: String,
-    connection: Connection,
-    session: Session,
-    since: Instant,
+    pub(super) connection: Connection,
+    pub(super) session: Session,
+    pub(super) since: Instant,
     unread: bool,
     /// The provider has said anything.
     heard: bool,
@@ -87,20 +87,20 @@ pub(super) struct ChannelConfigs {
 
 /// A configured peer that can be called.
 pub(super) struct Provider {
-    settings: config::Peer,
+    pub(super) settings: config::Peer,
     secrets: Secrets,
     proof: ChannelConfigs,
     /// What a DTLS connection resumes from.
     resumable: Option<SavedSession>,
     internal_sources: bool,
-    caller: Caller,
+    pub(super) caller: Caller,
     attempts: Vec<Attempt>,
-    call: Option<ActiveSession>,
-    told: Option<PeerState>,
+    pub(super) call: Option<ActiveSession>,
+    pub(super) told: Option<PeerState>,
     /// Why it can't be reached, as told last.
-    complaint: Option<String>,
+    pub(super) complaint: Option<String>,
     /// Nobody knows its interface, so no source is in its domain.
-    is_nowhere: bool,
+    pub(super) is_nowhere: bool,
     /// The log says so since the session is up.
     is_nowhere_told: bool,
 }
@@ -301,7 +301,7 @@ impl Provider {
         }
     }
 
-    fn nowhere(&self) -> String {
+    pub(super) fn nowhere(&self) -> String {
         format!("there is no interface {}, so no request is accepted", self.settings.interface)
     }
 
@@ -482,62 +482,5 @@ impl Provider {
         let connections = connections.filter_map(Connection::poll_timeout).min();
         let first_word = self.call.as_ref().and_then(ActiveSession::first_word);
         [session, connections, first_word, self.caller.poll_timeout()].into_iter().flatten().min()
-    }
-
-    /// How it stands with this provider.
-    pub(super) fn status(&self, now: Now) -> PeerStatus {
-        let caller = self.caller.state(now.instant);
-        let call = self.call.as_ref();
-        PeerStatus {
-            name: self.settings.section.clone(),
-            state: match caller.phase {
-                CallerPhase::Connected => PeerState::Connected,
-                CallerPhase::Connecting => PeerState::Connecting,
-                CallerPhase::Waiting => PeerState::Waiting,
-            },
-            transport: call.map(|call| call.connection.transport().as_str()),
-            address: call.map(|call| call.address),
-            since: call.map(|call| call.since).or(caller.down_since).map(|since| {
-                let lasts = now.instant.saturating_duration_since(since).as_secs();
-                now.unix.saturating_sub(lasts)
-            }),
-            retry_in: caller.retry_in,
-            last_error: match (caller.last_error, self.is_nowhere) {
-                (Some(why), true) => Some(format!("{why}; {}", self.nowhere())),
-                (None, true) => Some(self.nowhere()),
-                (why, false) => why,
-            },
-            rtt: call.and_then(|call| call.session.rtt()),
-        }
-    }
-
-    /// The status, if it has become another kind of status since last asked; then the log has a line for it too.
-    pub(super) fn poll_status(&mut self, now: Now) -> Option<PeerStatus> {
-        let status = self.status(now);
-        if self.told == Some(status.state) {
-            return None;
-        }
-        self.told = Some(status.state);
-        self.log(&status, now);
-        Some(status)
-    }
-
-    /// A provider that stays out of reach for the same reason is not mentioned again and again.
-    fn log(&mut self, status: &PeerStatus, now: Now) {
-        let peer = &status.name;
-        match (status.state, &status.address, &status.last_error) {
-            (PeerState::Connected, Some(address), _) => {
-                log::info!("peer {peer}: connected to {address} over {}", status.transport.unwrap_or_default());
-                self.complaint = None;
-            }
-            (PeerState::Waiting, _, Some(why)) if self.complaint.as_ref() != Some(why) => {
-                let retry = status.retry_in.unwrap_or_default().as_secs();
-                let alarm =
-                    if self.caller.state(now.instant).is_alarming { ", it can't be reached for long" } else { "" };
-                log::warn!("peer {peer}: {why}{alarm}; calling again in {retry} s");
-                self.complaint = Some(why.clone());
-            }
-            _ => log::debug!("peer {peer}: {}", status.state.as_str()),
-        }
     }
 }

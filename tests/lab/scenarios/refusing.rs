@@ -5,11 +5,13 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::credentials::PROVIDER_NAME;
 use crate::home::{PROVIDER, WAN};
+use crate::host::PATIENCE;
 use crate::stage::Stage;
 
 /// Gates listen from here on, and the server behind each so much higher.
@@ -90,7 +92,7 @@ impl Gate {
         client.read_exact(&mut hello[5..]).expect("a whole hello");
         match self.judge(&hello) {
             Ok(server) => {
-                let mut server = TcpStream::connect(server).expect("the server listens");
+                let mut server = patiently(server);
                 server.write_all(&hello).expect("sent on");
                 let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 thread::spawn(move || carry(ends.0, ends.1));
@@ -142,6 +144,18 @@ impl Gate {
             Err(Refusal::Garbage) => record(22, &[7; 40]),
             Err(_) => None,
         }
+    }
+}
+
+/// A connection to a server that may still be starting.
+fn patiently(server: SocketAddr) -> TcpStream {
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect(server) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{server}: {error}"),
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -249,7 +263,7 @@ pub fn every_way() {
     let all_up = |stage: &Stage| gates.iter().all(|gate| is_up(stage, &gate.name()));
     stage.until("all sessions are up", all_up);
     // The last tickets are there once the router has said something.
-    thread::sleep(std::time::Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     servers.iter_mut().for_each(Server::hang_up);
     for gate in gates.iter().filter(|gate| gate.version == Version::Dtls12 && gate.refusal != Refusal::Forgotten) {
         servers.push(Server::start(&stage, gate.version, gate.port + BEHIND, &[]));
