@@ -10,7 +10,7 @@ use std::time::Instant;
 use mio::Waker;
 
 use super::snapshot_files::{Loaded, NotWritten, SnapshotFiles};
-use super::snapshot_schedule::SnapshotSchedule;
+use super::snapshot_schedule::{Destination, SnapshotSchedule};
 use crate::mitigation::Ledger;
 use crate::mitigation::snapshot::Snapshot;
 use crate::model::Now;
@@ -34,12 +34,15 @@ impl fmt::Display for NotKept {
     }
 }
 
+/// What came of a snapshot; nothing to tell where it was only left in memory.
+type Written = Option<Result<(), NotKept>>;
+
 /// Keeps the ledger's decisions.
 pub(super) struct Persistence {
     files: SnapshotFiles,
     waker: Arc<Waker>,
     schedule: SnapshotSchedule,
-    running: Option<Receiver<Result<(), NotKept>>>,
+    running: Option<Receiver<Written>>,
     trouble: Option<String>,
     unread: Option<String>,
 }
@@ -77,8 +80,8 @@ impl Persistence {
         if let Some(outcome) = self.running.as_ref().and_then(|running| running.try_recv().ok()) {
             self.handle_outcome(outcome, now.instant);
         }
-        if self.schedule.poll_write(ledger.generation(), now.instant) {
-            self.begin(ledger.snapshot(now));
+        if let Some(destination) = self.schedule.poll_write(ledger.generation(), now.instant) {
+            self.begin(ledger.snapshot(now), destination);
         }
     }
 
@@ -101,17 +104,17 @@ impl Persistence {
         self.files.leave(&ledger.snapshot(now));
     }
 
-    fn begin(&mut self, snapshot: Snapshot) {
+    fn begin(&mut self, snapshot: Snapshot, destination: Destination) {
         let (sender, outcome) = channel();
         let (files, waker) = (self.files.clone(), Arc::clone(&self.waker));
         let announce = sender.clone();
         let work = move || {
             // Both fail only when the loop is gone.
-            let _ = sender.send(keep(&files, snapshot));
+            let _ = sender.send(write(&files, snapshot, destination));
             let _ = waker.wake();
         };
         if let Err(error) = thread::Builder::new().name("keep".into()).stack_size(128 * 1024).spawn(work) {
-            let _ = announce.send(Err(NotKept::NoThread(error)));
+            let _ = announce.send(Some(Err(NotKept::NoThread(error))));
             let _ = self.waker.wake();
         }
         self.running = Some(outcome);
@@ -124,8 +127,9 @@ impl Persistence {
     }
 
     /// Trouble is mentioned when it begins, changes and ends.
-    fn handle_outcome(&mut self, outcome: Result<(), NotKept>, now: Instant) {
+    fn handle_outcome(&mut self, written: Written, now: Instant) {
         self.running = None;
+        let Some(outcome) = written else { return self.schedule.handle_outcome(true, now) };
         self.schedule.handle_outcome(matches!(outcome, Ok(()) | Err(NotKept::LeftOut(_))), now);
         let trouble = outcome.err().map(|why| why.to_string());
         match &trouble {
@@ -136,6 +140,16 @@ impl Persistence {
             _ => {}
         }
         self.trouble = trouble;
+    }
+}
+
+fn write(files: &SnapshotFiles, snapshot: Snapshot, destination: Destination) -> Written {
+    match destination {
+        Destination::Flash => Some(keep(files, snapshot)),
+        Destination::Memory => {
+            files.leave(&snapshot);
+            None
+        }
     }
 }
 

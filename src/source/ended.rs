@@ -82,7 +82,7 @@ pub(super) struct Work(usize);
 impl Work {
     /// What one turn may do.
     pub(super) const fn of_one_turn() -> Self {
-        Self(100_000)
+        Self(40_000)
     }
 
     fn take(&mut self, amount: usize) {

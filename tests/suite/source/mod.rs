@@ -6,5 +6,6 @@ mod evidence;
 mod inventory;
 mod pretenders;
 mod searching;
+mod turns;
 mod witnesses;
 mod zones;
