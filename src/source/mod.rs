@@ -33,9 +33,11 @@ mod inventory;
 mod network;
 mod network_dump;
 mod observation;
+mod older;
 mod plan;
 mod schedule;
 mod search;
+mod sender_table;
 mod senders;
 mod suspect;
 
@@ -43,4 +45,4 @@ pub use domain::Interface;
 pub use event::Event;
 pub use finder::{Finder, Socket};
 pub use inventory::{Device, Inventory};
-pub use suspect::{Confidence, Evidence, Sender, Suspect};
+pub use suspect::{Confidence, Evidence, MOST_LOGGED, Sender, Suspect};

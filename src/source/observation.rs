@@ -33,6 +33,12 @@ pub(super) struct Observation {
     pub(super) read: Instant,
     /// What it sent between the last two readings, per second.
     pub(super) rate: Traffic,
+    /// The two readings between which it last was seen to send.
+    pub(super) grown: Option<(Instant, Instant)>,
+    /// Which reading of the table of senders is the first that covers it.
+    pub(super) covered_by: u32,
+    /// Whether the device, and nobody else, was seen to send while the flow did.
+    pub(super) caught: bool,
 }
 
 impl Observation {
@@ -50,6 +56,9 @@ impl Observation {
             sending: false,
             read: now.instant,
             rate: Traffic::default(),
+            grown: None,
+            covered_by: 0,
+            caught: false,
         }
     }
 
@@ -65,18 +74,22 @@ impl Observation {
 
     /// Takes in a later look at the same flow.
     pub(super) fn update(&mut self, later: Self) {
-        let Self { mut sending, mut read, mut rate, .. } = *self;
+        let Self { mut sending, mut read, mut rate, mut grown, covered_by, caught, .. } = *self;
         let passed = later.read.saturating_duration_since(read);
         if let (Some(before), Some(sent)) = (self.flow.sent, later.flow.sent)
             && passed >= Duration::from_millis(1)
         {
             rate = sent.minus(before).per_second(passed);
-            sending |= sent.packets > before.packets;
+            if sent.packets > before.packets {
+                sending = true;
+                grown = Some((read, later.read));
+            }
             read = later.read;
         }
         // The event of a flow that opens bears no counters.
         let sent = later.flow.sent.or(self.flow.sent);
-        *self = Self { flow: Flow { sent, ..later.flow }, sending, read, rate, ..later };
+        let flow = Flow { sent, ..later.flow };
+        *self = Self { flow, sending, read, rate, grown, covered_by, caught, ..later };
     }
 
     /// Notes that the flow is gone from conntrack.

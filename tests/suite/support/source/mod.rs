@@ -2,6 +2,7 @@
 
 mod asked;
 pub mod messages;
+pub mod noted;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use dots_callhome::model::{Detail, Flow, Mac, MitigationId, Now, PortRange, Scop
 use dots_callhome::source::{Confidence, Sender, Suspect};
 use dots_callhome::source::{Event, Finder, Socket};
 pub use messages::Route;
+use noted::Noted;
 use vecset::VecSet;
 
 use asked::{Partial, decode};
@@ -78,6 +80,9 @@ pub struct Kernel {
     pub filter_error: Option<i32>,
     /// Whether accounting is on.
     pub accounting: bool,
+    /// The table of senders, and whether nft fails to make or change it.
+    pub noted: Option<Noted>,
+    pub nft_fails: bool,
 }
 
 impl Kernel {
@@ -103,6 +108,8 @@ impl Kernel {
             list_error: None,
             filter_error: None,
             accounting: true,
+            noted: None,
+            nft_fails: false,
         };
         for (link, address, length) in [
             (1, "127.0.0.1", 8),
@@ -140,7 +147,20 @@ impl Kernel {
             (Socket::Conntrack, 0x101) => self.look_up(&request[16..], sequence),
             (Socket::Route, 18 | 22 | 26 | 30) => self.list_network(kind, sequence),
             (Socket::Route, 28) => self.ask_for(&request[16..]),
+            (Socket::Senders, _) => noted::answer(self.noted.as_ref(), kind, &request[20..], sequence),
             other => panic!("asked for {other:?}"),
+        }
+    }
+
+    /// Whoever has an address opens a flow from it; behind another router that router does.
+    fn note_honestly(&mut self, address: IpAddr) {
+        let mac_of = |address: IpAddr| [LAN, GUEST].iter().find_map(|l| Some((*self.neighbours.get(&(address, *l))?, *l)));
+        let route = self.routes.iter().find(|route| route.to.prefix_len() > 0 && route.to.contains(&address));
+        let next = route.and_then(|route| route.gateway).unwrap_or(address);
+        if let (Some((mac, link)), Some(noted)) = (mac_of(next), &mut self.noted)
+            && !self.addresses.iter().any(|(_, own, _)| *own == address)
+        {
+            noted.note(Sender { mac, address, link });
         }
     }
 
@@ -230,6 +250,8 @@ pub struct House {
     pub inventory_changes: usize,
     /// Whether events of conntrack get lost.
     pub deaf: bool,
+    /// Texts given to nft.
+    pub nft_runs: Vec<String>,
     start: Now,
     next: u32,
 }
@@ -257,6 +279,7 @@ impl House {
             domain_changes: 0,
             inventory_changes: 0,
             deaf: false,
+            nft_runs: Vec::new(),
             start: now,
             next: 1,
         };
@@ -275,12 +298,18 @@ impl House {
     /// Lets the finder and the kernel talk until nothing is left to say.
     pub fn run(&mut self) {
         let mut rounds = 0;
-        while let Some((socket, request)) = self.finder.poll_transmit() {
-            for datagram in self.kernel.answer(socket, &request) {
-                self.finder.handle_datagram(socket, &datagram, self.now);
+        loop {
+            while let Some((socket, request)) = self.finder.poll_transmit() {
+                for datagram in self.kernel.answer(socket, &request) {
+                    self.finder.handle_datagram(socket, &datagram, self.now);
+                }
+                rounds += 1;
+                assert!(rounds < 100_000, "the finder never stops asking");
             }
-            rounds += 1;
-            assert!(rounds < 100_000, "the finder never stops asking");
+            let Some(text) = self.finder.poll_ruleset() else { break };
+            let done = !self.kernel.nft_fails && Noted::apply(&mut self.kernel.noted, &text).is_ok();
+            self.nft_runs.push(text);
+            self.finder.handle_nft(done, self.now);
         }
         while let Some(event) = self.finder.poll_event() {
             match event {
@@ -328,6 +357,12 @@ impl House {
 
     /// A flow that exists before anybody asks, sending so many packets a second. Returns its number.
     pub fn flow(&mut self, original: Tuple, reply: Tuple, pps: u64) -> u32 {
+        [original.source, reply.source].into_iter().for_each(|address| self.kernel.note_honestly(address));
+        self.borrowed_flow(original, reply, pps)
+    }
+
+    /// A flow of which the table of senders has noted nothing by itself.
+    pub fn borrowed_flow(&mut self, original: Tuple, reply: Tuple, pps: u64) -> u32 {
         let id = self.next;
         self.next += 1;
         let sent = Some(Traffic { packets: 10, bytes: 1000 });
@@ -346,6 +381,12 @@ impl House {
     pub fn translated_from(&mut self, from: &str, protocol: u8, port: u16, seen: u16, to: u16, pps: u64) -> u32 {
         let original = tuple(from, VICTIM, protocol, ports(port, to));
         self.flow(original, tuple(VICTIM, WAN_ADDRESS, protocol, ports(to, seen)), pps)
+    }
+
+    /// The table of senders notes that somebody opens flows from an address.
+    pub fn opens(&mut self, mac: Mac, address: &str, link: u32) {
+        let sender = Sender { mac, address: ip(address), link };
+        self.kernel.noted.as_mut().expect("the table").note(sender);
     }
 
     /// A flow over IPv6.
