@@ -137,6 +137,7 @@ impl Search {
 
     fn begin_anew(&mut self, now: Now) {
         self.outdated = true;
+        self.readings.awaited = None;
         self.restart(now);
     }
 
@@ -424,6 +425,10 @@ impl Search {
             return None;
         }
         self.readings.awaited = None;
+        if self.readings.needed > self.readings.completed {
+            // Something has been observed since, which the next report is to cover.
+            self.schedule.report(false, now.instant);
+        }
         let suspects = self.suspects(home, older);
         if self.reported.as_ref() == Some(&suspects) {
             return None;

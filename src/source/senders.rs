@@ -128,23 +128,24 @@ impl Senders {
         spoofed.into_iter().filter(|(mac, sends)| before.get(mac) != Some(sends)).collect()
     }
 
-    /// Who sends from an address: whoever was seen to, else whoever has it; and whether that may still be another one's
-    /// doing. A sender that does not have the address itself may be a router of the home that forwards for the one who has.
+    /// Who sends from an address: whoever the log shows, else whoever has opened flows from it or has it; and whether that
+    /// may still be another one's doing. A sender that does not have the address itself may be a router of the home that
+    /// forwards for the one who has.
     pub(super) fn of(&self, address: IpAddr, holder: Option<Located>, network: &Network) -> (Vec<Located>, bool) {
-        let mut seen: Vec<Sender> = self.seen.get(&address).cloned().unwrap_or_default();
-        for sender in self.before.get(&address).into_iter().flat_map(|openers| &openers.senders) {
-            if !seen.iter().any(|known| known.mac == sender.mac) {
-                seen.push(*sender);
+        let logged = self.seen.get(&address).map(Vec::as_slice).unwrap_or_default();
+        let before = self.before.get(&address).map(|openers| openers.senders.as_slice()).unwrap_or_default();
+        let behind = |link| holder.map_or(network.expected_link(address) != Some(link), |holder| holder.behind);
+        let shown = if logged.is_empty() { before } else { logged };
+        let mut senders: Vec<Located> = Vec::new();
+        let shown = shown.iter().map(|sender| Located { mac: sender.mac, link: sender.link, behind: behind(sender.link) });
+        for sender in shown.chain(holder.filter(|_| logged.is_empty())) {
+            if !senders.iter().any(|known| known.mac == sender.mac) {
+                senders.push(sender);
             }
         }
-        if seen.is_empty() {
-            return (holder.into_iter().collect(), false);
-        }
-        let behind = |link| holder.map_or(network.expected_link(address) != Some(link), |holder| holder.behind);
-        let senders =
-            seen.iter().map(|sender| Located { mac: sender.mac, link: sender.link, behind: behind(sender.link) });
-        let others = holder.is_some_and(|holder| seen.iter().any(|sender| sender.mac != holder.mac));
-        (senders.collect(), others || seen.len() > 1)
+        let all = || logged.iter().chain(before).map(|sender| sender.mac).chain(holder.map(|holder| holder.mac));
+        let first = all().next();
+        (senders, all().any(|mac| Some(mac) != first))
     }
 }
 

@@ -4,6 +4,7 @@ mod attribution;
 mod domain;
 mod evidence;
 mod inventory;
+mod openers;
 mod pretenders;
 mod searching;
 mod witnesses;

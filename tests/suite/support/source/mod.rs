@@ -83,6 +83,8 @@ pub struct Kernel {
     /// The table of senders, and whether nft fails to make or change it.
     pub noted: Option<Noted>,
     pub nft_fails: bool,
+    /// How often one of its sets has been read.
+    pub table_reads: usize,
 }
 
 impl Kernel {
@@ -110,6 +112,7 @@ impl Kernel {
             accounting: true,
             noted: None,
             nft_fails: false,
+            table_reads: 0,
         };
         for (link, address, length) in [
             (1, "127.0.0.1", 8),
@@ -147,7 +150,10 @@ impl Kernel {
             (Socket::Conntrack, 0x101) => self.look_up(&request[16..], sequence),
             (Socket::Route, 18 | 22 | 26 | 30) => self.list_network(kind, sequence),
             (Socket::Route, 28) => self.ask_for(&request[16..]),
-            (Socket::Senders, _) => noted::answer(self.noted.as_ref(), kind, &request[20..], sequence),
+            (Socket::Senders, _) => {
+                self.table_reads += usize::from(kind == 0xa0d);
+                noted::answer(self.noted.as_ref(), kind, &request[20..], sequence)
+            }
             other => panic!("asked for {other:?}"),
         }
     }
@@ -267,8 +273,11 @@ impl House {
         Self::of(kernel)
     }
 
-    pub fn of(kernel: Kernel) -> Self {
+    /// A table of senders that stands already is an old one.
+    pub fn of(mut kernel: Kernel) -> Self {
+        kernel.noted.iter_mut().for_each(|noted| noted.young = false);
         let now = Now { instant: Instant::now(), unix: 1_800_000_000 };
+        let next = kernel.flows.iter().map(|flow| flow.id + 1).max().unwrap_or(1);
         let mut house = Self {
             kernel,
             finder: Finder::new(),
@@ -281,7 +290,7 @@ impl House {
             deaf: false,
             nft_runs: Vec::new(),
             start: now,
-            next: 1,
+            next,
         };
         house.run();
         (house.kernel.lists, house.kernel.lookups) = (0, 0);
@@ -425,6 +434,14 @@ impl House {
         if !(self.deaf && socket == Socket::ConntrackEvents) {
             self.finder.handle_datagram(socket, datagram, self.now);
         }
+        self.run();
+    }
+
+    /// The kernel tells that somebody has changed the table of senders.
+    pub fn tables_changed(&mut self) {
+        let name = [1, 0, 0, 1].into_iter().chain(messages::attribute(1, b"dots_callhome_senders\0"));
+        let deleted = messages::message(0xa02, 0, 0, &name.collect::<Vec<u8>>());
+        self.finder.handle_tables(&deleted, self.now);
         self.run();
     }
 
