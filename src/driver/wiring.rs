@@ -291,6 +291,7 @@ impl Wiring {
                     log::warn!("quarantine: {why}");
                 }
                 enforce::Event::Senders { id, senders } => self.finder.handle_senders(id, &senders, self.now),
+                enforce::Event::Spoofed { id, mac } => self.ledger.handle_spoofed(id, mac, false, self.now),
                 enforce::Event::Counted { id, total } => self.ledger.handle_counted(id, total, self.now),
                 enforce::Event::NoBridge => {
                     log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");

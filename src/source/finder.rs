@@ -156,7 +156,11 @@ impl Finder {
         match socket {
             Socket::Conntrack => self.queries.handle_overrun(&mut self.searches, &self.home, now),
             Socket::ConntrackEvents => self.searches.values_mut().for_each(|search| search.handle_change(true, now)),
-            Socket::Route | Socket::RouteEvents => self.home.handle_overrun(),
+            Socket::Route => self.home.handle_overrun(),
+            Socket::RouteEvents => {
+                self.home.stations.handle_overrun(now.instant);
+                self.home.handle_overrun();
+            }
             Socket::Senders => self.table.handle_overrun(),
         }
         self.proceed(now);

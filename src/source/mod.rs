@@ -39,6 +39,7 @@ mod schedule;
 mod search;
 mod sender_table;
 mod senders;
+mod stations;
 mod suspect;
 
 pub use domain::Interface;

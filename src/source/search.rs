@@ -429,7 +429,7 @@ impl Search {
             // Something has been observed since, which the next report is to cover.
             self.schedule.report(false, now.instant);
         }
-        let suspects = self.suspects(home, older);
+        let suspects = self.suspects(home, older, now);
         if self.reported.as_ref() == Some(&suspects) {
             return None;
         }
@@ -437,13 +437,15 @@ impl Search {
         Some(suspects)
     }
 
-    fn suspects(&self, home: &HomeNetwork, older: &OlderFlows) -> Vec<Suspect> {
+    fn suspects(&self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Vec<Suspect> {
         let noted = |mac, observation: &Observation| {
             observation.covered_by <= self.readings.completed
                 && !older.contains(observation.flow.id)
                 && self.senders.opens_alone(mac, observation.address)
         };
-        let earned = |mac, observation: &Observation| observation.caught || noted(mac, observation);
+        let earned = |mac, observation: &Observation| {
+            (observation.caught || noted(mac, observation)) && !home.stations.may_have_moved(mac, now.instant)
+        };
         let suspects = self.candidates.suspects(home, self.complete, &earned);
         if !suspects.is_empty() {
             return suspects;

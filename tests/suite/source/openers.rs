@@ -298,3 +298,43 @@ fn a_request_at_the_start_waits_for_the_table() {
     house.pass(seconds(1));
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
 }
+
+/// Proves CH-5.3.2-06 against a device that takes the Ethernet address of another, where the bridge sees it on another port:
+/// both have the same address in every packet.
+#[test]
+fn an_address_that_moves_between_ports_is_in_doubt() {
+    let mut house = home();
+    house.kernel.stations.insert(mac(11), 21);
+    let mut house = House::of(house.kernel);
+    house.translated(11, UDP, 1, 40000, 53, 100);
+    house.translated(12, UDP, 1, 40001, 53, 100);
+    house.station(mac(11), 21);
+    house.station(mac(12), 22);
+    assert_eq!(at_once(&mut house, BY_PORT), [(11, Exact)]);
+    house.finder.end_search(dots_callhome::model::MitigationId(1));
+    house.found.clear();
+    house.station(mac(11), 27);
+    assert_eq!(nobody_is_sure(&mut house, BY_PORT), [11]);
+    house.search(2, &scope("198.51.100.7 40001 > 203.0.113.80 53 / 17"));
+    assert_eq!(house.verdict(2), [(mac(12), Exact)]);
+    // Moves are forgotten like flows that have ended.
+    house.pass(seconds(600));
+    assert_eq!(at_once(&mut house, BY_PORT), [(11, Exact)]);
+}
+
+/// Whoever makes up Ethernet addresses fills what is remembered: then moves of those who found no room are not seen.
+#[test]
+fn made_up_stations_are_bounded() {
+    let mut house = home();
+    house.station(mac(12), 22);
+    for n in 0..3000_u16 {
+        let [high, low] = n.to_be_bytes();
+        house.station(dots_callhome::model::Mac([2, 0xcc, 0, 0, high, low]), 27);
+    }
+    house.station(mac(11), 21);
+    house.translated(11, UDP, 1, 40000, 53, 100);
+    house.translated(12, UDP, 1, 40001, 53, 100);
+    assert_eq!(at_once(&mut house, BY_PORT), [(11, Possible)]);
+    house.search(2, &scope("198.51.100.7 40001 > 203.0.113.80 53 / 17"));
+    assert_eq!(house.verdict(2), [(mac(12), Exact)]);
+}

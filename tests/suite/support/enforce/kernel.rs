@@ -32,12 +32,16 @@ pub struct Kernel {
     pub senders: BTreeMap<String, Vec<Sender>>,
     /// Flows that are back as soon as they are deleted.
     pub sticky: bool,
+    /// Flows that are opened anew as soon as they are deleted.
+    pub reopened: bool,
     /// What nft complains about.
     pub nft: Option<String>,
     /// Bridges are not filtered.
     pub no_bridge: bool,
     /// The errno conntrack answers every list with.
     pub conntrack: Option<i32>,
+    /// The errno with which our tables can't be read.
+    pub unreadable: Option<i32>,
     /// Nobody answers.
     pub mute: bool,
     /// What was asked of conntrack, in order.
@@ -127,6 +131,10 @@ impl Kernel {
         let found = self.flows.iter().position(meant);
         match found {
             Some(_) if self.sticky => 0,
+            Some(number) if self.reopened => {
+                self.flows[number].id += 1000;
+                0
+            }
             Some(number) => {
                 self.flows.remove(number);
                 0
@@ -136,6 +144,9 @@ impl Kernel {
     }
 
     fn inspect(&self, kind: u16, family: u8, body: &[u8], sequence: u32) -> Vec<Vec<u8>> {
+        if let Some(errno) = self.unreadable {
+            return vec![error(errno, sequence)];
+        }
         let family = if family == 1 { "inet" } else { "bridge" };
         let names = strings(body);
         let Some(table) = self.tables.get(family).filter(|_| names[0] == "dots_callhome") else {

@@ -85,6 +85,8 @@ pub struct Kernel {
     pub nft_fails: bool,
     /// How often one of its sets has been read.
     pub table_reads: usize,
+    /// On which port of the bridge addresses have been seen.
+    pub stations: BTreeMap<Mac, u32>,
 }
 
 impl Kernel {
@@ -113,6 +115,7 @@ impl Kernel {
             noted: None,
             nft_fails: false,
             table_reads: 0,
+            stations: BTreeMap::new(),
         };
         for (link, address, length) in [
             (1, "127.0.0.1", 8),
@@ -148,6 +151,7 @@ impl Kernel {
         match (socket, kind) {
             (Socket::Conntrack, 0x101) if dump => self.list_flows(&request[16..], sequence),
             (Socket::Conntrack, 0x101) => self.look_up(&request[16..], sequence),
+            (Socket::Route, 30) if request[16] == 7 => self.list_stations(sequence),
             (Socket::Route, 18 | 22 | 26 | 30) => self.list_network(kind, sequence),
             (Socket::Route, 28) => self.ask_for(&request[16..]),
             (Socket::Senders, _) => {
@@ -168,6 +172,13 @@ impl Kernel {
         {
             noted.note(Sender { mac, address, link });
         }
+    }
+
+    fn list_stations(&self, sequence: u32) -> Vec<Vec<u8>> {
+        let stations = self.stations.iter();
+        let mut answers: Vec<_> = stations.map(|(mac, port)| messages::station(sequence, *port, LAN, mac.0)).collect();
+        answers.push(messages::done(sequence));
+        answers
     }
 
     fn list_network(&self, kind: u16, sequence: u32) -> Vec<Vec<u8>> {
@@ -435,6 +446,12 @@ impl House {
             self.finder.handle_datagram(socket, datagram, self.now);
         }
         self.run();
+    }
+
+    /// The bridge sees an address on one of its ports.
+    pub fn station(&mut self, mac: Mac, port: u32) {
+        self.kernel.stations.insert(mac, port);
+        self.event(Socket::RouteEvents, &messages::station(0, port, LAN, mac.0));
     }
 
     /// The kernel tells that somebody has changed the table of senders.
