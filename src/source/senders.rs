@@ -137,7 +137,8 @@ impl Senders {
         let behind = |link| holder.map_or(network.expected_link(address) != Some(link), |holder| holder.behind);
         let shown = if logged.is_empty() { before } else { logged };
         let mut senders: Vec<Located> = Vec::new();
-        let shown = shown.iter().map(|sender| Located { mac: sender.mac, link: sender.link, behind: behind(sender.link) });
+        let shown =
+            shown.iter().map(|sender| Located { mac: sender.mac, link: sender.link, behind: behind(sender.link) });
         for sender in shown.chain(holder.filter(|_| logged.is_empty())) {
             if !senders.iter().any(|known| known.mac == sender.mac) {
                 senders.push(sender);

@@ -2,6 +2,7 @@
 
 mod attribution;
 mod domain;
+mod doubts;
 mod evidence;
 mod inventory;
 mod openers;

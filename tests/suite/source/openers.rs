@@ -145,7 +145,9 @@ fn without_the_table_nobody_is_sure() {
 /// Somebody deletes the table, or a rule of it: it is made again, and what was noted before does not count.
 #[test]
 fn a_lost_table_is_made_again() {
-    for gut in [|kernel: &mut Kernel| kernel.noted = None, |kernel: &mut Kernel| kernel.noted.as_mut().unwrap().damage()] {
+    for gut in
+        [|kernel: &mut Kernel| kernel.noted = None, |kernel: &mut Kernel| kernel.noted.as_mut().unwrap().damage()]
+    {
         let mut house = home();
         house.opens(mac(17), &v4(11), LAN);
         house.translated(11, UDP, 1, 40000, 53, 0);

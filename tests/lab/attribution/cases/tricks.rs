@@ -262,19 +262,29 @@ fn browse(lab: &mut Lab, number: usize) {
 
 /// A device sends from an address that it need not have, for a moment, and the provider asks about that.
 fn borrow(lab: &mut Lab, number: usize, address: &str, port: u16) -> Vec<String> {
-    lab.host(number).sysctl("ipv4/ip_nonlocal_bind", "1");
+    use_any(lab, number, &format!("{address}/32"));
     lab.send_as(number, address, port);
     let from = lab.seen(number).port();
     lab.streams.clear();
     lab.asked(port, UDP, &[from])
 }
 
+/// Lets a device send from addresses of others, without answering for them.
+fn use_any(lab: &Lab, number: usize, addresses: &str) {
+    let host = lab.host(number);
+    if addresses.contains(':') {
+        return host.sysctl("ipv6/ip_nonlocal_bind", "1");
+    }
+    for (what, value) in [("arp_ignore", "1"), ("arp_announce", "2")] {
+        host.sysctl(&format!("ipv4/conf/all/{what}"), value);
+    }
+    host.ip(&format!("route replace local {addresses} dev lo"));
+}
+
 /// One packet from such an address and this port.
 fn borrow_from(lab: &mut Lab, number: usize, address: &str, port: u16, from: u16) {
     let host = lab.host(number);
-    for family in ["ipv4", "ipv6"] {
-        host.sysctl(&format!("{family}/ip_nonlocal_bind"), "1");
-    }
+    use_any(lab, number, &format!("{address}/32"));
     let address: IpAddr = address.parse().expect("address");
     let socket = host.enter(|| UdpSocket::bind((address, from))).expect("socket");
     let target: IpAddr = if address.is_ipv4() { VICTIM.into() } else { VICTIM6.parse().expect("address") };
@@ -286,8 +296,8 @@ fn borrow_from(lab: &mut Lab, number: usize, address: &str, port: u16, from: u16
 
 /// A packet from each of so many addresses that nobody has.
 fn make_up(lab: &mut Lab, number: usize, count: u16, port: u16) {
+    use_any(lab, number, "10.99.0.0/16");
     let host = lab.host(number);
-    host.sysctl("ipv4/ip_nonlocal_bind", "1");
     host.enter(|| {
         for n in 0..count {
             let [high, low] = n.to_be_bytes();

@@ -164,7 +164,8 @@ impl Kernel {
 
     /// Whoever has an address opens a flow from it; behind another router that router does.
     fn note_honestly(&mut self, address: IpAddr) {
-        let mac_of = |address: IpAddr| [LAN, GUEST].iter().find_map(|l| Some((*self.neighbours.get(&(address, *l))?, *l)));
+        let mac_of =
+            |address: IpAddr| [LAN, GUEST].iter().find_map(|l| Some((*self.neighbours.get(&(address, *l))?, *l)));
         let route = self.routes.iter().find(|route| route.to.prefix_len() > 0 && route.to.contains(&address));
         let next = route.and_then(|route| route.gateway).unwrap_or(address);
         if let (Some((mac, link)), Some(noted)) = (mac_of(next), &mut self.noted)

@@ -20,11 +20,13 @@ impl Noted {
     pub fn apply(table: &mut Option<Self>, text: &str) -> Result<(), ()> {
         let anew = text.starts_with("add table inet dots_callhome_senders\ndelete table inet dots_callhome_senders\n");
         if anew {
-            *table = Some(Self { young: text.contains("missed { 00:00:00:00:00:00 timeout 600s }"), ..Self::default() });
+            *table =
+                Some(Self { young: text.contains("missed { 00:00:00:00:00:00 timeout 600s }"), ..Self::default() });
         }
         let table = table.get_or_insert_default();
         let lines = text.lines().filter(|line| line.starts_with("\t\t"));
-        table.rules = lines.filter(|line| line.contains("senders") || line.contains("update") || line.contains("return")).count();
+        table.rules =
+            lines.filter(|line| line.contains("senders") || line.contains("update") || line.contains("return")).count();
         Ok(())
     }
 
@@ -47,7 +49,8 @@ pub fn answer(table: Option<&Noted>, kind: u16, body: &[u8], sequence: u32) -> V
     let mut answers = Vec::new();
     if kind == 0xa07 {
         let rules = table.map_or(0, |table| table.rules);
-        answers.extend((0..rules).map(|_| message(0xa06, 2, sequence, &header(vec![name(1, "dots_callhome_senders")]))));
+        answers
+            .extend((0..rules).map(|_| message(0xa06, 2, sequence, &header(vec![name(1, "dots_callhome_senders")]))));
         answers.push(done(sequence));
         return answers;
     }
@@ -63,7 +66,12 @@ pub fn answer(table: Option<&Noted>, kind: u16, body: &[u8], sequence: u32) -> V
     for key in keys {
         let element = nest(1, &[nest(1, &[attribute(1, &key)])]);
         let list = nest(3, &[element]);
-        answers.push(message(0xa0c, 2, sequence, &header(vec![name(1, "dots_callhome_senders"), name(2, "set"), list])));
+        answers.push(message(
+            0xa0c,
+            2,
+            sequence,
+            &header(vec![name(1, "dots_callhome_senders"), name(2, "set"), list]),
+        ));
     }
     answers.push(done(sequence));
     answers.chunks(40).map(<[Vec<u8>]>::concat).collect()
