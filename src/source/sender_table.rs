@@ -33,6 +33,8 @@ const MISSED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 7440s\n\t\tgc-inter
 const MOST: usize = 2048;
 /// The kernel answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Somebody who removes it more often than this is not followed at once.
+const STORM: Duration = Duration::from_secs(10);
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// What is asked about the table.
@@ -89,6 +91,9 @@ pub(super) struct SenderTable {
     reading: Option<Witnessed>,
     retry_at: Option<Instant>,
     retry: Backoff,
+    /// When somebody else last removed it.
+    lost_at: Option<Instant>,
+    storm: Backoff,
 }
 
 impl Default for SenderTable {
@@ -103,6 +108,8 @@ impl Default for SenderTable {
             reading: None,
             retry_at: None,
             retry: PAUSES,
+            lost_at: None,
+            storm: PAUSES,
         }
     }
 }
@@ -218,7 +225,7 @@ impl SenderTable {
             }
             (Query::Rules, Message::Done) => {
                 self.exchange.end();
-                self.compare();
+                self.compare(now);
             }
             (Query::Set(set), Message::Done) => {
                 let next = SETS.iter().skip_while(|known| **known != set).nth(1);
@@ -227,7 +234,7 @@ impl SenderTable {
                     None => return self.end_reading(),
                 }
             }
-            (_, Message::Error(errno)) if errno != 0 => return self.fail(),
+            (_, Message::Error(errno)) if errno != 0 => return self.fail(now),
             _ => {}
         }
         None
@@ -239,14 +246,27 @@ impl SenderTable {
     }
 
     /// What was asked can't be had: there is no such table.
-    fn fail(&mut self) -> Option<Option<Witnessed>> {
+    fn fail(&mut self, now: Now) -> Option<Option<Witnessed>> {
         self.exchange.end();
+        if self.state != State::Unknown {
+            self.delay(now);
+        }
         self.state = State::Absent;
         self.reading.take().map(|_| None)
     }
 
+    /// It is made again: at once after an accident, not when somebody removes it again and again.
+    fn delay(&mut self, now: Now) {
+        let lost_at = self.lost_at.replace(now.instant);
+        if lost_at.is_some_and(|last| now.instant.saturating_duration_since(last) < STORM) {
+            self.retry_at = Some(now.instant + self.storm.pause());
+        } else {
+            self.storm.reset();
+        }
+    }
+
     /// Compares the number of rules with what there should be.
-    fn compare(&mut self) {
+    fn compare(&mut self, now: Now) {
         let expected = match &self.state {
             State::Stands(Some(outward)) => Some(rules(outward).iter().map(|(_, rules)| rules.len()).sum()),
             State::Stands(None) | State::Unknown | State::Absent => None,
@@ -254,7 +274,10 @@ impl SenderTable {
         self.state = match std::mem::replace(&mut self.state, State::Unknown) {
             State::Unknown | State::Absent if self.rules == 0 => State::Absent,
             State::Unknown | State::Absent => State::Stands(None),
-            State::Stands(_) if expected.is_some_and(|expected: usize| expected != self.rules) => State::Absent,
+            State::Stands(_) if expected.is_some_and(|expected: usize| expected != self.rules) => {
+                self.delay(now);
+                State::Absent
+            }
             stands @ State::Stands(_) => stands,
         };
     }

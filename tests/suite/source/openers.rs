@@ -165,6 +165,21 @@ fn a_lost_table_is_made_again() {
     }
 }
 
+/// Somebody who removes it again and again is followed ever more slowly.
+#[test]
+fn a_table_removed_again_and_again_is_made_more_slowly() {
+    let mut house = home();
+    let runs = house.nft_runs.len();
+    for _ in 0..600 {
+        house.kernel.noted = None;
+        house.tables_changed();
+        house.pass(Duration::from_millis(100));
+    }
+    assert!(house.nft_runs.len() - runs < 12, "{}", house.nft_runs.len() - runs);
+    house.pass(seconds(60));
+    assert!(house.kernel.noted.is_some());
+}
+
 /// A table that is lost without a word is missed when it is read.
 #[test]
 fn a_table_that_can_not_be_read_is_doubt() {
@@ -339,4 +354,35 @@ fn made_up_stations_are_bounded() {
     assert_eq!(at_once(&mut house, BY_PORT), [(11, Possible)]);
     house.search(2, &scope("198.51.100.7 40001 > 203.0.113.80 53 / 17"));
     assert_eq!(house.verdict(2), [(mac(12), Exact)]);
+}
+
+/// The table word for word; nft and the kernel take it, also on top of itself with other rules, and once more anew.
+#[test]
+fn nft_and_kernel_take_the_table() {
+    let mut house = home();
+    assert_eq!(house.nft_runs, [include_str!("../data/senders-new.nft")]);
+    house.event(Socket::RouteEvents, &messages::route(24, 0, 0, &Route::new("0.0.0.0/0", Some("192.168.2.9"), GUEST)));
+    assert_eq!(house.nft_runs[1], include_str!("../data/senders-change.nft"));
+    let directory = std::env::temp_dir().join(format!("dots-callhome-senders-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let texts = [&house.nft_runs[0], &house.nft_runs[1], &house.nft_runs[0]];
+    for (number, text) in texts.iter().enumerate() {
+        std::fs::write(directory.join(number.to_string()), text).unwrap();
+    }
+    let script = "for text in 0 1 2; do nft -f $text || exit 1; done; nft list table inet dots_callhome_senders";
+    let run = |how: &[&str]| {
+        std::process::Command::new("unshare")
+            .args(how)
+            .args(["sh", "-c", script])
+            .current_dir(&directory)
+            .output()
+            .unwrap()
+    };
+    let mut listed = run(&["--net"]);
+    if !listed.status.success() {
+        listed = run(&["--map-root-user", "--net"]);
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
+    assert!(listed.status.success() && said.contains("update @v6"), "{said} {errors}");
 }

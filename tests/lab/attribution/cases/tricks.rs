@@ -171,7 +171,8 @@ pub const CASES: &[Case] = &[
             let mut packet = [0; 100];
             let (length, from) = target.recv_from(&mut packet).expect("arrives");
             target.send_to(&packet[..length], from).expect("answered");
-            let words = ["-L", "-p", "udp", "--orig-port-src", "26028"];
+            let to = port.to_string();
+            let words = ["-L", "-p", "udp", "--orig-port-src", "26028", "--orig-port-dst", &to];
             lab.stage.until("it is answered", |s| !s.home.router.run("conntrack", &words).contains("UNREPLIED"));
             lab.asked(port, UDP, &[from.port()])
         },
@@ -290,7 +291,8 @@ fn borrow_from(lab: &mut Lab, number: usize, address: &str, port: u16, from: u16
     let target: IpAddr = if address.is_ipv4() { VICTIM.into() } else { VICTIM6.parse().expect("address") };
     socket.send_to(&[u8::try_from(number).expect("a small number"); 100], (target, port)).expect("sent");
     let protocol = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-    let words = ["-L", "-f", protocol, "-p", "udp", "--orig-port-src", &from.to_string()];
+    let (from, to) = (from.to_string(), port.to_string());
+    let words = ["-L", "-f", protocol, "-p", "udp", "--orig-port-src", &from, "--orig-port-dst", &to];
     lab.stage.until("it is on its way", |s| s.home.router.run("conntrack", &words).contains("dport"));
 }
 
