@@ -337,12 +337,18 @@ impl Wiring {
 
     /// Starts `nft` when what must be in force has to change, or the table that notes who opens flows.
     fn run_nft(&mut self) {
-        if !self.nft.is_free(self.now.instant) {
-            return;
+        let enforcer = if self.nft.is_free(self.now.instant) { self.enforcer.poll_ruleset() } else { None };
+        if let Some(ruleset) = enforcer {
+            return self.start_nft(ruleset, NftUser::Enforcer);
         }
-        let ruleset = self.enforcer.poll_ruleset().map(|ruleset| (ruleset, NftUser::Enforcer));
-        let ruleset = ruleset.or_else(|| Some((self.finder.poll_ruleset()?, NftUser::Finder)));
-        let Some((ruleset, user)) = ruleset else { return };
+        let finder = if self.nft.is_idle() { self.finder.poll_ruleset() } else { None };
+        if let Some(ruleset) = finder {
+            self.start_nft(ruleset, NftUser::Finder);
+            self.nft.release();
+        }
+    }
+
+    fn start_nft(&mut self, ruleset: String, user: NftUser) {
         self.nft_user = user;
         if let Err(error) = self.nft.start(ruleset, &self.registry, self.now.instant) {
             self.handle_nft(Err(error));

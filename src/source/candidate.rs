@@ -77,9 +77,11 @@ impl Candidate {
         self.observations.iter().filter(move |observation| observation.is_sure() && earned(observation))
     }
 
-    /// The addresses it sends from.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.observations.iter().map(|observation| observation.address)
+    /// The addresses it sends from by flows that match in all that is named, or the others.
+    pub(super) fn addresses(&self, full: bool) -> impl Iterator<Item = IpAddr> {
+        let matching =
+            self.observations.iter().filter(move |observation| (observation.matched != Match::Partial) == full);
+        matching.map(|observation| observation.address)
     }
 
     /// Its flows.

@@ -92,9 +92,10 @@ impl Candidates {
         self.devices.iter_mut().flat_map(|(mac, candidate)| candidate.observations_mut().map(move |o| (*mac, o)))
     }
 
-    /// The addresses they come from.
-    pub(super) fn addresses(&self) -> VecSet<IpAddr> {
-        self.devices.values().flat_map(Candidate::addresses).collect()
+    /// The addresses they come from, those first that match in all that is named.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let of = |full| self.devices.values().flat_map(move |candidate| candidate.addresses(full));
+        of(true).chain(of(false))
     }
 
     /// Who may be meant, most likely first. `complete`: everything there is has been looked at. `earned`: whether it is

@@ -55,7 +55,7 @@ pub(super) struct ConntrackQueries {
 
 impl Default for ConntrackQueries {
     fn default() -> Self {
-        Self { unlisted: everything(), older: OlderFlows::unknown(), zones: false, exchange: Exchange::default() }
+        Self { unlisted: everything(), older: OlderFlows::unknown(None), zones: false, exchange: Exchange::default() }
     }
 }
 
@@ -83,9 +83,9 @@ impl ConntrackQueries {
     }
 
     /// The table of senders has been made: all flows there are now are older.
-    pub(super) fn handle_table_made(&mut self) {
+    pub(super) fn handle_table_made(&mut self, now: Now) {
         self.unlisted = everything();
-        self.older = OlderFlows::unknown();
+        self.older = OlderFlows::unknown(Some(now.instant));
         if let Some(ConntrackQuery::List { owed, .. }) = self.exchange.request_mut() {
             *owed = false;
         }

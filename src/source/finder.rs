@@ -114,7 +114,7 @@ impl Finder {
     /// Takes whether `nft` has done it.
     pub fn handle_nft(&mut self, done: bool, now: Now) {
         if self.table.handle_nft(done, now) {
-            self.queries.handle_table_made();
+            self.queries.handle_table_made(now);
         }
         self.searches.values_mut().filter(|_| done).for_each(|search| search.reconsider(now));
         self.proceed(now);

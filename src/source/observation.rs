@@ -35,6 +35,8 @@ pub(super) struct Observation {
     pub(super) rate: Traffic,
     /// The two readings between which it last was seen to send.
     pub(super) grown: Option<(Instant, Instant)>,
+    /// Which reading of the table of senders is the first that covers that.
+    pub(super) grown_by: u32,
     /// Which reading of the table of senders is the first that covers it.
     pub(super) covered_by: u32,
     /// Whether the device, and nobody else, was seen to send while the flow did.
@@ -57,6 +59,7 @@ impl Observation {
             read: now.instant,
             rate: Traffic::default(),
             grown: None,
+            grown_by: 0,
             covered_by: 0,
             caught: false,
         }
@@ -74,7 +77,7 @@ impl Observation {
 
     /// Takes in a later look at the same flow.
     pub(super) fn update(&mut self, later: Self) {
-        let Self { mut sending, mut read, mut rate, mut grown, covered_by, caught, .. } = *self;
+        let Self { mut sending, mut read, mut rate, mut grown, mut grown_by, covered_by, caught, .. } = *self;
         let passed = later.read.saturating_duration_since(read);
         if let (Some(before), Some(sent)) = (self.flow.sent, later.flow.sent)
             && passed >= Duration::from_millis(1)
@@ -82,14 +85,14 @@ impl Observation {
             rate = sent.minus(before).per_second(passed);
             if sent.packets > before.packets {
                 sending = true;
-                grown = Some((read, later.read));
+                (grown, grown_by) = (Some((read, later.read)), later.covered_by);
             }
             read = later.read;
         }
         // The event of a flow that opens bears no counters.
         let sent = later.flow.sent.or(self.flow.sent);
         let flow = Flow { sent, ..later.flow };
-        *self = Self { flow, sending, read, rate, grown, covered_by, caught, ..later };
+        *self = Self { flow, sending, read, rate, grown, grown_by, covered_by, caught, ..later };
     }
 
     /// Notes that the flow is gone from conntrack.
@@ -102,6 +105,11 @@ impl Observation {
     /// wants to be taken for somebody else, so it tells nothing for sure even while it sends.
     pub(super) fn is_sure(&self) -> bool {
         !self.behind && !self.reassigned
+    }
+
+    /// Whether nobody has answered it: then each of its packets is noted.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.flow.answered.is_some_and(|answered| answered.packets == 0)
     }
 
     /// Whether it is a flow of all that is named, that sends.

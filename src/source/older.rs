@@ -1,11 +1,15 @@
 //! Flows older than the table of senders: nobody has noted who opened them.
 
+use std::time::Instant;
+
 /// So many bits tell them apart by their numbers, which the kernel hashes.
 const BITS: usize = 1 << 17;
 
 /// The numbers of flows, roughly: one that is not among them may seem to be, never the other way round.
 #[derive(Debug, Default)]
 pub(super) struct OlderFlows {
+    /// Since when the table stands.
+    since: Option<Instant>,
     bits: Vec<u64>,
     /// Whether any flow may be among them: they have not been listed yet,
     unlisted: bool,
@@ -14,9 +18,14 @@ pub(super) struct OlderFlows {
 }
 
 impl OlderFlows {
-    /// Nothing has been listed yet.
-    pub(super) fn unknown() -> Self {
-        Self { unlisted: true, ..Self::default() }
+    /// Nothing has been listed yet. `since`: the table has been made at that moment.
+    pub(super) fn unknown(since: Option<Instant>) -> Self {
+        Self { since, unlisted: true, ..Self::default() }
+    }
+
+    /// Whether the table stood at this moment.
+    pub(super) fn are_older_than(&self, moment: Instant) -> bool {
+        self.since.is_some_and(|since| since <= moment)
     }
 
     /// Adds a flow.

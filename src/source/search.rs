@@ -180,8 +180,12 @@ impl Search {
         self.readings.completed = self.readings.begun;
         let Some(witnessed) = witnessed else { return self.senders.forget_before() };
         let mut differs = false;
-        let mut addresses = self.candidates.addresses();
-        addresses.extend(self.unattributed.iter().copied());
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in self.candidates.addresses().chain(self.unattributed.iter().copied()) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
         for address in addresses {
             let of = |sender: &&Sender| sender.address == address && home.is_inside(sender);
             let senders = witnessed.senders.iter().filter(of).copied().collect();
@@ -438,9 +442,15 @@ impl Search {
     }
 
     fn suspects(&self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Vec<Suspect> {
+        let completed = self.readings.completed;
+        // An older flow is noted while it sends, unless it is answered.
+        let sends_noted = |observation: &Observation| {
+            let since = observation.grown.is_some_and(|(from, _)| older.are_older_than(from));
+            since && observation.is_unanswered() && observation.grown_by <= completed
+        };
         let noted = |mac, observation: &Observation| {
-            observation.covered_by <= self.readings.completed
-                && !older.contains(observation.flow.id)
+            observation.covered_by <= completed
+                && (!older.contains(observation.flow.id) || sends_noted(observation))
                 && self.senders.opens_alone(mac, observation.address)
         };
         let earned = |mac, observation: &Observation| {

@@ -112,6 +112,24 @@ fn flows_older_than_the_table_are_in_doubt() {
     assert_eq!(house.verdict(2), [(mac(12), Exact)]);
 }
 
+/// Unless they go on sending without an answer: each such packet is noted.
+#[test]
+fn an_older_flow_that_sends_is_noted() {
+    for (answered, expected) in [(0, Exact), (5, Possible)] {
+        let mut house = home();
+        let id = borrowed(&mut house, 100);
+        house.kernel.flows.iter_mut().for_each(|flow| flow.answered.as_mut().unwrap().packets = answered);
+        house.kernel.noted = None;
+        let kernel = std::mem::replace(&mut house.kernel, Kernel::new());
+        let mut house = House::of(kernel);
+        house.kernel.rates.insert(id, (100, answered));
+        house.opens(mac(11), &v4(11), LAN);
+        assert_eq!(at_once(&mut house, BY_PORT), [(11, Possible)]);
+        house.pass(Duration::from_millis(400));
+        assert_eq!(house.verdict(1), [(mac(11), expected)]);
+    }
+}
+
 /// The same while they are being listed, or can't be.
 #[test]
 fn what_can_not_be_listed_may_be_older() {
@@ -119,7 +137,7 @@ fn what_can_not_be_listed_may_be_older() {
     house.kernel.noted = None;
     house.kernel.list_error = Some(1);
     let mut house = House::of(house.kernel);
-    house.translated(11, UDP, 1, 40000, 53, 100);
+    house.translated(11, UDP, 1, 40000, 53, 0);
     assert_eq!(nobody_is_sure(&mut house, BY_PORT), [11]);
     house.kernel.noted.as_mut().unwrap().young = false;
     assert_eq!(at_once(&mut house, BY_PORT), [(11, Exact)]);
@@ -284,6 +302,21 @@ fn a_log_that_was_away_catches_nobody() {
         house.finder.handle_senders_lost();
     }
     assert_eq!(house.ever_sure(1), []);
+}
+
+/// So many made-up addresses that not all can be looked up: those who use the very address that is asked about are.
+#[test]
+fn the_address_asked_about_goes_first() {
+    let mut house = home();
+    house.kernel.filter_error = Some(1);
+    for n in 0..200 {
+        let address = format!("10.99.0.{n}");
+        house.translated_from(&address, UDP, 1000, 20_000 + n, 53, 0);
+        house.opens(mac(17), &address, LAN);
+    }
+    house.opens(mac(17), &v4(11), LAN);
+    house.translated(11, UDP, 1, 40000, 53, 0);
+    assert_eq!(nobody_is_sure(&mut house, "198.51.100.7 40000-40009 > 203.0.113.80 53 / 17"), [11, 17]);
 }
 
 /// Flows that are opened during a search are covered by a look of their own, and a flood of them by few.
