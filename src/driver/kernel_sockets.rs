@@ -25,7 +25,7 @@ pub(super) enum KernelSocket {
     Enforce(enforce::Socket),
 }
 
-const SOCKETS: [(KernelSocket, isize, &[u32]); 6] = [
+const SOCKETS: [(KernelSocket, isize, &[u32]); 7] = [
     (KernelSocket::Source(source::Socket::Conntrack), NETFILTER, &[]),
     (
         KernelSocket::Source(source::Socket::ConntrackEvents),
@@ -34,6 +34,7 @@ const SOCKETS: [(KernelSocket, isize, &[u32]); 6] = [
     ),
     (KernelSocket::Source(source::Socket::Route), ROUTE, &[]),
     (KernelSocket::Source(source::Socket::RouteEvents), ROUTE, &neighbour::GROUPS),
+    (KernelSocket::Source(source::Socket::Senders), NETFILTER, &[]),
     (KernelSocket::Enforce(enforce::Socket::Netfilter), NETFILTER, &[]),
     (KernelSocket::Enforce(enforce::Socket::Events), NETFILTER, &[NFTABLES]),
 ];

@@ -59,9 +59,19 @@ impl NftRunner {
         Self { token, running: None, hold: None }
     }
 
-    /// Whether a run may begin now.
+    /// Whether a run may begin now that belongs to a burst.
     pub(super) fn is_free(&self, now: Instant) -> bool {
-        self.running.is_none() && self.hold.is_none_or(|until| until <= now)
+        self.is_idle() && self.hold.is_none_or(|until| until <= now)
+    }
+
+    /// Whether none is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_none()
+    }
+
+    /// The next run need not wait for company: this one belonged to no burst.
+    pub(super) fn release(&mut self) {
+        self.hold = None;
     }
 
     /// Begins a run.

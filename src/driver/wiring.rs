@@ -42,6 +42,13 @@ const ROUNDS: usize = 32;
 /// A clock that moves by more than this against the monotonic one has been set; seconds.
 const CLOCK_SET: u64 = 60;
 
+/// Whose ruleset `nft` is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NftUser {
+    Enforcer,
+    Finder,
+}
+
 /// The state machines with their sockets, files and processes.
 pub(super) struct Wiring {
     paths: Paths,
@@ -49,6 +56,8 @@ pub(super) struct Wiring {
     resolver: Resolver,
     kernel: KernelSockets,
     nft: NftRunner,
+    /// Whose ruleset it was given last.
+    nft_user: NftUser,
     bus: BusConnection,
     peers: Peers,
     ledger: Ledger,
@@ -76,6 +85,7 @@ impl Wiring {
         let mut wiring = Self {
             resolver: Resolver::new(Arc::clone(&waker)),
             nft: NftRunner::new(NFT),
+            nft_user: NftUser::Enforcer,
             bus: BusConnection::new(paths.ubus.clone(), BUS),
             peers: Peers::new(Arc::new(Clock::default())),
             ledger: Ledger::new(Config::default().policy),
@@ -153,9 +163,15 @@ impl Wiring {
                 log_overruns(finder.overruns());
             }
             (KernelSocket::Enforce(socket), Received::Datagram(datagram)) => {
+                if socket == enforce::Socket::Events {
+                    finder.handle_tables(datagram, now);
+                }
                 enforcer.handle_datagram(socket, datagram, now);
             }
-            (KernelSocket::Enforce(socket), Received::Overrun) => enforcer.handle_overrun(socket, now),
+            (KernelSocket::Enforce(socket), Received::Overrun) => {
+                finder.handle_tables_overrun(now);
+                enforcer.handle_overrun(socket, now);
+            }
             (_, Received::Nothing) => {}
         })?;
         self.with_peers(|peers, s| peers.read_on(s));
@@ -294,11 +310,15 @@ impl Wiring {
                     log::warn!("quarantine: {why}");
                 }
                 enforce::Event::Senders { id, senders } => self.finder.handle_senders(id, &senders, self.now),
+                enforce::Event::Spoofed { id, mac } => self.ledger.handle_spoofed(id, mac, false, self.now),
                 enforce::Event::Counted { id, total } => self.ledger.handle_counted(id, total, self.now),
                 enforce::Event::NoBridge => {
                     log::warn!("no kmod-nft-bridge: quarantined devices still reach others at home");
                 }
-                enforce::Event::Vanished => log::warn!("somebody removed our nft table; it is made again"),
+                enforce::Event::Vanished => {
+                    log::warn!("somebody removed our nft table; it is made again");
+                    self.finder.handle_senders_lost();
+                }
             }
         }
         heard
@@ -334,19 +354,36 @@ impl Wiring {
         heard
     }
 
-    /// Starts `nft` when the ruleset has to change.
+    /// Starts `nft` when what must be in force has to change, or the table that notes who opens flows.
     fn run_nft(&mut self) {
-        if !self.nft.is_free(self.now.instant) {
-            return;
+        let enforcer = if self.nft.is_free(self.now.instant) { self.enforcer.poll_ruleset() } else { None };
+        if let Some(ruleset) = enforcer {
+            return self.start_nft(ruleset, NftUser::Enforcer);
         }
-        let Some(ruleset) = self.enforcer.poll_ruleset() else { return };
+        let finder = if self.nft.is_idle() { self.finder.poll_ruleset() } else { None };
+        if let Some(ruleset) = finder {
+            self.start_nft(ruleset, NftUser::Finder);
+            self.nft.release();
+        }
+    }
+
+    fn start_nft(&mut self, ruleset: String, user: NftUser) {
+        self.nft_user = user;
         if let Err(error) = self.nft.start(ruleset, &self.registry, self.now.instant) {
             self.handle_nft(Err(error));
         }
     }
 
     fn handle_nft(&mut self, outcome: Result<(), NftError>) {
-        self.enforcer.handle_nft(outcome.map_err(|error| error.to_string()), self.now);
+        match self.nft_user {
+            NftUser::Enforcer => self.enforcer.handle_nft(outcome.map_err(|error| error.to_string()), self.now),
+            NftUser::Finder => {
+                if let Err(error) = &outcome {
+                    log::warn!("who opens flows is not noted: {error}");
+                }
+                self.finder.handle_nft(outcome.is_ok(), self.now);
+            }
+        }
     }
 
     /// Sends what is to be sent. Who has decided is answered, and others are told, once it is kept.

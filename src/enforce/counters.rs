@@ -31,6 +31,11 @@ impl Counters {
         self.readings.get(&(set, mac)).copied().unwrap_or_default()
     }
 
+    /// Whether anything of a device was dropped on behalf of a mitigation, as last read.
+    pub(super) fn has_dropped(&self, id: MitigationId, mac: Mac) -> bool {
+        [Set::BlockBy(id), Set::QuarantineBy(id)].into_iter().any(|set| self.reading(set, mac) != Traffic::default())
+    }
+
     /// The total of each mitigation in force.
     pub(super) fn totals(&self, ruleset: &Ruleset) -> impl Iterator<Item = (MitigationId, Traffic)> {
         let ids = ruleset.measures().filter_map(|(owner, _)| match owner {

@@ -209,6 +209,11 @@ impl Enforcer {
         }
         if inspected == Inspected::Intact {
             self.tell_totals();
+            // A leak has led to a look at all rules.
+            if inspection.depth == Depth::Everything {
+                let counters = self.monitor.counters();
+                self.progress.tell_spoofed(|id, mac| counters.has_dropped(id, mac));
+            }
             for (id, senders) in inspection.senders.into_iter().filter(|(_, senders)| !senders.is_empty()) {
                 self.progress.tell(Event::Senders { id, senders });
             }

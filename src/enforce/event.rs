@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::desired::Owner;
 use super::sweep::PassingFlows;
-use crate::model::{MitigationId, Traffic};
+use crate::model::{Mac, MitigationId, Traffic};
 use crate::source::Sender;
 
 /// What the enforcer's owner has to know.
@@ -30,6 +30,14 @@ pub enum Event {
         id: MitigationId,
         /// Those who have sent.
         senders: Vec<Sender>,
+    },
+    /// What a mitigation should stop goes on under the address of a device it acts upon, past rules that stand, and nothing
+    /// of that device has been dropped: another one sends. For `Ledger::handle_spoofed`.
+    Spoofed {
+        /// The mitigation.
+        id: MitigationId,
+        /// The device whose address is used.
+        mac: Mac,
     },
     /// Somebody else has changed our tables; they are being made anew.
     Vanished,

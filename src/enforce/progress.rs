@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use vecset::VecMap;
+use vecset::{VecMap, VecSet};
 
 use super::desired::Owner;
 use super::event::{Event, NotInForce};
 use super::ruleset::{Measure, Ruleset};
 use super::sweep::{PassingFlows, SweepSubject};
+use crate::model::{Mac, MitigationId};
 
 /// How long something may be on its way into force before it is told that it isn't there: what somebody has deleted is
 /// made again within some hundredths of a second.
@@ -96,6 +97,19 @@ impl Progress {
         judgement
     }
 
+    /// The devices in whose names others send: from their addresses flows get past rules that stand, while nothing of their
+    /// own has been dropped. Tells each once.
+    pub(super) fn tell_spoofed(&mut self, has_dropped: impl Fn(MitigationId, Mac) -> bool) {
+        for (owner, owned) in self.owners.iter_mut().filter(|(_, owned)| owned.stage == ProgressStage::Leaking) {
+            let Owner::Mitigation(id) = *owner else { continue };
+            for mac in std::mem::take(&mut owned.openers) {
+                if owned.measure.devices.contains(&mac) && !has_dropped(id, mac) {
+                    self.events.push_back(Event::Spoofed { id, mac });
+                }
+            }
+        }
+    }
+
     /// All rules are gone.
     pub(super) fn handle_lost(&mut self, now: Instant) {
         for owned in self.owners.values_mut() {
@@ -166,6 +180,8 @@ struct OwnerProgress {
     /// When it is told that it is not in force, if nothing else has been told by then.
     due: Option<Instant>,
     told: Option<Result<(), NotInForce>>,
+    /// The devices from whose addresses flows get past the rules.
+    openers: VecSet<Mac>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +206,8 @@ impl ProgressStage {
 
 impl OwnerProgress {
     fn new(measure: Measure, change: u32, now: Instant) -> Self {
-        Self { measure, change, stage: ProgressStage::Waiting, due: Some(now + MOMENT), told: None }
+        let (stage, due) = (ProgressStage::Waiting, Some(now + MOMENT));
+        Self { measure, change, stage, due, told: None, openers: VecSet::new() }
     }
 
     /// Its rules are gone.
@@ -214,7 +231,8 @@ impl OwnerProgress {
         }
     }
 
-    fn judge(&mut self, owner: Owner, passing: PassingFlows, events: &mut VecDeque<Event>) {
+    fn judge(&mut self, owner: Owner, mut passing: PassingFlows, events: &mut VecDeque<Event>) {
+        self.openers = std::mem::take(&mut passing.openers);
         let unknown = passing.unknown.is_some();
         let (passes, strikes) = match self.stage {
             ProgressStage::Waiting => return,

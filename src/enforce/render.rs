@@ -12,6 +12,7 @@ use super::set::Set;
 use crate::model::{Mac, Traffic};
 use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
+use crate::source::MOST_LOGGED;
 
 /// A lifetime nft and the kernel can both take: nft reads at most eight digits of seconds and wants days for more, the
 /// kernel counts nanoseconds in 64 bits.
@@ -150,17 +151,17 @@ impl Change<'_> {
     }
 }
 
-/// How long and of how many it is remembered who has sent something: whoever makes up addresses must not fill the memory.
-const NOTED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 20s\n\t\tsize 128";
+/// How long it is remembered who has sent something, of [`MOST_LOGGED`] of each family.
+const LOGGED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 20s\n\t\tsize";
 
 fn declare_set(text: &mut String, set: Set, counts: bool) -> std::fmt::Result {
     writeln!(text, "\tset {set} {{")?;
     match set {
         Set::SenderLog(_, conntrack::Family::V4) => {
-            writeln!(text, "\t\ttype ether_addr . ipv4_addr . iface_index\n{NOTED}")?;
+            writeln!(text, "\t\ttype ether_addr . ipv4_addr . iface_index\n{LOGGED} {MOST_LOGGED}")?;
         }
         Set::SenderLog(_, conntrack::Family::V6) => {
-            writeln!(text, "\t\ttype ether_addr . ipv6_addr . iface_index\n{NOTED}")?;
+            writeln!(text, "\t\ttype ether_addr . ipv6_addr . iface_index\n{LOGGED} {MOST_LOGGED}")?;
         }
         _ => writeln!(text, "\t\ttype ether_addr\n\t\tflags timeout")?,
     }

@@ -52,6 +52,8 @@ pub struct PassingFlows {
     pub(super) example: Option<Flow>,
     /// The errno with which the kernel did not tell.
     pub(super) unknown: Option<i32>,
+    /// The devices from whose addresses flows have been opened since those before were cut: past the rules.
+    pub(super) openers: VecSet<Mac>,
 }
 
 impl PartialEq for PassingFlows {
@@ -87,8 +89,12 @@ pub(super) struct Sweep {
     /// Which of them an address is of interest to.
     concerned: VecMap<IpAddr, Vec<usize>>,
     router: VecSet<IpAddr>,
+    /// Whose these addresses are.
+    devices: BTreeMap<IpAddr, Mac>,
     queries: VecDeque<Query>,
     found: Vec<(Tuple, Option<u32>)>,
+    /// The numbers of the flows found before that have been cut.
+    cut: VecSet<u32>,
     rounds: u8,
     goes: u8,
 }
@@ -113,8 +119,10 @@ impl Sweep {
             subjects: subjects.into_iter().map(|subject| (subject, PassingFlows::default())).collect(),
             concerned,
             router: addresses.router.clone(),
+            devices: addresses.devices.clone(),
             queries: VecDeque::new(),
             found: Vec::new(),
+            cut: VecSet::new(),
             rounds: 1,
             goes: 1,
         };
@@ -130,8 +138,12 @@ impl Sweep {
             self.goes += 1;
             let found = std::mem::take(&mut self.found);
             self.queries.extend(found.chunks(BATCH).map(|batch| Query::Cut(batch.to_vec())));
+            // Where there were more than could be cut, those found next need not be new.
+            let all = found.len() < MOST_CUT;
+            self.cut = found.iter().filter(|_| all).filter_map(|(_, id)| *id).collect();
             for (_, passing) in &mut self.subjects {
                 passing.left = 0;
+                passing.openers.clear();
             }
             self.look();
         }
@@ -143,6 +155,7 @@ impl Sweep {
         let mut meant = false;
         for (packet, passes) in directions(flow) {
             let Some(numbers) = self.concerned.get(&packet.source) else { continue };
+            let opener = self.devices.get(&packet.source).copied().filter(|_| packet.source == flow.original.source);
             for number in numbers {
                 let Some((subject, passing)) = self.subjects.get_mut(*number) else { continue };
                 if !subject.measure.covers(&packet, &self.router) {
@@ -153,6 +166,8 @@ impl Sweep {
                     passing.met += usize::from(self.goes == 1);
                     passing.left += 1;
                     passing.example = Some(*flow);
+                    let is_new = !self.cut.is_empty() && !self.cut.contains(&flow.id);
+                    passing.openers.extend(opener.filter(|_| is_new));
                 }
             }
         }

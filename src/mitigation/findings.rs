@@ -80,7 +80,9 @@ impl Ledger {
     /// Somebody else sends in the name of a suspect: nobody is sure of it any more. If it is acted upon and does not send
     /// itself (`sends`), it is let go; without any other the question is open again.
     pub fn handle_spoofed(&mut self, id: MitigationId, mac: Mac, sends: bool, now: Now) {
-        let suspected = |m: &&mut Mitigation| m.suspects.iter().any(|s| s.mac == mac) && !m.spoofed.contains(&mac);
+        // Known to be in doubt it may have been acted upon all the same.
+        let told = |m: &Mitigation| m.spoofed.contains(&mac) && !m.chosen().contains(&mac);
+        let suspected = |m: &&mut Mitigation| m.suspects.iter().any(|s| s.mac == mac) && !told(m);
         let Some(m) = self.mitigations.get_mut(&id).filter(suspected) else { return };
         let acted_upon = m.state().in_force() && m.chosen().contains(&mac);
         if acted_upon && sends {

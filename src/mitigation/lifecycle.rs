@@ -343,7 +343,9 @@ impl Mitigation {
 
     /// Nobody is sure of a device any more in whose name another one sends.
     pub(super) fn doubt(&mut self, mac: Mac) {
-        self.spoofed.push(mac);
+        if !self.spoofed.contains(&mac) {
+            self.spoofed.push(mac);
+        }
         if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.mac == mac) {
             suspect.confidence = Confidence::Possible;
         }

@@ -22,6 +22,8 @@ const REPLACE: u16 = 0x100;
 
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
+/// `AF_BRIDGE`
+const BRIDGE: u8 = 7;
 
 /// The main routing table.
 pub const MAIN: u32 = 254;
@@ -39,6 +41,8 @@ pub enum NetworkObject {
     Routes,
     /// Neighbours of both families.
     Neighbours,
+    /// Ethernet addresses on the ports of bridges.
+    Stations,
 }
 
 impl NetworkObject {
@@ -48,7 +52,7 @@ impl NetworkObject {
             Self::Links => (16, 17, 18, 16),
             Self::Addresses => (20, 21, 22, 8),
             Self::Routes => (24, 25, 26, 12),
-            Self::Neighbours => (28, 29, 30, 12),
+            Self::Neighbours | Self::Stations => (28, 29, 30, 12),
         }
     }
 }
@@ -84,6 +88,19 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// Its Ethernet address, as far as the kernel trusts it; nothing where it does not answer.
     pub mac: Option<Mac>,
+}
+
+/// An Ethernet address that a bridge has seen on one of its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// The address.
+    pub mac: Mac,
+    /// The port.
+    pub port: u32,
+    /// The bridge.
+    pub bridge: u32,
+    /// The VLAN, where the bridge tells them apart; else 0.
+    pub vlan: u16,
 }
 
 /// What a route does.
@@ -138,6 +155,8 @@ pub enum Message {
     Neighbour(Neighbour),
     /// The kernel has forgotten the neighbour.
     NeighbourGone(Neighbour),
+    /// A bridge has seen this station, perhaps on another port than before.
+    Station(Station),
     /// A list is complete.
     Done,
     /// A request failed with this errno; 0: it is done.
@@ -150,7 +169,13 @@ pub enum Message {
 pub fn dump(object: NetworkObject, sequence: u32) -> Vec<u8> {
     let (_, _, get, length) = object.numbers();
     // All zero: any family, any link.
-    request(get, DUMP, sequence, &vec![0; length])
+    let mut body = vec![0; length];
+    if object == NetworkObject::Stations
+        && let Some(family) = body.first_mut()
+    {
+        *family = BRIDGE;
+    }
+    request(get, DUMP, sequence, &body)
 }
 
 /// Lets the kernel find out who has an address on a link, as if a packet were to be sent there. The answer comes as a change
@@ -199,6 +224,7 @@ fn read(message: &Raw<'_>) -> Option<Message> {
         DEL_ADDRESS => Message::AddressGone(address(body)?),
         NEW_ROUTE => Message::Route { hops: routes(body)?, replaces: message.flags & REPLACE != 0 },
         DEL_ROUTE => Message::RouteGone(routes(body)?),
+        NEW_NEIGHBOUR if body.first() == Some(&BRIDGE) => Message::Station(station(body)?),
         NEW_NEIGHBOUR => Message::Neighbour(neighbour(body)?),
         DEL_NEIGHBOUR => Message::NeighbourGone(neighbour(body)?),
         _ => return None,
@@ -285,6 +311,28 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     }
     let address = address.filter(|address| is_of(*address, family) && !address.is_multicast())?;
     Some(Neighbour { link: word(body, 4)?, address, mac: link_address.filter(|_| trusted) })
+}
+
+/// Those that stand there by configuration, like the addresses of the ports themselves, are nobody's.
+fn station(body: &[u8]) -> Option<Station> {
+    const LINK_ADDRESS: u16 = 2;
+    const VLAN: u16 = 5;
+    const MASTER: u16 = 9;
+    const NOARP: u16 = 0x40;
+    const PERMANENT: u16 = 0x80;
+    if parse_u16(body.get(8..)?)? & (NOARP | PERMANENT) != 0 {
+        return None;
+    }
+    let (mut address, mut bridge, mut vlan) = (None, None, 0);
+    for (kind, value) in attributes(body, NetworkObject::Stations)? {
+        match kind {
+            LINK_ADDRESS => address = mac(value),
+            VLAN => vlan = parse_u16(value)?,
+            MASTER => bridge = parse_u32(value),
+            _ => {}
+        }
+    }
+    Some(Station { mac: address?, port: word(body, 4)?, bridge: bridge?, vlan })
 }
 
 /// The routes of a message that count, one for each next hop: neither cached ones nor those to the router itself.

@@ -64,17 +64,29 @@ impl Candidate {
     }
 
     /// Whether a flow that nobody else can have made sends to the target.
-    pub(super) fn surely_attacks(&self) -> bool {
-        self.sure().any(Observation::is_attack)
+    pub(super) fn surely_attacks(&self, earned: impl Fn(&Observation) -> bool) -> bool {
+        self.sure(earned).any(Observation::is_attack)
     }
 
     /// The keys of flows that nobody else can have made.
-    pub(super) fn sure_keys(&self) -> impl Iterator<Item = UniqueKey> {
-        self.sure().filter_map(Observation::key)
+    pub(super) fn sure_keys(&self, earned: impl Fn(&Observation) -> bool) -> impl Iterator<Item = UniqueKey> {
+        self.sure(earned).filter_map(Observation::key)
     }
 
-    fn sure(&self) -> impl Iterator<Item = &Observation> {
-        self.observations.iter().filter(|observation| observation.is_sure())
+    fn sure(&self, earned: impl Fn(&Observation) -> bool) -> impl Iterator<Item = &Observation> {
+        self.observations.iter().filter(move |observation| observation.is_sure() && earned(observation))
+    }
+
+    /// The addresses it sends from by flows that match in all that is named, or the others.
+    pub(super) fn addresses(&self, full: bool) -> impl Iterator<Item = IpAddr> {
+        let matching =
+            self.observations.iter().filter(move |observation| (observation.matched != Match::Partial) == full);
+        matching.map(|observation| observation.address)
+    }
+
+    /// Its flows.
+    pub(super) fn observations_mut(&mut self) -> impl Iterator<Item = &mut Observation> {
+        self.observations.iter_mut()
     }
 
     /// Whether any flow, of whatever worth, has had this key.

@@ -1,6 +1,7 @@
 //! Who may be meant, and how sure that is.
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 
 use vecset::{VecMap, VecSet};
 
@@ -19,6 +20,9 @@ const MOST_FLOWS: usize = 8;
 const MOST_FLOWS_OF_ALL: usize = 128;
 /// Most keys kept of senders that are no device.
 const MOST_KEYS: usize = 64;
+
+/// Whether it is known that a device and no other has sent the packets of a flow.
+pub(super) type Earned<'a> = dyn Fn(Mac, &Observation) -> bool + 'a;
 
 /// All devices with flows that match.
 #[derive(Debug, Default)]
@@ -83,8 +87,20 @@ impl Candidates {
         self.devices.iter().filter(|(_, candidate)| candidate.matches_in_full())
     }
 
-    /// Who may be meant, most likely first. `complete`: everything there is has been looked at.
-    pub(super) fn suspects(&self, home: &HomeNetwork, complete: bool) -> Vec<Suspect> {
+    /// All flows that match, each with whose it is.
+    pub(super) fn observations_mut(&mut self) -> impl Iterator<Item = (Mac, &mut Observation)> {
+        self.devices.iter_mut().flat_map(|(mac, candidate)| candidate.observations_mut().map(move |o| (*mac, o)))
+    }
+
+    /// The addresses they come from, those first that match in all that is named.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let of = |full| self.devices.values().flat_map(move |candidate| candidate.addresses(full));
+        of(true).chain(of(false))
+    }
+
+    /// Who may be meant, most likely first. `complete`: everything there is has been looked at. `earned`: whether it is
+    /// known that this device and no other has sent the packets of a flow.
+    pub(super) fn suspects(&self, home: &HomeNetwork, complete: bool, earned: &Earned<'_>) -> Vec<Suspect> {
         let alone = self.is_alone(complete);
         let mut candidates: Vec<_> = self.full().collect();
         if candidates.is_empty() {
@@ -92,7 +108,7 @@ impl Candidates {
             candidates = self.devices.iter().filter(|(_, candidate)| candidate.is_sending()).collect();
         }
         let weighed = candidates.into_iter().map(|(mac, candidate)| {
-            let confidence = self.confidence(*mac, candidate, alone);
+            let confidence = self.confidence(*mac, candidate, alone, earned);
             (confidence, candidate.rate(), candidate.suspect(*mac, confidence, home))
         });
         let mut weighed: Vec<_> = weighed.collect();
@@ -100,10 +116,13 @@ impl Candidates {
         weighed.into_iter().map(|(.., suspect)| suspect).collect()
     }
 
-    /// Whether any suspect is more than a possible one.
+    /// Whether any suspect is more than a possible one, as far as conntrack can tell.
     pub(super) fn is_settled(&self, complete: bool) -> bool {
         let alone = self.is_alone(complete);
-        self.full().any(|(mac, candidate)| self.confidence(*mac, candidate, alone) >= Confidence::Likely)
+        let likely = |(mac, candidate): (&Mac, &Candidate)| {
+            self.confidence(*mac, candidate, alone, &|_, _| true) >= Confidence::Likely
+        };
+        self.full().any(likely)
     }
 
     /// Whether just one device matches in all that is named, and nobody unknown does.
@@ -111,13 +130,14 @@ impl Candidates {
         complete && !self.has_unattributed() && self.full().count() == 1
     }
 
-    fn confidence(&self, mac: Mac, candidate: &Candidate, alone: bool) -> Confidence {
-        if candidate.sure_keys().any(|key| !self.is_shared(mac, key)) {
+    fn confidence(&self, mac: Mac, candidate: &Candidate, alone: bool, earned: &Earned<'_>) -> Confidence {
+        let earned = |observation: &Observation| earned(mac, observation);
+        if candidate.sure_keys(earned).any(|key| !self.is_shared(mac, key)) {
             return Confidence::Exact;
         }
         // Nothing that is named tells this device from others. That no other matches counts only while it is seen to send:
         // a quiet flow may be all that is left to see of an attack that came from elsewhere.
-        if alone && candidate.surely_attacks() { Confidence::Likely } else { Confidence::Possible }
+        if alone && candidate.surely_attacks(earned) { Confidence::Likely } else { Confidence::Possible }
     }
 
     /// Whether the key points to somebody else as well.

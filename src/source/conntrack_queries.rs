@@ -6,6 +6,7 @@ use vecset::VecMap;
 
 use super::direction::Direction;
 use super::home_network::HomeNetwork;
+use super::older::OlderFlows;
 use super::search::Search;
 use crate::model::{MitigationId, Now, Tuple};
 use crate::netlink::Exchange;
@@ -25,8 +26,8 @@ const ENOUGH: usize = 64;
 enum ConntrackQuery {
     /// Single entries, perhaps not for the first time; those of a search follow each other.
     Single { wanted: Vec<(MitigationId, Tuple)>, left: usize, again: bool },
-    /// A list for as many.
-    List { ids: Vec<MitigationId>, filter: Filter },
+    /// A list for as many. `owed`: it is one of those that have to be had once.
+    List { ids: Vec<MitigationId>, filter: Filter, owed: bool },
 }
 
 impl ConntrackQuery {
@@ -44,8 +45,10 @@ impl ConntrackQuery {
 /// Requests to conntrack.
 #[derive(Debug)]
 pub(super) struct ConntrackQueries {
-    /// What has to be listed once before it is known that no flow is in a zone.
+    /// What has to be listed once before it is known that no flow is in a zone, and which are older than the table of
+    /// senders.
     unlisted: Vec<Filter>,
+    older: OlderFlows,
     /// Whether any flow is, or may be, in another zone than 0, the only one that lookups are about: then they find less
     /// than there is.
     zones: bool,
@@ -54,8 +57,7 @@ pub(super) struct ConntrackQueries {
 
 impl Default for ConntrackQueries {
     fn default() -> Self {
-        let unlisted = [Family::V4, Family::V6].map(Filter::all).into();
-        Self { unlisted, zones: false, exchange: Exchange::default() }
+        Self { unlisted: everything(), older: OlderFlows::unknown(None), zones: false, exchange: Exchange::default() }
     }
 }
 
@@ -82,6 +84,25 @@ impl ConntrackQueries {
         self.zones |= in_zone;
     }
 
+    /// The table of senders has been made: all flows there are now are older.
+    pub(super) fn handle_table_made(&mut self, now: Now) {
+        self.unlisted = everything();
+        self.older = OlderFlows::unknown(Some(now.instant));
+        if let Some(ConntrackQuery::List { owed, .. }) = self.exchange.request_mut() {
+            *owed = false;
+        }
+    }
+
+    /// The flows that are older than the table of senders.
+    pub(super) fn older(&self) -> &OlderFlows {
+        &self.older
+    }
+
+    /// No flow is that old any more.
+    pub(super) fn forget_older(&mut self) {
+        self.older = OlderFlows::default();
+    }
+
     /// Gives up on an answer that does not come.
     pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: &HomeNetwork, now: Now) {
         if self.exchange.is_due(now.instant) {
@@ -94,8 +115,8 @@ impl ConntrackQueries {
         self.finish(true, searches, home, now);
     }
 
-    /// Starts the next request, if none is under way.
-    pub(super) fn start_next(&mut self, searches: &mut Searches, now: Now) {
+    /// Starts the next request, if none is under way. `settled`: the table of senders stands, or can't for now.
+    pub(super) fn start_next(&mut self, searches: &mut Searches, settled: bool, now: Now) {
         if self.is_busy() {
             return;
         }
@@ -114,8 +135,8 @@ impl ConntrackQueries {
         }
         let Some(filter) = searches.values().find_map(Search::list).copied() else {
             // Nobody waits for this.
-            if let Some(filter) = self.unlisted.first().copied() {
-                self.list(Vec::new(), filter, now);
+            if let Some(filter) = self.unlisted.first().copied().filter(|_| settled) {
+                self.list(Vec::new(), filter, settled, now);
             }
             return;
         };
@@ -125,9 +146,9 @@ impl ConntrackQueries {
         };
         let family = wanting(&|other| other.family == filter.family);
         if family.len() >= SHARE {
-            self.list(family, Filter::all(filter.family), now);
+            self.list(family, Filter::all(filter.family), settled, now);
         } else {
-            self.list(wanting(&|other| *other == filter), filter, now);
+            self.list(wanting(&|other| *other == filter), filter, settled, now);
         }
     }
 
@@ -135,8 +156,9 @@ impl ConntrackQueries {
         self.start(ConntrackQuery::Single { left: wanted.len(), wanted, again }, now);
     }
 
-    fn list(&mut self, ids: Vec<MitigationId>, filter: Filter, now: Now) {
-        self.start(ConntrackQuery::List { ids, filter }, now);
+    fn list(&mut self, ids: Vec<MitigationId>, filter: Filter, settled: bool, now: Now) {
+        let owed = settled && self.unlisted.contains(&filter);
+        self.start(ConntrackQuery::List { ids, filter, owed }, now);
     }
 
     fn start(&mut self, request: ConntrackQuery, now: Now) {
@@ -190,9 +212,12 @@ impl ConntrackQueries {
     }
 
     fn handle_listed(&mut self, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
-        let Some(ConntrackQuery::List { ids, filter }) = self.exchange.request() else { return };
+        let Some(ConntrackQuery::List { ids, filter, owed }) = self.exchange.request() else { return };
         match message {
             Message::Flow(flow) | Message::New(flow) => {
+                if *owed {
+                    self.older.add(flow.id);
+                }
                 let directions = Direction::both(flow);
                 for id in ids {
                     if let Some(search) = searches.get_mut(id) {
@@ -206,7 +231,8 @@ impl ConntrackQueries {
             // A kernel that does not know the filter may know the list.
             Message::Error(_) if *filter != Filter::all(filter.family) => {
                 let all = Filter::all(filter.family);
-                self.list(ids.clone(), all, now);
+                let ids = ids.clone();
+                self.list(ids, all, false, now);
             }
             Message::Error(_) => self.finish(true, searches, home, now),
             Message::Destroyed(_) | Message::Other => {}
@@ -233,9 +259,15 @@ impl ConntrackQueries {
                     search.handle_lookups_end(whole, home, now);
                 }
             }
-            Some(ConntrackQuery::List { ids, filter }) => {
-                self.zones |= failed && self.unlisted.contains(&filter);
-                self.unlisted.retain(|unlisted| *unlisted != filter);
+            Some(ConntrackQuery::List { ids, filter, owed }) => {
+                self.zones |= failed && owed;
+                self.unlisted.retain(|unlisted| !owed || *unlisted != filter);
+                if failed && owed {
+                    self.older.lose();
+                } else if owed && self.unlisted.is_empty() {
+                    self.older.end_listing();
+                    searches.values_mut().for_each(|search| search.reconsider(now));
+                }
                 for id in ids {
                     let Some(search) = searches.get_mut(&id) else { continue };
                     if failed {
@@ -247,6 +279,10 @@ impl ConntrackQueries {
             None => {}
         }
     }
+}
+
+fn everything() -> Vec<Filter> {
+    [Family::V4, Family::V6].map(Filter::all).into()
 }
 
 /// Adds what a search wants, unless there is enough.

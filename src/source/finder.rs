@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use ipnet::IpNet;
-use vecset::VecMap;
+use vecset::{VecMap, VecSet};
 
 use super::conntrack_queries::ConntrackQueries;
 use super::direction::Direction;
@@ -15,7 +15,8 @@ use super::event::{Event, Events};
 use super::home_network::HomeNetwork;
 use super::inventory::Inventory;
 use super::search::Search;
-use super::suspect::Sender;
+use super::sender_table::{SenderTable, Witnessed};
+use super::suspect::{MOST_LOGGED, Sender};
 use crate::model::{Flow, Mac, MitigationId, Now, Scope};
 use crate::netlink::{conntrack, neighbour};
 
@@ -30,6 +31,8 @@ pub enum Socket {
     Route,
     /// What the kernel tells by itself about it: [`neighbour::GROUPS`].
     RouteEvents,
+    /// Requests about the table of senders (`NETLINK_NETFILTER`).
+    Senders,
 }
 
 /// All searches, and what is known of the home.
@@ -43,6 +46,9 @@ pub struct Finder {
     proceeded: Option<Instant>,
     searches: VecMap<MitigationId, Search>,
     queries: ConntrackQueries,
+    table: SenderTable,
+    /// The searches for which the table of senders is being read.
+    readers: VecSet<MitigationId>,
     /// Requests to find out who has an address.
     probes: VecDeque<Vec<u8>>,
     events: Events,
@@ -65,6 +71,8 @@ impl Finder {
             proceeded: None,
             searches: VecMap::new(),
             queries: ConntrackQueries::default(),
+            table: SenderTable::default(),
+            readers: VecSet::new(),
             probes: VecDeque::new(),
             events: Events::default(),
             overruns: 0,
@@ -90,9 +98,43 @@ impl Finder {
     pub fn handle_senders(&mut self, id: MitigationId, senders: &[Sender], now: Now) {
         let Some(search) = self.searches.get_mut(&id) else { return };
         let inside = senders.iter().filter(|sender| self.home.is_inside(sender));
-        for (mac, sends) in search.handle_senders(inside, &self.home, now) {
+        let of_family = |ipv4| senders.iter().filter(move |sender| sender.address.is_ipv4() == ipv4).count();
+        let full = [true, false].into_iter().any(|ipv4| of_family(ipv4) >= MOST_LOGGED);
+        for (mac, sends) in search.handle_senders(inside, full, &self.home, now) {
             self.events.push(Event::Spoofed { id, mac, sends });
         }
+        self.proceed(now);
+    }
+
+    /// The rules that note who sends were away for a while.
+    pub fn handle_senders_lost(&mut self) {
+        self.searches.values_mut().for_each(Search::handle_log_lost);
+    }
+
+    /// Returns the text for one `nft -f -`, which makes or changes the table that notes who opens flows; the next only after
+    /// [`Self::handle_nft`].
+    pub fn poll_ruleset(&mut self) -> Option<String> {
+        self.table.poll_ruleset()
+    }
+
+    /// Takes whether `nft` has done it.
+    pub fn handle_nft(&mut self, done: bool, now: Now) {
+        if self.table.handle_nft(done, now) {
+            self.queries.handle_table_made(now);
+        }
+        self.searches.values_mut().filter(|_| done).for_each(|search| search.reconsider(now));
+        self.proceed(now);
+    }
+
+    /// Takes what the kernel tells of tables that have changed (`NETLINK_NETFILTER` with the group `NFNLGRP_NFTABLES`).
+    pub fn handle_tables(&mut self, datagram: &[u8], now: Now) {
+        self.table.handle_change(datagram);
+        self.proceed(now);
+    }
+
+    /// What the kernel has told of changed tables may be lost.
+    pub fn handle_tables_overrun(&mut self, now: Now) {
+        self.table.handle_overrun();
         self.proceed(now);
     }
 
@@ -105,6 +147,11 @@ impl Finder {
                 let changed = self.home.handle_datagram(socket == Socket::Route, datagram, &mut self.events, now);
                 self.handle_change(changed, now);
             }
+            Socket::Senders => {
+                if let Some(witnessed) = self.table.handle_datagram(datagram, now) {
+                    self.handle_witnessed(witnessed, now);
+                }
+            }
         }
         self.proceed(now);
     }
@@ -115,7 +162,12 @@ impl Finder {
         match socket {
             Socket::Conntrack => self.queries.handle_overrun(&mut self.searches, &self.home, now),
             Socket::ConntrackEvents => self.searches.values_mut().for_each(|search| search.handle_change(true, now)),
-            Socket::Route | Socket::RouteEvents => self.home.handle_overrun(),
+            Socket::Route => self.home.handle_overrun(),
+            Socket::RouteEvents => {
+                self.home.stations.handle_overrun(now.instant);
+                self.home.handle_overrun();
+            }
+            Socket::Senders => self.table.handle_overrun(),
         }
         self.proceed(now);
     }
@@ -129,7 +181,8 @@ impl Finder {
     pub fn poll_transmit(&mut self) -> Option<(Socket, Vec<u8>)> {
         let route = self.home.poll_transmit().or_else(|| self.probes.pop_front());
         let route = route.map(|datagram| (Socket::Route, datagram));
-        route.or_else(|| self.queries.poll_transmit().map(|datagram| (Socket::Conntrack, datagram)))
+        let table = || self.table.poll_transmit().map(|datagram| (Socket::Senders, datagram));
+        route.or_else(|| self.queries.poll_transmit().map(|datagram| (Socket::Conntrack, datagram))).or_else(table)
     }
 
     /// The next event.
@@ -144,7 +197,7 @@ impl Finder {
         // What is left of a turn's work goes on in the next one, which begins at once.
         let left = self.proceeded.filter(|_| self.searches.values().any(Search::is_looking_at_ended));
         let searches = searches.chain(left);
-        let others = [self.queries.poll_timeout(), self.home.poll_timeout()];
+        let others = [self.queries.poll_timeout(), self.home.poll_timeout(), self.table.poll_timeout()];
         searches.filter(|_| self.home.is_ready()).chain(others.into_iter().flatten()).min()
     }
 
@@ -153,6 +206,9 @@ impl Finder {
         self.work = Work::of_one_turn();
         self.home.handle_timeout(&mut self.events, now);
         self.queries.handle_timeout(&mut self.searches, &self.home, now);
+        if let Some(witnessed) = self.table.handle_timeout(now) {
+            self.handle_witnessed(witnessed, now);
+        }
         self.proceed(now);
     }
 
@@ -253,14 +309,42 @@ impl Finder {
             }
             search.look_at_ended(&self.ended, &mut self.work, home, now);
         }
-        self.queries.start_next(&mut self.searches, now);
+        self.table.set_outward(home.network.outward_links());
+        self.table.proceed(now);
+        self.queries.start_next(&mut self.searches, self.table.is_settled(), now);
         for address in self.searches.values_mut().flat_map(|search| std::iter::from_fn(|| search.poll_unknown())) {
             let link = home.network.expected_link(address);
             self.probes.extend(link.map(|link| neighbour::probe(address, link)));
         }
+        self.read_table(now);
         for (id, search) in &mut self.searches {
-            if let Some(suspects) = search.poll_report(home, now) {
+            if let Some(suspects) = search.poll_report(&self.home, self.queries.older(), now) {
                 self.events.push(Event::Found { id: *id, suspects });
+            }
+        }
+    }
+
+    /// Reads who opens flows, for all searches at once that have something to report.
+    fn read_table(&mut self, now: Now) {
+        let wanting = self.searches.iter_mut().filter_map(|(id, search)| search.wants_reading(now).then_some(*id));
+        let wanting: VecSet<MitigationId> = wanting.collect();
+        if wanting.is_empty() || !self.table.is_idle() {
+            return;
+        }
+        self.searches.iter_mut().filter(|(id, _)| wanting.contains(id)).for_each(|(_, search)| search.begin_reading());
+        self.readers = wanting;
+        if !self.table.begin_reading(now) {
+            self.handle_witnessed(None, now);
+        }
+    }
+
+    fn handle_witnessed(&mut self, witnessed: Option<Witnessed>, now: Now) {
+        if witnessed.as_ref().is_some_and(|witnessed| !witnessed.young) {
+            self.queries.forget_older();
+        }
+        for id in std::mem::take(&mut self.readers) {
+            if let Some(search) = self.searches.get_mut(&id) {
+                search.end_reading(witnessed.as_ref(), &self.home, now);
             }
         }
     }

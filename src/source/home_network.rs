@@ -11,6 +11,7 @@ use super::event::{Event, Events};
 use super::inventory::Inventory;
 use super::network::{Located, Network};
 use super::network_dump::NetworkDump;
+use super::stations::Stations;
 use super::suspect::Sender;
 use crate::model::{Mac, Now};
 use crate::netlink::neighbour::{self, Message, Neighbour};
@@ -23,6 +24,7 @@ type Domains = (Vec<Vec<IpNet>>, Vec<SocketAddr>);
 pub(super) struct HomeNetwork {
     pub(super) network: Network,
     pub(super) inventory: Inventory,
+    pub(super) stations: Stations,
     interfaces: Vec<Interface>,
     dump: NetworkDump,
     router_macs: VecSet<Mac>,
@@ -35,6 +37,7 @@ impl HomeNetwork {
         let mut home = Self {
             network: Network::default(),
             inventory: Inventory::new(),
+            stations: Stations::default(),
             interfaces: Vec::new(),
             dump: NetworkDump::default(),
             router_macs: VecSet::new(),
@@ -82,6 +85,7 @@ impl HomeNetwork {
             }
             match message {
                 Message::Neighbour(neighbour) => devices |= self.handle_neighbour(&neighbour, now),
+                Message::Station(station) => self.stations.see(&station, now.instant),
                 Message::NeighbourGone(gone) => self.inventory.lose(gone.address, gone.link, now.instant),
                 _ if !answers => structure |= self.network.change(&message),
                 _ => {}

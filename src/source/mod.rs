@@ -9,9 +9,11 @@
 //! How sure it is ([`Confidence`]): `exact` where the request names the sender alone, by the port of a shared address or by an address of its own, and nobody else fits that or did so lately; `likely` where it names less, but only
 //! one device fits, and that is seen to send; else `possible`. What has been said can't be taken back, so nothing is said for
 //! sure before a look is over. What can be seen makes less sure: an address that has changed hands, flows of the router
-//! itself or of nobody known, a device that is a router with others behind it. Conntrack knows no Ethernet addresses, so
-//! whoever sends from the address of another device passes for it at first; then enforcement tells from whom the packets
-//! come ([`Finder::handle_senders`]), and that counts.
+//! itself or of nobody known, a device that is a router with others behind it. Conntrack knows no Ethernet addresses,
+//! and whoever sends from the address of another device would pass for it. So nobody is sure who was not seen to send: by a
+//! table that the kernel fills from the start ([`Finder::poll_ruleset`]) with who opens flows, alone from its address; or, for
+//! flows older than that, by what enforcement tells of who sends after the request ([`Finder::handle_senders`]). Notes that
+//! are full or lost prove nothing, nor does an Ethernet address that has just moved from one port of a bridge to another.
 //!
 //! On its road a conntrack entry is a [`Flow`](crate::model::Flow); each of its two `Direction`s is held against what a
 //! request names, which gives a `Match` or none; a match of a device is kept as an `Observation` for as long as the search
@@ -33,14 +35,17 @@ mod inventory;
 mod network;
 mod network_dump;
 mod observation;
+mod older;
 mod plan;
 mod schedule;
 mod search;
+mod sender_table;
 mod senders;
+mod stations;
 mod suspect;
 
 pub use domain::Interface;
 pub use event::Event;
 pub use finder::{Finder, Socket};
 pub use inventory::{Device, Inventory};
-pub use suspect::{Confidence, Evidence, Sender, Suspect};
+pub use suspect::{Confidence, Evidence, MOST_LOGGED, Sender, Suspect};

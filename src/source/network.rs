@@ -111,7 +111,7 @@ impl Network {
     pub(super) fn change(&mut self, message: &Message) -> bool {
         self.list(message);
         self.tables.apply(message);
-        !matches!(message, Message::Done | Message::Error(_) | Message::Other)
+        !matches!(message, Message::Done | Message::Error(_) | Message::Station(_) | Message::Other)
     }
 
     /// The links that netifd calls an upstream, by name; they lead out of the home even without a default route.

@@ -9,8 +9,13 @@ use crate::netlink::Exchange;
 use crate::netlink::neighbour::{self, Message, NetworkObject};
 
 /// In this order.
-const ORDER: [NetworkObject; 4] =
-    [NetworkObject::Links, NetworkObject::Addresses, NetworkObject::Routes, NetworkObject::Neighbours];
+const ORDER: [NetworkObject; 5] = [
+    NetworkObject::Links,
+    NetworkObject::Addresses,
+    NetworkObject::Routes,
+    NetworkObject::Neighbours,
+    NetworkObject::Stations,
+];
 /// How long after a failure it begins again.
 const RETRY: Duration = Duration::from_secs(5);
 

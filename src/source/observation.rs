@@ -33,6 +33,14 @@ pub(super) struct Observation {
     pub(super) read: Instant,
     /// What it sent between the last two readings, per second.
     pub(super) rate: Traffic,
+    /// The two readings between which it last was seen to send.
+    pub(super) grown: Option<(Instant, Instant)>,
+    /// Which reading of the table of senders is the first that covers that.
+    pub(super) grown_by: u32,
+    /// Which reading of the table of senders is the first that covers it.
+    pub(super) covered_by: u32,
+    /// Whether the device, and nobody else, was seen to send while the flow did.
+    pub(super) caught: bool,
 }
 
 impl Observation {
@@ -50,6 +58,10 @@ impl Observation {
             sending: false,
             read: now.instant,
             rate: Traffic::default(),
+            grown: None,
+            grown_by: 0,
+            covered_by: 0,
+            caught: false,
         }
     }
 
@@ -65,18 +77,22 @@ impl Observation {
 
     /// Takes in a later look at the same flow.
     pub(super) fn update(&mut self, later: Self) {
-        let Self { mut sending, mut read, mut rate, .. } = *self;
+        let Self { mut sending, mut read, mut rate, mut grown, mut grown_by, covered_by, caught, .. } = *self;
         let passed = later.read.saturating_duration_since(read);
         if let (Some(before), Some(sent)) = (self.flow.sent, later.flow.sent)
             && passed >= Duration::from_millis(1)
         {
             rate = sent.minus(before).per_second(passed);
-            sending |= sent.packets > before.packets;
+            if sent.packets > before.packets {
+                sending = true;
+                (grown, grown_by) = (Some((read, later.read)), later.covered_by);
+            }
             read = later.read;
         }
         // The event of a flow that opens bears no counters.
         let sent = later.flow.sent.or(self.flow.sent);
-        *self = Self { flow: Flow { sent, ..later.flow }, sending, read, rate, ..later };
+        let flow = Flow { sent, ..later.flow };
+        *self = Self { flow, sending, read, rate, grown, grown_by, covered_by, caught, ..later };
     }
 
     /// Notes that the flow is gone from conntrack.
@@ -89,6 +105,11 @@ impl Observation {
     /// wants to be taken for somebody else, so it tells nothing for sure even while it sends.
     pub(super) fn is_sure(&self) -> bool {
         !self.behind && !self.reassigned
+    }
+
+    /// Whether nobody has answered it: then each of its packets is noted.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.flow.answered.is_some_and(|answered| answered.packets == 0)
     }
 
     /// Whether it is a flow of all that is named, that sends.

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use vecset::VecSet;
+
 use super::candidate::owner;
 use super::candidates::Candidates;
 use super::direction::{Direction, Match};
@@ -10,8 +12,10 @@ use super::ended::{Cursor, EndedFlow, EndedFlows, Work};
 use super::home_network::HomeNetwork;
 use super::network::Located;
 use super::observation::Observation;
+use super::older::OlderFlows;
 use super::plan;
 use super::schedule::Schedule;
+use super::sender_table::Witnessed;
 use super::senders::Senders;
 use super::suspect::{Sender, Suspect};
 use crate::model::{Mac, Now, Scope, Tuple};
@@ -21,6 +25,8 @@ use crate::netlink::conntrack::Filter;
 const MOST_READINGS: usize = 64;
 /// Most addresses asked for in one look: whoever makes up addresses must not keep the neighbourhood busy.
 const MOST_UNKNOWN: usize = 8;
+/// Most addresses for which the table of senders is asked, as nobody is known to have them.
+const MOST_UNATTRIBUTED: usize = 64;
 
 /// What a search wants from conntrack next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +51,8 @@ pub(super) struct Search {
     /// Addresses of senders nobody knew during this look, and how many of them have been asked for.
     unknown: Vec<IpAddr>,
     asked_for: usize,
+    /// Addresses that nobody is known to have, but that somebody may have been noted to use.
+    unattributed: VecSet<IpAddr>,
     wants: Wants,
     /// Where to go on with the flows that have ended, until the look has seen all of them.
     ended: Option<Cursor>,
@@ -53,6 +61,26 @@ pub(super) struct Search {
     failed: bool,
     /// The suspects of the last report.
     reported: Option<Vec<Suspect>>,
+    readings: Readings,
+}
+
+/// How far it is known who had opened the flows that have been observed.
+#[derive(Debug, Default)]
+struct Readings {
+    /// Readings of the table of senders begun for this search, and completed.
+    begun: u32,
+    completed: u32,
+    /// The first that covers all that has been observed.
+    needed: u32,
+    /// The one the next report waits for.
+    awaited: Option<u32>,
+}
+
+impl Readings {
+    /// Whether the next report waits for a reading.
+    fn are_awaited(&self) -> bool {
+        self.awaited.is_some_and(|number| number > self.completed)
+    }
 }
 
 impl Search {
@@ -66,11 +94,13 @@ impl Search {
             outdated: false,
             unknown: Vec::new(),
             asked_for: 0,
+            unattributed: VecSet::new(),
             wants: Wants::Nothing,
             ended: None,
             complete: false,
             failed: false,
             reported: None,
+            readings: Readings::default(),
         }
     }
 
@@ -85,21 +115,95 @@ impl Search {
         self.schedule.restart(now.instant);
     }
 
-    /// Takes in who sends what is searched for; begins anew where that is another one than it seemed. Tells in whose name
-    /// others send, and whether that device does so itself.
+    /// Takes in who sends what is searched for, as the sender log shows, and whether that was full; begins anew where it is
+    /// another one than it seemed. Tells in whose name others send, and whether that device does so itself.
     pub(super) fn handle_senders<'a>(
         &mut self,
         seen: impl Iterator<Item = &'a Sender>,
+        full: bool,
         home: &HomeNetwork,
         now: Now,
     ) -> Vec<(Mac, bool)> {
         let holder = |address| home.locate(address).map(|at| at.mac);
-        if !self.senders.add(seen, holder) {
+        let differs = self.senders.add(seen, holder);
+        if self.senders.handle_log(full, now.instant) && self.candidates.live_flows().next().is_some() {
+            // What sends from now on is seen in the log as well.
+            self.schedule.read_from(now.instant);
+        }
+        if !differs {
+            self.catch(now);
             return Vec::new();
         }
-        self.outdated = true;
-        self.restart(now);
+        self.begin_anew(now);
         self.senders.poll_spoofed(holder)
+    }
+
+    fn begin_anew(&mut self, now: Now) {
+        self.outdated = true;
+        self.readings.awaited = None;
+        self.restart(now);
+    }
+
+    /// Notes which flows their devices were caught at.
+    fn catch(&mut self, now: Now) {
+        let mut caught = false;
+        for (mac, observation) in self.candidates.observations_mut() {
+            if !observation.caught && self.senders.catches(mac, observation, now.instant) {
+                observation.caught = true;
+                caught = true;
+            }
+        }
+        if caught {
+            self.plan_report(now);
+        }
+    }
+
+    /// The sender log was away for a while.
+    pub(super) fn handle_log_lost(&mut self) {
+        self.senders.handle_log_lost();
+    }
+
+    /// Whether a report is due that needs the table of senders to be read first.
+    pub(super) fn wants_reading(&mut self, now: Now) -> bool {
+        let is_due = self.schedule.next_report().is_some_and(|due| due <= now.instant);
+        let Readings { completed, needed, awaited, .. } = &mut self.readings;
+        if is_due && *needed > *completed && awaited.is_none() {
+            *awaited = Some(*needed);
+        }
+        self.readings.are_awaited()
+    }
+
+    /// A reading begins: it covers all that has been observed so far.
+    pub(super) fn begin_reading(&mut self) {
+        self.readings.begun += 1;
+    }
+
+    /// Takes in what the table of senders has noted; nothing: it can't be read.
+    pub(super) fn end_reading(&mut self, witnessed: Option<&Witnessed>, home: &HomeNetwork, now: Now) {
+        self.readings.completed = self.readings.begun;
+        let Some(witnessed) = witnessed else { return self.senders.forget_before() };
+        let mut differs = false;
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in self.candidates.addresses().chain(self.unattributed.iter().copied()) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        for address in addresses {
+            let of = |sender: &&Sender| sender.address == address && home.is_inside(sender);
+            let senders = witnessed.senders.iter().filter(of).copied().collect();
+            let holder = home.locate(address).map(|at| at.mac);
+            differs |= self.senders.add_before(address, senders, !witnessed.missed, holder);
+        }
+        if differs {
+            self.begin_anew(now);
+        }
+    }
+
+    /// Perhaps more is known now of who had opened the flows observed.
+    pub(super) fn reconsider(&mut self, now: Now) {
+        self.readings.needed = self.readings.begun + 1;
+        self.plan_report(now);
     }
 
     /// Begins a look; [`Self::look_at_ended`] follows.
@@ -109,6 +213,7 @@ impl Search {
         }
         self.candidates.begin_look();
         self.unknown.clear();
+        self.unattributed.clear();
         self.asked_for = 0;
         self.schedule.stop_looking();
         self.failed = false;
@@ -242,7 +347,8 @@ impl Search {
         let (senders, doubtful) = self.senders_of(device, home.locate(device), matched, home);
         let reassigned = doubtful || home.inventory.is_reassigned(device, now.instant);
         for at in &senders {
-            let observation = Observation { reassigned, sending, ..Observation::new(direction, matched, at, now) };
+            let observation = self.observation(direction, matched, at, now);
+            let observation = Observation { reassigned, sending, ..observation };
             if self.candidates.observe(at.mac, observation) && self.schedule.next_reading().is_none() {
                 self.schedule.read_from(now.instant);
             }
@@ -251,6 +357,13 @@ impl Search {
         if senders.is_empty() && self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&device) {
             self.unknown.push(device);
         }
+    }
+
+    /// What has been seen now is covered by the next reading of the table of senders.
+    fn observation(&mut self, direction: &Direction<'_>, matched: Match, at: &Located, now: Now) -> Observation {
+        let covered_by = self.readings.begun + 1;
+        self.readings.needed = covered_by;
+        Observation { covered_by, ..Observation::new(direction, matched, at, now) }
     }
 
     /// Who sends from an address, and whether that is in doubt; notes where nobody known does.
@@ -264,8 +377,17 @@ impl Search {
         let (senders, doubtful) = self.senders.of(address, holder, &home.network);
         if senders.is_empty() {
             self.candidates.observe_unattributed(matched);
+            self.expect_senders_of(address, home);
         }
         (senders, doubtful)
+    }
+
+    /// Nobody known has this address: the table of senders may tell who uses it.
+    fn expect_senders_of(&mut self, address: IpAddr, home: &HomeNetwork) {
+        if !home.network.is_local(address) && self.unattributed.len() < MOST_UNATTRIBUTED {
+            self.unattributed.insert(address);
+            self.readings.needed = self.readings.begun + 1;
+        }
     }
 
     /// An address that a sender has and nobody is known to have. One who never gets an answer may never have told the
@@ -291,7 +413,7 @@ impl Search {
             let (senders, doubtful) = self.senders_of(direction.device, located, matched, home);
             let reassigned = reassigned || doubtful;
             for at in &senders {
-                let observation = Observation::new(direction, matched, at, now);
+                let observation = self.observation(direction, matched, at, now);
                 self.candidates.observe(at.mac, Observation { reassigned, ended: true, seen, ..observation });
                 self.plan_report(now);
             }
@@ -319,11 +441,16 @@ impl Search {
     }
 
     /// The suspects, if it is time to report them and they are not those of the last report.
-    pub(super) fn poll_report(&mut self, home: &HomeNetwork, now: Now) -> Option<Vec<Suspect>> {
-        if !self.schedule.poll_report(now.instant) {
+    pub(super) fn poll_report(&mut self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Option<Vec<Suspect>> {
+        if self.readings.are_awaited() || !self.schedule.poll_report(now.instant) {
             return None;
         }
-        let suspects = self.suspects(home);
+        self.readings.awaited = None;
+        if self.readings.needed > self.readings.completed {
+            // Something has been observed since, which the next report is to cover.
+            self.schedule.report(false, now.instant);
+        }
+        let suspects = self.suspects(home, older, now);
         if self.reported.as_ref() == Some(&suspects) {
             return None;
         }
@@ -331,8 +458,22 @@ impl Search {
         Some(suspects)
     }
 
-    fn suspects(&self, home: &HomeNetwork) -> Vec<Suspect> {
-        let suspects = self.candidates.suspects(home, self.complete);
+    fn suspects(&self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Vec<Suspect> {
+        let completed = self.readings.completed;
+        // An older flow is noted while it sends, unless it is answered.
+        let sends_noted = |observation: &Observation| {
+            let since = observation.grown.is_some_and(|(from, _)| older.are_older_than(from));
+            since && observation.is_unanswered() && observation.grown_by <= completed
+        };
+        let noted = |mac, observation: &Observation| {
+            observation.covered_by <= completed
+                && (!older.contains(observation.flow.id) || sends_noted(observation))
+                && self.senders.opens_alone(mac, observation.address)
+        };
+        let earned = |mac, observation: &Observation| {
+            (observation.caught || noted(mac, observation)) && !home.stations.may_have_moved(mac, now.instant)
+        };
+        let suspects = self.candidates.suspects(home, self.complete, &earned);
         if !suspects.is_empty() {
             return suspects;
         }
@@ -354,6 +495,7 @@ impl Search {
     /// When something is due; flows can only be read while conntrack is not `busy` with another question.
     pub(super) fn poll_timeout(&self, busy: bool) -> Option<Instant> {
         let reading = self.schedule.next_reading().filter(|_| !busy);
-        [self.next_look(), reading, self.schedule.next_report()].into_iter().flatten().min()
+        let report = self.schedule.next_report().filter(|_| !self.readings.are_awaited());
+        [self.next_look(), reading, report].into_iter().flatten().min()
     }
 }

@@ -66,3 +66,7 @@ pub struct Sender {
     /// The number of the link it came over.
     pub link: u32,
 }
+
+/// How many senders of each family a sender log holds: whoever makes up addresses must not fill the memory. One that is
+/// full may lack anybody.
+pub const MOST_LOGGED: usize = 128;

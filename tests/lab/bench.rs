@@ -10,7 +10,7 @@ use dots_callhome::netlink::conntrack::{self, Family, Filter, Message};
 use netlink_sys::Socket;
 use serde_json::{Value, json};
 
-use crate::home::{VICTIM, WAN};
+use crate::home::{Home, VICTIM, WAN};
 use crate::stage::Stage;
 use crate::traffic::{Sender, Sink};
 
@@ -20,6 +20,8 @@ const FLOOD: u8 = 1;
 const NETFILTER: isize = 12;
 const ROUNDS: u16 = 20;
 const BURST: u16 = 128;
+const NOTED_ROUNDS: usize = 20;
+const NOTED_PACKETS: u16 = 20_000;
 
 /// Runs it.
 pub fn run() -> bool {
@@ -27,6 +29,7 @@ pub fn run() -> bool {
     settle();
     println!("one session, idle: {} KiB resident (budget 4096)", resident(&stage));
     idle(&stage);
+    notes(&stage);
     fill(&stage);
     blocks(&stage);
     without_port(&stage);
@@ -118,6 +121,54 @@ fn longest_call(stage: &Stage, port: u16) -> Duration {
         }
     }
     longest
+}
+
+/// What it costs the kernel to note who opens flows, by kind of packet: the least of many rounds with and without.
+fn notes(stage: &Stage) {
+    const TABLE: &str = "inet dots_callhome_senders";
+    let made = stage.home.router.run("nft", &["list", "table", "inet", "dots_callhome_senders"]);
+    let home = Home::new(1);
+    let mut least = [[u64::MAX; 2]; 3];
+    for _ in 0..NOTED_ROUNDS {
+        for (noted, rules) in ["", made.as_str()].into_iter().enumerate() {
+            home.router.nft(&format!("add table {TABLE}\ndelete table {TABLE}\n{rules}"));
+            for (least, cost) in least.iter_mut().zip(costs(&home)) {
+                least[noted] = least[noted].min(cost);
+            }
+        }
+    }
+    for (kind, [without, with]) in ["opens a flow", "is not answered", "is answered"].into_iter().zip(least) {
+        println!("a packet that {kind}: {without} ns without the table of senders, {with} ns with it");
+    }
+}
+
+/// Nanoseconds a packet, of the sending thread, which pays for forwarding it: one that opens a flow, one of a flow that
+/// nobody answers, and one of a flow that is answered.
+fn costs(home: &Home) -> [u64; 3] {
+    home.router.run("conntrack", &["-F"]);
+    let target = home.victim.enter(|| UdpSocket::bind((VICTIM, 9))).expect("socket");
+    home.device(1).enter(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("socket");
+        let spent = |send: &dyn Fn(u16)| {
+            let before = thread_time();
+            (0..NOTED_PACKETS).for_each(send);
+            (thread_time() - before) / u64::from(NOTED_PACKETS)
+        };
+        let send = |port: u16| drop(socket.send_to(b"x", (VICTIM, port)));
+        let opening = spent(&|n| send(10_000 + n));
+        let unanswered = spent(&|_| send(10_000));
+        send(9);
+        let (_, from) = target.recv_from(&mut [0; 8]).expect("arrives");
+        target.send_to(b"x", from).expect("answered");
+        socket.recv_from(&mut [0; 8]).expect("answered");
+        [opening, unanswered, spent(&|_| send(9))]
+    })
+}
+
+/// Processor time of this thread in nanoseconds.
+fn thread_time() -> u64 {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
+    stat.split_whitespace().next().expect("value").parse().expect("number")
 }
 
 /// Many requests at once, all about live flows.

@@ -10,6 +10,7 @@ use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined, Sender
 use dots_callhome::model::{MitigationId, PortRange, Scope};
 use dots_callhome::source::{self, Inventory};
 
+use crate::crowd::Stream;
 use crate::home::{Home, VICTIM, WAN, device_address};
 use crate::host::{Host, PATIENCE, comes_true};
 use crate::router::{Router, mac};
@@ -26,6 +27,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("every_kind_of_flow_is_cut", every_kind_of_flow_is_cut),
     ("senders_are_seen", senders_are_seen),
     ("a_reflector_is_silenced", a_reflector_is_silenced),
+    ("a_borrowed_address_is_told", a_borrowed_address_is_told),
 ];
 
 fn scope() -> Scope {
@@ -362,6 +364,30 @@ fn a_reflector_is_silenced() {
     let listed = home.router.run("conntrack", &["-L", "-p", "udp"]);
     assert!(listed.contains("[UNREPLIED]"), "{listed}");
     assert_stands(&mut router);
+}
+
+/// Proves CH-5.3.2-06 with real packets: device 2 floods in the name of device 1, which is blocked and sends nothing. Once it
+/// sends as well, it is no longer said to be innocent.
+fn a_borrowed_address_is_told() {
+    let home = Home::new(2);
+    let sink = Sink::udp(&home.victim, 53);
+    home.device(2).ip(&format!("route add local {}/32 dev lo", device_address(1)));
+    home.device(2).sysctl("ipv4/conf/all/arp_ignore", "1");
+    let borrowed = home.device(2).enter(|| UdpSocket::bind((device_address(1), 0)).unwrap());
+    let _flood = Stream::new(home.device(2), move || borrowed.send_to(&[2; 64], (VICTIM, 53)).is_ok());
+    assert_arrives(&sink, 2);
+    let mut router = Router::new(&home.router);
+    router.desire(blocks(&[block(7, 60, &[1])]), Vec::new(), &inventory(2));
+    let innocent = Event::Spoofed { id: MitigationId(7), mac: mac(1) };
+    router.until("told", |r| r.told.contains(&innocent));
+    assert_eq!(router.counted(7), 0);
+
+    let _own = Sender::udp(home.device(1), (VICTIM, 53).into(), 1, 100);
+    router.until("counted", |r| r.counted(7) > 0 && r.told.iter().any(|event| matches!(event, Event::Counted { .. })));
+    router.told.clear();
+    let counted = |r: &Router<'_>| r.told.iter().filter(|event| matches!(event, Event::Counted { .. })).count();
+    router.until("looked at again and again", |r| counted(r) >= 3);
+    assert!(!router.told.contains(&innocent));
 }
 
 /// The router's link-local address at home.

@@ -152,6 +152,7 @@ fn removed_it_leaves_configuration_and_no_table() {
         "nft delete table bridge dots_callhome",
         "nft delete table inet dots_callhome_2",
         "nft delete table bridge dots_callhome_2",
+        "nft delete table inet dots_callhome_senders",
         "stop dots-callhome",
     ];
     assert_eq!(noted, expected);
@@ -166,6 +167,19 @@ fn removed_it_leaves_configuration_and_no_table() {
     }
     assert!(router.path(CONFIG).exists());
     assert_eq!(router.read("/etc/dots-callhome/router.key"), "secret");
+}
+
+/// Switched off it leaves nothing to the kernel that has no end by itself.
+#[test]
+fn switched_off_it_notes_nothing_more() {
+    let router = running("off", true);
+    assert!(!router.run(&format!("{INIT} start")).iter().any(|line| line.starts_with("nft")));
+    let config = router.read(CONFIG).replace("option enabled '1'", "option enabled '0'");
+    assert_ne!(config, router.read(CONFIG));
+    router.write(CONFIG, &config);
+    let noted = router.run(&format!("{INIT} reload"));
+    assert!(noted.contains(&"nft delete table inet dots_callhome_senders".to_owned()), "{noted:?}");
+    assert!(!noted.iter().any(|line| line.starts_with("command")), "{noted:?}");
 }
 
 /// Put into an image on the building machine, its scripts touch nothing that runs there.

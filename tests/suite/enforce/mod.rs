@@ -5,4 +5,5 @@ mod counters;
 mod faults;
 mod ruleset;
 mod slow;
+mod spoofed;
 mod witness;

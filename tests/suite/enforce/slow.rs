@@ -5,7 +5,7 @@ use std::time::Duration;
 use dots_callhome::enforce::Enforcer;
 use dots_callhome::enforce::desired::{Block, Desired};
 
-use crate::support::enforce::house::*;
+use crate::support::enforce::*;
 
 /// A block that began when the house was built, as the ledger asks for it now.
 fn remaining(passed: u64) -> Block {
@@ -13,7 +13,7 @@ fn remaining(passed: u64) -> Block {
 }
 
 /// How long the kernel lets the camera's element last, by the last text that says so.
-fn timeout(house: &House) -> u64 {
+fn timeout(house: &TestRouter) -> u64 {
     let says = |text: &String| {
         let line = text
             .lines()
@@ -28,7 +28,7 @@ fn timeout(house: &House) -> u64 {
 /// late. It is put right, and nobody is told that anything is wrong.
 #[test]
 fn what_a_slow_nft_brings_in_does_not_last_longer() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.slow_nft = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     assert_eq!(timeout(&house), 3600);
@@ -50,7 +50,7 @@ fn what_a_slow_nft_brings_in_does_not_last_longer() {
 /// Where nft is always that slow, it is not run all the time for it.
 #[test]
 fn a_slow_nft_is_not_run_for_ever() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.slow_nft = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     let mut runs = 0;
@@ -70,7 +70,7 @@ fn a_slow_nft_is_not_run_for_ever() {
 /// The usual nft, some hundredths of a second, is not corrected.
 #[test]
 fn a_fast_nft_is_run_once() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.slow_nft = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     let runs = house.runs.len();
@@ -84,7 +84,7 @@ fn a_fast_nft_is_run_once() {
 /// Requests and refreshes that come all the time do not keep nft running all the time; a new block does not wait for that.
 #[test]
 fn nft_rests() {
-    let mut house = House::new();
+    let mut house = TestRouter::enforcing();
     house.slow_nft = true;
     let (run, mut busy) = (Duration::from_millis(100), Duration::ZERO);
     house.desire(blocks(&[block(7, &[CAMERA])]));
@@ -115,12 +115,12 @@ fn nft_rests() {
 /// An enforcer beside what an earlier run has left touches nothing of it: neither at its start nor later.
 #[test]
 fn what_cannot_be_accounted_for_is_left_alone() {
-    let (house, mut enforcer) = (House::new(), Enforcer::beside_earlier());
+    let (house, mut enforcer) = (TestRouter::enforcing(), Enforcer::beside_earlier());
     let mut now = house.now;
     let wanted =
         [Desired::default(), blocks(&[block(7, &[CAMERA])]), quarantines(&[quarantine(None, TV)]), Desired::default()];
     for desired in wanted {
-        enforcer.set_desired(desired, Vec::new(), &house.inventory, now);
+        enforcer.set_desired(desired, Vec::new(), house.finder.inventory(), now);
         // Counters are waited for; nobody answers.
         for _ in 0..60 {
             now = now.after(seconds(1));

@@ -19,7 +19,7 @@ fn large(n: u32, targets: usize, others: usize) -> Scope {
 }
 
 /// Bytes of all prefixes, ports and types that rules and searches of all open requests are made of.
-fn weight(house: &House) -> usize {
+fn weight(house: &TestRouter) -> usize {
     let desired = house.ledger.desired(house.now);
     desired.sender_logs.iter().map(|log| log.scope.target_prefixes.len() + log.scope.target_ports.len()).sum()
 }
@@ -28,7 +28,7 @@ fn weight(house: &House) -> usize {
 /// room again.
 #[test]
 fn undecided_requests_are_bounded_together() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     let mut refused = Vec::new();
     for n in 1..=128 {
         match house.put(n, &large(n, 200, 0)) {
@@ -46,7 +46,7 @@ fn undecided_requests_are_bounded_together() {
 /// One request that alone is too much is told so, whatever else there is.
 #[test]
 fn a_single_request_is_bounded() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     assert_eq!(house.put(1, &large(1, 256, 256)), Err(Refusal::TooLarge));
     assert!(house.put(1, &large(1, 256, 0)).is_ok(), "256 targets are not too many");
 }
@@ -54,7 +54,7 @@ fn a_single_request_is_bounded() {
 /// Neither ever new names of the client nor a larger limit of requests make the budget larger; another provider has its own.
 #[test]
 fn the_budget_is_the_providers() {
-    let mut house = House::new(Policy { max_mitigations: 1024, ..policy(Consent::Ask) });
+    let mut house = TestRouter::by_hand(Policy { max_mitigations: 1024, ..policy(Consent::Ask) });
     let mut taken = 0;
     for n in 1..=1000 {
         let client = Client { cuid: format!("K{n}"), ..isp() };
@@ -68,7 +68,7 @@ fn the_budget_is_the_providers() {
 /// A provider with as many requests as it may, each of a few prefixes, is not hindered.
 #[test]
 fn an_ordinary_provider_is_not_hindered() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     for n in 1..=128 {
         let scope = Scope {
             target_ports: vec![PortRange::new(53, 53).unwrap()],
@@ -82,7 +82,7 @@ fn an_ordinary_provider_is_not_hindered() {
 /// What gives way to the new request does not count, and neither does a refresh.
 #[test]
 fn a_successor_takes_the_place_of_its_predecessor() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     for mid in 1..100 {
         house.put(mid, &large(1, 256, 0)).unwrap();
         house.put(mid, &large(1, 256, 0)).unwrap();
@@ -93,7 +93,7 @@ fn a_successor_takes_the_place_of_its_predecessor() {
 /// Names are shown and nothing else: of many only the first are kept, and the request is still the same when it comes again.
 #[test]
 fn of_names_a_few_are_kept() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     let name = |i: usize| format!("{i:03}-{}.example.org", "x".repeat(100));
     let scope = Scope {
         target_fqdns: (0..200).map(name).collect(),

@@ -7,15 +7,15 @@ use dots_callhome::model::{ClockSet, Mac, Now, Scope};
 use vecset::VecSet;
 
 /// What is read back of what would be written now.
-fn kept(house: &House) -> Snapshot {
+fn kept(house: &TestRouter) -> Snapshot {
     snapshot::decode(&snapshot::encode(&house.ledger.snapshot(house.now))).expect("what is written is read")
 }
 
 /// A house that has taken this up.
-fn restored(snapshot: &Snapshot, policy: Policy, now: Now) -> House {
+fn restored(snapshot: &Snapshot, policy: Policy, now: Now) -> TestRouter {
     let mut ledger = Ledger::new(policy);
     ledger.restore(snapshot, now);
-    House { ledger, now }
+    TestRouter::resumed(ledger, now)
 }
 
 /// As much text as a request can hold.
@@ -31,7 +31,7 @@ fn verbose(n: u16) -> Scope {
 /// Requests nobody has decided about are not kept, and no text of a provider is, whatever was decided.
 #[test]
 fn undecided_requests_and_names_are_not_kept() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     for n in 1..=100 {
         house.request(u32::from(n), &verbose(n), &[exact(CAMERA)]);
     }
@@ -47,7 +47,7 @@ fn undecided_requests_and_names_are_not_kept() {
 /// Only what is known of the devices acted upon is kept.
 #[test]
 fn other_suspects_are_not_kept() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     let id = house.request(1, &attack(), &[exact(CAMERA), possible(TV), possible(LAPTOP)]);
     house.ledger.approve(id, None, &[CAMERA], None, "root", house.now).unwrap();
     let after = restored(&kept(&house), policy(Consent::Ask), house.now);
@@ -57,7 +57,7 @@ fn other_suspects_are_not_kept() {
 /// A provider that repeats its request after the restart, names and all, refreshes it; another one is refused as before.
 #[test]
 fn a_refresh_brings_the_names_back() {
-    let mut before = House::new(policy(Consent::Ask));
+    let mut before = TestRouter::by_hand(policy(Consent::Ask));
     let id = before.in_force(1, &verbose(1), CAMERA);
     let mut after = restored(&kept(&before), policy(Consent::Ask), before.now);
     let desired = after.ledger.desired(after.now);
@@ -84,7 +84,7 @@ fn wide(n: usize) -> Scope {
 /// However much is decided, what is written is read back; the least severe is left out, and of that the newest.
 #[test]
 fn never_more_is_written_than_is_read() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     house.ledger.quarantine(TV, None, Some("mine"), "root", house.now).unwrap();
     let approved = house.request(1, &wide(1), &[exact(CAMERA)]);
     house.ledger.approve(approved, None, &[], None, "root", house.now).unwrap();
@@ -105,7 +105,7 @@ fn never_more_is_written_than_is_read() {
 /// Even with quarantines of half the world.
 #[test]
 fn quarantines_fit_too() {
-    let mut house = House::new(policy(Consent::Ask));
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
     for n in 0..5_000_u16 {
         let [high, low] = n.to_be_bytes();
         let mac = Mac([2, 0, 0, 1, high, low]);
@@ -119,7 +119,7 @@ fn quarantines_fit_too() {
 /// lifetime.
 #[test]
 fn refreshes_do_not_wear_the_flash() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
     let mut generation = house.ledger.generation();
     let mut written = kept(&house);
@@ -143,7 +143,7 @@ fn refreshes_do_not_wear_the_flash() {
 /// What a provider shortens does not last longer after a restart.
 #[test]
 fn a_shorter_lifetime_is_kept_too() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let id = house.in_force(1, &attack(), CAMERA);
     let generation = house.ledger.generation();
     house.ledger.put(&isp(), 1, &attack(), Some(seconds(300)), false, house.now).unwrap();
@@ -155,7 +155,7 @@ fn a_shorter_lifetime_is_kept_too() {
 /// Whatever a provider does, nothing counts as a person's decision.
 #[test]
 fn providers_decide_nothing() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     let decided = house.ledger.generation().decided;
     for mid in 1..100 {
         house.in_force(mid, &attack(), CAMERA);
@@ -172,7 +172,7 @@ fn providers_decide_nothing() {
 /// Who is exempt now, or turns out to be the router, is not quarantined again.
 #[test]
 fn quarantines_are_held_against_the_rules_of_today() {
-    let mut before = House::new(policy(Consent::Ask));
+    let mut before = TestRouter::by_hand(policy(Consent::Ask));
     for mac in [CAMERA, TV] {
         before.ledger.quarantine(mac, None, None, "root", before.now).unwrap();
     }
@@ -182,13 +182,13 @@ fn quarantines_are_held_against_the_rules_of_today() {
     let mut ledger = Ledger::new(policy(Consent::Ask));
     ledger.set_router(VecSet::from([TV]), before.now);
     ledger.restore(&kept, before.now);
-    assert_eq!(House { ledger, now: before.now }.quarantined(), [CAMERA]);
+    assert_eq!(TestRouter::resumed(ledger, before.now).quarantined(), [CAMERA]);
 }
 
 /// A file that says "in force" but not who decided, as a damaged or foreign one may, brings nothing into force.
 #[test]
 fn nothing_is_done_without_a_decision() {
-    let mut before = House::new(policy(Consent::Ask));
+    let mut before = TestRouter::by_hand(policy(Consent::Ask));
     let id = before.in_force(1, &attack(), CAMERA);
     for state in [State::Active, State::Stopped, State::Terminating] {
         let mut snapshot = kept(&before);
@@ -203,7 +203,7 @@ fn nothing_is_done_without_a_decision() {
 /// The administrator's bound runs out while the power is off, however late that is known.
 #[test]
 fn a_bound_ages_when_the_clock_is_set() {
-    let mut before = House::new(policy(Consent::Ask));
+    let mut before = TestRouter::by_hand(policy(Consent::Ask));
     let id = before.request(1, &attack(), &[exact(CAMERA)]);
     before.ledger.approve(id, None, &[], Some(seconds(600)), "root", before.now).unwrap();
     let mut after = restored(&kept(&before), policy(Consent::Ask), Now { unix: 0, ..before.now });
@@ -219,7 +219,7 @@ fn a_bound_ages_when_the_clock_is_set() {
 /// The period after a withdrawal is what the protocol allows, whatever the file says (SC-4.4.4-07).
 #[test]
 fn a_hostile_period_is_bounded() {
-    let mut before = House::new(policy(Consent::Ask));
+    let mut before = TestRouter::by_hand(policy(Consent::Ask));
     let id = before.in_force(1, &attack(), CAMERA);
     for (period, right) in [(0, 120), (u64::MAX, 300)] {
         let mut snapshot = kept(&before);
@@ -233,7 +233,7 @@ fn a_hostile_period_is_bounded() {
 /// What policy has decided for one provider does not push out what a person has for another.
 #[test]
 fn nobody_pushes_out_what_a_person_decided() {
-    let mut house = House::new(policy(Consent::Auto));
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
     house.request(1, &wide(1), &[exact(CAMERA)]);
     let mut whole = many(&house.ledger.snapshot(house.now));
     whole.mitigations[99].decision.as_mut().unwrap().by = "root".into();

@@ -66,7 +66,7 @@ impl Router {
         self.read();
         self.desk.pump_ledger();
         self.desk.end_turn();
-        self.desk.bus.handle_settled(self.desk.home.ledger.generation().decided);
+        self.desk.bus.handle_settled(self.desk.ledger.generation().decided);
         if let (Some(bytes), Some(stream)) = (self.desk.bus.poll_transmit(), &mut self.stream) {
             // A loss shows when we read.
             let _ = stream.write_all(&bytes);

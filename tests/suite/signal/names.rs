@@ -5,7 +5,7 @@ use crate::support::signal::*;
 /// They are answered with 4.00, and nothing is kept of them.
 #[test]
 fn names_that_do_not_show_are_refused() {
-    for mut house in House::both() {
+    for mut house in TestRouter::both() {
         for name in
             ["\u{1b}[2J.example", "a\u{202e}cod.example", "a\u{200b}.example", "a\nb.example", "a\u{9b}.example"]
         {

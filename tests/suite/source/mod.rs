@@ -2,8 +2,10 @@
 
 mod attribution;
 mod domain;
+mod doubts;
 mod evidence;
 mod inventory;
+mod openers;
 mod pretenders;
 mod searching;
 mod turns;

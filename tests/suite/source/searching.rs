@@ -200,6 +200,7 @@ fn a_neighbour_that_appears_later_is_found() {
     house.search(1, &scope(EXACT));
     assert_eq!(house.verdict(1), []);
     house.pass(seconds(300));
+    house.opens(mac(44), &v4(44), LAN);
     house.neighbour(&v4(44), LAN, Some(mac(44)));
     house.pass(seconds(10));
     assert_eq!(house.verdict(1), [(mac(44), Exact)]);
@@ -257,6 +258,7 @@ fn a_sender_with_an_address_nobody_has_is_asked_for() {
     let (private, elsewhere) = ("2001:db8:123::aaaa:bbbb", "2001:db8:777::1");
     house.kernel.silent.insert((ip(private), LAN), mac(14));
     house.untranslated(private, UDP, 4000, 53, 100);
+    house.opens(mac(14), private, LAN);
     house.untranslated(elsewhere, UDP, 4000, 53, 100);
     house.search(1, &scope("2001:db8:123::aaaa:bbbb - > 2001:db8:c000::80 53 / 17"));
     house.pass(seconds(5));
@@ -283,6 +285,7 @@ fn made_up_addresses_are_asked_for_a_few_at_a_time() {
 fn a_search_waits_for_the_first_survey() {
     let mut house = TestRouter::on(Kernel::new());
     house.finder = dots_callhome::source::Finder::new();
+    house.kernel.noted.as_mut().unwrap().young = false;
     house.kernel.neighbours.insert((ip(&v4(11)), LAN), mac(11));
     house.translated(11, UDP, 4000, 40000, 53, 100);
     house.finder.start_search(MitigationId(1), &scope(EXACT), house.now);
@@ -304,8 +307,13 @@ fn overruns_are_survived_and_counted() {
 
     // An event about a neighbour got lost, too.
     house.translated(44, UDP, 4000, 40001, 53, 100);
+    house.opens(mac(44), &v4(44), LAN);
     house.kernel.neighbours.insert((ip(&v4(44)), LAN), mac(44));
     house.overrun(Socket::RouteEvents);
+    house.search(2, &scope("198.51.100.7 40001 > 203.0.113.80 53 / 17"));
+    // It may have told of a device on another port, too.
+    assert_eq!(house.verdict(2), [(mac(44), Possible)]);
+    house.pass(seconds(600));
     house.search(2, &scope("198.51.100.7 40001 > 203.0.113.80 53 / 17"));
     assert_eq!(house.verdict(2), [(mac(44), Exact)]);
     assert_eq!(house.finder.overruns(), 2);

@@ -10,8 +10,8 @@ use crate::support::source::*;
 const UDP: u8 = 17;
 
 /// A home that remembers as many ended flows as it can, all to the victim.
-fn remembering() -> House {
-    let mut house = House::new(2);
+fn remembering() -> TestRouter {
+    let mut house = TestRouter::with_devices(2);
     for chunk in 0..50_u32 {
         let messages = (0..100).flat_map(|n| {
             let (from, to) = (1 + (chunk * 100 + n) as u16, 53);
@@ -55,7 +55,7 @@ fn the_largest_looks_take_many_turns() {
     }
     assert!((100..1000).contains(&turns), "{turns} turns");
     println!("{turns} turns, the longest {longest:?}");
-    house.run();
+    house.settle();
     house.pass(std::time::Duration::ZERO);
     for n in 0..4 {
         assert_eq!(house.verdict(n).len(), 1, "search {n}");

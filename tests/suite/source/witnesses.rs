@@ -66,6 +66,7 @@ fn who_makes_addresses_up_is_found() {
     house.translated(99, UDP, 1, 40000, 53, 100);
     house.search(1, &scope(BY_PORT));
     assert_eq!(house.verdict(1), []);
+    house.opens(mac(17), &v4(99), LAN);
     house.witness(1, mac(17), &v4(99), LAN);
     house.pass(Duration::from_secs(20));
     assert_eq!(house.verdict(1), [(mac(17), Exact)]);

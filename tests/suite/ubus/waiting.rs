@@ -8,19 +8,19 @@ use crate::support::ubus::*;
 use dots_callhome::mitigation::Consent;
 
 /// What our end sends while nothing is kept that has been decided since.
-fn sent(desk: &mut Desk) -> Vec<Frame> {
+fn sent(desk: &mut TestRouter) -> Vec<Frame> {
     desk.bus.poll_transmit().map_or_else(Vec::new, |bytes| messages(&bytes))
 }
 
-fn begin(desk: &mut Desk, method: &str, arguments: serde_json::Value) -> u16 {
+fn begin(desk: &mut TestRouter, method: &str, arguments: serde_json::Value) -> u16 {
     desk.begin(method, table(&arguments).contents())
 }
 
 #[test]
 fn only_decisions_wait() {
-    let mut desk = Desk::new(policy(Consent::Ask));
+    let mut desk = joined(policy(Consent::Ask));
     let (one, other) = (desk.pending(1), desk.pending(2));
-    let before = desk.home.ledger.generation().decided;
+    let before = desk.ledger.generation().decided;
     let first = begin(&mut desk, "approve", json!({ "id": one.0 }));
     let second = begin(&mut desk, "reject", json!({ "id": other.0 }));
     assert!(sent(&mut desk).is_empty(), "nobody is told before it is kept");
@@ -36,21 +36,21 @@ fn only_decisions_wait() {
     let kept = sent(&mut desk);
     assert!(matches!(answer(&kept, first), Some(Ok(_))), "its own write is done");
     assert_eq!(answer(&kept, second), None, "the other one's is not");
-    desk.bus.handle_settled(desk.home.ledger.generation().decided);
+    desk.bus.handle_settled(desk.ledger.generation().decided);
     assert!(matches!(answer(&sent(&mut desk), second), Some(Ok(_))));
 }
 
 /// A provider that asks and refreshes all the time makes nobody wait.
 #[test]
 fn providers_make_nobody_wait() {
-    let mut desk = Desk::new(policy(Consent::Auto));
-    let settled = desk.home.ledger.generation().decided;
+    let mut desk = joined(policy(Consent::Auto));
+    let settled = desk.ledger.generation().decided;
     for mid in 1..50 {
-        desk.home.in_force(mid, &ledger::attack(), ledger::CAMERA);
-        desk.home.put(mid, &ledger::attack()).unwrap();
-        assert_eq!(desk.home.ledger.generation().decided, settled);
+        desk.in_force(mid, &ledger::attack(), ledger::CAMERA);
+        desk.put(mid, &ledger::attack()).unwrap();
+        assert_eq!(desk.ledger.generation().decided, settled);
     }
-    let id = desk.home.ledger.all().next().unwrap().id();
+    let id = desk.ledger.all().next().unwrap().id();
     let sequence = begin(&mut desk, "withdraw", json!({ "id": id.0 }));
     desk.bus.handle_settled(settled + 1);
     assert!(matches!(answer(&sent(&mut desk), sequence), Some(Ok(_))));
@@ -59,14 +59,14 @@ fn providers_make_nobody_wait() {
 /// However slow the flash is, answers that wait are bounded; who has gone away is not answered.
 #[test]
 fn what_waits_is_bounded() {
-    let mut desk = Desk::new(policy(Consent::Ask));
+    let mut desk = joined(policy(Consent::Ask));
     let quarantine = json!({ "mac": ledger::CAMERA.to_string() });
     for _ in 0..1000 {
         begin(&mut desk, "quarantine", quarantine.clone());
     }
     let refused = sent(&mut desk).iter().filter(|frame| frame.hdr.ty == MsgType::Status).count();
     assert_eq!(refused, 1000 - 256);
-    desk.bus.handle_lost(desk.home.now);
-    desk.bus.handle_settled(desk.home.ledger.generation().decided);
+    desk.bus.handle_lost(desk.now);
+    desk.bus.handle_settled(desk.ledger.generation().decided);
     assert!(sent(&mut desk).is_empty());
 }

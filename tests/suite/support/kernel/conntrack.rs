@@ -67,6 +67,10 @@ impl Kernel {
         };
         match self.flows.iter().position(meant) {
             Some(_) if self.sticky => 0,
+            Some(number) if self.reopened => {
+                self.flows[number].id += 1000;
+                0
+            }
             Some(number) => {
                 self.flows.remove(number);
                 0

@@ -134,6 +134,14 @@ pub fn neighbour(kind: u16, sequence: u32, index: u32, address: IpAddr, state: u
     message(kind, 2, sequence, &body)
 }
 
+/// An Ethernet address on a port of a bridge.
+pub fn station(sequence: u32, port: u32, bridge: u32, mac: [u8; 6]) -> Vec<u8> {
+    let mut body = [&[7, 0, 0, 0][..], &port.to_ne_bytes(), &2_u16.to_ne_bytes(), &[0, 0]].concat();
+    body.extend(attribute(2, &mac));
+    body.extend(attribute(9, &bridge.to_ne_bytes()));
+    message(28, 2, sequence, &body)
+}
+
 /// What a route of the tests can say.
 #[derive(Clone)]
 pub struct Route {

@@ -6,6 +6,7 @@ mod conntrack;
 pub mod messages;
 mod network;
 mod nftables;
+pub mod noted;
 mod rules;
 mod traffic;
 
@@ -18,6 +19,7 @@ use dots_callhome::source::Sender;
 use super::home::*;
 pub use messages::Route;
 pub use nftables::{Table, table_deleted};
+use noted::Noted;
 pub use rules::Packet;
 pub use traffic::Flood;
 
@@ -53,6 +55,17 @@ pub struct Kernel {
     pub filter_error: Option<i32>,
     /// Whether accounting is on.
     pub accounting: bool,
+    /// The table of senders, and whether nft fails to make or change it.
+    pub noted: Option<Noted>,
+    pub nft_fails: bool,
+    /// How often one of its sets has been read.
+    pub table_reads: usize,
+    /// On which port of the bridge addresses have been seen.
+    pub stations: BTreeMap<Mac, u32>,
+    /// Flows that are opened anew as soon as they are deleted.
+    pub reopened: bool,
+    /// The errno with which our tables can't be read.
+    pub unreadable: Option<i32>,
     /// Flows that are back as soon as they are deleted.
     pub sticky: bool,
     /// Our tables by family.
@@ -91,6 +104,12 @@ impl Kernel {
             list_error: None,
             filter_error: None,
             accounting: true,
+            noted: None,
+            nft_fails: false,
+            table_reads: 0,
+            stations: BTreeMap::new(),
+            reopened: false,
+            unreadable: None,
             sticky: false,
             tables: BTreeMap::new(),
             senders: BTreeMap::new(),
@@ -146,7 +165,12 @@ impl Kernel {
             0x101 if dump => self.list_flows(body, sequence),
             0x101 => self.look_up(body, sequence),
             0x102 => vec![messages::error(self.delete(&body[4..]), sequence)],
+            0xa0d | 0xa07 if noted::is_meant(&body[4..]) => {
+                self.table_reads += usize::from(kind == 0xa0d);
+                noted::answer(self.noted.as_ref(), kind, &body[4..], sequence)
+            }
             0xa0d | 0xa07 => self.inspect(kind, body[0], &body[4..], sequence),
+            30 if body[0] == 7 => self.list_stations(sequence),
             18 | 22 | 26 | 30 => self.list_network(kind, sequence),
             28 => self.ask_for(body),
             other => panic!("unexpected request {other:x}"),

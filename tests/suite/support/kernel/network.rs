@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Kernel, messages};
+use super::{Kernel, LAN, messages};
 
 impl Kernel {
     pub(super) fn list_network(&self, kind: u16, sequence: u32) -> Vec<Vec<u8>> {
@@ -21,6 +21,14 @@ impl Kernel {
         answers.push(messages::done(sequence));
         // Several messages in a datagram, as the kernel does.
         answers.chunks(3).map(<[Vec<u8>]>::concat).collect()
+    }
+
+    /// Ethernet addresses and the ports of the bridge they are seen on.
+    pub(super) fn list_stations(&self, sequence: u32) -> Vec<Vec<u8>> {
+        let stations = self.stations.iter();
+        let mut answers: Vec<_> = stations.map(|(mac, port)| messages::station(sequence, *port, LAN, mac.0)).collect();
+        answers.push(messages::done(sequence));
+        answers
     }
 
     /// What `ip neigh add … use` asks.

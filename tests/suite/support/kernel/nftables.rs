@@ -69,6 +69,9 @@ impl Kernel {
     }
 
     pub(super) fn inspect(&self, kind: u16, family: u8, body: &[u8], sequence: u32) -> Vec<Vec<u8>> {
+        if let Some(errno) = self.unreadable {
+            return vec![error(errno, sequence)];
+        }
         let family = if family == 1 { "inet" } else { "bridge" };
         let names = strings(body);
         let Some(table) = self.tables.get(family).filter(|_| names[0] == "dots_callhome") else {

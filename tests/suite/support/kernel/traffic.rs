@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dots_callhome::model::{Flow, Mac, Traffic, Tuple};
+use dots_callhome::source::Sender;
 
 use super::rules::Packet;
 use super::{Kernel, LAN};
@@ -58,6 +59,8 @@ impl Kernel {
         if packets == 0 {
             return None;
         }
+        let sender = Sender { mac: flood.sender, address: source, link: LAN };
+        self.noted.iter_mut().for_each(|noted| noted.note(sender));
         if self.receive(&packet, packets) {
             flood.dropped += packets;
             return None;

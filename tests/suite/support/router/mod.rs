@@ -69,6 +69,8 @@ pub struct TestRouter {
     /// Whether events of conntrack get lost.
     pub deaf: bool,
 
+    /// Texts given to nft for the finder.
+    pub nft_runs: Vec<String>,
     /// Texts given to nft.
     pub runs: Vec<String>,
     /// Whether nft ends only when [`TestRouter::end_nft`] says so.
@@ -106,7 +108,9 @@ impl TestRouter {
     }
 
     /// One for searches begun by hand, on this kernel.
-    pub fn on(kernel: Kernel) -> Self {
+    /// A table of senders that stands already is an old one.
+    pub fn on(mut kernel: Kernel) -> Self {
+        kernel.noted.iter_mut().for_each(|noted| noted.young = false);
         let mut router = Self::build(kernel, Ledger::new(policy(Consent::Ask)), Wired::Nothing);
         router.kernel.asked.clear();
         router
@@ -159,6 +163,7 @@ impl TestRouter {
             domain_changes: 0,
             inventory_changes: 0,
             deaf: false,
+            nft_runs: Vec::new(),
             runs: Vec::new(),
             slow_nft: false,
             told: Vec::new(),

@@ -7,7 +7,7 @@ use dots_callhome::source::{Confidence, Sender, Socket, Suspect};
 
 use super::TestRouter;
 use crate::support::home::*;
-use crate::support::kernel::{Flood, Packet, messages};
+use crate::support::kernel::{Flood, Packet, messages, table_deleted};
 use crate::support::source::tuple;
 
 impl TestRouter {
@@ -47,6 +47,12 @@ impl TestRouter {
 
     /// A flow that exists before anybody asks, sending so many packets a second. Returns its number.
     pub fn flow(&mut self, original: Tuple, reply: Tuple, pps: u64) -> u32 {
+        [original.source, reply.source].into_iter().for_each(|address| self.kernel.note_honestly(address));
+        self.borrowed_flow(original, reply, pps)
+    }
+
+    /// A flow of which the table of senders has noted nothing by itself.
+    pub fn borrowed_flow(&mut self, original: Tuple, reply: Tuple, pps: u64) -> u32 {
         let id = self.kernel.number();
         let sent = Some(Traffic { packets: 10, bytes: 1000 });
         let answered = Some(Traffic { packets: 0, bytes: 0 });
@@ -64,6 +70,24 @@ impl TestRouter {
     pub fn translated_from(&mut self, from: &str, protocol: u8, port: u16, seen: u16, to: u16, pps: u64) -> u32 {
         let original = tuple(from, VICTIM, protocol, ports(port, to));
         self.flow(original, tuple(VICTIM, WAN_ADDRESS, protocol, ports(to, seen)), pps)
+    }
+
+    /// The table of senders notes that somebody opens flows from an address.
+    pub fn opens(&mut self, mac: Mac, address: &str, link: u32) {
+        let sender = Sender { mac, address: ip(address), link };
+        self.kernel.noted.as_mut().expect("the table").note(sender);
+    }
+
+    /// The bridge sees an address on one of its ports.
+    pub fn station(&mut self, mac: Mac, port: u32) {
+        self.kernel.stations.insert(mac, port);
+        self.event(Socket::RouteEvents, &messages::station(0, port, LAN, mac.0));
+    }
+
+    /// The kernel tells that somebody has changed the table of senders.
+    pub fn tables_changed(&mut self) {
+        self.finder.handle_tables(&table_deleted("dots_callhome_senders"), self.now);
+        self.settle();
     }
 
     /// A flow over IPv6.

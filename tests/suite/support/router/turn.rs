@@ -6,6 +6,7 @@ use dots_callhome::model::MitigationId;
 use dots_callhome::{mitigation, source};
 
 use super::{TestRouter, Wired};
+use crate::support::kernel::noted::Noted;
 
 impl TestRouter {
     /// Everything that follows at once: searches, decisions, enforcement, notifications, and what the kernel is asked.
@@ -157,7 +158,7 @@ impl TestRouter {
 
     /// Lets nft run, if the ruleset has to change; whether it has.
     fn run_nft(&mut self) -> bool {
-        let Some(text) = self.enforcer.poll_ruleset() else { return false };
+        let Some(text) = self.enforcer.poll_ruleset() else { return self.run_nft_for_finder() };
         assert_eq!(self.enforcer.poll_ruleset(), None, "one nft at a time");
         self.runs.push(text);
         if !self.slow_nft {
@@ -166,13 +167,25 @@ impl TestRouter {
         true
     }
 
+    fn run_nft_for_finder(&mut self) -> bool {
+        let Some(text) = self.finder.poll_ruleset() else { return false };
+        let done = !self.kernel.nft_fails && Noted::apply(&mut self.kernel.noted, &text).is_ok();
+        self.nft_runs.push(text);
+        self.finder.handle_nft(done, self.now);
+        true
+    }
+
     /// Asks the kernel what there is to ask, and serves the bus; whether there was anything.
     fn transmit(&mut self) -> bool {
         let mut any = false;
         while let Some((socket, request)) = self.finder.poll_transmit() {
             any = true;
-            let is_conntrack = request[5] == 1;
-            assert_eq!(socket, if is_conntrack { source::Socket::Conntrack } else { source::Socket::Route });
+            let expected = match request[5] {
+                1 => source::Socket::Conntrack,
+                10 => source::Socket::Senders,
+                _ => source::Socket::Route,
+            };
+            assert_eq!(socket, expected);
             for datagram in self.kernel.answer(&request) {
                 self.finder.handle_datagram(socket, &datagram, self.now);
             }
