@@ -31,8 +31,8 @@ impl Consent {
     }
 }
 
-/// What is done to a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// What is done to a device; what goes further comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Action {
     /// Its traffic to the attacked target is dropped.
@@ -136,7 +136,12 @@ pub(super) enum Judgement {
     /// The administrator must decide.
     Ask,
     /// These devices, at once.
-    Act(Vec<Mac>),
+    Act {
+        /// By the consent given before.
+        agreed: Vec<Mac>,
+        /// By policy alone.
+        alone: Vec<Mac>,
+    },
     /// Only exempt devices can be meant.
     Legitimate,
 }
@@ -158,10 +163,10 @@ impl Policy {
                 (false, false) => Judgement::Ask,
             };
         }
-        let agreed =
-            |mac: &Mac| !released.contains(mac) && (self.acts_alone_on(*mac) || (self.acts() && before.contains(mac)));
-        let devices: Vec<Mac> = others.iter().filter(|s| confident(s)).map(|s| s.mac).filter(agreed).collect();
-        if devices.is_empty() { Judgement::Ask } else { Judgement::Act(devices) }
+        let sure = others.iter().filter(|s| confident(s)).map(|s| s.mac).filter(|mac| !released.contains(mac));
+        let (agreed, rest): (Vec<Mac>, Vec<Mac>) = sure.partition(|mac| before.contains(mac));
+        let alone: Vec<Mac> = rest.into_iter().filter(|mac| self.acts_alone_on(*mac)).collect();
+        if agreed.is_empty() && alone.is_empty() { Judgement::Ask } else { Judgement::Act { agreed, alone } }
     }
 
     /// The devices an approval is about: those named, or without names the only one or all that are surely meant.

@@ -3,7 +3,7 @@
 use super::consent::{Action, Judgement, TimeoutAction, confident};
 use super::history::Happened;
 use super::ledger::Ledger;
-use super::phase::{Ending, Phase};
+use super::phase::{Ending, Inherited, Phase};
 use super::state::{Decision, State};
 use crate::model::{Mac, MitigationId, Now};
 
@@ -11,12 +11,14 @@ impl Ledger {
     /// Draws the consequences of what is known about the suspects now.
     pub(super) fn consider(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed() && m.state().is_open()) else { return };
-        let before = m.inherited.as_ref().map_or(&[][..], |approval| &approval.devices);
+        let inherited = m.inherited.clone();
+        let before = inherited.as_ref().map_or(&[][..], |inherited| &inherited.approval.devices);
         match self.policy.judge(&m.suspects, before, &m.released) {
-            Judgement::Act(devices) => {
-                let agreed = devices.iter().all(|device| before.contains(device));
-                let inherited = m.inherited.as_ref().filter(|_| agreed).map(|approval| approval.decision.clone());
-                self.act(id, &devices, None, inherited.unwrap_or_else(|| decided_by("policy", None, now)), now);
+            Judgement::Act { agreed, alone } => {
+                if let Some(Inherited { approval, action }) = &inherited {
+                    self.act_at_most(id, &agreed, *action, approval.decision.clone(), now);
+                }
+                self.act_at_most(id, &alone, self.policy.action, decided_by("policy", None, now), now);
             }
             Judgement::Ask if m.state() == State::Searching => {
                 m.ask(now);
@@ -30,17 +32,20 @@ impl Ledger {
         }
     }
 
+    /// Acts on `devices` without asking, by a consent that allows `most`. Where a person has chosen more for a mitigation,
+    /// others are added to it by a person only.
+    fn act_at_most(&mut self, id: MitigationId, devices: &[Mac], most: Action, decision: Decision, now: Now) {
+        let Some(m) = self.get(id) else { return };
+        let action = if m.state().in_force() { m.action } else { most };
+        if action <= most {
+            self.act(id, devices, action, decision, now);
+        }
+    }
+
     /// Acts on `devices` from now on; the first decision about a mitigation is the one shown.
-    pub(super) fn act(
-        &mut self,
-        id: MitigationId,
-        devices: &[Mac],
-        action: Option<Action>,
-        decision: Decision,
-        now: Now,
-    ) {
+    pub(super) fn act(&mut self, id: MitigationId, devices: &[Mac], action: Action, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        if devices.is_empty() || !m.act_on(devices, action.unwrap_or(m.action), &decision) {
+        if devices.is_empty() || !m.act_on(devices, action, &decision) {
             return;
         }
         self.outbox.note(m, Happened::Approved, Some(&decision.by), decision.comment.as_deref(), now);
@@ -61,10 +66,17 @@ impl Ledger {
         }
     }
 
-    /// Brings a decided mitigation in line with a changed policy.
+    /// Brings what was decided about a mitigation in line with a changed policy.
     pub(super) fn apply_policy(&mut self, id: MitigationId, now: Now) {
-        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.state().in_force()) else { return };
-        if !self.policy.acts() {
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        let policy = &self.policy;
+        if let Some(inherited) = &mut m.inherited {
+            inherited.approval.devices.retain(|mac| policy.acts() && !policy.exempts(*mac));
+        }
+        if !m.state().in_force() {
+            return;
+        }
+        if !policy.acts() {
             if m.state() == State::Terminating {
                 return self.remove(id, Happened::Expired, now);
             }
@@ -99,7 +111,7 @@ impl Ledger {
         let devices: Vec<Mac> = sure.map(|s| s.mac).collect();
         let decision = decided_by("timeout", None, now);
         match self.policy.timeout_action {
-            TimeoutAction::Approve => self.act(id, &devices, None, decision, now),
+            TimeoutAction::Approve => self.act_at_most(id, &devices, self.policy.action, decision, now),
             TimeoutAction::Reject => self.finish(id, Ending::Rejected, decision, now),
             TimeoutAction::Ignore => {}
         }

@@ -15,7 +15,8 @@ const COMMENT: usize = 256;
 
 impl Ledger {
     /// Consents to act on `devices`; if none are named, on the only suspect or on all of them if all are surely meant.
-    /// On a mitigation already in force the devices are added. `lifetime`, never zero, bounds what
+    /// On a mitigation already in force the devices are added; what goes further than what is done there is about all of
+    /// its devices, so all have to be named. `lifetime`, never zero, bounds what
     /// the provider was granted, now and at every refresh.
     ///
     /// # Errors
@@ -35,6 +36,10 @@ impl Ledger {
             return Err(Denied::NotInThisState);
         }
         let devices = self.policy.pick(&m.suspects, devices)?;
+        let action = action.unwrap_or(m.action);
+        if m.state().in_force() && action > m.action && m.chosen().iter().any(|mac| !devices.contains(mac)) {
+            return Err(Denied::Ambiguous);
+        }
         m.released.retain(|mac| !devices.contains(mac));
         if let Some(limit) = lifetime.and_then(|lifetime| now.instant.checked_add(lifetime)) {
             m.limit = Some(limit);

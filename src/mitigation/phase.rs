@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::consent::Action;
 use super::state::{Decision, State};
 use crate::model::Mac;
 
@@ -23,6 +24,14 @@ impl Approval {
         }
         self.devices.len() > before
     }
+}
+
+/// The consent given to the request that another one superseded.
+#[derive(Clone, Debug)]
+pub(super) struct Inherited {
+    pub(super) approval: Approval,
+    /// The most that may be done by it.
+    pub(super) action: Action,
 }
 
 /// What the kernel was last seen to do about a mitigation that must be in force.
