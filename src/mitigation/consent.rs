@@ -112,6 +112,8 @@ pub enum Denied {
     Exempt,
     /// The mitigation, device or policy does not allow it now.
     NotInThisState,
+    /// No veto follows from that mitigation.
+    NoSuchVeto,
 }
 
 impl fmt::Display for Denied {
@@ -122,6 +124,7 @@ impl fmt::Display for Denied {
             Self::Ambiguous => "several devices are possible, name those meant",
             Self::Exempt => "the device is exempt",
             Self::NotInThisState => "not possible in this state",
+            Self::NoSuchVeto => "no such veto",
         })
     }
 }
@@ -152,9 +155,9 @@ pub(super) fn confident(suspect: &Suspect) -> bool {
 }
 
 impl Policy {
-    /// What to do about `suspects`. Those the administrator approved `before` for the same targets need no new question;
-    /// those he let go (`released`) are not acted upon without one.
-    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac], released: &[Mac]) -> Judgement {
+    /// What to do about `suspects`. Those the administrator approved `before` for the same targets need no new question; those
+    /// `barred` are not acted upon by the policy alone.
+    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac], barred: &[Mac]) -> Judgement {
         let (exempt, others): (Vec<_>, Vec<_>) = suspects.iter().partition(|s| self.exempts(s.mac));
         if !others.iter().any(|s| confident(s)) {
             return match (exempt.iter().any(|s| confident(s)), others.is_empty()) {
@@ -163,9 +166,10 @@ impl Policy {
                 (false, false) => Judgement::Ask,
             };
         }
-        let sure = others.iter().filter(|s| confident(s)).map(|s| s.mac).filter(|mac| !released.contains(mac));
+        let sure = others.iter().filter(|s| confident(s)).map(|s| s.mac);
         let (agreed, rest): (Vec<Mac>, Vec<Mac>) = sure.partition(|mac| before.contains(mac));
-        let alone: Vec<Mac> = rest.into_iter().filter(|mac| self.acts_alone_on(*mac)).collect();
+        let alone: Vec<Mac> =
+            rest.into_iter().filter(|mac| self.acts_alone_on(*mac) && !barred.contains(mac)).collect();
         if agreed.is_empty() && alone.is_empty() { Judgement::Ask } else { Judgement::Act { agreed, alone } }
     }
 

@@ -228,7 +228,7 @@ impl Mitigation {
                 *check = Check::Unverified;
             }
             Phase::Searching { .. } | Phase::Pending { .. } => {
-                let mut approval = Approval { decision: decision.clone(), devices: Vec::new() };
+                let mut approval = Approval { decision: decision.clone(), devices: Vec::new(), confirmed: Vec::new() };
                 approval.add(devices);
                 self.phase = Phase::InForce { approval, check: Check::Unverified };
             }
@@ -304,6 +304,16 @@ impl Mitigation {
         self.sort_suspects();
         self.suspects.truncate(MAX_SUSPECTS);
         changed || self.suspects.iter().any(|suspect| added.contains(&suspect.mac))
+    }
+
+    /// The policy must not choose the device again, nor does consent given before count.
+    pub(super) fn bar(&mut self, mac: Mac) {
+        if !self.released.contains(&mac) {
+            self.released.push(mac);
+        }
+        if let Some(inherited) = &mut self.inherited {
+            inherited.approval.devices.retain(|device| *device != mac);
+        }
     }
 
     /// Nobody is sure of a device any more in whose name another one sends.

@@ -173,7 +173,7 @@ impl Ledger {
 
     /// Numbers start again after the last one, past those in use.
     fn unused_id(&mut self) -> MitigationId {
-        while self.mitigations.contains_key(&self.next) {
+        while self.mitigations.contains_key(&self.next) || self.vetoes.iter().any(|veto| veto.id == self.next) {
             self.next = MitigationId(self.next.0.wrapping_add(1));
         }
         let id = self.next;
@@ -209,7 +209,9 @@ fn succeed(new: &mut Mitigation, old: &Mitigation) {
         new.period = new.period.max(old.longer_period());
     }
     if let Some(approval) = old.phase.approval().filter(|_| asks_no_more(&new.scope, &old.scope)) {
-        new.inherited = Some(Inherited { approval: approval.clone(), action: old.action });
+        let mut approval = approval.clone();
+        approval.devices.retain(|mac| !old.released.contains(mac));
+        new.inherited = Some(Inherited { approval, action: old.action });
         new.action = old.action;
         new.limit = old.limit;
     }

@@ -10,7 +10,7 @@ use minicbor::decode::{Decoder, Error};
 use minicbor::{Decode, Encode};
 
 use super::consent::Action;
-use super::state::{Client, Decision, State};
+use super::state::{Cause, Client, Decision, State};
 use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
 use crate::source::{Confidence, Suspect};
 
@@ -33,6 +33,9 @@ pub struct Snapshot {
     /// The administrator's own quarantines.
     #[n(3)]
     pub quarantines: Vec<SavedQuarantine>,
+    /// What the policy must not act upon by itself.
+    #[n(4)]
+    pub vetoes: Option<Vec<SavedVeto>>,
 }
 
 /// A mitigation as kept.
@@ -95,6 +98,47 @@ pub struct SavedMitigation {
     /// What the counters said when that many had been dropped.
     #[n(17)]
     pub reading: Option<(u64, u64)>,
+    /// Those of the devices chosen that a person has approved; nothing: all, if a person decided.
+    #[n(18)]
+    pub confirmed: Option<SavedDevices>,
+}
+
+/// Devices as kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct SavedDevices(
+    #[n(0)]
+    #[cbor(with = "words")]
+    pub Vec<Mac>,
+);
+
+/// A veto as kept.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SavedVeto {
+    /// The number of the mitigation it follows from.
+    #[n(0)]
+    pub id: u32,
+    /// Who had asked.
+    #[n(1)]
+    pub peer: String,
+    /// Whom it is about.
+    #[n(2)]
+    #[cbor(with = "words")]
+    pub devices: Vec<Mac>,
+    /// The targets it is about.
+    #[n(3)]
+    #[cbor(with = "words")]
+    pub targets: Vec<IpNet>,
+    /// Why.
+    #[n(4)]
+    pub cause: Cause,
+    /// Who said so.
+    #[n(5)]
+    pub decision: Decision,
+    /// What was left of it.
+    #[n(6)]
+    pub remaining: u64,
 }
 
 /// A scope as kept.

@@ -7,7 +7,7 @@ use ubus::BlobMsgTable;
 use super::blob::Writer;
 use super::context::{CallContext, PeerStatus};
 use super::device::{self, DeviceView};
-use crate::mitigation::{Entry, Ledger, Mitigation, State};
+use crate::mitigation::{Entry, Ledger, Mitigation, State, Veto};
 use crate::model::{Mac, Now, Scope, Traffic, whole_seconds};
 use crate::source::Inventory;
 use crate::source::Suspect;
@@ -44,6 +44,7 @@ pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> Blob
         w.number("pending", count(|state| state == State::Pending));
         w.number("active", count(State::in_force));
         w.number("devices", device::all(context).len() as u64);
+        w.number("vetoes", context.ledger.vetoes().count() as u64);
         w.optional("not_kept", context.not_kept);
     })
 }
@@ -214,6 +215,36 @@ fn write_entry(w: &mut Writer, entry: &Entry) {
     w.optional("mac", entry.mac().map(|mac| mac.to_string()).as_deref());
     w.optional("by", entry.by.as_deref());
     w.optional("comment", entry.comment.as_deref());
+}
+
+/// The reply to `vetoes`.
+pub(super) fn vetoes(context: &CallContext<'_>, now: Now) -> BlobMsgTable {
+    let veto = |veto| Writer::table_of(|w| write_veto(w, veto, context.inventory, now));
+    let tables = fitting(context.ledger.vetoes().map(veto));
+    let omitted = context.ledger.vetoes().count() - tables.len();
+    Writer::table_of(|w| {
+        w.list("vetoes", &tables, |w, table| w.put(None, table));
+        if omitted > 0 {
+            w.number("omitted", omitted as u64);
+        }
+    })
+}
+
+fn write_veto(w: &mut Writer, veto: &Veto, inventory: &Inventory, now: Now) {
+    w.number("id", veto.id.0);
+    w.text("peer", &veto.peer);
+    w.list("devices", &veto.devices, |w, mac| {
+        w.table(None, |w| {
+            w.text("mac", &mac.to_string());
+            w.optional("name", inventory.name_of(*mac));
+        });
+    });
+    w.texts("targets", &veto.targets);
+    w.text("cause", veto.cause.as_str());
+    w.text("by", &veto.decision.by);
+    w.number("at", veto.decision.at);
+    w.optional("comment", veto.decision.comment.as_deref());
+    w.number("remaining", whole_seconds(veto.ends.saturating_duration_since(now.instant)));
 }
 
 /// One line of `devices`.

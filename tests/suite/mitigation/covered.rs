@@ -1,18 +1,20 @@
-//! What is dropped never grows without a question: over random sequences of requests, decisions, findings, restarts and time,
+//! What is dropped never grows without a question, and a no binds: over random sequences of requests, decisions, findings, restarts and time,
 //! whatever is dropped was consented to. What a scope drops and who consents to what is worked out here a second time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use crate::support::ledger::*;
 use dots_callhome::enforce::DropFilter;
 use dots_callhome::enforce::desired::{Desired, Owner};
 use dots_callhome::mitigation::{
-    Action, Client, Consent, DevicePolicy, Ledger, Policy, State, TimeoutAction, snapshot,
+    Action, Client, Consent, DevicePolicy, Ledger, Mitigation, Policy, State, TimeoutAction, snapshot,
 };
-use dots_callhome::model::{IcmpTypeRange, Mac, MitigationId, PortRange, Scope};
+use dots_callhome::model::{IcmpTypeRange, Mac, MitigationId, Now, PortRange, Scope};
 use dots_callhome::source::{Confidence, Suspect};
+use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
@@ -118,6 +120,9 @@ enum Step {
     Release {
         device: usize,
     },
+    Lift {
+        which: usize,
+    },
     Quarantine {
         device: usize,
         lifetime: Option<u64>,
@@ -201,6 +206,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => which.clone().prop_map(|which| Step::Reject { which }),
         1 => which.clone().prop_map(|which| Step::Withdraw { which }),
         1 => device.clone().prop_map(|device| Step::Release { device }),
+        1 => (0..2_usize).prop_map(|which| Step::Lift { which }),
         1 => (device.clone(), prop::option::of(lifetime.clone()))
             .prop_map(|(device, lifetime)| Step::Quarantine { device, lifetime }),
         2 => (consent, action, prop::collection::vec((device, rule), 0..2), timeout_action).prop_map(
@@ -213,21 +219,71 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
+/// What was consented to for one request.
+#[derive(Clone, Copy, Default)]
+struct Allowed {
+    by_person: Packets,
+    by_rules: Packets,
+    /// What a person has refused elsewhere since: no successor takes it over.
+    contested: Packets,
+}
+
+impl Allowed {
+    fn all(self) -> Packets {
+        self.by_person | self.by_rules
+    }
+
+    fn forget(&mut self, packets: Packets) {
+        self.by_person &= !packets;
+        self.by_rules &= !packets;
+    }
+}
+
+/// Somebody has said no.
+struct No {
+    /// Nothing: whoever sends.
+    device: Option<usize>,
+    targets: Vec<IpNet>,
+    until: Instant,
+}
+
+impl No {
+    /// What it is about, whatever ports or protocols were named.
+    fn packets(&self) -> Packets {
+        let about = packets_of(&any_traffic(&self.targets));
+        let devices = (0..DEVICES.len()).filter(|device| self.device.is_none_or(|meant| meant == *device));
+        devices.fold(0, |all, device| all | (about << (device * PER_DEVICE)))
+    }
+
+    fn within(&self, targets: &[IpNet]) -> bool {
+        let targets = IpNet::aggregate(&targets.to_vec());
+        self.targets.iter().all(|own| targets.iter().any(|target| target.contains(own)))
+    }
+}
+
+fn any_traffic(targets: &[IpNet]) -> Scope {
+    Scope { target_prefixes: targets.to_vec(), ..Scope::default() }
+}
+
 /// The consents, as whoever reads the reference would keep them.
 #[derive(Default)]
 struct Consents {
     /// What may be dropped for each request.
-    of_request: BTreeMap<MitigationId, Packets>,
+    of_request: BTreeMap<MitigationId, Allowed>,
     /// How sure the search was of each device, for each request.
     found: BTreeMap<(MitigationId, usize), Confidence>,
     /// What the administrator has quarantined himself.
     own: Packets,
+    nos: Vec<No>,
+    /// In whose name another one was seen to send, for each request: that is told once.
+    spoofed: BTreeSet<(MitigationId, usize)>,
 }
 
 impl Consents {
-    /// Whoever the rules name is acted upon without a question, if the search is sure of it.
+    /// Whoever the rules name is acted upon without a question, if the search is sure of it and nobody has said no.
     fn add_by_rules(&mut self, ledger: &Ledger, timed_out: bool) {
         let policy = ledger.policy();
+        let refused = self.nos.iter().fold(0, |all, no| all | no.packets());
         for m in ledger.all().filter(|m| m.state().is_open()) {
             for (device, mac) in DEVICES.iter().enumerate() {
                 let sure = self.found.get(&(m.id(), device)).is_some_and(|found| *found >= Confidence::Likely);
@@ -237,8 +293,11 @@ impl Consents {
                     (_, Some(DevicePolicy::Auto)) | (Consent::Auto, None) => true,
                     (Consent::Ask, None) | (_, Some(DevicePolicy::Ask)) => false,
                 };
-                if sure && alone {
-                    *self.of_request.entry(m.id()).or_default() |= effect(device, policy.action, m.scope());
+                for action in [Action::Block, policy.action] {
+                    let at_all = effect(device, action, &any_traffic(&m.scope().target_prefixes));
+                    if sure && alone && at_all & refused == 0 {
+                        self.of_request.entry(m.id()).or_default().by_rules |= effect(device, action, m.scope());
+                    }
                 }
             }
         }
@@ -246,9 +305,8 @@ impl Consents {
 
     /// Whatever the rules forbid ends what was consented to.
     fn obey_rules(&mut self, policy: &Policy) {
-        for (device, _) in
-            DEVICES.iter().enumerate().filter(|(_, mac)| policy.devices.get(*mac) == Some(&DevicePolicy::Exempt))
-        {
+        let exempt = |mac: &Mac| policy.devices.get(mac) == Some(&DevicePolicy::Exempt);
+        for (device, _) in DEVICES.iter().enumerate().filter(|(_, mac)| exempt(mac)) {
             self.forget_device(device);
             self.own &= !device_bits(device);
         }
@@ -258,7 +316,22 @@ impl Consents {
     }
 
     fn forget_device(&mut self, device: usize) {
-        self.of_request.values_mut().for_each(|packets| *packets &= !device_bits(device));
+        self.of_request.values_mut().for_each(|allowed| allowed.forget(device_bits(device)));
+    }
+
+    /// What was said no to because of a request is nothing that the rules may do for any other, either.
+    fn refuse(&mut self, about: &About, devices: &[usize], now: Now) {
+        let until = now.instant + about.granted.max(seconds(86_400));
+        let named = devices.iter().map(|device| Some(*device));
+        let meant: Vec<Option<usize>> = if devices.is_empty() { vec![None] } else { named.collect() };
+        for device in meant {
+            let no = No { device, targets: about.scope.target_prefixes.clone(), until };
+            for allowed in self.of_request.values_mut() {
+                allowed.by_rules &= !no.packets();
+                allowed.contested |= no.packets();
+            }
+            self.nos.push(no);
+        }
     }
 
     /// A request took the place of others: of their consents, what it is about as well.
@@ -266,9 +339,34 @@ impl Consents {
         let about = (0..DEVICES.len()).fold(0, |all, device| all | effect(device, Action::Block, scope));
         for (old, old_scope) in before.iter().filter(|(old, _)| ledger.get(**old).is_none()) {
             let all_of_it = packets_of(scope) & !packets_of(old_scope) == 0;
-            let taken = self.of_request.get(old).copied().unwrap_or_default();
-            *self.of_request.entry(new).or_default() |= if all_of_it { taken } else { taken & about };
+            let Some(old) = self.of_request.get(old).copied() else { continue };
+            let taken = if all_of_it { Packets::MAX } else { about } & !old.contested;
+            let new = self.of_request.entry(new).or_default();
+            new.by_person |= old.by_person & taken;
+            new.by_rules |= old.by_rules & taken;
         }
+    }
+}
+
+/// What of a request a decision about it is about.
+struct About {
+    id: MitigationId,
+    scope: Scope,
+    granted: Duration,
+    /// Suspected or acted upon.
+    devices: Vec<usize>,
+    acted_upon: bool,
+    pending: bool,
+}
+
+impl About {
+    fn of(m: &Mitigation) -> Self {
+        let macs = m.suspects().iter().map(|suspect| suspect.mac).chain(m.chosen().iter().copied());
+        let mut devices: Vec<usize> = macs.map(index_of).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        let (acted_upon, pending) = (m.state().in_force(), m.state() == State::Pending);
+        Self { id: m.id(), scope: m.scope().clone(), granted: m.granted(), devices, acted_upon, pending }
     }
 }
 
@@ -287,6 +385,7 @@ impl World {
 
     fn take(&mut self, step: &Step) {
         let now = self.house.now;
+        let before: Vec<About> = self.house.ledger.all().map(About::of).collect();
         // A request, too, first ends what is over.
         let timed_out = matches!(step, Step::Pass(_) | Step::Put { .. } | Step::Ask { .. });
         match step {
@@ -300,24 +399,19 @@ impl World {
             Step::Found { which, suspects } => self.found(*which, suspects),
             Step::Spoofed { which, device, sends } => self.spoofed(*which, *device, *sends),
             Step::Approve { which, action, devices, lifetime } => self.approve(*which, *action, devices, *lifetime),
-            Step::Reject { which } => {
-                let Some(id) = self.id(*which) else { return };
-                if self.house.ledger.reject(id, None, "root", now).is_ok() {
-                    self.consents.of_request.remove(&id);
+            Step::Reject { which } | Step::Withdraw { which } => {
+                let Some(about) = self.about(*which) else { return };
+                let done = match step {
+                    Step::Reject { .. } => self.house.ledger.reject(about.id, None, "root", now),
+                    _ => self.house.ledger.withdraw(about.id, None, "root", now),
+                };
+                if done.is_ok() {
+                    self.consents.of_request.remove(&about.id);
+                    self.consents.refuse(&about, &about.devices, now);
                 }
             }
-            Step::Withdraw { which } => {
-                let Some(id) = self.id(*which) else { return };
-                if self.house.ledger.withdraw(id, None, "root", now).is_ok() {
-                    self.consents.of_request.remove(&id);
-                }
-            }
-            Step::Release { device } => {
-                if self.house.ledger.release(DEVICES[*device], "root", now).is_ok() {
-                    self.consents.forget_device(*device);
-                    self.consents.own &= !device_bits(*device);
-                }
-            }
+            Step::Release { device } => self.release(*device),
+            Step::Lift { which } => self.lift(*which),
             Step::Quarantine { device, lifetime } => {
                 let lifetime = lifetime.map(seconds);
                 if self.house.ledger.quarantine(DEVICES[*device], lifetime, None, "root", now).is_ok() {
@@ -340,8 +434,46 @@ impl World {
             Step::Pass(time) => self.house.pass(seconds(*time)),
             Step::Restart => self.restart(),
         }
+        for about in before.iter().filter(|about| about.pending) {
+            let by_silence = |m: &Mitigation| m.decision().is_some_and(|decision| decision.by == "timeout");
+            let m = self.house.ledger.get(about.id);
+            if m.is_some_and(|m| m.state() == State::Rejected && by_silence(m)) {
+                self.consents.refuse(about, &about.devices, now);
+            }
+        }
+        self.consents.nos.retain(|no| no.until > self.house.now.instant);
         self.consents.add_by_rules(&self.house.ledger, timed_out);
         self.consents.of_request.retain(|id, _| self.house.ledger.get(*id).is_some());
+    }
+
+    fn about(&self, which: usize) -> Option<About> {
+        self.id(which).and_then(|id| self.house.ledger.get(id)).map(About::of)
+    }
+
+    fn release(&mut self, device: usize) {
+        let now = self.house.now;
+        let acts = |m: &&Mitigation| m.state().in_force() && m.chosen().contains(&DEVICES[device]);
+        let concerned: Vec<About> = self.house.ledger.all().filter(acts).map(About::of).collect();
+        if self.house.ledger.release(DEVICES[device], "root", now).is_ok() {
+            self.consents.forget_device(device);
+            self.consents.own &= !device_bits(device);
+            concerned.iter().for_each(|about| self.consents.refuse(about, &[device], now));
+        }
+    }
+
+    /// What is taken back is what was shown.
+    fn lift(&mut self, which: usize) {
+        let Some(veto) = self.house.ledger.vetoes().nth(which).cloned() else { return };
+        self.house.ledger.lift(veto.id, "root", self.house.now).unwrap();
+        let devices: Vec<usize> = veto.devices.into_iter().map(index_of).collect();
+        let named = |no: &No| devices.is_empty() || no.device.is_some_and(|device| devices.contains(&device));
+        let (lifted, nos) =
+            std::mem::take(&mut self.consents.nos).into_iter().partition(|no| named(no) && no.within(&veto.targets));
+        self.consents.nos = nos;
+        let lifted: Vec<No> = lifted;
+        for allowed in self.consents.of_request.values_mut() {
+            lifted.iter().for_each(|no| allowed.contested &= !no.packets());
+        }
     }
 
     fn put(&mut self, client: usize, mid: u32, scope: &Scope, lifetime: u64) {
@@ -367,13 +499,16 @@ impl World {
     }
 
     fn spoofed(&mut self, which: usize, device: usize, sends: bool) {
-        let Some(m) = self.id(which).and_then(|id| self.house.ledger.get(id)) else { return };
-        let (id, acted_upon) = (m.id(), m.state().in_force() && m.chosen().contains(&DEVICES[device]));
-        if m.suspects().iter().any(|suspect| suspect.mac == DEVICES[device]) && !(acted_upon && sends) {
-            self.consents.found.insert((id, device), Confidence::Possible);
-            self.consents.of_request.entry(id).and_modify(|packets| *packets &= !device_bits(device));
+        let Some(about) = self.about(which) else { return };
+        let Some(m) = self.house.ledger.get(about.id) else { return };
+        let suspected = m.suspects().iter().any(|suspect| suspect.mac == DEVICES[device]);
+        let acts_on_sender = about.acted_upon && m.chosen().contains(&DEVICES[device]) && sends;
+        self.house.ledger.handle_spoofed(about.id, DEVICES[device], sends, self.house.now);
+        if suspected && !acts_on_sender && self.consents.spoofed.insert((about.id, device)) {
+            self.consents.found.insert((about.id, device), Confidence::Possible);
+            self.consents.of_request.entry(about.id).or_default().forget(device_bits(device));
+            self.consents.refuse(&about, &[device], self.house.now);
         }
-        self.house.ledger.handle_spoofed(id, DEVICES[device], sends, self.house.now);
     }
 
     /// The page shows a request, its suspects and its action; a yes is to that.
@@ -387,9 +522,13 @@ impl World {
         let macs: Vec<Mac> = devices.iter().map(|device| DEVICES[*device]).collect();
         let (lifetime, now) = (lifetime.map(seconds), self.house.now);
         if self.house.ledger.approve(id, action, &macs, lifetime, "root", now).is_ok() {
-            for device in meant {
-                *self.consents.of_request.entry(id).or_default() |= effect(device, action_shown, &shown);
+            let allowed = self.consents.of_request.entry(id).or_default();
+            for device in &meant {
+                allowed.by_person |= effect(*device, action_shown, &shown);
+                allowed.contested &= !device_bits(*device);
             }
+            let said_otherwise = |no: &No| no.device.is_none_or(|device| meant.contains(&device));
+            self.consents.nos.retain(|no| !(said_otherwise(no) && no.within(&shown.target_prefixes)));
         }
     }
 
@@ -406,7 +545,7 @@ impl World {
         for (owner, dropped) in dropped(&desired) {
             let allowed = match owner {
                 Owner::Administrator => self.consents.own,
-                Owner::Mitigation(id) => self.consents.of_request.get(&id).copied().unwrap_or_default(),
+                Owner::Mitigation(id) => self.consents.of_request.get(&id).copied().unwrap_or_default().all(),
             };
             assert_eq!(dropped & !allowed, 0, "{owner:?} drops more than was consented to, after {step:?}");
         }
@@ -486,7 +625,7 @@ fn what_was_once_dropped_without_consent() {
     let (asking, observing) = (rules(Consent::Ask, Action::Block, &[]), rules(Consent::Observe, Action::Block, &[]));
     let auto = rules(Consent::Auto, Action::Block, &[]);
     let both = [(0, Confidence::Exact), (1, Confidence::Exact)];
-    let cases: [&[Step]; 9] = [
+    let cases: [&[Step]; 10] = [
         // Another device than the one the person quarantined is no reason for the policy to do as much to it.
         &[
             ask(0, SURE),
@@ -502,6 +641,15 @@ fn what_was_once_dropped_without_consent() {
         &[ask(0, SURE), yes(None, &[]), successor.clone(), observing.clone(), asking.clone(), found.clone()],
         &[ask(0, SURE), yes(None, &[]), successor.clone(), observing, found.clone()],
         &[ask(0, SURE), yes(None, &[]), successor, exempt, asking, found],
+        // A release reaches consent that waits for its search, and to take back the no does not bring that back.
+        &[
+            ask(0, SURE),
+            yes(None, &[]),
+            ask(6, &[(1, Confidence::Possible)]),
+            Step::Release { device: 0 },
+            Step::Lift { which: 0 },
+            Step::Found { which: 0, suspects: SURE.to_vec() },
+        ],
         // ICMP types, and source ports, say something about what is dropped.
         &[ask(12, SURE), yes(None, &[]), ask(0, SURE)],
         &[ask(15, SURE), yes(None, &[]), ask(0, SURE)],

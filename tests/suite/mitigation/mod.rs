@@ -6,3 +6,4 @@ mod guards;
 mod lifecycle;
 mod overlap;
 mod store;
+mod vetoes;
