@@ -35,9 +35,12 @@ impl Ledger {
         }
     }
 
-    /// The suspects that the policy must not act upon by itself.
+    /// The suspects that the policy must not act upon by itself: all, where the target is wide, as it is none then.
     fn barred(&self, id: MitigationId) -> Vec<Mac> {
         let Some(m) = self.get(id) else { return Vec::new() };
+        if m.scope.is_wide() {
+            return m.suspects.iter().map(|s| s.mac).collect();
+        }
         let action = if m.state().in_force() { m.action } else { self.policy.action };
         let mut barred = self.forbidden(m.suspects.iter().map(|s| s.mac), action, &m.scope);
         barred.extend(&m.released);

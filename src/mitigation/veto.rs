@@ -70,11 +70,16 @@ impl Veto {
         self.bounded()
     }
 
+    /// Whether both name devices or neither does: to approve a device is to take back a no about whoever sends, but none about
+    /// another device.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.devices.is_empty() == other.devices.is_empty()
+    }
+
     /// Whether nothing remains of `other` that this one does not say.
     pub(super) fn includes(&self, other: &Self) -> bool {
-        let all_devices = self.devices.is_empty()
-            || (!other.devices.is_empty() && other.devices.iter().all(|mac| self.devices.contains(mac)));
-        all_devices && self.ends >= other.ends && within(&other.targets, &self.targets)
+        let all_devices = other.devices.iter().all(|mac| self.devices.contains(mac));
+        self.is_alike(other) && all_devices && self.ends >= other.ends && within(&other.targets, &self.targets)
     }
 
     /// Whether an action against the device because of `scope` is forbidden. Who is quarantined reaches no target at all.

@@ -27,12 +27,12 @@ impl Ledger {
     /// # Errors
     /// [`Denied::NoSuchVeto`]: none follows from that mitigation.
     pub fn lift(&mut self, id: MitigationId, by: &str, now: Now) -> Result<(), Denied> {
-        let at = self.vetoes.iter().position(|veto| veto.id == id).ok_or(Denied::NoSuchVeto)?;
-        let veto = self.vetoes.remove(at);
-        self.outbox.note_veto(&veto, Happened::Lifted, by, now);
+        let lifted: Vec<Veto> = self.vetoes.extract_if(.., |veto| veto.id == id).collect();
+        let shown = lifted.first().ok_or(Denied::NoSuchVeto)?;
+        self.outbox.note_veto(shown, Happened::Lifted, by, now);
         for m in self.mitigations.values_mut() {
             let (action, scope) = (m.action, m.scope.clone());
-            m.released.retain(|mac| !veto.forbids(*mac, action, &scope));
+            m.released.retain(|mac| !lifted.iter().any(|veto| veto.forbids(*mac, action, &scope)));
         }
         self.outbox.persist();
         let ids: Vec<MitigationId> = self.mitigations.keys().copied().collect();
@@ -56,7 +56,7 @@ impl Ledger {
 
     /// Adds a veto, within bounds.
     pub(super) fn add_veto(&mut self, veto: Veto) {
-        let same = self.vetoes.iter().position(|known| known.id == veto.id);
+        let same = self.vetoes.iter().position(|known| known.id == veto.id && known.is_alike(&veto));
         let mut veto = match same.map(|at| self.vetoes.remove(at)) {
             Some(known) => veto.and(known),
             None => veto,

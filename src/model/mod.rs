@@ -17,7 +17,7 @@ pub use flow::{Detail, Flow, Tuple};
 pub use id::MitigationId;
 pub use mac::{Mac, NotAMac};
 pub use range::{IcmpTypeRange, NoRange, PortRange, Range};
-pub use scope::Scope;
+pub use scope::{Breadth, Scope};
 pub use time::{ClockSet, Now, whole_seconds};
 pub use traffic::Traffic;
 pub use transport::Transport;

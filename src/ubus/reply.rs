@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ubus::BlobMsgTable;
 
 use super::blob::Writer;
@@ -44,7 +45,6 @@ pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> Blob
         w.number("pending", count(|state| state == State::Pending));
         w.number("active", count(State::in_force));
         w.number("devices", device::all(context).len() as u64);
-        w.number("vetoes", context.ledger.vetoes().count() as u64);
         w.optional("not_kept", context.not_kept);
     })
 }
@@ -142,11 +142,24 @@ fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Reply
 }
 
 fn write_target(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {
-    w.texts("prefixes", scope.target_prefixes.iter().take(detail.most()));
+    let mut prefixes: Vec<&IpNet> = scope.target_prefixes.iter().collect();
+    prefixes.sort_by_key(|prefix| narrowness(prefix));
+    w.texts("prefixes", prefixes.into_iter().take(detail.most()));
     w.texts("ports", scope.target_ports.iter().take(detail.most()));
     w.list("protocols", &scope.target_protocols, |w, protocol| w.number_element(*protocol));
     w.texts("fqdns", scope.target_fqdns.iter().take(detail.most()));
     w.texts("uris", scope.target_uris.iter().take(detail.most()));
+    let claims = [("fqdns", &scope.target_fqdns), ("uris", &scope.target_uris)];
+    w.texts("unverified", claims.into_iter().filter(|(_, texts)| !texts.is_empty()).map(|(name, _)| name));
+    let breadth = scope.breadth();
+    w.boolean("wide", scope.is_wide());
+    w.number("v4_addresses", breadth.v4_addresses);
+    w.number("v6_networks", breadth.v6_networks);
+}
+
+/// The wider comes first: of a long list a person sees the beginning. A /24 of IPv4 is as wide as a /48 of IPv6.
+fn narrowness(prefix: &IpNet) -> u8 {
+    if prefix.addr().is_ipv4() { prefix.prefix_len() * 2 } else { prefix.prefix_len() }
 }
 
 fn write_source(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {

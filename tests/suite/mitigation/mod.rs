@@ -7,3 +7,4 @@ mod lifecycle;
 mod overlap;
 mod store;
 mod vetoes;
+mod wide;
