@@ -20,11 +20,13 @@ use super::persistence::Persistence;
 use super::provider::LoopContext;
 use super::resolver::Resolver;
 use super::snapshot_files::SnapshotFiles;
+use crate::coap::Random;
 use crate::config::Config;
 use crate::enforce::desired::Owner;
 use crate::enforce::{self, Enforcer};
 use crate::io::clock;
 use crate::io::netlink::Received;
+use crate::io::random::Rng;
 use crate::mitigation::{self, Ledger};
 use crate::model::{ClockSet, Mac, Now};
 use crate::source::{self, Finder};
@@ -107,6 +109,7 @@ impl Wiring {
         if wiring.persistence.unread().is_some() {
             wiring.enforcer = Enforcer::beside_earlier();
         }
+        wiring.ledger.set_first_number(first_number());
         wiring.enforce();
         Ok(wiring)
     }
@@ -486,4 +489,11 @@ fn log_overruns(count: u32) {
     if count.is_power_of_two() {
         log::info!("netlink: {count} times events came faster than they were read; looks again");
     }
+}
+
+/// Where the numbers of mitigations begin: anywhere in 30 bits, as an integer of the bus holds 31 and there has to be room ahead.
+fn first_number() -> u32 {
+    let mut bytes = [0; 4];
+    Rng::new().fill(&mut bytes);
+    u32::from_be_bytes(bytes) >> 2
 }

@@ -14,7 +14,7 @@ use crate::netlink::conntrack::Family;
 
 /// The traffic to be dropped, by family of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DropFilter {
+pub struct DropFilter {
     scope: Scope,
     v4: Side,
     v6: Side,
@@ -37,8 +37,18 @@ enum Kind {
     IcmpTypes(Vec<(u16, u16)>),
 }
 
+/// What is meant of one protocol.
+#[derive(Clone, Copy, Debug)]
+enum Part<'a> {
+    Nothing,
+    /// These ports or types; later fragments, which bear none, are not meant.
+    Ranges(&'a [(u16, u16)]),
+    Everything,
+}
+
 impl DropFilter {
-    pub(super) fn new(scope: &Scope) -> Self {
+    /// Works out what a block of this scope drops.
+    pub fn new(scope: &Scope) -> Self {
         let prefixes = IpNet::aggregate(&scope.target_prefixes);
         let (mut v4, mut v6): (Vec<_>, Vec<_>) = prefixes.into_iter().partition(|p| p.addr().is_ipv4());
         v4.sort();
@@ -61,8 +71,13 @@ impl DropFilter {
         side.contains(packet.destination) && side.kinds.iter().any(|kind| kind.covers(packet))
     }
 
+    /// Whether every packet meant here is meant there as well.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.v4.is_within(&other.v4, ICMP) && self.v6.is_within(&other.v6, ICMPV6)
+    }
+
     /// Whether any address is a target of both.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    pub fn meets(&self, other: &Self) -> bool {
         meet(&self.v4.prefixes, &other.v4.prefixes) || meet(&self.v6.prefixes, &other.v6.prefixes)
     }
 
@@ -96,8 +111,30 @@ impl DropFilter {
 
 impl Side {
     fn contains(&self, address: IpAddr) -> bool {
-        let after = self.prefixes.partition_point(|prefix| prefix.network() <= address);
-        after.checked_sub(1).and_then(|last| self.prefixes.get(last)).is_some_and(|prefix| prefix.contains(&address))
+        self.contains_all_of(&IpNet::from(address))
+    }
+
+    /// Prefixes that make up a larger one have become that one: one of ours has all of `other`, or some of it is missing.
+    fn contains_all_of(&self, other: &IpNet) -> bool {
+        let after = self.prefixes.partition_point(|prefix| prefix.network() <= other.network());
+        after.checked_sub(1).and_then(|last| self.prefixes.get(last)).is_some_and(|prefix| prefix.contains(other))
+    }
+
+    /// Whether all that is meant here is meant there, in a family whose ICMP has this number.
+    fn is_within(&self, other: &Self, icmp: u8) -> bool {
+        let of_protocol = |protocol| self.part(protocol, icmp).is_within(other.part(protocol, icmp));
+        self.prefixes.iter().all(|prefix| other.contains_all_of(prefix))
+            && (self.prefixes.is_empty() || (0..=u8::MAX).all(of_protocol))
+    }
+
+    fn part(&self, protocol: u8, icmp: u8) -> Part<'_> {
+        let of = |kind| match kind {
+            &Kind::Any => Some(Part::Everything),
+            Kind::Protocols(protocols) => protocols.contains(&protocol).then_some(Part::Everything),
+            Kind::Ports { protocols, ports } => protocols.contains(&protocol).then_some(Part::Ranges(ports)),
+            Kind::IcmpTypes(types) => (protocol == icmp).then_some(Part::Ranges(types)),
+        };
+        self.kinds.iter().find_map(of).unwrap_or(Part::Nothing)
     }
 
     fn matches(&self, to: &str, family: &str, icmp: &str) -> Vec<String> {
@@ -107,6 +144,18 @@ impl Side {
             prefixes => format!("{to} {}", choice(prefixes.iter().map(brief))),
         };
         self.kinds.iter().map(|kind| format!("{addresses}{}", kind.matches(icmp))).collect()
+    }
+}
+
+impl Part<'_> {
+    fn is_within(self, other: Part<'_>) -> bool {
+        let within =
+            |(low, high): &(u16, u16), others: &[(u16, u16)]| others.iter().any(|(l, h)| l <= low && high <= h);
+        match (self, other) {
+            (Part::Nothing, _) | (_, Part::Everything) => true,
+            (Part::Ranges(own), Part::Ranges(others)) => own.iter().all(|range| within(range, others)),
+            (Part::Ranges(_) | Part::Everything, _) => false,
+        }
     }
 }
 

@@ -31,8 +31,8 @@ impl Consent {
     }
 }
 
-/// What is done to a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// What is done to a device; what goes further comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Action {
     /// Its traffic to the attacked target is dropped.
@@ -112,6 +112,8 @@ pub enum Denied {
     Exempt,
     /// The mitigation, device or policy does not allow it now.
     NotInThisState,
+    /// No veto follows from that mitigation.
+    NoSuchVeto,
 }
 
 impl fmt::Display for Denied {
@@ -122,6 +124,7 @@ impl fmt::Display for Denied {
             Self::Ambiguous => "several devices are possible, name those meant",
             Self::Exempt => "the device is exempt",
             Self::NotInThisState => "not possible in this state",
+            Self::NoSuchVeto => "no such veto",
         })
     }
 }
@@ -136,7 +139,12 @@ pub(super) enum Judgement {
     /// The administrator must decide.
     Ask,
     /// These devices, at once.
-    Act(Vec<Mac>),
+    Act {
+        /// By the consent given before.
+        agreed: Vec<Mac>,
+        /// By policy alone.
+        alone: Vec<Mac>,
+    },
     /// Only exempt devices can be meant.
     Legitimate,
 }
@@ -147,9 +155,9 @@ pub(super) fn confident(suspect: &Suspect) -> bool {
 }
 
 impl Policy {
-    /// What to do about `suspects`. Those the administrator approved `before` for the same targets need no new question;
-    /// those he let go (`released`) are not acted upon without one.
-    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac], released: &[Mac]) -> Judgement {
+    /// What to do about `suspects`. Those the administrator approved `before` for the same targets need no new question; those
+    /// `barred` are not acted upon by the policy alone.
+    pub(super) fn judge(&self, suspects: &[Suspect], before: &[Mac], barred: &[Mac]) -> Judgement {
         let (exempt, others): (Vec<_>, Vec<_>) = suspects.iter().partition(|s| self.exempts(s.mac));
         if !others.iter().any(|s| confident(s)) {
             return match (exempt.iter().any(|s| confident(s)), others.is_empty()) {
@@ -158,10 +166,11 @@ impl Policy {
                 (false, false) => Judgement::Ask,
             };
         }
-        let agreed =
-            |mac: &Mac| !released.contains(mac) && (self.acts_alone_on(*mac) || (self.acts() && before.contains(mac)));
-        let devices: Vec<Mac> = others.iter().filter(|s| confident(s)).map(|s| s.mac).filter(agreed).collect();
-        if devices.is_empty() { Judgement::Ask } else { Judgement::Act(devices) }
+        let sure = others.iter().filter(|s| confident(s)).map(|s| s.mac);
+        let (agreed, rest): (Vec<Mac>, Vec<Mac>) = sure.partition(|mac| before.contains(mac));
+        let alone: Vec<Mac> =
+            rest.into_iter().filter(|mac| self.acts_alone_on(*mac) && !barred.contains(mac)).collect();
+        if agreed.is_empty() && alone.is_empty() { Judgement::Ask } else { Judgement::Act { agreed, alone } }
     }
 
     /// The devices an approval is about: those named, or without names the only one or all that are surely meant.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::decisions::decided_by;
 use super::history::Happened;
 use super::ledger::Ledger;
 use super::lifecycle::Mitigation;
 use super::phase::{Check, Phase};
-use super::state::State;
+use super::state::Cause;
+use super::veto::Veto;
 use crate::enforce::NotInForce;
 use crate::model::{Mac, MitigationId, Now, Traffic};
 use crate::source::Suspect;
@@ -90,16 +92,16 @@ impl Ledger {
         }
         let why = format!("another device sends from the address of {mac}");
         m.doubt(mac);
-        m.released.push(mac);
+        m.bar(mac);
         m.detail = Some(why.clone());
-        if !acted_upon {
-            return self.outbox.changed(id);
+        if acted_upon {
+            self.outbox.note(m, Happened::Failed, None, Some(&format!("let go: {why}")), now);
+            self.ask_without(id, mac, now);
+        } else {
+            self.outbox.changed(id);
         }
-        self.outbox.note(m, Happened::Failed, None, Some(&format!("let go: {why}")), now);
-        m.phase.let_go(mac);
-        if m.chosen().is_empty() && m.state() != State::Terminating {
-            m.ask(now);
+        if let Some(m) = self.get(id) {
+            self.forbid(Veto::new(m, vec![mac], Cause::Spoofed, decided_by("policy", Some(why), now), now), now);
         }
-        self.outbox.decided(m);
     }
 }

@@ -38,6 +38,8 @@ pub enum Happened {
     Quarantined,
     /// Whatever was in force against a device ended.
     Released,
+    /// A veto was taken back.
+    Lifted,
 }
 
 impl Happened {
@@ -58,6 +60,7 @@ impl Happened {
             Self::Superseded => "superseded",
             Self::Quarantined => "quarantined",
             Self::Released => "released",
+            Self::Lifted => "lifted",
         }
     }
 }

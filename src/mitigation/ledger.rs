@@ -11,6 +11,7 @@ use super::outbox::{Event, Generation, Outbox};
 use super::phase::Phase;
 use super::restored::Restored;
 use super::state::{Client, Decision};
+use super::veto::Veto;
 use crate::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
 use crate::model::{Mac, MitigationId, Now, Tuple};
 
@@ -33,6 +34,7 @@ pub struct Ledger {
     pub(super) router: VecSet<Mac>,
     pub(super) mitigations: VecMap<MitigationId, Mitigation>,
     pub(super) quarantines: VecMap<Mac, ManualQuarantine>,
+    pub(super) vetoes: Vec<Veto>,
     pub(super) next: MitigationId,
     pub(super) restored: Option<Restored>,
     pub(super) outbox: Outbox,
@@ -46,6 +48,7 @@ impl Ledger {
             router: VecSet::new(),
             mitigations: VecMap::new(),
             quarantines: VecMap::new(),
+            vetoes: Vec::new(),
             next: MitigationId(1),
             restored: None,
             outbox: Outbox::default(),
@@ -72,14 +75,20 @@ impl Ledger {
         self.outbox.persist();
     }
 
+    /// The number of the next mitigation. What is not decided is not kept over a restart, and neither is how many numbers it took:
+    /// with an unpredictable one, whoever decides about a number seen before the restart decides about nothing else.
+    pub fn set_first_number(&mut self, number: u32) {
+        self.next = MitigationId(number);
+    }
+
     /// The router's own Ethernet addresses: never a device, and let go at once if one was taken for it.
     pub fn set_router(&mut self, addresses: VecSet<Mac>, now: Now) {
         for m in self.mitigations.values_mut() {
             m.suspects.retain(|suspect| !addresses.contains(&suspect.mac));
         }
+        let decision = Decision { by: "policy".to_owned(), at: now.unix, comment: None };
         for mac in &addresses {
-            // Nothing in force against it is how it should be.
-            let _ = self.release(*mac, "policy", now);
+            self.set_free(*mac, &decision, now);
         }
         self.router = addresses;
     }
@@ -89,7 +98,7 @@ impl Ledger {
         self.all().find(|m| m.mid == mid && m.client == *client)
     }
 
-    /// All requests of a client, oldest first.
+    /// All requests of a client, by number.
     pub fn of_client<'a, 'c>(&'a self, client: &'c Client) -> impl Iterator<Item = &'a Mitigation> + use<'a, 'c> {
         self.all().filter(move |m| m.client == *client)
     }
@@ -99,7 +108,7 @@ impl Ledger {
         self.mitigations.get(&id)
     }
 
-    /// All mitigations, oldest first.
+    /// All mitigations, by number.
     pub fn all(&self) -> impl Iterator<Item = &Mitigation> {
         self.mitigations.values()
     }
@@ -167,7 +176,8 @@ impl Ledger {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ends = self.all().map(|m| m.ends);
         let answers = self.all().filter_map(|m| self.answer_due(m));
-        ends.chain(answers).chain(self.quarantines.values().filter_map(|s| s.ends)).min()
+        let vetoes = self.vetoes.iter().map(|veto| veto.ends);
+        ends.chain(answers).chain(vetoes).chain(self.quarantines.values().filter_map(|s| s.ends)).min()
     }
 
     /// Ends what has lived long enough, and stops waiting for answers that don't come.
@@ -181,6 +191,7 @@ impl Ledger {
         for id in unanswered {
             self.answer_by_timeout(id, now);
         }
+        self.end_vetoes(now);
         let lasting = self.quarantines.len();
         self.quarantines.retain(|_, quarantine| quarantine.ends.is_none_or(|ends| ends > now.instant));
         if self.quarantines.len() != lasting {

@@ -8,7 +8,7 @@ use vecset::VecMap;
 
 use super::consent::Action;
 use super::drop_stats::DropStats;
-use super::phase::{Approval, Check, Ending, Phase};
+use super::phase::{Approval, Check, Ending, Inherited, Phase};
 use super::state::{Client, Decision, State, Status};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
 use crate::source::{Confidence, Suspect};
@@ -49,8 +49,8 @@ pub struct Mitigation {
     pub(super) released: Vec<Mac>,
     /// Devices from whose addresses somebody else sends: what is found of them proves nothing.
     pub(super) spoofed: Vec<Mac>,
-    /// The approval of the request this one superseded.
-    pub(super) inherited: Option<Approval>,
+    /// The consent given to the request this one superseded.
+    pub(super) inherited: Option<Inherited>,
     pub(super) drops: DropStats,
     pub(super) started: Option<u64>,
     /// Why it is not as it should be. It may be of any phase: another device can send in a suspect's name at any time.
@@ -94,7 +94,7 @@ impl Mitigation {
 
     /// When things happened, seconds since 1970.
     pub(super) fn dates(&mut self) -> impl Iterator<Item = &mut u64> {
-        let inherited = self.inherited.as_mut().map(|approval| &mut approval.decision);
+        let inherited = self.inherited.as_mut().map(|inherited| &mut inherited.approval.decision);
         let decided = self.phase.decision_mut().into_iter().chain(inherited).map(|decision| &mut decision.at);
         [&mut self.requested].into_iter().chain(&mut self.started).chain(decided)
     }
@@ -263,7 +263,7 @@ impl Mitigation {
                 *check = Check::Unverified;
             }
             Phase::Searching { .. } | Phase::Pending { .. } => {
-                let mut approval = Approval { decision: decision.clone(), devices: Vec::new() };
+                let mut approval = Approval { decision: decision.clone(), devices: Vec::new(), confirmed: Vec::new() };
                 approval.add(devices);
                 self.phase = Phase::InForce { approval, check: Check::Unverified };
             }
@@ -339,6 +339,16 @@ impl Mitigation {
         self.sort_suspects();
         self.suspects.truncate(MAX_SUSPECTS);
         changed || self.suspects.iter().any(|suspect| added.contains(&suspect.mac))
+    }
+
+    /// The policy must not choose the device again, nor does consent given before count.
+    pub(super) fn bar(&mut self, mac: Mac) {
+        if !self.released.contains(&mac) {
+            self.released.push(mac);
+        }
+        if let Some(inherited) = &mut self.inherited {
+            inherited.approval.devices.retain(|device| *device != mac);
+        }
     }
 
     /// Nobody is sure of a device any more in whose name another one sends.

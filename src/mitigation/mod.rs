@@ -4,7 +4,7 @@
 //!
 //! The methods of [`Ledger`] are of five kinds. Commands are verbs: the provider's ([`Ledger::put`], [`Ledger::delete`]), the
 //! administrator's ([`Ledger::approve`], [`Ledger::reject`], [`Ledger::withdraw`], [`Ledger::quarantine`],
-//! [`Ledger::release`]) and [`Ledger::restore`] at the start. Settings begin with `set_`. Inputs, that is what has happened
+//! [`Ledger::release`], [`Ledger::lift`]) and [`Ledger::restore`] at the start. Settings begin with `set_`. Inputs, that is what has happened
 //! elsewhere, begin with `handle_`. Outputs begin with `poll_`; after any of these they are to be asked until there are
 //! none. All others are getters, named by nouns.
 
@@ -26,6 +26,8 @@ mod restart;
 mod restored;
 pub mod snapshot;
 mod state;
+mod veto;
+mod vetoes;
 
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
 pub use history::{About, Entry, Happened};
@@ -33,4 +35,5 @@ pub use ledger::{Ledger, ManualQuarantine};
 pub use lifecycle::Mitigation;
 pub use outbox::{Event, Generation};
 pub use requests::{Grant, Refusal};
-pub use state::{Client, Decision, State, Status};
+pub use state::{Cause, Client, Decision, State, Status};
+pub use veto::Veto;

@@ -6,8 +6,10 @@ use super::consent::{Action, Denied};
 use super::decisions::decided_by;
 use super::history::Happened;
 use super::ledger::{Ledger, ManualQuarantine};
+use super::lifecycle::Mitigation;
 use super::phase::Ending;
-use super::state::State;
+use super::state::{Cause, Decision, State};
+use super::veto::Veto;
 use crate::model::{Mac, MitigationId, Now};
 
 /// Characters kept of a comment.
@@ -15,7 +17,8 @@ const COMMENT: usize = 256;
 
 impl Ledger {
     /// Consents to act on `devices`; if none are named, on the only suspect or on all of them if all are surely meant.
-    /// On a mitigation already in force the devices are added. `lifetime`, never zero, bounds what
+    /// On a mitigation already in force the devices are added; what goes further than what is done there is about all of
+    /// its devices, so all have to be named. `lifetime`, never zero, bounds what
     /// the provider was granted, now and at every refresh.
     ///
     /// # Errors
@@ -35,6 +38,10 @@ impl Ledger {
             return Err(Denied::NotInThisState);
         }
         let devices = self.policy.pick(&m.suspects, devices)?;
+        let action = action.unwrap_or(m.action);
+        if m.state().in_force() && action > m.action && m.chosen().iter().any(|mac| !devices.contains(mac)) {
+            return Err(Denied::Ambiguous);
+        }
         m.released.retain(|mac| !devices.contains(mac));
         if let Some(limit) = lifetime.and_then(|lifetime| now.instant.checked_add(lifetime)) {
             m.limit = Some(limit);
@@ -42,6 +49,8 @@ impl Ledger {
             self.outbox.decided(m);
         }
         self.act(id, &devices, action, decided_by(by, None, now), now);
+        self.override_vetoes(id, &devices);
+        self.confirm(id, devices);
         self.outbox.persist();
         Ok(())
     }
@@ -53,7 +62,7 @@ impl Ledger {
     pub fn reject(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() => {
-                self.finish(id, Ending::Rejected, decided_by(by, brief(comment), now), now);
+                self.refuse(id, Ending::Rejected, decided_by(by, brief(comment), now), now);
                 self.outbox.persist();
                 Ok(())
             }
@@ -68,7 +77,7 @@ impl Ledger {
     pub fn withdraw(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() || state == State::Terminating => {
-                self.finish(id, Ending::Withdrawn, decided_by(by, brief(comment), now), now);
+                self.refuse(id, Ending::Withdrawn, decided_by(by, brief(comment), now), now);
                 self.outbox.persist();
                 Ok(())
             }
@@ -103,24 +112,45 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends everything that is in force against a device. A mitigation that was about it alone is withdrawn.
+    /// Ends everything that is in force against a device, or would be without another question. A mitigation that was about it
+    /// alone is withdrawn. The policy does not act on it again for these targets, see [`Ledger::vetoes`].
     ///
     /// # Errors
     /// [`Denied::NotInThisState`]: nothing is in force against it.
     pub fn release(&mut self, mac: Mac, by: &str, now: Now) -> Result<(), Denied> {
-        let concerned = self.all().filter(|m| m.state().in_force() && m.chosen().contains(&mac));
-        let concerned: Vec<MitigationId> = concerned.map(|m| m.id).collect();
-        if self.quarantines.remove(&mac).is_none() && concerned.is_empty() {
+        let concerned = self.concerned(mac);
+        if !self.quarantines.contains_key(&mac) && concerned.is_empty() {
             return Err(Denied::NotInThisState);
         }
         let decision = decided_by(by, None, now);
-        self.outbox.note_device(mac, Happened::Released, &decision);
+        let concerned = concerned.into_iter().filter_map(|id| self.get(id));
+        let veto = |m| Veto::new(m, vec![mac], Cause::Released, decision.clone(), now);
+        let vetoes: Vec<Veto> = concerned.map(veto).collect();
+        self.set_free(mac, &decision, now);
+        vetoes.into_iter().for_each(|veto| self.forbid(veto, now));
+        Ok(())
+    }
+
+    /// Ends everything that is in force against a device.
+    pub(super) fn set_free(&mut self, mac: Mac, decision: &Decision, now: Now) {
+        let concerned = self.concerned(mac);
+        if self.quarantines.remove(&mac).is_none() && concerned.is_empty() {
+            return;
+        }
+        self.outbox.note_device(mac, Happened::Released, decision);
         for id in concerned {
             self.let_go(id, mac, Ending::Withdrawn, decision.clone(), now);
         }
         self.outbox.enforce();
         self.outbox.persist();
-        Ok(())
+    }
+
+    /// The mitigations that act on a device, or have inherited the consent to.
+    fn concerned(&self, mac: Mac) -> Vec<MitigationId> {
+        let inherits = |m: &Mitigation| m.inherited.as_ref().is_some_and(|i| i.approval.devices.contains(&mac));
+        let open =
+            |m: &&Mitigation| m.state().in_force() && m.chosen().contains(&mac) || m.state().is_open() && inherits(m);
+        self.all().filter(open).map(|m| m.id).collect()
     }
 
     /// All devices under the administrator's own quarantine.

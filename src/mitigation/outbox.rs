@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::history::{About, Entry, Happened, History};
 use super::lifecycle::Mitigation;
 use super::state::Decision;
+use super::veto::Veto;
 use crate::model::{Mac, MitigationId, Now};
 
 /// What the owner has to see to.
@@ -85,6 +86,18 @@ impl Outbox {
             about: About::Mitigation { id: m.id, peer: m.client.peer.clone(), mac },
             by: by.map(str::to_owned),
             comment: comment.map(str::to_owned),
+        });
+    }
+
+    /// A line of history about a veto; about a device too where only one is meant.
+    pub(super) fn note_veto(&mut self, veto: &Veto, event: Happened, by: &str, now: Now) {
+        let mac = if let [only] = veto.devices.as_slice() { Some(*only) } else { None };
+        self.history.push(Entry {
+            time: now.unix,
+            event,
+            about: About::Mitigation { id: veto.id, peer: veto.peer.clone(), mac },
+            by: Some(by.to_owned()),
+            comment: None,
         });
     }
 

@@ -20,13 +20,6 @@ pub(super) fn shared_targets(one: &Scope, other: &Scope) -> Vec<IpNet> {
     shared
 }
 
-/// Whether both name the very same targets, whatever their sources.
-pub(super) fn same_targets(one: &Scope, other: &Scope) -> bool {
-    one.target_prefixes == other.target_prefixes
-        && one.target_ports == other.target_ports
-        && one.target_protocols == other.target_protocols
-}
-
 /// The smaller of every two prefixes that intersect, each once. Prefixes are nested or apart, so in order each needs to be
 /// held only against the widest before it: a long list costs no more than sorting it.
 fn common(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::consent::Action;
 use super::state::{Decision, State};
 use crate::model::Mac;
 
@@ -10,19 +11,38 @@ use crate::model::Mac;
 pub(super) struct Approval {
     pub(super) decision: Decision,
     pub(super) devices: Vec<Mac>,
+    /// Those of the devices that a person has approved, rather than the policy.
+    pub(super) confirmed: Vec<Mac>,
 }
 
 impl Approval {
     /// Adds devices, each once. Returns whether any is new.
     pub(super) fn add(&mut self, devices: &[Mac]) -> bool {
-        let before = self.devices.len();
-        for mac in devices {
-            if !self.devices.contains(mac) {
-                self.devices.push(*mac);
-            }
-        }
-        self.devices.len() > before
+        add_all(&mut self.devices, devices)
     }
+
+    /// A person has approved these.
+    pub(super) fn confirm(&mut self, devices: &[Mac]) {
+        add_all(&mut self.confirmed, devices);
+    }
+}
+
+fn add_all(known: &mut Vec<Mac>, devices: &[Mac]) -> bool {
+    let before = known.len();
+    for mac in devices {
+        if !known.contains(mac) {
+            known.push(*mac);
+        }
+    }
+    known.len() > before
+}
+
+/// The consent given to the request that another one superseded.
+#[derive(Clone, Debug)]
+pub(super) struct Inherited {
+    pub(super) approval: Approval,
+    /// The most that may be done by it.
+    pub(super) action: Action,
 }
 
 /// What the kernel was last seen to do about a mitigation that must be in force.
@@ -137,6 +157,12 @@ impl Phase {
     pub(super) fn let_go(&mut self, mac: Mac) {
         if let Self::InForce { approval, .. } | Self::Terminating { approval, .. } = self {
             approval.devices.retain(|device| *device != mac);
+            approval.confirmed.retain(|device| *device != mac);
         }
+    }
+
+    /// Whether a person has approved that the device is acted upon.
+    pub(super) fn confirmed(&self, mac: Mac) -> bool {
+        self.approval().is_some_and(|approval| approval.confirmed.contains(&mac))
     }
 }

@@ -10,8 +10,10 @@ use super::history::Happened;
 use super::ledger::{LONGEST, Ledger};
 use super::lifecycle::Mitigation;
 use super::outbox::Event;
-use super::overlap::{same_targets, shared_targets};
+use super::overlap::shared_targets;
+use super::phase::Inherited;
 use super::state::{Client, State};
+use crate::enforce::DropFilter;
 use crate::model::{MitigationId, Now, Scope};
 
 /// An accepted request.
@@ -197,7 +199,7 @@ impl Ledger {
 
     /// Numbers start again after the last one, past those in use.
     fn unused_id(&mut self) -> MitigationId {
-        while self.mitigations.contains_key(&self.next) {
+        while self.mitigations.contains_key(&self.next) || self.vetoes.iter().any(|veto| veto.id == self.next) {
             self.next = MitigationId(self.next.0.wrapping_add(1));
         }
         let id = self.next;
@@ -227,14 +229,23 @@ impl Ledger {
     }
 }
 
-/// What a request takes over from the one it supersedes: the rising period, and consent given for the same targets.
+/// What a request takes over from the one it supersedes: the rising period, and consent if nothing more would be dropped.
 fn succeed(new: &mut Mitigation, old: &Mitigation) {
     if old.state() == State::Terminating {
         new.period = new.period.max(old.longer_period());
     }
-    if let Some(approval) = old.phase.approval().filter(|_| same_targets(&old.scope, &new.scope)) {
-        new.inherited = Some(approval.clone());
+    if let Some(approval) = old.phase.approval().filter(|_| asks_no_more(&new.scope, &old.scope)) {
+        let mut approval = approval.clone();
+        approval.devices.retain(|mac| !old.released.contains(mac));
+        new.inherited = Some(Inherited { approval, action: old.action });
         new.action = old.action;
         new.limit = old.limit;
     }
+}
+
+/// Whether nothing more would be dropped. Source ports say nothing of that; but whoever agreed to what was seen from some
+/// ports has not been asked about all of them.
+fn asks_no_more(new: &Scope, old: &Scope) -> bool {
+    let any_port = new.source_ports.is_empty() && !old.source_ports.is_empty();
+    !any_port && DropFilter::new(new).is_within(&DropFilter::new(old))
 }

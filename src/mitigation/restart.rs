@@ -8,9 +8,10 @@ use super::lifecycle::{Mitigation, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
 use super::phase::{Approval, Check, Ending, Phase};
 use super::restored::Restored;
-use super::snapshot::{SavedMitigation, SavedQuarantine, Snapshot};
-use super::state::State;
-use crate::model::{ClockSet, MitigationId, Now};
+use super::snapshot::{SavedDevices, SavedMitigation, SavedQuarantine, Snapshot};
+use super::state::{Decision, State};
+use super::vetoes::saved;
+use crate::model::{ClockSet, Mac, MitigationId, Now};
 use crate::source::Suspect;
 
 /// No clock that is right says less than this, seconds since 1970: the beginning of 2025.
@@ -30,6 +31,7 @@ impl Ledger {
             next: self.next.0,
             mitigations: self.all().filter(|m| m.is_decided()).map(|m| save(m, now)).collect(),
             quarantines: quarantines.collect(),
+            vetoes: Some(self.vetoes.iter().map(|veto| saved(veto, now)).collect()),
         }
     }
 
@@ -52,6 +54,7 @@ impl Ledger {
                 self.quarantines.insert(saved.mac, ManualQuarantine { ends, decision: saved.decision.clone() });
             }
         }
+        self.restore_vetoes(snapshot.vetoes.as_deref().unwrap_or_default(), now);
         self.next = self.next.max(MitigationId(snapshot.next));
         let lifetimes = self.all().map(|m| (m.id, m.ends)).collect();
         let quarantines =
@@ -67,6 +70,7 @@ impl Ledger {
             m.dates().for_each(|date| set.correct(date));
         }
         self.quarantines.values_mut().for_each(|quarantine| set.correct(&mut quarantine.decision.at));
+        self.vetoes.iter_mut().for_each(|veto| set.correct(&mut veto.decision.at));
         self.outbox.history.dates().for_each(|date| set.correct(date));
         if let Some(mut restored) = self.restored.take() {
             let running = now.instant.saturating_duration_since(restored.at).as_secs();
@@ -78,7 +82,7 @@ impl Ledger {
             }
             self.restored = Some(restored);
         }
-        if self.all().any(Mitigation::is_decided) || !self.quarantines.is_empty() {
+        if self.all().any(Mitigation::is_decided) || !self.quarantines.is_empty() || !self.vetoes.is_empty() {
             self.outbox.persist_later();
         }
     }
@@ -143,7 +147,7 @@ impl Ledger {
             State::Withdrawn => Ending::Withdrawn,
             state => {
                 let decision = saved.decision.clone().filter(|_| !devices.is_empty());
-                return match (state, decision.map(|decision| Approval { decision, devices })) {
+                return match (state, decision.map(|decision| approval(saved, decision, devices))) {
                     (State::Active | State::Stopped, Some(approval)) => {
                         Phase::InForce { approval, check: Check::Unverified }
                     }
@@ -154,6 +158,17 @@ impl Ledger {
         };
         Phase::Ended { ending, decision: saved.decision.clone(), devices }
     }
+}
+
+/// An approval as kept. Who approved which device was not kept at first: a decision of a person was one about all.
+fn approval(saved: &SavedMitigation, decision: Decision, devices: Vec<Mac>) -> Approval {
+    let by_person = !["policy", "timeout"].contains(&decision.by.as_str());
+    let confirmed = match &saved.confirmed {
+        Some(SavedDevices(confirmed)) => confirmed.clone(),
+        None if by_person => devices.clone(),
+        None => Vec::new(),
+    };
+    Approval { decision, devices, confirmed }
 }
 
 /// Seconds since a moment that was `saved` when it is `unix`. A clock that did not know the time then says nothing.
@@ -181,5 +196,6 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         started: m.started,
         dropped: (m.drops.dropped.packets, m.drops.dropped.bytes),
         reading: Some(m.drops.reading()).map(|reading| (reading.packets, reading.bytes)),
+        confirmed: m.phase.approval().map(|approval| SavedDevices(approval.confirmed.clone())),
     }
 }

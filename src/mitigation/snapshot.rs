@@ -10,7 +10,7 @@ use minicbor::decode::{Decoder, Error};
 use minicbor::{Decode, Encode};
 
 use super::consent::Action;
-use super::state::{Client, Decision, State};
+use super::state::{Cause, Client, Decision, State};
 use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
 use crate::source::{Confidence, Suspect};
 
@@ -36,6 +36,9 @@ pub struct Snapshot {
     /// The administrator's own quarantines.
     #[n(3)]
     pub quarantines: Vec<SavedQuarantine>,
+    /// What the policy must not act upon by itself.
+    #[n(4)]
+    pub vetoes: Option<Vec<SavedVeto>>,
 }
 
 /// A mitigation as kept.
@@ -98,6 +101,47 @@ pub struct SavedMitigation {
     /// What the counters said when that many had been dropped.
     #[n(17)]
     pub reading: Option<(u64, u64)>,
+    /// Those of the devices chosen that a person has approved; nothing: all, if a person decided.
+    #[n(18)]
+    pub confirmed: Option<SavedDevices>,
+}
+
+/// Devices as kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct SavedDevices(
+    #[n(0)]
+    #[cbor(with = "words")]
+    pub Vec<Mac>,
+);
+
+/// A veto as kept.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SavedVeto {
+    /// The number of the mitigation it follows from.
+    #[n(0)]
+    pub id: u32,
+    /// Who had asked.
+    #[n(1)]
+    pub peer: String,
+    /// Whom it is about.
+    #[n(2)]
+    #[cbor(with = "words")]
+    pub devices: Vec<Mac>,
+    /// The targets it is about.
+    #[n(3)]
+    #[cbor(with = "words")]
+    pub targets: Vec<IpNet>,
+    /// Why.
+    #[n(4)]
+    pub cause: Cause,
+    /// Who said so.
+    #[n(5)]
+    pub decision: Decision,
+    /// What was left of it.
+    #[n(6)]
+    pub remaining: u64,
 }
 
 /// A scope as kept: what is enforced, without the provider's texts. Keys 3 and 4 were names and URIs once.
@@ -193,7 +237,8 @@ fn bytes(value: impl Encode<()>) -> Vec<u8> {
 impl Snapshot {
     /// As much of it as a file holds, and how many decisions are left out. What is not in force goes first, then what
     /// nobody but the policy has decided, then what a person has; the administrator's own quarantines last. Of equal
-    /// ones the newest go first, so that nobody pushes out what stood before.
+    /// ones the newest go first, so that nobody pushes out what stood before. Vetoes stay: they are bounded, and each one
+    /// lost would let the policy act against a no.
     pub fn fitted(mut self) -> (Self, usize) {
         let mut over = bytes((VERSION, &self)).len().saturating_sub(MOST);
         let mut left_out = 0;

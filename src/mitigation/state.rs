@@ -110,3 +110,33 @@ pub struct Decision {
     #[n(2)]
     pub comment: Option<String>,
 }
+
+/// What a veto follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Cause {
+    /// The request was judged to concern legitimate traffic.
+    #[n(0)]
+    Rejected,
+    /// The mitigation was ended.
+    #[n(1)]
+    Withdrawn,
+    /// All that was in force against the device was ended.
+    #[n(2)]
+    Released,
+    /// Another device sent in its name.
+    #[n(3)]
+    Spoofed,
+}
+
+impl Cause {
+    /// The contract's word: `rejected`, `withdrawn`, `released` or `spoofed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Withdrawn => "withdrawn",
+            Self::Released => "released",
+            Self::Spoofed => "spoofed",
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub use flow::{Detail, Flow, Tuple};
 pub use id::MitigationId;
 pub use mac::{Mac, NotAMac};
 pub use range::{IcmpTypeRange, NoRange, PortRange, Range};
-pub use scope::Scope;
+pub use scope::{Breadth, Scope};
 pub(crate) use text::is_printable;
 pub use text::printable;
 pub use time::{ClockSet, Now, whole_seconds};

@@ -1,4 +1,4 @@
-//! The ten methods of our object: what each takes, how that is read, and what it does.
+//! The twelve methods of our object: what each takes, how that is read, and what it does.
 
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(super) enum MethodCall {
     Quarantine { mac: Mac, lifetime: Option<Duration>, comment: Option<String> },
     Release { mac: Mac },
     History { limit: Option<usize> },
+    Vetoes,
+    Lift { id: MitigationId },
 }
 
 impl MethodCall {
@@ -34,8 +36,14 @@ impl MethodCall {
             | Self::Reject { .. }
             | Self::Withdraw { .. }
             | Self::Quarantine { .. }
-            | Self::Release { .. } => true,
-            Self::Status | Self::List { .. } | Self::Get { .. } | Self::Devices | Self::History { .. } => false,
+            | Self::Release { .. }
+            | Self::Lift { .. } => true,
+            Self::Status
+            | Self::List { .. }
+            | Self::Get { .. }
+            | Self::Devices
+            | Self::History { .. }
+            | Self::Vetoes => false,
         }
     }
 
@@ -81,6 +89,11 @@ impl MethodCall {
                 one_device(context, *mac)
             }
             Self::History { limit } => Ok(reply::history(context.ledger, *limit)),
+            Self::Vetoes => Ok(reply::vetoes(context, now)),
+            Self::Lift { id } => {
+                context.ledger.lift(*id, by, now)?;
+                Ok(reply::vetoes(context, now))
+            }
         }
     }
 }
@@ -97,6 +110,8 @@ pub(super) const METHODS: &[ObjectMethod<MethodCall>] = &[
     ObjectMethod { name: "quarantine", policy: QUARANTINE, read: quarantine },
     ObjectMethod { name: "release", policy: RELEASE, read: release },
     ObjectMethod { name: "history", policy: HISTORY, read: history },
+    ObjectMethod { name: "vetoes", policy: &[], read: |_| Ok(MethodCall::Vetoes) },
+    ObjectMethod { name: "lift", policy: GET, read: |given| Ok(MethodCall::Lift { id: id(given)? }) },
 ];
 
 const LIST: &[Argument] = &[Argument::optional("state", ArgumentType::Text)];
@@ -197,7 +212,7 @@ fn one_device(context: &CallContext<'_>, mac: Mac) -> Result<BlobMsgTable, UbusS
 impl From<Denied> for UbusStatus {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::NoSuchMitigation | Denied::NoSuchDevice => Self::NotFound,
+            Denied::NoSuchMitigation | Denied::NoSuchDevice | Denied::NoSuchVeto => Self::NotFound,
             Denied::Ambiguous => Self::InvalidArgument,
             Denied::Exempt | Denied::NotInThisState => Self::NotSupported,
         }

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use ubus::BlobMsgTable;
 use vecset::VecMap;
 
 use super::blob::Writer;
 use super::context::{CallContext, PeerStatus};
 use super::device::{self, DeviceView};
-use crate::mitigation::{Entry, Ledger, Mitigation, State};
+use crate::mitigation::{Entry, Ledger, Mitigation, State, Veto};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic, whole_seconds};
 use crate::source::Inventory;
 use crate::source::Suspect;
@@ -160,11 +161,24 @@ fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Reply
 }
 
 fn write_target(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {
-    w.texts("prefixes", scope.target_prefixes.iter().take(detail.most()));
+    let mut prefixes: Vec<&IpNet> = scope.target_prefixes.iter().collect();
+    prefixes.sort_by_key(|prefix| narrowness(prefix));
+    w.texts("prefixes", prefixes.into_iter().take(detail.most()));
     w.texts("ports", scope.target_ports.iter().take(detail.most()));
     w.list("protocols", &scope.target_protocols, |w, protocol| w.number_element(*protocol));
     w.texts("fqdns", scope.target_fqdns.iter().take(detail.most()));
     w.texts("uris", scope.target_uris.iter().take(detail.most()));
+    let claims = [("fqdns", &scope.target_fqdns), ("uris", &scope.target_uris)];
+    w.texts("unverified", claims.into_iter().filter(|(_, texts)| !texts.is_empty()).map(|(name, _)| name));
+    let breadth = scope.breadth();
+    w.boolean("wide", scope.is_wide());
+    w.number("v4_addresses", breadth.v4_addresses);
+    w.number("v6_networks", breadth.v6_networks);
+}
+
+/// The wider comes first: of a long list a person sees the beginning. A /24 of IPv4 is as wide as a /48 of IPv6.
+fn narrowness(prefix: &IpNet) -> u8 {
+    if prefix.addr().is_ipv4() { prefix.prefix_len() * 2 } else { prefix.prefix_len() }
 }
 
 fn write_source(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {
@@ -233,6 +247,36 @@ fn write_entry(w: &mut Writer, entry: &Entry) {
     w.optional("mac", entry.mac().map(|mac| mac.to_string()).as_deref());
     w.optional("by", entry.by.as_deref());
     w.optional("comment", entry.comment.as_deref());
+}
+
+/// The reply to `vetoes`.
+pub(super) fn vetoes(context: &CallContext<'_>, now: Now) -> BlobMsgTable {
+    let veto = |veto| Writer::table_of(|w| write_veto(w, veto, context.inventory, now));
+    let tables = fitting(context.ledger.vetoes().map(veto));
+    let omitted = context.ledger.vetoes().count() - tables.len();
+    Writer::table_of(|w| {
+        w.list("vetoes", &tables, |w, table| w.put(None, table));
+        if omitted > 0 {
+            w.number("omitted", omitted as u64);
+        }
+    })
+}
+
+fn write_veto(w: &mut Writer, veto: &Veto, inventory: &Inventory, now: Now) {
+    w.number("id", veto.id.0);
+    w.text("peer", &veto.peer);
+    w.list("devices", &veto.devices, |w, mac| {
+        w.table(None, |w| {
+            w.text("mac", &mac.to_string());
+            w.optional("name", inventory.name_of(*mac));
+        });
+    });
+    w.texts("targets", &veto.targets);
+    w.text("cause", veto.cause.as_str());
+    w.text("by", &veto.decision.by);
+    w.number("at", veto.decision.at);
+    w.optional("comment", veto.decision.comment.as_deref());
+    w.number("remaining", whole_seconds(veto.ends.saturating_duration_since(now.instant)));
 }
 
 /// One line of `devices`.

@@ -23,8 +23,12 @@ export const mitigation = (id, more = {}) => ({ id, peer: 'isp', cuid: 'dz6pHjaA
 export const inForce = (id, more = {}) => mitigation(id, { state: 'active', verified: true, decision: { by: 'root', at: now() - 60 },
 	dropped: { packets: 251220, bytes: 25122000, pps: 4187, bps: 418700 }, ...more });
 
+/** A no that binds the policy. */
+export const veto = (id, more = {}) => ({ id, peer: 'isp', devices: [ { mac: '02:00:00:00:00:11', name: 'Garage camera' } ],
+	targets: [ '203.0.113.80/32' ], cause: 'rejected', by: 'root', at: now() - 60, comment: 'our own backup', remaining: 86340, ...more });
+
 export class Daemon {
-	mitigations = []; known = []; events = []; consent = 'ask'; notKept = null; calls = [];
+	mitigations = []; known = []; vetoes = []; events = []; consent = 'ask'; notKept = null; calls = [];
 	peers = [ { name: 'isp', state: 'connected', transport: 'tls', address: '198.51.100.1:4647', since: now() - 7200, rtt_ms: 12 } ];
 
 	constructor(path) { this.path = path; }
@@ -83,6 +87,13 @@ export class Daemon {
 			devices: () => ({ devices: this.known }),
 			quarantine: args => this.#device(args, 'quarantined'),
 			release: args => this.#device(args, 'free'),
+			vetoes: () => ({ vetoes: this.vetoes }),
+			lift: args => {
+				if (!this.vetoes.some(v => v.id == args.id))
+					throw new Refused(4);
+				this.vetoes = this.vetoes.filter(v => v.id != args.id);
+				return { vetoes: this.vetoes };
+			},
 			history: args => ({ events: this.events.slice(0, args.limit ?? 100) })
 		};
 

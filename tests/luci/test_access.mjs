@@ -23,7 +23,7 @@ export async function who_may_only_read_sees_everything_and_can_do_nothing(world
 		for (const button of await page.getByRole('button', { name, exact: true }).all())
 			assert.ok(await button.isDisabled(), `${name} is offered`);
 	for (const [ method, args ] of [ [ 'approve', { id: 1 } ], [ 'reject', { id: 1 } ], [ 'withdraw', { id: 2 } ],
-		[ 'quarantine', { mac: '02:00:00:00:00:11' } ], [ 'release', { mac: '02:00:00:00:00:11' } ] ])
+		[ 'quarantine', { mac: '02:00:00:00:00:11' } ], [ 'release', { mac: '02:00:00:00:00:11' } ], [ 'lift', { id: 1 } ] ])
 		assert.equal(await call(page, method, args), -32002, `the server lets ${method} pass`);
 	assert.equal(world.daemon.mitigations[0].state, 'pending');
 	await page.goto(`${world.url}admin/services/dots-callhome/devices`);

@@ -2,7 +2,11 @@
 
 mod budget;
 mod consent;
+mod covered;
+mod guards;
 mod lifecycle;
 mod overlap;
 mod restart;
 mod store;
+mod vetoes;
+mod wide;

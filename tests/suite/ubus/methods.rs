@@ -82,8 +82,9 @@ fn a_mitigation_is_told_in_full() {
     let mut expected = json!({
         "id": id.0, "peer": "isp", "cuid": "K", "mid": 7, "state": "pending", "requested": 1_767_225_600,
         "lifetime": 3600, "remaining": 3600, "action": "block",
-        "target": { "prefixes": ["203.0.113.80/32", "2001:db8:2::/48"], "ports": ["53", "9000-9999"],
-                    "protocols": [17, 6], "fqdns": ["www.example"], "uris": ["https://www.example/a\u{fffd}b"] },
+        "target": { "prefixes": ["2001:db8:2::/48", "203.0.113.80/32"], "ports": ["53", "9000-9999"],
+                    "protocols": [17, 6], "fqdns": ["www.example"], "uris": ["https://www.example/a\u{fffd}b"],
+                    "unverified": ["fqdns", "uris"], "wide": false, "v4_addresses": 1, "v6_networks": 1 },
         "source": { "prefixes": ["198.51.100.7/32"], "ports": ["40000"], "icmp_types": ["8-10"] },
         "devices": [
             { "mac": "02:00:00:00:00:11", "name": "Garage camera", "addresses": ["192.168.1.23"],
@@ -333,6 +334,31 @@ fn history_is_newest_first_and_bounded() {
     assert_eq!(desk.call("history", json!({ "limit": "all" })), Err(2));
 }
 
+/// Proves CH-5.3.1-24: a no is shown, and can be taken back.
+#[test]
+fn vetoes_are_shown_and_lifted() {
+    let mut desk = ask();
+    let id = desk.pending(1);
+    assert_eq!(desk.call("vetoes", json!({})).unwrap(), json!({ "vetoes": [] }));
+    desk.call("reject", json!({ "id": id.0, "comment": "ours" })).unwrap();
+    let veto = desk.call("vetoes", json!({})).unwrap()["vetoes"][0].clone();
+    let expected = json!({ "id": id.0, "peer": "isp", "cause": "rejected", "by": "root", "at": 1_767_225_600,
+        "comment": "ours", "remaining": 86_400 });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&veto[field], value, "{field}");
+    }
+    assert_eq!(veto["devices"][0]["mac"], CAMERA.to_string());
+    assert_eq!(veto["targets"].as_array().unwrap().len(), 1);
+    assert_eq!(desk.call("lift", json!({ "id": 4711 })), Err(4));
+    assert_eq!(desk.call("lift", json!({})), Err(2));
+    assert_eq!(desk.call("lift", json!({ "id": id.0 })).unwrap(), json!({ "vetoes": [] }));
+    let event = desk.call("history", json!({ "limit": 1 })).unwrap()["events"][0].clone();
+    assert_eq!(
+        (&event["event"], &event["by"], &event["mac"]),
+        (&json!("lifted"), &json!("root"), &json!(CAMERA.to_string()))
+    );
+}
+
 #[test]
 fn what_no_method_takes_is_refused() {
     let mut desk = ask();
@@ -343,6 +369,7 @@ fn what_no_method_takes_is_refused() {
         ("get", json!({ "id": id })),
         ("devices", json!({})),
         ("history", json!({})),
+        ("vetoes", json!({})),
     ] {
         assert!(desk.call(method, good.clone()).is_ok(), "{method}");
         for (name, value, outcome) in [

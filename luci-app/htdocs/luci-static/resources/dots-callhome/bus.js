@@ -56,6 +56,8 @@ return baseclass.extend({
 	quarantine: method('quarantine', [ 'mac', 'lifetime', 'comment' ]),
 	release: method('release', [ 'mac' ]),
 	history: method('history', [ 'limit' ]),
+	vetoes: method('vetoes'),
+	lift: method('lift', [ 'id' ]),
 
 	/* Starts or reloads the service: a login may run just these two command lines. */
 	service(action) {

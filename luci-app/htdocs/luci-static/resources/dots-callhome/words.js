@@ -114,11 +114,37 @@ function prefix(text) {
 	return length == '0' ? _('every address') : String(text);
 }
 
+/* How many bits name the network: a /24 of IPv4 is as wide as a /48 of IPv6, the smallest that are routed on their own. */
+function narrowness(prefix) {
+	const [ address, length ] = String(prefix).split('/');
+
+	return address.includes(':') ? Number(length ?? 128) : Number(length ?? 32) * 2;
+}
+
+/* The widest comes first: of a long list only the beginning is spelt out. Names are not among them: nobody has checked those. */
 function where(target) {
-	const places = list(target?.prefixes).map(prefix).concat(list(target?.fqdns), list(target?.uris));
+	const places = list(target?.prefixes).slice().sort((a, b) => narrowness(a) - narrowness(b)).map(prefix);
 
 	return places.length ? some(places) : _('every address');
 }
+
+/* IPv4 addresses and IPv6 networks of size /48 of a target. The daemon counts each once, and those it does not list too. */
+function breadth(target) {
+	const v6 = list(target?.prefixes).filter(p => String(p).includes(':')), v4 = list(target?.prefixes).filter(p => !v6.includes(p));
+	const sum = (prefixes, bits) => prefixes.reduce((all, p) => all + 2 ** Math.max(0, bits - narrowness(p)), 0);
+
+	return [ target?.v4_addresses ?? v4.reduce((all, p) => all + 2 ** (32 - narrowness(p) / 2), 0), target?.v6_networks ?? sum(v6, 48) ];
+}
+
+function percent(share) {
+	return Math.min(1, share).toLocaleString(language(), { style: 'percent', maximumSignificantDigits: 2 });
+}
+
+/* From one part in a hundred on a target is told as a part of the Internet. */
+const MUCH = 0.01;
+
+/* All IPv4 addresses, and all IPv6 networks of size /48 that are given out (2000::/3). */
+const ALL_V4 = 2 ** 32, ALL_V6 = 2 ** 45;
 
 /* The daemon writes ranges with a hyphen. */
 function how(target) {
@@ -133,6 +159,37 @@ function how(target) {
 	return protocols
 		? N_(plural, '%s port %s', '%s ports %s').format(protocols, some(ports))
 		: N_(plural, 'port %s', 'ports %s').format(some(ports));
+}
+
+/* Whether it is more than one victim's network, or more than a person reads. */
+function isWide(target) {
+	const [ v4, v6 ] = breadth(target);
+
+	return target?.wide ?? (v4 > 256 || v6 > 1 || list(target?.prefixes).length > 8);
+}
+
+/* How much of the Internet a target is. */
+function howMuch(target) {
+	const [ v4, v6 ] = breadth(target);
+
+	return [
+		v4 >= ALL_V4 * MUCH ? _('about %s of all IPv4 addresses of the Internet').format(percent(v4 / ALL_V4))
+			: v4 ? N_(v4, '%s IPv4 address', '%s IPv4 addresses').format(number(v4)) : '',
+		v6 >= ALL_V6 * MUCH ? _('about %s of all IPv6 addresses of the Internet').format(percent(v6 / ALL_V6))
+			: v6 ? N_(v6, '%s IPv6 network', '%s IPv6 networks').format(number(v6)) : ''
+	].filter(Boolean).join(', ');
+}
+
+/* What a wide target means for who lives with the block; nothing for others. */
+function warning(target) {
+	const [ v4, v6 ] = breadth(target);
+
+	if (!isWide(target))
+		return '';
+
+	return _('This is no single target but %s.').format(howMuch(target)) + ' ' + (v4 >= ALL_V4 * MUCH || v6 >= ALL_V6 * MUCH
+		? _('Nearly everything that the device does on the Internet stops working.')
+		: _('Whatever the device does there stops working, the harmless too.'));
 }
 
 /* `203.0.113.80, UDP port 53` */
@@ -189,6 +246,8 @@ return baseclass.extend({
 	date: date,
 	some: some,
 	what: what,
+	where: where,
+	warning: warning,
 	who: who,
 	total: total,
 	doing: doing,
@@ -267,6 +326,17 @@ return baseclass.extend({
 		return _('This request has been decided: %s. Decided by %s, %s.').format(said, who(d.by), ago(d.at));
 	},
 
+	/* What a no follows from. */
+	cause(veto) {
+		switch (veto.cause) {
+		case 'rejected': return _('Answered as legitimate');
+		case 'withdrawn': return _('Ended here');
+		case 'released': return _('Device released');
+		case 'spoofed': return _('Another device sent in its name');
+		default: return String(veto.cause);
+		}
+	},
+
 	event(entry) {
 		switch (entry.event) {
 		case 'requested': return _('Request came in');
@@ -283,6 +353,7 @@ return baseclass.extend({
 		case 'superseded': return _('Replaced by a newer request');
 		case 'quarantined': return _('Device quarantined');
 		case 'released': return _('Device released');
+		case 'lifted': return _('A no was taken back');
 		default: return String(entry.event);
 		}
 	},

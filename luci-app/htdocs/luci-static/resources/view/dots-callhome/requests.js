@@ -102,13 +102,26 @@ function choice(m, device, picked, changed) {
 	};
 }
 
+/* Names and URIs say what the provider wants said: nothing looks them up, and nothing is blocked because of them. */
+function claims(target) {
+	return [].concat(words.list(target?.fqdns), words.list(target?.uris));
+}
+
+/* What somebody ought to know before a block of a wide target. */
+function caution(m) {
+	const text = words.warning(m.target);
+
+	return text ? parts.notice('warning', el('p', {}, stranger(text))) : '';
+}
+
 /* All that the provider named, for those who want to look closer. */
 function named(m) {
 	const all = items => stranger(words.list(items).join(', ') || '–');
 	const t = m.target ?? {}, s = m.source ?? {};
 
 	return el('details', {}, el('summary', {}, _('What the provider named')), facts(
-		[ _('Target'), all([].concat(t.prefixes ?? [], t.fqdns ?? [], t.uris ?? [])) ],
+		[ _('Target'), all(t.prefixes) ],
+		claims(t).length ? [ _('Names (the provider’s word, not checked)'), all(claims(t)) ] : null,
 		[ _('Target ports'), all(t.ports) ],
 		[ _('Protocols'), all(t.protocols) ],
 		[ _('Source as seen outside'), all(s.prefixes) ],
@@ -130,9 +143,16 @@ function asking(m, target) {
 
 	return {
 		update: update,
-		nodes: [ facts(target ? [ _('Attacked'), stranger(words.what(m.target)) ] : null,
+		nodes: [ caution(m), facts(target ? [ _('Attacked'), stranger(words.what(m.target)) ] : null,
+			claims(m.target).length ? [ _('Called, by the provider’s word'),
+				[ stranger(words.some(claims(m.target))), ' ', el('span', { 'class': 'faint small' }, _('(not checked)')) ] ] : null,
 			[ _('Asked by'), asked ], [ _('Request'), left ]), named(m) ]
 	};
+}
+
+/* Whom a no is about. */
+function refused(veto) {
+	return words.list(veto.devices).length ? words.names(veto.devices) : _('Every device');
 }
 
 /* What a dialog is about, in its first lines. */
@@ -184,8 +204,9 @@ return view.extend({
 	askBlock(m, devices) {
 		parts.confirm(_('Block this traffic?'), [
 			subject(devices, _('May no longer send to %s.').format(words.what(m.target))),
+			caution(m),
 			parts.afterwards(
-				_('Everything else goes on working, on this device and on all others.'),
+				words.warning(m.target) ? null : _('Everything else goes on working, on this device and on all others.'),
 				_('Whatever it does with this address stops working, the harmless too.'),
 				_('The provider is told that the attack is being stopped here.'),
 				_('You can end the block here at any time.')),
@@ -213,7 +234,8 @@ return view.extend({
 			parts.afterwards(
 				_('Nothing is blocked.'),
 				_('The provider is told that this traffic is wanted, and may then protect the target in its own way, for example by limiting your line.'),
-				_('This can’t be taken back for this request; the provider may ask again.')),
+				_('This can’t be taken back for this request; the provider may ask again.'),
+				_('For a day at least you are then asked, whatever the settings say.')),
 			parts.comment()
 		], _('This is legitimate'), 'cbi-button-action important',
 		values => this.decide(m, [ 'pending', 'searching' ], () => bus.reject(m.id, parts.chosen(values).comment)));
@@ -225,11 +247,42 @@ return view.extend({
 				: _('May send to %s again.').format(words.what(m.target))),
 			parts.afterwards(
 				_('The traffic passes again at once, even if the attack goes on.'),
-				_('The provider is told that you have ended it, and may ask again.')),
+				_('The provider is told that you have ended it, and may ask again.'),
+				_('For a day at least you are then asked, whatever the settings say.')),
 			parts.comment()
 		], _('End now'), 'cbi-button-negative important',
 		values => this.decide(m, [ 'active', 'stopped', 'terminating' ],
 			() => bus.withdraw(m.id, parts.chosen(values).comment)));
+	},
+
+	askLift(veto) {
+		parts.confirm(_('Take back this no?'), [
+			el('p', { 'class': 'lead' }, el('strong', {}, stranger(refused(veto)))),
+			parts.afterwards(
+				_('Your settings decide again: where they say so, the router acts without asking, also on requests that wait now.'),
+				_('Nothing else changes; a request that you have answered stays answered.'))
+		], _('Take back'), 'cbi-button-action important', () => bus.lift(veto.id).finally(() => this.page.refresh()));
+	},
+
+	vetoCard(veto) {
+		const left = el('span', {});
+		const update = veto => { left.textContent = words.span(veto.remaining); };
+
+		update(veto);
+
+		return {
+			node: el('li', { 'class': 'card row' },
+				el('div', {},
+					el('div', { 'class': 'head' }, el('h4', {}, stranger(refused(veto))), mark('', words.cause(veto))),
+					facts([ _('Target'), stranger(words.where({ prefixes: veto.targets })) ],
+						[ _('Asked by'), stranger(veto.peer) ],
+						[ _('Decided by'), el('span', {}, stranger(words.who(veto.by)), ', ', words.date(veto.at),
+							veto.comment ? [ ' – ', stranger(veto.comment) ] : '') ],
+						[ _('Time left'), left ])),
+				el('div', { 'class': 'deeds' },
+					button('cbi-button-neutral', _('Take back'), () => this.askLift(veto), readonly()))),
+			update: update
+		};
 	},
 
 	pendingCard(m) {
@@ -406,13 +459,15 @@ return view.extend({
 		const pending = this.section(_('Waiting for your decision'), this.cards(m => this.pendingCard(m), shape));
 		const force = this.section(_('In force'), this.cards(m => this.forceCard(m), shape));
 		const searching = this.section(_('Device not found yet'), this.cards(m => this.searchingCard(m), shape));
+		const refusals = this.section(_('You have said no; here the router asks'), this.cards(v => this.vetoCard(v),
+			v => [ v.devices, v.targets, v.cause, v.peer, v.by, v.at, v.comment ]));
 		const calm = el('div', { 'class': 'cbi-section' });
 		const sessions = el('div', {}), history = el('ol', { 'class': 'plain log' });
 		const past = el('div', { 'class': 'cbi-section' }, el('h3', {}, _('What happened lately')), history);
-		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, force.node, searching.node, past);
+		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, force.node, searching.node, refusals.node, past);
 		let waiting = null;
 
-		const show = ([ status, mitigations, events, omitted ]) => {
+		const show = ([ status, mitigations, events, omitted, vetoes ]) => {
 			const of = (...states) => mitigations.filter(m => states.includes(m.state)).sort((a, b) => b.requested - a.requested);
 			const open = of('pending');
 
@@ -420,6 +475,7 @@ return view.extend({
 			pending.show(open);
 			force.show(of('active', 'stopped', 'terminating'));
 			searching.show(of('searching'));
+			refusals.show(vetoes);
 			sessions.replaceChildren(...this.sessions(words.list(status.peers)));
 			if (status.not_kept)
 				sessions.append(parts.notice('warning', el('p', {},
@@ -438,8 +494,10 @@ return view.extend({
 			waiting = open.length;
 		};
 
-		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY) ]).then(
-			([ status, list, history ]) => [ status, words.list(list.mitigations), words.list(history.events), words.count(list.omitted) ]);
+		/* A daemon from before there were vetoes has none to tell of. */
+		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY), L.resolveDefault(bus.vetoes(), {}) ]).then(
+			([ status, list, history, vetoes ]) => [ status, words.list(list.mitigations), words.list(history.events),
+				words.count(list.omitted), words.list(vetoes.vetoes) ]);
 
 		this.page = parts.live(load, show, body);
 

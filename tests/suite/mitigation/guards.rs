@@ -1,0 +1,129 @@
+//! Single checks of consent, exemption and bounds, each of which nothing else would make up for.
+
+use crate::support::ledger::*;
+use dots_callhome::mitigation::snapshot::Snapshot;
+use dots_callhome::mitigation::{Action, Consent, Denied, DevicePolicy, Ledger, Policy, State, TimeoutAction};
+use vecset::VecSet;
+
+fn asking() -> TestRouter {
+    TestRouter::by_hand(policy(Consent::Ask))
+}
+
+fn restored(snapshot: &Snapshot, policy: Policy, house: &TestRouter) -> TestRouter {
+    let mut ledger = Ledger::new(policy);
+    ledger.restore(snapshot, house.now);
+    TestRouter::resumed(ledger, house.now)
+}
+
+/// Proves CH-5.3.1-25: what was refused after all, or ended by a person, hands no consent on.
+#[test]
+fn what_is_refused_hands_no_consent_on() {
+    for rejected in [true, false] {
+        let mut house = asking();
+        let id = house.in_force(1, &attack(), CAMERA);
+        match rejected {
+            true => house.ledger.reject(id, None, "root", house.now).unwrap(),
+            false => house.ledger.withdraw(id, None, "root", house.now).unwrap(),
+        }
+        let next = house.request(2, &attack(), &[exact(CAMERA)]);
+        assert_eq!((house.state(next), house.blocked()), (State::Pending, vec![]));
+    }
+}
+
+/// Proves CH-5.3.1-24: "for an hour" is an hour, whatever number the provider asks with.
+#[test]
+fn the_administrators_bound_passes_to_the_successor() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[exact(CAMERA)]);
+    house.ledger.approve(id, None, &[], Some(seconds(600)), "root", house.now).unwrap();
+    house.pass(seconds(100));
+    let next = house.request(2, &attack(), &[exact(CAMERA)]);
+    assert_eq!((house.blocked(), house.m(next).remaining(house.now)), (vec![CAMERA], seconds(500)));
+    assert_eq!(house.put(2, &attack()).unwrap().lifetime, seconds(500));
+    house.pass(seconds(500));
+    assert!(house.blocked().is_empty());
+}
+
+/// Proves CH-5.3.1-24: silence is no yes for an exempt device, however sure the search is.
+#[test]
+fn silence_spares_exempt_devices() {
+    let rules = with_device(Consent::Ask, CAMERA, DevicePolicy::Exempt);
+    let (consent_timeout, timeout_action) = (Some(seconds(300)), TimeoutAction::Approve);
+    let mut house = TestRouter::by_hand(Policy { consent_timeout, timeout_action, ..rules });
+    house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+    house.pass(seconds(300));
+    assert_eq!(house.blocked(), [TV]);
+}
+
+/// Proves CH-5.3.1-28: that only exempt devices are left as suspects does not undo what is in force.
+#[test]
+fn a_block_in_force_is_not_legitimate_traffic() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[exact(CAMERA), possible(TV)]);
+    house.ledger.approve(id, None, &[TV], None, "root", house.now).unwrap();
+    house.ledger.set_policy(with_device(Consent::Ask, CAMERA, DevicePolicy::Exempt), house.now);
+    house.ledger.handle_attribution(id, vec![exact(CAMERA)], house.now);
+    assert_eq!((house.state(id), house.blocked()), (State::Active, vec![TV]));
+}
+
+/// Whose consent it was is not said of a device that nobody consented to.
+#[test]
+fn a_decision_is_shown_for_whom_it_was_about() {
+    let mut house = asking();
+    house.in_force(1, &attack(), CAMERA);
+    house.ledger.set_policy(policy(Consent::Auto), house.now);
+    let next = house.request(2, &attack(), &[exact(TV)]);
+    assert_eq!((house.m(next).decision().unwrap().by.as_str(), house.blocked()), ("policy", vec![TV]));
+}
+
+/// Proves CH-5.3.1-25: an inherited consent is worth nothing under `observe`.
+#[test]
+fn consent_does_not_outlive_a_change_to_observe() {
+    let mut house = asking();
+    house.in_force(1, &attack(), CAMERA);
+    let next = house.put(2, &attack()).unwrap().id;
+    house.ledger.set_policy(policy(Consent::Observe), house.now);
+    house.ledger.handle_attribution(next, vec![exact(CAMERA)], house.now);
+    assert_eq!((house.state(next), house.blocked()), (State::Pending, vec![]));
+    house.ledger.set_policy(policy(Consent::Ask), house.now);
+    assert_eq!((house.state(next), house.blocked()), (State::Pending, vec![]));
+}
+
+/// What goes further is about all devices of a mitigation: who names but some of them has not meant the others.
+#[test]
+fn a_stronger_action_names_all_whom_it_is_about() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+    house.ledger.approve(id, None, &[CAMERA], None, "root", house.now).unwrap();
+    let quarantine = Some(Action::Quarantine);
+    let denied = house.ledger.approve(id, quarantine, &[TV], None, "root", house.now);
+    assert_eq!((denied, house.blocked(), house.quarantined()), (Err(Denied::Ambiguous), vec![CAMERA], vec![]));
+    house.ledger.approve(id, quarantine, &[CAMERA, TV], None, "root", house.now).unwrap();
+    assert_eq!(house.quarantined(), [CAMERA, TV]);
+    house.ledger.approve(id, Some(Action::Block), &[TV], None, "root", house.now).unwrap();
+    assert_eq!((house.blocked(), house.quarantined()), (vec![CAMERA, TV], vec![]));
+}
+
+/// What a file says is in force needs somebody who decided so.
+#[test]
+fn nothing_is_restored_without_a_decision() {
+    let mut before = asking();
+    before.in_force(1, &attack(), CAMERA);
+    let mut snapshot = before.ledger.snapshot(before.now);
+    snapshot.mitigations[0].decision = None;
+    let after = restored(&snapshot, policy(Consent::Ask), &before);
+    assert_eq!((after.ledger.all().next().unwrap().state(), after.blocked()), (State::Searching, vec![]));
+}
+
+/// Proves CH-9-01 over a restart: neither an exempt device nor the router is quarantined again.
+#[test]
+fn quarantines_are_restored_by_the_rules_of_today() {
+    let mut before = asking();
+    for mac in [CAMERA, TV, LAPTOP] {
+        before.ledger.quarantine(mac, None, None, "root", before.now).unwrap();
+    }
+    let mut ledger = Ledger::new(with_device(Consent::Ask, CAMERA, DevicePolicy::Exempt));
+    ledger.set_router(VecSet::from([TV]), before.now);
+    ledger.restore(&before.ledger.snapshot(before.now), before.now);
+    assert_eq!(TestRouter::resumed(ledger, before.now).quarantined(), [LAPTOP]);
+}
