@@ -86,7 +86,9 @@ impl Senders {
         if self.before.len() >= MOST_ADDRESSES && !self.before.contains_key(&address) {
             return false;
         }
-        // One more than two tells nothing new.
+        // However many links one of them is on: none of the others is left out for that.
+        senders.sort();
+        senders.dedup_by_key(|sender| sender.mac);
         senders.truncate(MOST_SENDERS);
         let differs = senders.iter().any(|sender| Some(sender.mac) != holder);
         let known = self.before.insert(address, Openers { senders: senders.clone(), whole });

@@ -85,6 +85,18 @@ fn a_sender_on_another_link_is_a_doubt() {
     assert_eq!(nobody_is_sure(&mut house, BY_PORT), [9, 11]);
 }
 
+/// Nor does it help to be seen on many links first.
+#[test]
+fn no_sender_is_left_out_for_the_links_of_another() {
+    let mut house = home();
+    for link in 100..120 {
+        house.opens(mac(11), &v4(11), link);
+    }
+    house.opens(mac(17), &v4(11), LAN);
+    borrowed(&mut house, 0);
+    assert_eq!(nobody_is_sure(&mut house, BY_PORT), [11, 17]);
+}
+
 /// Made-up addresses have filled the sets: who borrowed this one may be missing, and for everybody else as well.
 #[test]
 fn full_sets_are_doubt() {
