@@ -241,6 +241,10 @@ fn without_nft() {
     stage.until("the session is up", |s| s.peer_state() == "connected");
     let attack = Attack::start(&stage);
     let mid = stage.request(attack.seen(), 3600)["mid"].as_u64().expect("mid");
+    // Nobody has noted who sends: a person decides.
+    stage.until("asked", |s| s.the_mitigation()["state"] == "pending");
+    let id = stage.the_mitigation()["id"].clone();
+    stage.ubus("approve", json!({ "id": id })).expect("approved");
     stage.until("the reason shows", |s| s.the_mitigation()["detail"].as_str().is_some_and(|d| d.contains("nft")));
     assert_eq!(stage.the_mitigation()["verified"], false);
     assert_eq!(stage.provider_status(mid)["status"], 1);
