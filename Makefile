@@ -9,7 +9,7 @@ demo:
 
 # Everything but what needs an emulated machine; ends with `N passed, N failed`.
 test:
-	sh tests/run.sh lint test-rust test-page
+	sh tests/run.sh lint test-rust requirements test-page
 
 test-rust:
 	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping openssl ubusd ubus-client aiocoap libcoap_peer busybox make python3 zopfli
@@ -18,9 +18,14 @@ test-rust:
 test-page:
 	sh tests/luci/run.sh
 
-# Runs the tests that prove requirements, and prints which requirement is proven by what.
+# Runs the tests, and prints which requirement is proven by what, on each side. Fails for one that is not.
 conformance:
-	cargo test --quiet --all-features --test conformance
+	sh tests/run.sh test-rust requirements
+
+# The same, of the last run of the tests.
+.PHONY: requirements
+requirements:
+	cargo test --quiet --all-features --test conformance -- target/run/test-rust.log
 
 lint:
 	sh tests/tools.sh

@@ -20,4 +20,4 @@ pub use range::{IcmpTypeRange, NoRange, PortRange, Range};
 pub use scope::Scope;
 pub use time::{ClockSet, Now, whole_seconds};
 pub use traffic::Traffic;
-pub use transport::Transport;
+pub use transport::{CALL_HOME_PORT, Transport};

@@ -5,6 +5,7 @@ mod check;
 mod home;
 mod program;
 mod provider;
+mod provider_listening;
 mod provider_observing;
 mod provider_requests;
 mod provider_session;

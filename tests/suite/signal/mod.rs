@@ -8,6 +8,7 @@ mod heartbeat;
 mod mitigate;
 mod observe;
 mod redirect;
+mod reports;
 mod resources;
 mod session_config;
 mod status;
