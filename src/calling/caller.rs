@@ -45,6 +45,8 @@ pub enum CallerAction {
         address: SocketAddr,
         /// The name to be proven, also for SNI; the address where the provider has no name.
         name: String,
+        /// Without the offer to go on from an earlier session.
+        in_full: bool,
     },
     /// Drop the connection of that number, if there still is one.
     Abandon {
@@ -272,6 +274,37 @@ impl Caller {
         }
     }
 
+    /// The connection has begun with the offer to go on from an earlier session.
+    pub fn handle_offered(&mut self, attempt: u32) {
+        if let Some(WholeAttempt { stage: AttemptStage::Racing(race), .. }) = &mut self.effort {
+            race.handle_offered(attempt);
+        }
+    }
+
+    /// The peer has refused that offer, in whatever way, and shakes hands in full next, as part of the same attempt.
+    pub fn handle_refused(&mut self, attempt: u32, why: String, now: Instant) {
+        let Self { effort, numbers, .. } = self;
+        if let Some(WholeAttempt { stage: AttemptStage::Racing(race), .. }) = effort
+            && race.handle_refused(attempt, numbers, now)
+        {
+            return self.carry_out();
+        }
+        self.handle_failed(attempt, why, now);
+    }
+
+    /// A session that goes on from an earlier one has ended before the peer said anything: it was refused that way. There is no
+    /// other to go on from, so calling again at once, as part of the same attempt, ends in a full handshake or not at all.
+    pub fn handle_refused_session(&mut self, why: String, now: Instant) {
+        let ends = self.detour.as_ref().is_some_and(ActiveRedirect::ends_with_session);
+        if self.session.is_none() || ends || self.is_detour_over(now) {
+            return self.handle_lost(why, now);
+        }
+        self.session = None;
+        self.abandon_effort();
+        (self.down_since, self.last_error) = (Some(now), Some(why));
+        self.begin(false, now);
+    }
+
     /// The session has ended, for this reason.
     pub fn handle_lost(&mut self, why: String, now: Instant) {
         let Some(session) = self.session.take() else { return };
@@ -439,10 +472,12 @@ impl Caller {
         let Some(WholeAttempt { stage: AttemptStage::Racing(race), .. }) = &mut self.effort else { return };
         let Target { name, .. } = self.detour.as_ref().map_or(&self.provisioned, |detour| &detour.target);
         while let Some(order) = race.poll_order() {
+            let in_full = matches!(order, Order::ConnectInFull(..));
             self.actions.push_back(match order {
-                Order::Connect(attempt, Destination { transport, address }) => {
+                Order::Connect(attempt, destination) | Order::ConnectInFull(attempt, destination) => {
+                    let Destination { transport, address } = destination;
                     let name = if name.is_empty() { address.ip().to_string() } else { name.clone() };
-                    CallerAction::Connect { attempt, transport, address, name }
+                    CallerAction::Connect { attempt, transport, address, name, in_full }
                 }
                 Order::Abandon(attempt) => CallerAction::Abandon { attempt },
             });

@@ -12,6 +12,9 @@ const DELAY: Duration = Duration::from_millis(250);
 const DELAY_UNDER_ATTACK: Duration = Duration::from_millis(100);
 /// A connection and its handshake take no longer.
 const LONGEST: Duration = Duration::from_secs(20);
+/// So long a peer may take to go on from an earlier session; then there is a full handshake in its place. Over datagrams the first
+/// message has been sent three times by then.
+const RESUMPTION: Duration = Duration::from_secs(3);
 /// How long an outcome is remembered (RFC 9132 section 4.3).
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Connections of one race. A handshake takes memory; what has no turn now has it the next time, before what failed.
@@ -86,12 +89,21 @@ struct Running {
     number: u32,
     candidate: Destination,
     begun: Instant,
+    /// It has begun with the offer to go on from an earlier session.
+    offered: bool,
+}
+
+impl Running {
+    fn due(&self) -> Instant {
+        self.begun + if self.offered { RESUMPTION } else { LONGEST }
+    }
 }
 
 /// What a race wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Connect(u32, Destination),
+    ConnectInFull(u32, Destination),
     Abandon(u32),
 }
 
@@ -143,10 +155,32 @@ impl Race {
 
     fn start_next(&mut self, numbers: &mut u32, now: Instant) {
         let Some(candidate) = self.waiting.pop_front() else { return };
-        *numbers = numbers.wrapping_add(1);
-        self.running.push(Running { number: *numbers, candidate, begun: now });
-        self.orders.push_back(Order::Connect(*numbers, candidate));
+        let number = self.run(candidate, numbers, now);
+        self.orders.push_back(Order::Connect(number, candidate));
         self.next = now + self.delay;
+    }
+
+    fn run(&mut self, candidate: Destination, numbers: &mut u32, now: Instant) -> u32 {
+        *numbers = numbers.wrapping_add(1);
+        self.running.push(Running { number: *numbers, candidate, begun: now, offered: false });
+        *numbers
+    }
+
+    /// A connection has begun with the offer to go on from an earlier session.
+    pub(super) fn handle_offered(&mut self, number: u32) {
+        if let Some(running) = self.running.iter_mut().find(|running| running.number == number) {
+            running.offered = true;
+        }
+    }
+
+    /// Such an offer was refused: the same once more without it. False: it is none of this race, or has made no offer.
+    pub(super) fn handle_refused(&mut self, number: u32, numbers: &mut u32, now: Instant) -> bool {
+        let refused = |running: &Running| running.number == number && running.offered;
+        let Some(position) = self.running.iter().position(refused) else { return false };
+        let candidate = self.running.swap_remove(position).candidate;
+        let number = self.run(candidate, numbers, now);
+        self.orders.push_back(Order::ConnectInFull(number, candidate));
+        true
     }
 
     /// A connection has failed: the next one needs not wait. False: it is none of this race.
@@ -192,9 +226,14 @@ impl Race {
 
     /// Starts what is due, ends what takes too long.
     pub(super) fn handle_timeout(&mut self, outcomes: &mut Outcomes, numbers: &mut u32, now: Instant) {
-        while let Some(position) = self.running.iter().position(|running| running.begun + LONGEST <= now) {
-            let Running { number, candidate, .. } = self.running.swap_remove(position);
+        while let Some(&Running { number, offered, .. }) = self.running.iter().find(|running| running.due() <= now) {
             self.orders.push_back(Order::Abandon(number));
+            if offered {
+                self.handle_refused(number, numbers, now);
+                continue;
+            }
+            let Some(position) = self.running.iter().position(|running| running.number == number) else { break };
+            let candidate = self.running.swap_remove(position).candidate;
             self.fail(candidate, Weight::Silent, "no answer", outcomes, now);
         }
         if self.next <= now {
@@ -210,7 +249,7 @@ impl Race {
     /// When [`Race::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let next = (!self.waiting.is_empty()).then_some(self.next);
-        self.running.iter().map(|running| running.begun + LONGEST).chain(next).min()
+        self.running.iter().map(Running::due).chain(next).min()
     }
 
     /// Whether nothing is left that could be established.

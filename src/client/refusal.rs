@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
+
 use crate::coap::{Code, Response};
+use crate::model::address::unroutable;
+use crate::model::{Scope, printable};
 use crate::signal::body::{CUID_COLLISION, Conflict, LEGITIMATE_TRAFFIC, OVERLAPPING_TARGETS, Report};
 
 /// The reason why a request has not led to what it asks for.
@@ -12,13 +16,17 @@ pub enum RequestFailure {
     ByRouter {
         /// The response's code.
         code: Code,
-        /// The router's own words.
+        /// The router's own words, without what steers a terminal.
         diagnostic: Option<String>,
         /// The conflict it tells of (RFC 9132 section 4.4.1.3).
         conflict: Option<Conflict>,
     },
     /// The router does not want to hear of this scope for so many seconds (RFC 9132 section 4.4.2.1).
     Withheld(u64),
+    /// No request may be about addresses of this kind (RFC 9066 section 5.3.1, RFC 9132 section 4.4.1.1).
+    Unroutable(IpNet, &'static str),
+    /// No home and no target is so much of the Internet.
+    TooWide(IpNet),
     /// The request does not fit one message.
     TooLarge,
     /// It was withdrawn before the router answered.
@@ -29,13 +37,28 @@ pub enum RequestFailure {
     SessionEnded,
 }
 
+/// Wider prefixes are those of whole registries: no home's and no target's.
+const WIDEST_V4: u8 = 8;
+const WIDEST_V6: u8 = 16;
+
 impl RequestFailure {
+    /// What no router may be asked for.
+    pub(super) fn of_scope(scope: &Scope) -> Option<Self> {
+        scope.source_prefixes.iter().chain(&scope.target_prefixes).find_map(|&prefix| {
+            let widest = if prefix.addr().is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
+            match unroutable(&prefix) {
+                _ if prefix.prefix_len() < widest => Some(Self::TooWide(prefix)),
+                kind => kind.map(|kind| Self::Unroutable(prefix, kind)),
+            }
+        })
+    }
+
     /// Reads a router's error response.
     pub(super) fn by_router(response: &Response) -> Self {
         let reports = Report::parse_all(&response.payload).unwrap_or_default();
         Self::ByRouter {
             code: response.code,
-            diagnostic: response.diagnostic().map(str::to_owned),
+            diagnostic: response.diagnostic().map(printable),
             conflict: reports.into_iter().find_map(|report| report.conflict),
         }
     }
@@ -60,6 +83,8 @@ impl fmt::Display for RequestFailure {
             Self::Withheld(seconds) => {
                 write!(f, "the router does not want to hear of this for another {seconds} s")
             }
+            Self::Unroutable(prefix, kind) => write!(f, "{prefix} has {kind} addresses"),
+            Self::TooWide(prefix) => write!(f, "{prefix} is too much of the Internet"),
             Self::TooLarge => f.write_str("too much for one message: ask for fewer prefixes at once"),
             Self::Withdrawn => f.write_str("withdrawn before the router answered"),
             Self::NoAnswer => f.write_str("the router does not answer"),

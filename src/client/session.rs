@@ -133,6 +133,9 @@ impl Session {
             let seconds = until.saturating_duration_since(now).as_secs();
             return self.refuse(requester, RequestFailure::Withheld(seconds));
         }
+        if let Some(refusal) = RequestFailure::of_scope(&scope) {
+            return self.refuse(requester, refusal);
+        }
         let request = MitigationRequest { scope, lifetime: Some(lifetime), attack_status: None };
         if request.encode().len() > self.endpoint.max_payload() {
             return self.refuse(requester, RequestFailure::TooLarge);

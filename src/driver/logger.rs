@@ -4,6 +4,8 @@ use std::io::Write;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::model::printable;
+
 struct Logger;
 
 static LOGGER: Logger = Logger;
@@ -35,8 +37,8 @@ impl Log for Logger {
             Level::Info => "",
             Level::Debug | Level::Trace => "debug: ",
         };
-        // A line is written at once or not at all; control characters of strangers don't reach the terminal.
-        let text = record.args().to_string().replace(char::is_control, " ");
+        // A line is written at once or not at all; what steers a terminal does not reach it.
+        let text = printable(&record.args().to_string());
         let _ = std::io::stderr().write_all(format!("{mark}{text}\n").as_bytes());
     }
 

@@ -1,8 +1,7 @@
 //! One provider: the calls to it, and the session once one is answered.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use mio::net::TcpStream;
@@ -21,7 +20,7 @@ use crate::signal::redirect::Redirect;
 use crate::signal::session::{self, Session};
 use crate::source::Finder;
 use crate::transport::dtls::{self, DtlsChannel, SavedSession};
-use crate::transport::tls::TlsChannel;
+use crate::transport::tls_config::TlsClientConfig;
 use crate::ubus::{PeerState, PeerStatus};
 
 /// What a provider's connections need of the loop.
@@ -45,6 +44,8 @@ struct Attempt {
     number: u32,
     token: Token,
     address: SocketAddr,
+    /// What the provider has to prove.
+    name: String,
     connection: Connection,
 }
 
@@ -52,16 +53,34 @@ struct Attempt {
 struct ActiveSession {
     token: Token,
     address: SocketAddr,
+    /// What the provider has to prove.
+    name: String,
     connection: Connection,
     session: Session,
     since: Instant,
     unread: bool,
+    /// The provider has said anything.
+    heard: bool,
+}
+
+/// So long a session that goes on from an earlier one may wait for the provider's first word.
+const FIRST_WORD: Duration = Duration::from_secs(15);
+
+impl ActiveSession {
+    /// Until when the provider has to have said something, where it may have refused to go on from an earlier session by silence.
+    fn first_word(&self) -> Option<Instant> {
+        self.may_be_refused().then(|| self.since + FIRST_WORD)
+    }
+
+    fn may_be_refused(&self) -> bool {
+        self.connection.is_resumed() && !self.heard
+    }
 }
 
 /// What we prove and believe, in the form each transport wants it.
 pub(super) struct ChannelConfigs {
     /// For TLS.
-    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) tls: Option<TlsClientConfig>,
     /// For DTLS.
     pub(super) dtls: Option<dtls::ClientConfig>,
 }
@@ -134,12 +153,9 @@ impl Provider {
     fn attempt_ready(&mut self, position: usize, writable: bool, s: &mut LoopContext<'_>) {
         let Some(attempt) = self.attempts.get_mut(position) else { return };
         let outcome = attempt.connection.handle_ready(writable, s.now);
-        let (number, established) = (attempt.number, attempt.connection.is_established());
+        let established = attempt.connection.is_established();
         match outcome {
-            Err(why) => {
-                self.attempts.swap_remove(position).connection.close(s.registry);
-                self.caller.handle_failed(number, why.to_string(), s.now.instant);
-            }
+            Err(why) => self.attempt_failed(position, &why, s),
             Ok(unread) if established => {
                 let attempt = self.attempts.swap_remove(position);
                 self.answered(attempt, unread, s);
@@ -148,9 +164,30 @@ impl Provider {
         }
     }
 
+    /// What the peer does not want to resume is not offered again.
+    fn attempt_failed(&mut self, position: usize, why: &Lost, s: &mut LoopContext<'_>) {
+        let Attempt { number, name, connection, .. } = self.attempts.swap_remove(position);
+        let refused = connection.has_offered() && why.is_refusal();
+        if refused {
+            self.forget(connection.transport(), &name);
+            self.caller.handle_refused(number, why.to_string(), s.now.instant);
+        } else {
+            self.caller.handle_failed(number, why.to_string(), s.now.instant);
+        }
+        connection.close(s.registry);
+    }
+
+    /// Forgets what connections to `name` over that transport resume from.
+    fn forget(&mut self, transport: Transport, name: &str) {
+        match transport {
+            Transport::Dtls => self.resumable = None,
+            Transport::Tls => self.proof.tls.iter().for_each(|config| config.forget(name)),
+        }
+    }
+
     /// Both sides have proven who they are; what the provider has said with it is the session's beginning.
     fn answered(&mut self, attempt: Attempt, unread: bool, s: &mut LoopContext<'_>) {
-        let Attempt { number, token, address, connection } = attempt;
+        let Attempt { number, token, address, name: proven, connection } = attempt;
         if !self.caller.handle_established(number, s.now.instant) {
             return connection.close(s.registry);
         }
@@ -164,7 +201,12 @@ impl Provider {
         let mut session = Session::new(name, endpoint, self.settings.heartbeat_interval, s.now);
         session.set_domain(self.domain(s.finder));
         session.set_internal_sources(self.internal_sources);
-        self.call = Some(ActiveSession { token, address, connection, session, since: s.now.instant, unread });
+        // An answer to it shows that the provider takes part in what was resumed; over a stream its settings do.
+        if connection.is_resumed() && connection.transport() == Transport::Dtls {
+            session.probe(s.now.instant);
+        }
+        let (since, heard) = (s.now.instant, false);
+        self.call = Some(ActiveSession { token, address, name: proven, connection, session, since, unread, heard });
         self.hear(s);
     }
 
@@ -182,6 +224,7 @@ impl Provider {
         while let Some(call) = &mut self.call
             && let Some(plaintext) = call.connection.poll_plaintext()
         {
+            call.heard = true;
             if let Err(broken) = call.session.handle_input(&plaintext, s.ledger, s.now) {
                 self.transmit(s);
                 self.lost(&broken.to_string(), s);
@@ -265,11 +308,13 @@ impl Provider {
     fn lines_due(&mut self, s: &mut LoopContext<'_>) {
         let failed = self.attempts.iter_mut().enumerate().find_map(|(position, attempt)| {
             let why = attempt.connection.handle_timeout(s.now).err()?;
-            Some((position, attempt.number, why))
+            Some((position, why))
         });
-        if let Some((position, number, why)) = failed {
-            self.attempts.swap_remove(position).connection.close(s.registry);
-            self.caller.handle_failed(number, why.to_string(), s.now.instant);
+        if let Some((position, why)) = failed {
+            self.attempt_failed(position, &why, s);
+        }
+        if self.call.as_ref().and_then(ActiveSession::first_word).is_some_and(|due| due <= s.now.instant) {
+            self.lost("the provider does not go on from the earlier session", s);
         }
         if let Some(Err(why)) = self.call.as_mut().map(|call| call.connection.handle_timeout(s.now)) {
             self.lost(&why.to_string(), s);
@@ -322,10 +367,14 @@ impl Provider {
     }
 
     fn lost(&mut self, why: &str, s: &mut LoopContext<'_>) {
-        if let Some(call) = self.call.take() {
-            call.connection.close(s.registry);
+        let Some(call) = self.call.take() else { return };
+        if call.may_be_refused() {
+            self.forget(call.connection.transport(), &call.name);
+            self.caller.handle_refused_session(why.to_owned(), s.now.instant);
+        } else {
             self.caller.handle_lost(why.to_owned(), s.now.instant);
         }
+        call.connection.close(s.registry);
     }
 
     fn act(&mut self, action: CallerAction, s: &mut LoopContext<'_>) {
@@ -338,9 +387,14 @@ impl Provider {
             CallerAction::DefaultRouters => {
                 self.caller.handle_default_routers(s.finder.default_routers(), s.now.instant);
             }
-            CallerAction::Connect { attempt, transport, address, name } => {
-                match self.connect(attempt, transport, &name, address, s) {
-                    Ok(attempt) => self.attempts.push(attempt),
+            CallerAction::Connect { attempt, transport, address, name, in_full } => {
+                match self.connect(attempt, (transport, address), name, in_full, s) {
+                    Ok(made) => {
+                        if made.connection.has_offered() {
+                            self.caller.handle_offered(attempt);
+                        }
+                        self.attempts.push(made);
+                    }
                     Err(why) => self.caller.handle_failed(attempt, why.to_string(), s.now.instant),
                 }
             }
@@ -356,9 +410,9 @@ impl Provider {
     fn connect(
         &self,
         number: u32,
-        transport: Transport,
-        name: &str,
-        address: SocketAddr,
+        (transport, address): (Transport, SocketAddr),
+        name: String,
+        in_full: bool,
         s: &mut LoopContext<'_>,
     ) -> Result<Attempt, Lost> {
         *s.token += 1;
@@ -366,18 +420,18 @@ impl Provider {
         let connection = match transport {
             Transport::Tls => {
                 let config = self.proof.tls.as_ref().ok_or(Lost::NoCredentials)?;
-                let channel = TlsChannel::client(Arc::clone(config), name)?;
+                let channel = config.channel(&name, !in_full)?;
                 let stream = TcpStream::connect(address)?;
                 Connection::tls(stream, channel, s.registry, token)?
             }
             Transport::Dtls => {
                 let config = self.proof.dtls.as_ref().ok_or(Lost::NoCredentials)?;
-                let session = self.resumable.as_ref();
-                let channel = DtlsChannel::client(config, name, session, s.now)?;
+                let session = self.resumable.as_ref().filter(|_| !in_full);
+                let channel = DtlsChannel::client(config, &name, session, s.now)?;
                 Connection::dtls(address, channel, s.registry, token)?
             }
         };
-        Ok(Attempt { number, token, address, connection })
+        Ok(Attempt { number, token, address, name, connection })
     }
 
     /// Ends the session in good order and abandons all attempts.
@@ -404,7 +458,8 @@ impl Provider {
         let attempts = self.attempts.iter().map(|attempt| &attempt.connection);
         let connections = self.call.iter().map(|call| &call.connection).chain(attempts);
         let connections = connections.filter_map(Connection::poll_timeout).min();
-        [session, connections, self.caller.poll_timeout()].into_iter().flatten().min()
+        let first_word = self.call.as_ref().and_then(ActiveSession::first_word);
+        [session, connections, first_word, self.caller.poll_timeout()].into_iter().flatten().min()
     }
 
     /// How it stands with this provider.

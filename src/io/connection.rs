@@ -32,6 +32,23 @@ pub enum Lost {
     NoCredentials,
 }
 
+impl Lost {
+    /// Whether the peer may have ended it because of what we said, and not the network.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Channel(failure) => !matches!(failure, Failure::BadName(_)),
+            Self::Socket(error) => matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof
+                    | ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::BrokenPipe
+            ),
+            Self::NoCredentials => false,
+        }
+    }
+}
+
 impl From<io::Error> for Lost {
     fn from(error: io::Error) -> Self {
         Self::Socket(error)
@@ -223,6 +240,16 @@ impl Connection {
     /// Whether both sides have proven who they are.
     pub fn is_established(&self) -> bool {
         self.channel.is_established()
+    }
+
+    /// Whether the handshake began with the offer to go on from an earlier session.
+    pub fn has_offered(&self) -> bool {
+        self.channel.has_offered()
+    }
+
+    /// Whether both sides go on from an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.channel.is_resumed()
     }
 
     /// The name the router has proven to the provider.

@@ -170,6 +170,11 @@ impl Session {
         }
     }
 
+    /// Sends a heartbeat at once: the client's answer shows that it is there.
+    pub fn probe(&mut self, now: Instant) {
+        self.send_heartbeat(now);
+    }
+
     /// Says goodbye; the channel is to be closed once everything is sent.
     pub fn release(&mut self) {
         self.endpoint.release();

@@ -49,6 +49,9 @@ pub trait Channel {
     /// Whether both sides have proven who they are.
     fn is_established(&self) -> bool;
 
+    /// Whether the handshake began with the offer to go on from an earlier session, which not every peer takes well.
+    fn has_offered(&self) -> bool;
+
     /// Whether the handshake was short, thanks to an earlier session.
     fn is_resumed(&self) -> bool;
 

@@ -25,6 +25,9 @@ impl TimeProvider for Clock {
     }
 }
 
+/// The application protocol of CoAP over TLS (RFC 8323 section 8.2).
+pub(super) const ALPN: &[u8] = b"coap";
+
 /// The algorithms of both ends.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())

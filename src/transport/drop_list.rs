@@ -67,7 +67,7 @@ impl DropList {
 }
 
 /// What one customer has: an IPv4 address, or an IPv6 prefix of 64 bits, whose addresses are free to choose.
-fn block(source: IpAddr) -> IpAddr {
+pub fn block(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,

@@ -52,6 +52,8 @@ pub struct DtlsChannel {
     /// The router's, and there only with certificates: with pre-shared keys a handshake is as cheap as a resumption.
     resumable: Option<ClientConfig>,
     session: Option<SavedSession>,
+    /// It has begun with the offer to resume a session.
+    offered: bool,
     failure: Option<Failure>,
 }
 
@@ -85,13 +87,13 @@ impl DtlsChannel {
         let inner = mbedtls::Association::client(Rc::clone(&config.0.credentials), side, &client, MAX_DATAGRAM);
         let inner = inner.map_err(|error| Failure::Protocol(words(error)))?;
         let resumable = psk.is_none().then(|| config.clone());
-        let mut channel = Self { resumable, ..Self::new(inner, name.to_owned(), now) };
+        let mut channel = Self { resumable, offered: session.is_some(), ..Self::new(inner, name.to_owned(), now) };
         channel.proceed(&[], now)?;
         Ok(channel)
     }
 
     pub(super) fn new(inner: mbedtls::Association<ChannelHooks>, name: String, now: Now) -> Self {
-        Self { inner, began: now.instant, name, resumable: None, session: None, failure: None }
+        Self { inner, began: now.instant, name, resumable: None, session: None, offered: false, failure: None }
     }
 
     fn proceed(&mut self, datagram: &[u8], now: Now) -> Result<(), Failure> {
@@ -208,6 +210,10 @@ impl Channel for DtlsChannel {
 
     fn is_established(&self) -> bool {
         self.inner.is_established()
+    }
+
+    fn has_offered(&self) -> bool {
+        self.offered
     }
 
     fn is_resumed(&self) -> bool {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::verify_tls13_signature_with_raw_key;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
@@ -17,9 +17,9 @@ use rustls::{
 };
 
 use super::credentials::Fault;
-use super::crypto::{Clock, provider};
-use super::resumption::SESSIONS;
-use super::tls_config::{ALPN, fault, ticketer};
+use super::crypto::{ALPN, Clock, provider};
+use super::resumption::Sessions;
+use super::tls_config::{TlsClientConfig, fault, ticketer};
 use super::x509;
 
 /// Our own key, shown without a certificate. Cheap to clone.
@@ -70,16 +70,16 @@ impl PeerKeys {
 ///
 /// # Errors
 /// [`Fault::Unusable`]
-pub fn client_config(own: OwnKey, peer: PeerKeys, clock: Arc<Clock>) -> Result<Arc<ClientConfig>, Fault> {
-    let mut config = ClientConfig::builder_with_details(provider(), clock)
+pub fn client_config(own: OwnKey, peer: PeerKeys, clock: Arc<Clock>) -> Result<TlsClientConfig, Fault> {
+    let sessions = Arc::new(Sessions::new(Arc::clone(&clock)));
+    let verifier = RawKeyVerifier { known: peer, sessions: Some(Arc::clone(&sessions)) };
+    let config = ClientConfig::builder_with_details(provider(), clock)
         .with_protocol_versions(&[&TLS13])
         .map_err(fault)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(RawKeyVerifier(peer)))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(own.0)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
-    Ok(Arc::new(config))
+    Ok(TlsClientConfig::new(config, sessions))
 }
 
 /// The provider's side: routers with other keys are refused.
@@ -90,7 +90,7 @@ pub fn server_config(own: OwnKey, peers: PeerKeys, clock: Arc<Clock>) -> Result<
     let mut config = ServerConfig::builder_with_details(provider(), clock)
         .with_protocol_versions(&[&TLS13])
         .map_err(fault)?
-        .with_client_cert_verifier(Arc::new(RawKeyVerifier(peers)))
+        .with_client_cert_verifier(Arc::new(RawKeyVerifier { known: peers, sessions: None }))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(own.0)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = ticketer()?;
@@ -99,7 +99,11 @@ pub fn server_config(own: OwnKey, peers: PeerKeys, clock: Arc<Clock>) -> Result<
 
 /// Takes known keys only. Dates and names say nothing here: who holds the key is the peer.
 #[derive(Debug)]
-struct RawKeyVerifier(PeerKeys);
+struct RawKeyVerifier {
+    known: PeerKeys,
+    /// The router's, to be told of each full handshake.
+    sessions: Option<Arc<Sessions>>,
+}
 
 impl RawKeyVerifier {
     fn signed(
@@ -122,11 +126,15 @@ impl ServerCertVerifier for RawKeyVerifier {
         &self,
         end_entity: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.0.check(end_entity).map(|()| ServerCertVerified::assertion())
+        self.known.check(end_entity)?;
+        if let Some(sessions) = &self.sessions {
+            sessions.verified(server_name, (0, u64::MAX));
+        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -167,7 +175,7 @@ impl ClientCertVerifier for RawKeyVerifier {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.0.check(end_entity).map(|()| ClientCertVerified::assertion())
+        self.known.check(end_entity).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

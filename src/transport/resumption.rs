@@ -1,7 +1,9 @@
 //! What TLS sessions resume from (RFC 8446 section 2.2, RFC 5077). A resumption shows no certificate, so a session is
-//! offered again only while the certificate that began it is valid.
+//! offered again only while the certificate that began it is valid. Who shakes hands in full has forgotten what was before, and
+//! who refuses a session that was offered is not offered any again.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,7 +21,7 @@ use super::crypto::{Clock, provider};
 use super::x509;
 
 /// Sessions remembered, eight for each name: the provider's and an alternate's.
-pub(super) const SESSIONS: usize = 16;
+const SESSIONS: usize = 16;
 /// Names whose certificates are remembered.
 const NAMES: usize = 4;
 
@@ -37,14 +39,22 @@ impl Sessions {
         Self { sessions: ClientSessionMemoryCache::new(SESSIONS), clock, validities: Mutex::default() }
     }
 
-    fn verified(&self, name: &ServerName<'_>, leaf: &CertificateDer<'_>) {
-        let Some(validity) = x509::validity(leaf) else { return };
+    /// The peer has proven its name anew, by what is valid from the first to the last of these seconds since 1970.
+    pub(super) fn verified(&self, name: &ServerName<'_>, validity: (u64, u64)) {
+        self.forget(name);
         let mut validities = self.validities.lock().unwrap_or_else(PoisonError::into_inner);
         validities.retain(|(other, _)| other != name);
         if validities.len() >= NAMES {
             validities.pop_front();
         }
         validities.push_back((name.to_owned(), validity));
+    }
+
+    /// Forgets all sessions of that name.
+    pub(super) fn forget(&self, name: &ServerName<'_>) {
+        let name = name.to_owned();
+        self.sessions.remove_tls12_session(&name);
+        while self.sessions.take_tls13_ticket(&name).is_some() {}
     }
 
     fn is_valid(&self, name: &ServerName<'_>) -> bool {
@@ -85,6 +95,62 @@ impl ClientSessionStore for Sessions {
     }
 }
 
+/// The sessions of a peer as one channel sees them.
+#[derive(Debug)]
+pub(super) struct Offer {
+    sessions: Arc<Sessions>,
+    /// Whether the channel may resume any.
+    resumes: bool,
+    made: AtomicBool,
+}
+
+impl Offer {
+    /// Of these sessions, or of none.
+    pub(super) fn new(sessions: Arc<Sessions>, resumes: bool) -> Self {
+        Self { sessions, resumes, made: AtomicBool::new(false) }
+    }
+
+    /// Whether the channel has offered to resume a session.
+    pub(super) fn is_made(&self) -> bool {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    fn note<T>(&self, session: Option<T>) -> Option<T> {
+        self.made.fetch_or(session.is_some(), Ordering::Relaxed);
+        session
+    }
+}
+
+impl ClientSessionStore for Offer {
+    fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
+        self.sessions.set_kx_hint(server_name, group);
+    }
+
+    fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.sessions.kx_hint(server_name)
+    }
+
+    fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.sessions.set_tls12_session(server_name, value);
+    }
+
+    fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.note(self.sessions.tls12_session(server_name).filter(|_| self.resumes))
+    }
+
+    fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
+        self.sessions.remove_tls12_session(server_name);
+    }
+
+    fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.sessions.insert_tls13_ticket(server_name, value);
+    }
+
+    fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        if self.resumes { self.note(self.sessions.take_tls13_ticket(server_name)) } else { None }
+    }
+}
+
 /// Verifies what servers prove, and tells the sessions how long it is valid. The library's own verifier does the same, but
 /// brings with it the reading of revocation lists, of which we have none: 20 KiB of the binary.
 #[derive(Debug)]
@@ -114,7 +180,9 @@ impl ServerCertVerifier for CertificateVerifier {
         let algorithms = self.algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&leaf, &self.anchors, intermediates, now, algorithms)?;
         verify_server_name(&leaf, server_name)?;
-        self.sessions.verified(server_name, end_entity);
+        if let Some(validity) = x509::validity(end_entity) {
+            self.sessions.verified(server_name, validity);
+        }
         Ok(ServerCertVerified::assertion())
     }
 

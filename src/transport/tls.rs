@@ -10,10 +10,10 @@ use rustls::{
 };
 
 use super::channel::Channel;
+use super::crypto::ALPN;
 use super::failure::{Failure, alerted};
 #[cfg(feature = "client")]
 use super::identity;
-use super::tls_config::ALPN;
 use super::x509;
 use crate::model::Now;
 
@@ -26,6 +26,8 @@ pub struct TlsChannel {
     plaintext: Vec<u8>,
     /// Both sides have proven who they are, and that they fit.
     established: bool,
+    /// It has begun with the offer to resume a session.
+    offered: bool,
 }
 
 impl TlsChannel {
@@ -51,7 +53,12 @@ impl TlsChannel {
     fn new(mut connection: Connection, name: &str) -> Self {
         // What is written between two transmissions is bounded where it comes from; cut off it would be garbage.
         connection.set_buffer_limit(None);
-        Self { connection, name: name.to_owned(), plaintext: Vec::new(), established: false }
+        Self { connection, name: name.to_owned(), plaintext: Vec::new(), established: false, offered: false }
+    }
+
+    /// Whether it has begun with the offer to resume a session.
+    pub(super) fn set_offered(&mut self, offered: bool) {
+        self.offered = offered;
     }
 
     /// What the handshake leaves to be looked at.
@@ -116,6 +123,10 @@ impl Channel for TlsChannel {
 
     fn is_established(&self) -> bool {
         self.established
+    }
+
+    fn has_offered(&self) -> bool {
+        self.offered
     }
 
     fn is_resumed(&self) -> bool {

@@ -4,34 +4,69 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::crypto::ring::Ticketer;
+use rustls::pki_types::ServerName;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::{Anchors, Fault, Identity};
-use super::crypto::{Clock, provider};
-use super::resumption::{CertificateVerifier, Sessions};
+use super::crypto::{ALPN, Clock, provider};
+use super::failure::Failure;
+use super::resumption::{CertificateVerifier, Offer, Sessions};
+use super::tls::TlsChannel;
 
-/// The application protocol of CoAP over TLS (RFC 8323 section 8.2).
-pub(super) const ALPN: &[u8] = b"coap";
+/// What the router proves and believes towards one peer, and what later channels resume from. Cheap to clone.
+#[derive(Clone)]
+pub struct TlsClientConfig {
+    /// All that the library needs; a channel made of it alone resumes what it can.
+    pub config: Arc<ClientConfig>,
+    sessions: Arc<Sessions>,
+}
 
-/// The router's side of TLS 1.2 and 1.3, with mutual authentication and without early data. It holds what later
-/// connections resume from.
+impl TlsClientConfig {
+    /// Sessions are kept in `sessions`, which the configuration's verifier tells of each full handshake.
+    pub(super) fn new(mut config: ClientConfig, sessions: Arc<Sessions>) -> Self {
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<_>);
+        Self { config: Arc::new(config), sessions }
+    }
+
+    /// The router's end of a channel to `name`; if it `resumes`, with the offer to go on from an earlier session, if there is one.
+    ///
+    /// # Errors
+    /// [`Failure::BadName`], [`Failure::Protocol`]
+    pub fn channel(&self, name: &str, resumes: bool) -> Result<TlsChannel, Failure> {
+        let offer = Arc::new(Offer::new(Arc::clone(&self.sessions), resumes));
+        let mut config = (*self.config).clone();
+        config.resumption = Resumption::store(Arc::clone(&offer) as Arc<_>);
+        // The library makes its offer at once.
+        let mut channel = TlsChannel::client(Arc::new(config), name)?;
+        channel.set_offered(offer.is_made());
+        Ok(channel)
+    }
+
+    /// Forgets what channels to `name` resume from.
+    pub fn forget(&self, name: &str) {
+        if let Ok(name) = ServerName::try_from(name) {
+            self.sessions.forget(&name);
+        }
+    }
+}
+
+/// The router's side of TLS 1.2 and 1.3, with mutual authentication and without early data.
 ///
 /// # Errors
 /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
-pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ClientConfig>, Fault> {
+pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<TlsClientConfig, Fault> {
     let sessions = Arc::new(Sessions::new(Arc::clone(&clock)));
     let verifier = CertificateVerifier::new(Arc::clone(&anchors.store), Arc::clone(&sessions));
-    let mut config = ClientConfig::builder_with_details(provider(), clock)
+    let config = ClientConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_auth_cert(identity.chain, identity.key)
         .map_err(fault)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::store(sessions);
-    Ok(Arc::new(config))
+    Ok(TlsClientConfig::new(config, sessions))
 }
 
 /// The provider's side: routers without a certificate of these authorities are refused. Tickets hold the state of

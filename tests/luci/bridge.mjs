@@ -106,6 +106,8 @@ export class Bridge {
 		await bus.publish('session', {
 			get: args => ({ values: { username: this.sessions.get(args.ubus_rpc_session)?.user.name ?? '' } })
 		});
+		for (const name of [ 'loopback', 'lan', 'wan', 'wan6' ])
+			await bus.publish(`network.interface.${name}`, { status: () => ({}) });
 		await bus.publish('luci-rpc', { getHostHints: () => this.hosts });
 		return this.bus = bus;
 	}
@@ -179,11 +181,18 @@ export class Bridge {
 		}
 	}
 
+	async #list(id, patterns) {
+		const bus = await this.#join().catch(() => null);
+		const found = await Promise.all(patterns.map(pattern => bus?.paths(pattern) ?? []));
+		return { jsonrpc: '2.0', id, result: Object.fromEntries(found.flat().map(path => [ path, {} ])) };
+	}
+
 	async #rpc(request, response) {
 		const chunks = [];
 		for await (const chunk of request)
 			chunks.push(chunk);
 		const one = message => message.method == 'call' ? this.#call(message.id, message.params)
+			: message.method == 'list' ? this.#list(message.id, message.params ?? [ '*' ])
 			: { jsonrpc: '2.0', id: message.id, error: { code: ERRORS.method[0], message: ERRORS.method[1] } };
 		const body = JSON.parse(Buffer.concat(chunks));
 		const answer = Array.isArray(body) ? await Promise.all(body.map(one)) : await one(body);

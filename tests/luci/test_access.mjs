@@ -34,6 +34,22 @@ export async function who_may_only_read_sees_everything_and_can_do_nothing(world
 		assert.ok(await button.isDisabled());
 }
 
+export async function who_may_only_read_learns_no_secret_of_the_network(world) {
+	const read = async user => {
+		const page = await world.open('requests', { user });
+
+		return page.evaluate(async () => {
+			const body = { jsonrpc: '2.0', id: 1, method: 'call', params: [ L.env.sessionid, 'uci', 'get', { config: 'network' } ] };
+			return await (await fetch(L.env.ubuspath, { method: 'POST', body: JSON.stringify(body) })).json();
+		});
+	};
+	for (const user of [ 'guest', 'anna' ]) {
+		const reply = await read(user);
+		assert.doesNotMatch(JSON.stringify(reply), /secret/, user);
+		assert.deepEqual(reply.result, [ 6 ], user);
+	}
+}
+
 export async function who_has_no_right_at_all_is_not_bothered(world) {
 	world.daemon.mitigations = [ mitigation(1) ];
 	const page = await world.open('admin/status/overview', { user: 'stranger' });

@@ -46,6 +46,19 @@ export async function what_is_set_reaches_the_configuration(world) {
 		assert.ok(world.config().includes(`option ${line}`), `${line} is missing:\n${world.config()}`);
 }
 
+export async function the_interfaces_of_the_router_are_offered(world) {
+	const page = await world.open('settings');
+	const options = '[id="cbid.dots-callhome.isp.interface"] li[data-value], [id$="dots-callhome.isp.interface.list"] option';
+
+	await says(page, 'Upstream');
+	await eventually(async () => {
+		const offered = await page.locator(options).evaluateAll(all => all.map(o => o.getAttribute('data-value') ?? o.value));
+		for (const name of [ 'lan', 'wan', 'wan6' ])
+			assert.ok(offered.includes(name), offered.join());
+		assert.ok(!offered.includes('loopback'));
+	});
+}
+
 export async function impossible_values_are_not_saved(world) {
 	const page = await world.open('settings'), before = world.config();
 

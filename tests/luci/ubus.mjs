@@ -181,6 +181,12 @@ export class Bus {
 		return replies.length ? untable(replies[0].get(ATTR.data) ?? Buffer.alloc(0)) : {};
 	}
 
+	/** The paths of the objects that a pattern with a `*` at its end names; as uhttpd tells anybody. */
+	async paths(pattern) {
+		const found = await this.#request(LOOKUP, 0, [ attribute(ATTR.path, text(pattern)) ]).catch(() => []);
+		return found.map(attrs => attrs.get(ATTR.path).toString('utf8').replace(/\0.*$/s, ''));
+	}
+
 	/** Publishes an object: functions by method name. Resolves to its number. */
 	async publish(path, object) {
 		const signature = Buffer.concat(Object.keys(object).map(name => named(name, TABLE, Buffer.alloc(0))));

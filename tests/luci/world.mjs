@@ -82,7 +82,7 @@ export class World {
 		fs.mkdirSync(path.join(this.root, 'etc/config'), { recursive: true });
 		fs.mkdirSync(path.join(this.root, 'etc/dots-callhome'), { recursive: true });
 		if (this.own) {
-			fs.writeFileSync(path.join(this.root, 'etc/config/network'), 'config interface \'wan\'\n\toption proto \'dhcp\'\n');
+			fs.writeFileSync(path.join(this.root, 'etc/config/network'), 'config interface \'wan\'\n\toption proto \'pppoe\'\n\toption password \'secret\'\n');
 			this.bridge = new Bridge({ bus: this.socket, root: this.root, users: USERS, init: action => this.init(action) });
 			this.bridge.speed = 10;
 			await this.bridge.start();

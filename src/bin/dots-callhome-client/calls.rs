@@ -1,7 +1,7 @@
 //! Calls of routers: from the first byte until the session is over.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,16 +12,19 @@ use dots_callhome::io::clock;
 use dots_callhome::io::connection::Connection;
 use dots_callhome::io::random::Rng;
 use dots_callhome::model::Transport;
-use dots_callhome::transport::drop_list::DropList;
+use dots_callhome::transport::drop_list::{DropList, block};
 use dots_callhome::transport::tls::TlsChannel;
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Registry, Token};
 use serde_json::{Value, json};
 
+use crate::accepting::accept_some;
 use crate::ended::Ended;
+use crate::limits::Limits;
 use crate::listeners::{PeerAddress, UdpListeners};
+use crate::output;
 use crate::roster::Roster;
-use crate::tokens::{MOST_CONNECTIONS, Tokens};
+use crate::tokens::Tokens;
 
 /// Time for a router to prove who it is.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -142,7 +145,10 @@ pub(crate) struct Calls {
     cuid: String,
     /// The one towards a router that has another client of that identifier.
     other_cuids: BTreeMap<String, String>,
+    limits: Limits,
     all: BTreeMap<usize, Call>,
+    /// Streams with more to read: each turn reads some of each.
+    unread: BTreeSet<usize>,
     events: VecDeque<CallEvent>,
 }
 
@@ -154,6 +160,7 @@ impl Calls {
         listeners: Option<UdpListeners>,
         roster: Roster,
         cuid: String,
+        limits: Limits,
     ) -> Self {
         Self {
             registry,
@@ -163,36 +170,59 @@ impl Calls {
             drop_list: DropList::default(),
             cuid,
             other_cuids: BTreeMap::new(),
+            limits,
             all: BTreeMap::new(),
+            unread: BTreeSet::new(),
             events: VecDeque::new(),
         }
     }
 
-    /// Accepts routers that call over TCP.
-    pub(crate) fn accept(&mut self, listener: &TcpListener, tokens: &mut Tokens) {
-        while let Ok((stream, from)) = listener.accept() {
-            if self.drop_list.is_dropped(from.ip(), Instant::now()) {
-                continue;
-            }
-            let token = tokens.take();
-            let Ok(channel) = TlsChannel::server(Arc::clone(&self.config)) else { continue };
-            if self.all.len() < MOST_CONNECTIONS
-                && let Ok(connection) = Connection::tls(stream, channel, &self.registry, Token(token))
-            {
-                self.all.insert(token, Call::new(connection, from, None));
-            }
+    /// Accepts routers that call over TCP. Returns after what time more are to be accepted.
+    pub(crate) fn accept(&mut self, listener: &TcpListener, tokens: &mut Tokens) -> Option<Duration> {
+        accept_some(|| listener.accept(), |(stream, from)| self.accept_stream(stream, from, tokens.take()))
+    }
+
+    fn accept_stream(&mut self, stream: TcpStream, from: SocketAddr, token: usize) {
+        if self.drop_list.is_dropped(from.ip(), Instant::now()) || !self.make_room(from.ip()) {
+            return;
+        }
+        let Ok(channel) = TlsChannel::server(Arc::clone(&self.config)) else { return };
+        if let Ok(connection) = Connection::tls(stream, channel, &self.registry, Token(token)) {
+            self.all.insert(token, Call::new(connection, from, None));
         }
     }
 
-    /// Takes what has come to a UDP socket, of all routers. Returns whether there may be more.
-    pub(crate) fn handle_socket(&mut self, number: usize, tokens: &mut Tokens) -> bool {
-        for _ in 0..DATAGRAMS {
-            let Some((datagram, from)) = self.listeners.as_ref().and_then(|listeners| listeners.receive(number)) else {
-                return false;
-            };
-            self.handle_datagram((number, from), &datagram, tokens);
+    /// Makes room for one more caller: who has not proven in good time who it is gives way to who comes later, first where one
+    /// source has many of them. False: all room is taken by routers that have.
+    fn make_room(&mut self, from: IpAddr) -> bool {
+        let source = block(from);
+        let proving = |call: &Call| matches!(call.stage, CallStage::Proving);
+        let of_source = |call: &Call| proving(call) && block(call.from.ip()) == source;
+        let oldest =
+            |wanted: &dyn Fn(&Call) -> bool| self.all.iter().find(|(_, call)| wanted(call)).map(|(token, _)| *token);
+        let displaced = if self.all.values().filter(|call| of_source(call)).count() >= self.limits.proving {
+            oldest(&of_source)
+        } else if self.all.len() >= self.limits.calls {
+            match oldest(&proving) {
+                None => return false,
+                some => some,
+            }
+        } else {
+            None
+        };
+        if let Some((token, call)) = displaced.and_then(|token| self.all.remove_entry(&token)) {
+            self.leave(token, call);
         }
         true
+    }
+
+    /// Takes what has come to a UDP socket, of all routers. Returns after what time more is to be taken.
+    pub(crate) fn handle_socket(&mut self, number: usize, tokens: &mut Tokens) -> Option<Duration> {
+        for _ in 0..DATAGRAMS {
+            let (datagram, from) = self.listeners.as_ref()?.receive(number)?;
+            self.handle_datagram((number, from), &datagram, tokens);
+        }
+        Some(Duration::ZERO)
     }
 
     /// Whoever restarts calls from where it called before. Its old session has to go on until the new one is proven, or
@@ -211,11 +241,13 @@ impl Calls {
 
     fn accept_datagram(&mut self, from: PeerAddress, datagram: &[u8], tokens: &mut Tokens) {
         let address = from.1;
-        if self.all.len() >= MOST_CONNECTIONS || self.drop_list.is_dropped(address.ip(), Instant::now()) {
+        if self.drop_list.is_dropped(address.ip(), Instant::now()) {
             return;
         }
+        // Until it has shown that it is there it takes no room.
+        let accepted = self.listeners.as_ref().and_then(|listeners| listeners.accept(from, datagram, clock::now()));
+        let Some(channel) = accepted.filter(|_| self.make_room(address.ip())) else { return };
         let Some(listeners) = &mut self.listeners else { return };
-        let Some(channel) = listeners.accept(from, datagram, clock::now()) else { return };
         let Some(socket) = listeners.socket(from.0) else { return };
         let connection = Connection::shared_dtls(Rc::clone(socket), address, channel);
         let token = tokens.take();
@@ -243,16 +275,28 @@ impl Calls {
         true
     }
 
+    /// Reads as much as is one call's share of a turn; what it leads to is sent before more is read.
     fn read(&mut self, token: usize, call: &mut Call, writable: bool) -> Result<(), Ended> {
-        loop {
-            let outcome = call.connection.handle_ready(writable, clock::now());
-            let outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
-            let plaintext: Vec<Vec<u8>> = std::iter::from_fn(|| call.connection.poll_plaintext()).collect();
-            self.handle_plaintext(token, call, &plaintext)?;
-            if !outcome? {
-                return Ok(());
-            }
+        let outcome = call.connection.handle_ready(writable, clock::now());
+        let outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
+        let plaintext: Vec<Vec<u8>> = std::iter::from_fn(|| call.connection.poll_plaintext()).collect();
+        self.handle_plaintext(token, call, &plaintext)?;
+        if outcome? {
+            self.unread.insert(token);
         }
+        Ok(())
+    }
+
+    /// Reads on where the last turn left something.
+    pub(crate) fn read_on(&mut self) {
+        for token in std::mem::take(&mut self.unread) {
+            self.handle_ready(token, false);
+        }
+    }
+
+    /// Whether something is left to read.
+    pub(crate) fn is_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     fn handle_plaintext(&mut self, token: usize, call: &mut Call, plaintext: &[Vec<u8>]) -> Result<(), Ended> {
@@ -281,7 +325,7 @@ impl Calls {
                 self.leave(token, former);
             }
         }
-        println!("{name} has called from {} over {}", call.from, call.connection.transport().as_str());
+        output::log(format_args!("{name} has called from {} over {}", call.from, call.connection.transport().as_str()));
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         let random = Box::new(Rng::new());
         let endpoint = match call.connection.transport() {
@@ -321,11 +365,11 @@ impl Calls {
 
     fn tell_end(&mut self, name: &str, from: SocketAddr, ended: &Ended) {
         if !ended.is_refusal() {
-            return println!("{name} is gone: {ended}");
+            return output::log(format_args!("{name} is gone: {ended}"));
         }
-        println!("{name} is refused: {ended}");
+        output::log(format_args!("{name} is refused: {ended}"));
         if self.drop_list.failed(from.ip(), Instant::now()) {
-            println!("{} has failed too often: dropped for a while", from.ip());
+            output::log(format_args!("{} has failed too often: dropped for a while", from.ip()));
         }
     }
 

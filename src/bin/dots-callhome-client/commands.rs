@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use dots_callhome::io::buffered_stream::{self, BufferedStream};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Registry, Token};
 use serde_json::{Value, json};
 
+use crate::accepting::accept_some;
 use crate::control::Ask;
-use crate::tokens::{MOST_CONNECTIONS, Tokens};
+use crate::tokens::Tokens;
 
 /// A command is one short line.
 const LONGEST_COMMAND: usize = 64 * 1024;
@@ -58,26 +60,30 @@ struct CommandConnection {
 /// All connections of commands.
 pub(crate) struct Commands {
     registry: Registry,
+    most: usize,
     all: BTreeMap<usize, CommandConnection>,
     asked: VecDeque<(usize, Ask)>,
 }
 
 impl Commands {
-    /// None yet.
-    pub(crate) fn new(registry: Registry) -> Self {
-        Self { registry, all: BTreeMap::new(), asked: VecDeque::new() }
+    /// None yet, and at most so many at once.
+    pub(crate) fn new(registry: Registry, most: usize) -> Self {
+        Self { registry, most, all: BTreeMap::new(), asked: VecDeque::new() }
     }
 
-    /// Accepts who wants to ask.
-    pub(crate) fn accept(&mut self, listener: &UnixListener, tokens: &mut Tokens) {
-        while let Ok((stream, _)) = listener.accept() {
-            let token = tokens.take();
-            if self.all.len() < MOST_CONNECTIONS
-                && let Ok(stream) = BufferedStream::new(stream, &self.registry, Token(token))
-            {
-                self.all.insert(token, CommandConnection { stream, line: Vec::new(), watches: None });
-            }
-        }
+    /// Accepts who wants to ask. Returns after what time more are to be accepted.
+    pub(crate) fn accept(&mut self, listener: &UnixListener, tokens: &mut Tokens) -> Option<Duration> {
+        accept_some(
+            || listener.accept(),
+            |(stream, _)| {
+                let token = tokens.take();
+                if self.all.len() < self.most
+                    && let Ok(stream) = BufferedStream::new(stream, &self.registry, Token(token))
+                {
+                    self.all.insert(token, CommandConnection { stream, line: Vec::new(), watches: None });
+                }
+            },
+        )
     }
 
     /// A connection can be read or written.

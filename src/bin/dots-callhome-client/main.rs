@@ -2,13 +2,16 @@
 
 #![warn(unreachable_pub)]
 
+mod accepting;
 mod arguments;
 mod calls;
 mod commands;
 mod control;
 mod credentials;
 mod ended;
+mod limits;
 mod listeners;
+mod output;
 mod roster;
 mod scope_arguments;
 mod serve;
@@ -26,17 +29,13 @@ fn main() -> ExitCode {
     let outcome = match command.ask() {
         Err(serve) => serve::serve(&serve, &control),
         Ok(question) => control::ask(&control, &question, |answer| {
-            if json {
-                println!("{answer}");
-            } else {
-                println!("{}", show::text(answer));
-            }
+            output::print(if json { show::json_text(answer) } else { show::text(answer) })
         }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("dots-callhome-client: {why}");
+            output::complain(&why);
             ExitCode::FAILURE
         }
     }

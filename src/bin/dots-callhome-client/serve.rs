@@ -1,6 +1,6 @@
 //! The serving program: routers call in, commands come through the control socket.
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,8 +21,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::arguments::Serve;
 use crate::calls::{CallEvent, Calls};
 use crate::commands::{Commands, Selection};
-use crate::control::Ask;
+use crate::control::{self, Ask};
 use crate::credentials;
+use crate::limits::Limits;
 use crate::listeners::UdpListeners;
 use crate::roster::{Numbers, Roster};
 use crate::show;
@@ -35,6 +36,10 @@ struct Server {
     calls: Calls,
     commands: Commands,
     tokens: Tokens,
+    control: UnixListener,
+    listeners: Vec<TcpListener>,
+    /// Listeners and UDP sockets where more may wait than was taken.
+    waiting: BTreeSet<usize>,
 }
 
 /// Serves until it is told to end, or something is fundamentally wrong.
@@ -44,66 +49,83 @@ struct Server {
 pub(crate) fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
     let mut poll = Poll::new().map_err(words)?;
     let registry = poll.registry().try_clone().map_err(words)?;
-    let (mut server, listeners) = Server::new(arguments, &registry)?;
-    let _ = fs::remove_file(control);
-    let mut commands = UnixListener::bind(control).map_err(|error| format!("{}: {error}", control.display()))?;
-    registry.register(&mut commands, Token(CONTROL), Interest::READABLE).map_err(words)?;
+    let mut server = Server::new(arguments, control, &registry)?;
     let _signals = signals(&[SIGINT, SIGTERM], &registry, Token(SIGNALS)).map_err(words)?;
     let mut events = Events::with_capacity(256);
-    let mut unread: Vec<usize> = Vec::new();
+    let mut again = None;
     loop {
-        let wait = if unread.is_empty() { server.poll_timeout() } else { Some(Duration::ZERO) };
+        let wait = [again, server.poll_timeout()].into_iter().flatten().min();
         match poll.poll(&mut events, wait) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.to_string()),
             _ => {}
         }
         server.clock.set(clock::now().unix);
         for event in &events {
-            match event.token().0 {
-                CONTROL => server.commands.accept(&commands, &mut server.tokens),
-                SIGNALS => {
-                    server.calls.leave_all();
-                    server.settle();
-                    return Ok(());
-                }
-                number @ LISTENERS..SOCKETS => {
-                    if let Some(listener) = listeners.get(number - LISTENERS) {
-                        server.calls.accept(listener, &mut server.tokens);
-                    }
-                }
-                number @ SOCKETS..SIGNALS => unread.push(number - SOCKETS),
-                token => {
-                    if !server.calls.handle_ready(token, event.is_writable()) {
-                        server.commands.handle_ready(token, event.is_writable());
-                    }
-                }
+            if event.token() == Token(SIGNALS) {
+                server.calls.leave_all();
+                server.settle();
+                return Ok(());
             }
+            server.handle_ready(event.token().0, event.is_writable());
             server.settle();
         }
-        unread.sort_unstable();
-        unread.dedup();
-        unread.retain(|&socket| server.calls.handle_socket(socket, &mut server.tokens));
+        again = server.read_on();
         server.calls.handle_timeout();
         server.settle();
     }
 }
 
 impl Server {
-    fn new(arguments: &Serve, registry: &Registry) -> Result<(Self, Vec<TcpListener>), String> {
+    fn new(arguments: &Serve, control: &Path, registry: &Registry) -> Result<Self, String> {
+        let limits = Limits::raise();
         let clock = Arc::new(Clock::default());
         let numbers = Numbers::read(&arguments.state).map_err(|e| format!("{}: {e}", arguments.state.display()))?;
         let proof = credentials::read(arguments, Arc::clone(&clock))?;
         let roster = arguments.routers.as_deref().map(Roster::read).transpose()?.unwrap_or_default();
         let mut udp = proof.dtls.map(UdpListeners::new);
-        let tcp = listen(&arguments.listen, udp.as_mut(), registry)?;
+        let listeners = listen(&arguments.listen, udp.as_mut(), registry)?;
+        let mut control = control::listen(control)?;
+        registry.register(&mut control, Token(CONTROL), Interest::READABLE).map_err(words)?;
         let own = || registry.try_clone().map_err(words);
-        let calls = Calls::new(own()?, proof.tls, udp, roster, proof.cuid);
-        Ok((Self { clock, numbers, calls, commands: Commands::new(own()?), tokens: Tokens::new() }, tcp))
+        let calls = Calls::new(own()?, proof.tls, udp, roster, proof.cuid, limits);
+        let commands = Commands::new(own()?, limits.commands);
+        let (tokens, waiting) = (Tokens::new(), BTreeSet::new());
+        Ok(Self { clock, numbers, calls, commands, tokens, control, listeners, waiting })
     }
 
     /// How long nothing is due.
     fn poll_timeout(&self) -> Option<Duration> {
         Some(self.calls.poll_timeout()?.saturating_duration_since(Instant::now()))
+    }
+
+    /// A socket can be read or written.
+    fn handle_ready(&mut self, token: usize, writable: bool) {
+        if token < SIGNALS {
+            self.waiting.insert(token);
+        } else if !self.calls.handle_ready(token, writable) {
+            self.commands.handle_ready(token, writable);
+        }
+    }
+
+    /// Takes some of what waits at each socket. Returns after what time there is to be taken more.
+    fn read_on(&mut self) -> Option<Duration> {
+        self.calls.read_on();
+        let mut again = None;
+        for token in std::mem::take(&mut self.waiting) {
+            let wait = match token {
+                CONTROL => self.commands.accept(&self.control, &mut self.tokens),
+                LISTENERS..SOCKETS => {
+                    let listener = self.listeners.get(token - LISTENERS);
+                    listener.and_then(|listener| self.calls.accept(listener, &mut self.tokens))
+                }
+                _ => self.calls.handle_socket(token - SOCKETS, &mut self.tokens),
+            };
+            if wait.is_some() {
+                self.waiting.insert(token);
+                again = [again, wait].into_iter().flatten().min();
+            }
+        }
+        if self.calls.is_unread() { Some(Duration::ZERO) } else { again }
     }
 
     /// Hands commands to the calls and what these tell to the commands, until nothing is left.

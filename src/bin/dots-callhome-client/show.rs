@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use dots_callhome::client::{MitigationRecord, conflict_text};
+use dots_callhome::model::printable;
 
 /// A mitigation as JSON.
 pub(crate) fn json(router: &str, mid: u32, known: &MitigationRecord) -> Value {
@@ -46,8 +47,26 @@ fn meaning(status: Option<u8>, ended: bool) -> &'static str {
     }
 }
 
-/// An answer as text.
+/// An answer as one line of JSON. It says the same as the serving program's own, but no character of it steers a terminal.
+pub(crate) fn json_text(value: &Value) -> String {
+    let mut line = String::new();
+    for c in value.to_string().chars() {
+        if printable(c.encode_utf8(&mut [0; 4])) == " " && c != ' ' {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| line += &format!("\\u{unit:04x}"));
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// An answer as text for people.
 pub(crate) fn text(value: &Value) -> String {
+    let lines = plain_text(value);
+    lines.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+fn plain_text(value: &Value) -> String {
     if let Some(routers) = value.get("routers").and_then(Value::as_array) {
         let lines = routers.iter().map(|router| {
             format!(

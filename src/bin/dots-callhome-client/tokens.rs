@@ -13,9 +13,6 @@ const FIRST: usize = 64;
 
 /// Addresses to listen on.
 pub(crate) const MOST_ADDRESSES: usize = SIGNALS - SOCKETS;
-/// Connections at once, of routers and as many of commands.
-pub(crate) const MOST_CONNECTIONS: usize = 4096;
-
 /// Gives each connection a number of its own.
 pub(crate) struct Tokens(usize);
 

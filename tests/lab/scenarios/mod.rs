@@ -3,6 +3,7 @@
 mod datagrams;
 mod foreign;
 mod hostile;
+mod refusing;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
@@ -29,6 +30,7 @@ const ALL: &[(&str, fn())] = &[
     ("a_lost_provider_is_called_again", lost_provider),
     ("datagrams_carry_a_session_with_certificates", datagrams::certificates),
     ("datagrams_carry_a_session_with_a_shared_key", datagrams::pre_shared_keys),
+    ("whoever_refuses_to_resume_is_called_in_full_at_once", refusing::every_way),
     ("without_nft_the_provider_is_not_told_lies", without_nft),
     ("a_wrong_certificate_is_refused_with_its_reason", wrong_certificate),
     ("hostile_requests_are_refused", hostile::refused),

@@ -143,6 +143,14 @@ const rpc = {
 		return message.result[1] ?? message.result[0];
 	},
 
+	/* The objects of these names, with their methods. */
+	async list(...patterns) {
+		const response = await request.request(L.env.ubuspath, { method: 'POST',
+			content: { jsonrpc: '2.0', id: ++id, method: 'list', params: patterns.length ? patterns : undefined } });
+
+		return response.json().result;
+	},
+
 	alive: () => rpc.call({ object: 'session', method: 'access' }, { scope: 'ubus', object: 'uci', function: 'get' }).then(r => r.access),
 
 	declare: options => async (...args) => {

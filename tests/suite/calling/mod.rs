@@ -3,3 +3,4 @@
 mod again;
 mod attempts;
 mod elsewhere;
+mod refused;

@@ -56,10 +56,21 @@ impl Isp {
         home
     }
 
+    /// The same at that address.
+    pub fn home_at(&self, name: &str, to: SocketAddr) -> Home {
+        let mut home = self.stranger_at(name, to);
+        home.answer_first();
+        home
+    }
+
     /// A router of that name calls.
     pub fn stranger(&self, name: &str) -> Home {
+        self.stranger_at(name, self.program.v4)
+    }
+
+    fn stranger_at(&self, name: &str, to: SocketAddr) -> Home {
         let config = router(self.root.issue(name), &self.root);
-        let mut home = Home::call(&config, PROVIDER, self.program.v4).expect("a session");
+        let mut home = Home::call(&config, PROVIDER, to).expect("a session");
         home.say(&Message { code: CSM, ..Message::default() });
         home
     }
@@ -130,6 +141,12 @@ impl Home {
     pub fn say(&mut self, message: &Message) {
         self.channel.write(&message.frame());
         self.flush();
+    }
+
+    /// Says more without reading; false where the session is over.
+    pub fn pour(&mut self, bytes: &[u8]) -> bool {
+        self.channel.write(bytes);
+        std::iter::from_fn(|| self.channel.poll_transmit()).all(|bytes| self.stream.write_all(&bytes).is_ok())
     }
 
     /// All that the provider has said so far has been heard, and the session stands.

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -49,21 +49,52 @@ impl Program {
 
     /// Starts it, again after [`Program::end`].
     pub fn start(&mut self, arguments: &[impl AsRef<OsStr>]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
+        self.start_under("", Stdio::null(), arguments);
+    }
+
+    /// The same after something that the shell does before, with this for its log. Returns the log's other end, if it has one.
+    pub fn start_under(
+        &mut self,
+        shell: &str,
+        log: impl Into<Stdio>,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Option<ChildStdout> {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{shell}\nexec \"$0\" \"$@\"")).arg(env!("CARGO_BIN_EXE_dots-callhome-client"));
         command.arg("serve").arg("--listen").arg(self.v4.to_string()).arg("--listen").arg(self.v6.to_string());
         command.arg("--control").arg(self.directory.join("control")).arg("--state").arg(self.directory.join("state"));
-        self.child = Some(command.args(arguments).stdout(Stdio::null()).spawn().unwrap());
+        let mut child = command.args(arguments).stdout(log).spawn().unwrap();
+        let log = child.stdout.take();
+        self.child = Some(child);
         let start = Instant::now();
         while !self.routers().contains("routers") {
             assert!(start.elapsed() < PATIENCE, "it does not serve");
             std::thread::sleep(Duration::from_millis(20));
         }
+        log
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// One of its files.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// Begins a command; [`told`] waits for its end.
     pub fn command(&self, arguments: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
         command.arg("--json").arg("--control").arg(self.directory.join("control")).args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The same, answered in words.
+    pub fn plain_command(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome-client"));
+        command.arg("--control").arg(self.directory.join("control")).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

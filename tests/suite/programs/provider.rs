@@ -22,7 +22,7 @@ fn serving(own: &KeyPair, router: &KeyPair) -> Program {
 fn router(own: &KeyPair, provider: &KeyPair) -> Arc<ClientConfig> {
     let own = OwnKey::read(own.serialize_pem().as_bytes()).unwrap();
     let provider = PeerKeys::read(provider.public_key_pem().as_bytes()).unwrap();
-    client_config(own, provider, clock(TODAY)).unwrap()
+    client_config(own, provider, clock(TODAY)).unwrap().config
 }
 
 /// Proves CH-8-04, DR-5-02, SC-7.1-12, CH-8-01.

@@ -12,6 +12,8 @@ pub const NAME: &str = "callhome.isp.example";
 pub const V6: &str = "2001:db8::1";
 pub const V4: &str = "192.0.2.1";
 
+const REFUSED: &str = "the peer refuses to go on";
+
 /// What the network does with a connection.
 #[derive(Clone, Debug)]
 pub enum Fate {
@@ -21,6 +23,8 @@ pub enum Fate {
     Established(u64),
     /// It fails after this many milliseconds; 0: nothing could even be sent.
     Fails(u64, &'static str),
+    /// It offers to go on from an earlier session, which is refused after this many milliseconds, or without a word.
+    Refuses(Option<u64>),
 }
 
 /// A connection as the network sees it.
@@ -30,6 +34,8 @@ pub struct Seen {
     pub transport: Transport,
     pub address: SocketAddr,
     pub name: String,
+    /// It must make no offer to go on from an earlier session.
+    pub in_full: bool,
 }
 
 impl Seen {
@@ -149,6 +155,7 @@ impl World {
         match self.fates.remove(&attempt).expect("a fate") {
             Ok(()) if self.caller.handle_established(attempt, self.now) => self.session = Some(seen.path()),
             Ok(()) => self.unwanted += 1,
+            Err(why) if why == REFUSED => self.caller.handle_refused(attempt, why.into(), self.now),
             Err(why) => self.caller.handle_failed(attempt, why.into(), self.now),
         }
     }
@@ -164,8 +171,8 @@ impl World {
                     }
                 }
                 CallerAction::DefaultRouters => self.caller.handle_default_routers(self.routers.clone(), self.now),
-                CallerAction::Connect { attempt, transport, address, name } => {
-                    self.connect(attempt, Seen { at: self.elapsed(), transport, address, name });
+                CallerAction::Connect { attempt, transport, address, name, in_full } => {
+                    self.connect(attempt, Seen { at: self.elapsed(), transport, address, name, in_full });
                 }
                 CallerAction::Abandon { attempt } => {
                     self.running.remove(&attempt);
@@ -185,6 +192,11 @@ impl World {
         let (after, outcome) = match fate {
             Fate::Fails(0, why) => return self.caller.handle_failed(attempt, why.into(), self.now),
             Fate::Silent => (None, Err("")),
+            Fate::Refuses(after) => {
+                assert!(!seen.in_full);
+                self.caller.handle_offered(attempt);
+                (after, Err(REFUSED))
+            }
             Fate::Established(after) => (Some(after), Ok(())),
             Fate::Fails(after, why) => (Some(after), Err(why)),
         };
@@ -197,6 +209,12 @@ impl World {
     pub fn lose(&mut self) {
         assert!(self.session.take().is_some(), "there is no session");
         self.caller.handle_lost("connection reset".into(), self.now);
+    }
+
+    /// The session, which goes on from an earlier one, breaks before the provider has said a word.
+    pub fn lose_unheard(&mut self) {
+        assert!(self.session.take().is_some(), "there is no session");
+        self.caller.handle_refused_session("no word".into(), self.now);
     }
 
     /// Connections under way.

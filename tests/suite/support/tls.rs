@@ -25,7 +25,7 @@ pub fn clock(unix: u64) -> Arc<Clock> {
 
 /// A router that shows this, and what it trusts.
 pub fn router(identity: Identity, trusted: &Authority) -> Arc<ClientConfig> {
-    client_config(identity, &trusted.anchors(), clock(TODAY)).unwrap()
+    client_config(identity, &trusted.anchors(), clock(TODAY)).unwrap().config
 }
 
 /// A provider that shows this, and what it trusts.

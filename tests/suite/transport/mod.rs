@@ -5,6 +5,8 @@ mod dtls;
 mod dtls_hostile;
 mod dtls_link;
 mod dtls_offers;
+mod possession;
 mod raw_public_key;
+mod refused;
 mod tls;
 mod tls_session;

@@ -20,7 +20,7 @@ fn known(keys: &[&KeyPair]) -> PeerKeys {
 }
 
 fn router(own_key: &KeyPair, peers: &[&KeyPair]) -> Arc<ClientConfig> {
-    client_config(own(own_key), known(peers), clock(0)).unwrap()
+    client_config(own(own_key), known(peers), clock(0)).unwrap().config
 }
 
 fn provider(own_key: &KeyPair, peers: &[&KeyPair]) -> Arc<ServerConfig> {
@@ -134,7 +134,7 @@ fn damaged_files_are_harmless() {
         let Ok(keys) = PeerKeys::read(&damaged) else { continue };
         understood += 1;
         if understood % 40 == 0 {
-            let router = client_config(own(&ours), keys, clock(0)).unwrap();
+            let router = client_config(own(&ours), keys, clock(0)).unwrap().config;
             let mut line = Line::new(&router, &provider);
             line.carry();
             // Bits of line ends and of letters' case in the frame say nothing.

@@ -112,7 +112,7 @@ fn a_certificate_of_the_future_is_refused_until_it_is_valid() {
     assert_eq!(refused(&root, future(PROVIDER)).0, Failure::NotYetValid);
     assert_eq!(showing(&root, future(ROUTER)).fail().1, Some(Failure::NotYetValid));
     let clock = clock(0);
-    let router = client_config(root.issue(ROUTER), &root.anchors(), Arc::clone(&clock)).unwrap();
+    let router = client_config(root.issue(ROUTER), &root.anchors(), Arc::clone(&clock)).unwrap().config;
     let dated = || root.issue_with(Kind::P256, params_from_until(PROVIDER, 2025, 2040));
     assert_eq!(Line::new(&router, &provider(dated(), &root)).fail().0, Some(Failure::NotYetValid));
     clock.set(TODAY);

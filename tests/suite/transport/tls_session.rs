@@ -82,7 +82,7 @@ fn nothing_is_resumed_when_the_certificate_has_expired() {
     for version in [&TLS12, &TLS13] {
         let (ours, theirs) = (clock(TODAY), clock(TODAY));
         let dated = |name| root.issue_with(Kind::P256, params_from_until(name, 2025, 2030));
-        let router = client_config(root.issue(ROUTER), &root.anchors(), Arc::clone(&ours)).unwrap();
+        let router = client_config(root.issue(ROUTER), &root.anchors(), Arc::clone(&ours)).unwrap().config;
         let mut provider = foreign_provider(&root, Kind::P256, version);
         let dated_provider = server_config(dated(PROVIDER), &root.anchors(), clock(TODAY)).unwrap();
         provider.cert_resolver = Arc::clone(&dated_provider.cert_resolver);
@@ -92,7 +92,7 @@ fn nothing_is_resumed_when_the_certificate_has_expired() {
         assert_eq!(Line::new(&router, &provider).fail().0, Some(Failure::Expired));
 
         let mut router = foreign_router(&root, Kind::P256, version);
-        let dated_router = client_config(dated(ROUTER), &root.anchors(), clock(TODAY)).unwrap();
+        let dated_router = client_config(dated(ROUTER), &root.anchors(), clock(TODAY)).unwrap().config;
         router.client_auth_cert_resolver = Arc::clone(&dated_router.client_auth_cert_resolver);
         let router = Arc::new(router);
         let provider = server_config(root.issue(PROVIDER), &root.anchors(), Arc::clone(&theirs)).unwrap();

@@ -2,6 +2,7 @@
 'require view';
 'require form';
 'require fs';
+'require rpc';
 'require uci';
 'require ui';
 'require preload.dots-callhome';
@@ -11,6 +12,9 @@
 /* global bus, words, parts */
 
 const CONFIG = 'dots-callhome';
+
+/* What the bus calls an interface. */
+const INTERFACE = 'network.interface.';
 
 /* Where credentials live; the rights of a login are bound to this folder. */
 const FOLDER = '/etc/dots-callhome/';
@@ -139,9 +143,11 @@ return view.extend({
 	load() {
 		return Promise.all([
 			uci.load(CONFIG),
-			L.resolveDefault(uci.load('network')),
+			/* The names of interfaces and nothing else: what there is to read of them holds passwords and keys. */
+			L.resolveDefault(rpc.list(`${INTERFACE}*`), {}),
 			L.resolveDefault(fs.list(FOLDER), null)
-		]).then(([ , , files ]) => {
+		]).then(([ , objects, files ]) => {
+			this.interfaces = Object.keys(objects).map(name => name.slice(INTERFACE.length)).filter(name => name != 'loopback');
 			/* Who may not list the folder is told nothing about the files. */
 			this.present = files ? new Map(files.map(f => [ FOLDER + f.name, f ])) : null;
 		});
@@ -300,10 +306,7 @@ return view.extend({
 		o = s.taboption('call', form.Value, 'interface', _('Upstream'),
 			_('The provider may speak about the addresses of this interface.'));
 		o.placeholder = 'wan';
-		uci.sections('network', 'interface').forEach(i => {
-			if (i['.name'] != 'loopback')
-				o.value(i['.name']);
-		});
+		this.interfaces.forEach(name => o.value(name));
 
 		o = s.taboption('trust', form.ListValue, 'auth', _('Kind of proof'));
 		o.value('certificate', _('Certificates'));

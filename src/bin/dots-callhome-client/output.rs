@@ -1,0 +1,33 @@
+//! What is told on standard output and standard error. Texts of routers and of strangers are in it, and whoever reads may have gone.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use dots_callhome::model::printable;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Characters of one line of the log.
+const LONGEST: usize = 1000;
+
+/// Writes a line of the log, if that can be done at once: a full disk, or a reader that has gone or stands still, ends nothing.
+pub(crate) fn log(text: impl Display) {
+    let line: String = printable(&text.to_string()).chars().take(LONGEST).collect();
+    let mut output = io::stdout().lock();
+    let mut ready = [PollFd::new(&output, PollFlags::OUT)];
+    if poll(&mut ready, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
+        let _ = writeln!(output, "{line}");
+    }
+}
+
+/// Writes a line that somebody has asked for.
+///
+/// # Errors
+/// Nobody reads it.
+pub(crate) fn print(text: impl Display) -> Result<(), String> {
+    writeln!(io::stdout(), "{text}").map_err(|error| format!("standard output: {error}"))
+}
+
+/// Says what is wrong.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "dots-callhome-client: {}", printable(text));
+}
