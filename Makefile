@@ -62,6 +62,14 @@ test-offload:
 	cargo build --features client
 	cargo test --quiet --features client --test lab --config "target.'cfg(all())'.runner = ['sh', 'tests/lab/offload/guest.sh']" -- offload
 
+# Everything at once with real packets, for minutes or hours; fails if memory, descriptors or threads grow: `make soak MINUTES=60`.
+MINUTES ?= 5
+.PHONY: soak
+soak:
+	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
+	cargo build --features client
+	cargo test --quiet --features client --test lab -- soak $(MINUTES)
+
 # Figures beside their budgets, of the release build.
 bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client

@@ -19,6 +19,7 @@ mod page;
 mod raw;
 mod router;
 mod scenarios;
+mod soak;
 mod stage;
 mod traffic;
 
@@ -36,6 +37,7 @@ const TABLES: &[Table] = &[
     ("demo", demo::run),
     ("offload", offload::run),
     ("page", page::run),
+    ("soak", soak::run),
 ];
 
 /// Tests mostly wait, so more of them run at once than there are cores.
