@@ -11,7 +11,9 @@ RUSTFLAGS="-C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=4 -C l
 -C llvm-args=-sanitizer-coverage-pc-table -C llvm-args=-sanitizer-coverage-trace-compares"
 # The C code, Mbed TLS above all, counts its edges in coverage.c.
 CFLAGS="-fsanitize-coverage=trace-pc"
-export RUSTFLAGS CFLAGS CARGO_TARGET_DIR=../../target/fuzz
+# What is read from files is written to memory.
+[ ! -d /dev/shm ] || TMPDIR=/dev/shm
+export RUSTFLAGS CFLAGS TMPDIR CARGO_TARGET_DIR=../../target/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
 for target in "$@"; do
 	corpus=$CARGO_TARGET_DIR/corpus/$target

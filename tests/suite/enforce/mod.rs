@@ -4,4 +4,5 @@ mod block;
 mod counters;
 mod faults;
 mod ruleset;
+mod shared_targets;
 mod witness;

@@ -1,6 +1,7 @@
 //! The signal channel as a provider sees it: bytes in, bytes out.
 
 mod blocks;
+mod bounds;
 mod cbor;
 mod conflicts;
 mod flood;

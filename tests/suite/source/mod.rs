@@ -6,5 +6,6 @@ mod evidence;
 mod inventory;
 mod pretenders;
 mod searching;
+mod upstreams;
 mod witnesses;
 mod zones;
