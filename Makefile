@@ -75,10 +75,22 @@ bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
 	cargo test --quiet --release --features client --test lab -- bench
 
-# Every parser with input made up by a fuzzer, some seconds each: `make fuzz SECONDS=600`.
+# Every parser with input made up by a fuzzer, from the seeds in tests/fuzz/seeds, some seconds each: `make fuzz SECONDS=600`.
 SECONDS ?= 20
 fuzz:
 	sh tests/fuzz/run.sh $(SECONDS)
+
+# The C code in all tests of DTLS, under the sanitizers of addresses and undefined behaviour; collections with unsafe code in Miri,
+# where a nightly toolchain has it.
+.PHONY: sanitize
+sanitize:
+	sh tests/sanitize.sh
+
+# Checks that guard something, changed one at a time: fails if no test notices. Ends with what cargo-mutants counts.
+.PHONY: mutants
+mutants:
+	sh tests/tools.sh cargo-mutants
+	sh tests/mutants.sh
 
 # Licences, bans and sources of all dependencies; advisories where their database can be reached.
 audit:
