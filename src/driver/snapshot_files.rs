@@ -103,3 +103,24 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Of flash and memory the younger is taken up, and of the same second the one in memory, which knows more.
+    #[test]
+    fn the_younger_of_two_is_loaded() {
+        let directory = std::env::temp_dir().join(format!("snapshots-{}", std::process::id()));
+        let files = SnapshotFiles::new(&directory.join("state"), &directory.join("run"));
+        let of = |saved| Snapshot { saved, next: 1, mitigations: Vec::new(), quarantines: Vec::new() };
+        for (flash, memory, expected) in [(100, 200, (200, false)), (200, 100, (200, true)), (100, 100, (100, false))] {
+            replace(&files.flash, &snapshot::encode(&of(flash))).unwrap();
+            replace(&files.memory, &snapshot::encode(&of(memory))).unwrap();
+            let loaded = files.load().map(|(snapshot, on_flash)| (snapshot.saved, on_flash));
+            assert_eq!(loaded, Some(expected), "flash {flash}, memory {memory}");
+        }
+        let _ = fs::remove_dir_all(directory);
+    }
+}
