@@ -13,3 +13,12 @@ export CFLAGS RUSTFLAGS ASAN_OPTIONS UBSAN_OPTIONS CARGO_TARGET_DIR=target/sanit
 host=$(rustc -vV | sed -n 's/^host: //p')
 # With a target named, build scripts are left without the flags.
 cargo test --all-features --target "$host" --test suite -- dtls provider_udp
+
+# The crate of our sorted vectors has unsafe code: tests that insert, remove, cut and walk them, interpreted by Miri.
+unset CFLAGS RUSTFLAGS
+if cargo +nightly miri --version >/dev/null 2>&1; then
+	MIRIFLAGS="-Zmiri-disable-isolation" CARGO_TARGET_DIR=target/miri \
+		cargo +nightly miri test --all-features --test suite -- mitigation::overlap source::inventory
+else
+	echo "no Miri: rustup component add miri rust-src --toolchain nightly"
+fi
