@@ -92,7 +92,7 @@ mutants:
 	sh tests/tools.sh cargo-mutants
 	sh tests/mutants.sh
 
-# Licences, bans and sources of all dependencies; advisories where their database can be reached.
+# Advisories against the C library; licences, bans and sources of all crates, and advisories where their database can be reached.
 audit:
 	sh tests/audit.sh
 

@@ -270,3 +270,42 @@ fn the_provider_goes_from_nothing_to_a_blocked_device() {
     inside.args(user.then_some("--map-root-user")).args(["--net", "sh"]).env("TMPDIR", &directory);
     run(&mut inside, &script(rest), &directory.join("provider.log"));
 }
+
+/// The outcome of the check of advisories for a version and a list, and what it says.
+fn advisories(version: &str, list: &str) -> (bool, String) {
+    let file = std::env::temp_dir().join(format!("advisories-{}-{}", std::process::id(), list.len()));
+    fs::write(&file, list).unwrap();
+    let script = Path::new(ROOT).join("tests/advisories.sh");
+    let output = Command::new("sh").arg(script).arg(version).arg(&file).output().unwrap();
+    fs::remove_file(file).unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// The audit fails for an advisory that nobody has answered, and for a version that nobody has looked at.
+#[test]
+fn advisories_against_the_c_library_are_answered() {
+    let list = read("tests/advisories.tsv");
+    let version = list.lines().find_map(|line| line.strip_prefix("version\t")?.split('\t').next()).unwrap();
+    let (fine, said) = advisories(version, &list);
+    assert!(fine, "{said}");
+    for other in ["3.6.6", "3.10.0", "4.0.0"] {
+        let (fine, said) = advisories(other, &list);
+        assert!(!fine && said.contains("read them"), "{said}");
+    }
+    for (from, until, affected) in [
+        ("3.6.0", "3.6.6", true),
+        ("0", "-", true),
+        ("3.6.6", "3.6.7", false),
+        ("3.0.0", "3.6.5", false),
+        ("3.6.5", "3.10.0", true),
+    ] {
+        let (fine, said) = advisories("3.6.5", &format!("version\t3.6.5\ttoday\nCVE-1\t{from}\t{until}\tworse\t\n"));
+        assert_eq!(fine, !affected, "{said}");
+        assert_eq!(said.contains("is affected by CVE-1: worse"), affected, "{said}");
+        let (fine, said) =
+            advisories("3.6.5", &format!("version\t3.6.5\ttoday\nCVE-1\t{from}\t{until}\tworse\tnot compiled\n"));
+        assert!(fine, "{said}");
+    }
+    assert!(!advisories("3.6.5", "CVE-1\t3.6.6\t-\tworse\tnot compiled\n").0, "read by nobody");
+    assert!(!advisories("3.6.5", "version\t3.6.5\ttoday\nCVE-1\t3.6.6\n").0, "cut off");
+}

@@ -197,7 +197,8 @@ impl Caller {
         if !is_awaited || self.target().name != name {
             return;
         }
-        let found = answer.map(|all| all.into_iter().filter(is_callable).map(|ip| (ip, 0).into()).collect::<Vec<_>>());
+        let may_call = |ip: &IpAddr| self.detour.as_ref().map_or_else(|| is_callable(ip), |detour| detour.may_call(ip));
+        let found = answer.map(|all| all.into_iter().filter(may_call).map(|ip| (ip, 0).into()).collect::<Vec<_>>());
         match found {
             Ok(addresses) if !addresses.is_empty() => self.race(&addresses, now),
             Ok(_) => self.unresolved("no address", now),
@@ -380,10 +381,12 @@ impl Caller {
         if self.called.is_loop(&redirect.name, now) {
             return Err(NotFollowed::Loop(redirect.name));
         }
+        let from = self.proven.as_ref().map(|(_, address)| address.ip());
+        let detour = ActiveRedirect::new(redirect, &self.provisioned, (from, self.detour.as_ref()), now)?;
         self.abandon_effort();
         self.session = None;
         self.down_since = Some(now);
-        self.detour = Some(ActiveRedirect::new(redirect, &self.provisioned, now));
+        self.detour = Some(detour);
         self.begin(false, now);
         Ok(())
     }
@@ -400,7 +403,7 @@ impl Caller {
     }
 
     fn is_detour_over(&self, now: Instant) -> bool {
-        !self.attacked && self.detour.as_ref().and_then(ActiveRedirect::until).is_some_and(|until| until <= now)
+        !self.attacked && self.detour.as_ref().map(ActiveRedirect::until).is_some_and(|until| until <= now)
     }
 
     /// When [`Caller::handle_timeout`] is due.
@@ -412,7 +415,7 @@ impl Caller {
         });
         let is_quiet = self.effort.is_none() && !self.attacked;
         let probe = self.session.as_ref().and_then(|session| session.probe).filter(|_| is_quiet);
-        let detour = self.detour.as_ref().and_then(ActiveRedirect::until).filter(|_| !self.attacked);
+        let detour = self.detour.as_ref().map(ActiveRedirect::until).filter(|_| !self.attacked);
         [effort, probe, detour, self.next].into_iter().flatten().min()
     }
 

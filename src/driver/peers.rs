@@ -9,12 +9,12 @@ use mio::Token;
 
 use super::files::{self, Secrets};
 use super::provider::{ChannelConfigs, LoopContext, Provider};
-use crate::config::{Auth, Config, Disabled, DisabledReason, Peer};
+use crate::config::{Auth, Config, Disabled, DisabledReason, Peer, TransportChoice};
 use crate::io::clock;
 use crate::io::random;
 use crate::mitigation::{self, Ledger};
 use crate::model::Now;
-use crate::transport::credentials::{Anchors, EXPIRY_WARNING, Identity, Psk};
+use crate::transport::credentials::{Anchors, EXPIRY_WARNING, Fault, Identity, Psk};
 use crate::transport::crypto::Clock;
 use crate::transport::dtls;
 use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};
@@ -169,15 +169,26 @@ fn prove(
     match &peer.auth {
         Auth::Certificate { ca, certificate, key } => {
             let anchors = Anchors::read(&secrets.trusted).map_err(|fault| format!("{}: {fault}", ca.display()))?;
-            let both = || format!("{} or {}", certificate.display(), key.display());
-            let identity =
-                Identity::read(&secrets.certificate, &secrets.key).map_err(|fault| format!("{}: {fault}", both()))?;
+            let own = |fault| match fault {
+                Fault::NoKey => format!("{}: {fault}", key.display()),
+                Fault::NoCertificate | Fault::BadCertificate => format!("{}: {fault}", certificate.display()),
+                fault => format!("{} or {}: {fault}", certificate.display(), key.display()),
+            };
+            let identity = Identity::read(&secrets.certificate, &secrets.key).map_err(own)?;
             let warning = doubt(&identity, now).map(|doubt| format!("{}: {doubt}", certificate.display()));
-            let dtls = dtls::ClientConfig::certificate(&identity, &anchors, random::system());
-            let dtls = dtls.map_err(|fault| format!("{}: {fault}", both()))?;
-            let tls = client_config(identity, &anchors, Arc::clone(clock));
-            let tls = tls.map_err(|fault| format!("{}: {fault}", both()))?;
-            Ok((ChannelConfigs { tls: Some(tls), dtls: Some(dtls) }, warning))
+            // What is never called over one secure channel need not be of use there.
+            let dtls = if peer.transport == TransportChoice::Tls {
+                None
+            } else {
+                dtls::can_trust(&anchors).map_err(|fault| format!("{}: {fault}", ca.display()))?;
+                Some(dtls::ClientConfig::certificate(&identity, &anchors, random::system()).map_err(own)?)
+            };
+            let tls = if peer.transport == TransportChoice::Dtls {
+                None
+            } else {
+                Some(client_config(identity, &anchors, Arc::clone(clock)).map_err(own)?)
+            };
+            Ok((ChannelConfigs { tls, dtls }, warning))
         }
         Auth::Psk { identity, file } => {
             let fault = |fault| format!("{}: {fault}", file.display());

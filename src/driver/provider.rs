@@ -99,6 +99,10 @@ pub(super) struct Provider {
     told: Option<PeerState>,
     /// Why it can't be reached, as told last.
     complaint: Option<String>,
+    /// Nobody knows its interface, so no source is in its domain.
+    is_nowhere: bool,
+    /// The log says so since the session is up.
+    is_nowhere_told: bool,
 }
 
 impl Provider {
@@ -122,6 +126,8 @@ impl Provider {
             call: None,
             told: None,
             complaint: None,
+            is_nowhere: false,
+            is_nowhere_told: false,
         }
     }
 
@@ -284,6 +290,21 @@ impl Provider {
         }
     }
 
+    /// An interface that nobody knows, be it mistyped or a modem that is away, is no reason to let the provider speak of others.
+    fn look_for_interface(&mut self, finder: &Finder) {
+        self.is_nowhere = self.settings.domain.is_empty() && !finder.knows(&self.settings.interface);
+        if !self.is_nowhere {
+            self.is_nowhere_told = false;
+        } else if self.call.is_some() && !self.is_nowhere_told {
+            log::warn!("peer {}: {}", self.settings.section, self.nowhere());
+            self.is_nowhere_told = true;
+        }
+    }
+
+    fn nowhere(&self) -> String {
+        format!("there is no interface {}, so no request is accepted", self.settings.interface)
+    }
+
     /// The network or the clock is not what it was: calls that failed may succeed now.
     pub(super) fn handle_network_changed(&mut self, now: Now) {
         self.caller.handle_network_changed(now.instant);
@@ -295,6 +316,7 @@ impl Provider {
         self.session_due(s);
         self.session_events(s);
         self.transmit(s);
+        self.look_for_interface(s.finder);
         let attacked = s.ledger.all().any(|m| m.client().peer == self.settings.section && m.state().in_force());
         self.caller.set_attack(attacked);
         if self.caller.poll_timeout().is_some_and(|due| due <= s.now.instant) {
@@ -480,7 +502,11 @@ impl Provider {
                 now.unix.saturating_sub(lasts)
             }),
             retry_in: caller.retry_in,
-            last_error: caller.last_error,
+            last_error: match (caller.last_error, self.is_nowhere) {
+                (Some(why), true) => Some(format!("{why}; {}", self.nowhere())),
+                (None, true) => Some(self.nowhere()),
+                (why, false) => why,
+            },
             rtt: call.and_then(|call| call.session.rtt()),
         }
     }

@@ -36,8 +36,6 @@ pub enum Refusal {
         /// The target prefixes both name; at most 16, as a message has to hold them.
         prefixes: Vec<IpNet>,
     },
-    /// The `cuid` is another peer's (4.09, conflict-cause 3).
-    CuidTaken,
     /// The peer has as many requests as it may (5.03).
     Full {
         /// When the first of them ends by itself.
@@ -54,7 +52,6 @@ impl fmt::Display for Refusal {
         match self {
             Self::ScopeChanged => f.write_str("parameters differ from the request with this mid"),
             Self::Overlaps { mid, .. } => write!(f, "overlaps with mid {mid}"),
-            Self::CuidTaken => f.write_str("cuid in use by another client"),
             Self::Full { .. } => f.write_str("too many mitigations"),
             Self::Unmatched => f.write_str("no such mitigation"),
             Self::Legitimate => f.write_str("legitimate traffic"),
@@ -82,9 +79,6 @@ impl Ledger {
         now: Now,
     ) -> Result<Grant, Refusal> {
         self.handle_timeout(now);
-        if self.all().any(|m| m.client.cuid == client.cuid && m.client.peer != client.peer) {
-            return Err(Refusal::CuidTaken);
-        }
         let lifetime = lifetime.unwrap_or(LONGEST).min(self.policy.max_lifetime).min(LONGEST);
         match self.find(client, mid).map(Mitigation::id) {
             Some(id) => self.refresh(id, scope, lifetime, efficacy, now),

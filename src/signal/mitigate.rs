@@ -6,8 +6,7 @@ use ipnet::IpNet;
 
 use super::DOTS_CBOR;
 use super::body::{
-    CUID_COLLISION, Conflict, Dropped, LEGITIMATE_TRAFFIC, Lifetime, MitigationRequest, OVERLAPPING_TARGETS,
-    REQUEST_ACTIVE, Report,
+    Conflict, Dropped, LEGITIMATE_TRAFFIC, Lifetime, MitigationRequest, OVERLAPPING_TARGETS, REQUEST_ACTIVE, Report,
 };
 use super::path::Content;
 use crate::coap::{Code, Request, Response};
@@ -95,7 +94,6 @@ fn refuse(refusal: &Refusal) -> Response {
             target_prefixes: prefixes.clone(),
             ..Conflict::because(OVERLAPPING_TARGETS)
         }),
-        Refusal::CuidTaken => conflict(Conflict::because(CUID_COLLISION)),
         Refusal::Legitimate => conflict(Conflict::because(LEGITIMATE_TRAFFIC)),
         Refusal::Full { retry } => unavailable(&refusal.to_string(), *retry),
         Refusal::ScopeChanged | Refusal::Unmatched => Response::text(Code::BAD_REQUEST, &refusal.to_string()),

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::cbor::Value;
 use super::fields::{Fields, Invalid, number, text};
 use crate::model::address::unroutable;
-use crate::model::{IcmpTypeRange, PortRange, Scope};
+use crate::model::{IcmpTypeRange, PortRange, Scope, is_printable};
 
 const TARGET_PREFIX: u16 = 6;
 const TARGET_PORT_RANGE: u16 = 7;
@@ -51,7 +51,7 @@ pub(super) fn parse(fields: &Fields<'_>) -> Result<Scope, Invalid> {
 
 /// Reads the attributes as a report repeats them, where each may be absent.
 pub(super) fn parse_report(fields: &Fields<'_>) -> Result<Scope, Invalid> {
-    let texts = |key, name| fields.list(key, name, MOST, |value| text(value, name).map(str::to_owned));
+    let texts = |key, name| fields.list(key, name, MOST, |value| shown(value, name));
     Ok(Scope {
         target_prefixes: fields.list(TARGET_PREFIX, "target-prefix", MOST, |v| prefix(v, "target-prefix"))?,
         target_ports: ports(fields, TARGET_PORT_RANGE, "target-port-range")?,
@@ -62,6 +62,16 @@ pub(super) fn parse_report(fields: &Fields<'_>) -> Result<Scope, Invalid> {
         source_ports: ports(fields, SOURCE_PORT_RANGE, "source-port-range")?,
         source_icmp_types: icmp_types(fields)?,
     })
+}
+
+/// A text that people are shown, and so must not do anything else: neither names nor URIs hold such characters.
+fn shown(value: &Value, name: &'static str) -> Result<String, Invalid> {
+    let text = text(value, name)?;
+    if text.chars().all(is_printable) {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid::Value(name, "it has characters that do not show".into()))
+    }
 }
 
 /// A prefix in CIDR form; host bits are cleared.

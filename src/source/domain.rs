@@ -36,7 +36,7 @@ impl Interface {
 }
 
 /// The addresses and prefixes of the upstream `name`: an interface that netifd knows and those on the same device (`wan`
-/// and `wan6`), else the device of that name, else all with a default route.
+/// and `wan6`), else the device of that name. Where nobody knows the name, nothing: it may be mistyped, or not there yet.
 pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec<IpNet> {
     let known = interfaces.iter().find(|interface| interface.name == name);
     let same: Vec<&Interface> =
@@ -45,9 +45,9 @@ pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec
     if known.is_none() {
         names.push(name.to_owned());
     }
-    let mut links: VecSet<u32> = network.links_named(&names).collect();
+    let links: VecSet<u32> = network.links_named(&names).collect();
     if links.is_empty() && known.is_none() {
-        links = network.outward_links().collect();
+        return Vec::new();
     }
     let mut domain: VecSet<IpNet> = same.iter().flat_map(|i| &i.addresses).copied().map(IpNet::from).collect();
     domain.extend(links.iter().flat_map(|link| network.addresses_on(*link)).map(|net| IpNet::from(net.addr())));
@@ -58,6 +58,12 @@ pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec
     domain.extend(inside.filter(|net| !elsewhere.iter().any(|other| other.contains(net) || net.contains(other))));
     domain.retain(is_visible);
     domain.into_iter().collect()
+}
+
+/// Whether netifd or the kernel knows an upstream of that name, be it up or down.
+pub(super) fn is_known(name: &str, interfaces: &[Interface], network: &Network) -> bool {
+    interfaces.iter().any(|interface| interface.name == name)
+        || network.links_named(&[name.to_owned()]).next().is_some()
 }
 
 /// Whether packets of a network inside can leave by these links: not where only others have a default route for them.

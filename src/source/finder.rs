@@ -165,9 +165,15 @@ impl Finder {
     }
 
     /// What is ours on an upstream, by the name its interface has in the configuration: the addresses of the router there
-    /// and the prefixes of the home that are seen untranslated. A name that nobody knows means all upstreams.
+    /// and the prefixes of the home that are seen untranslated. Nothing for a name that
+    /// nobody knows.
     pub fn domain(&self, interface: &str) -> Vec<IpNet> {
         self.home.domain(interface)
+    }
+
+    /// Whether there is an upstream of that name, be it up or down.
+    pub fn knows(&self, interface: &str) -> bool {
+        self.home.knows(interface)
     }
 
     /// The default routers, best first, without ports; a link-local address bears its scope.

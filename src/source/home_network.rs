@@ -66,6 +66,11 @@ impl HomeNetwork {
         domain::of(interface, &self.interfaces, &self.network)
     }
 
+    /// Whether there is an upstream of that name, as far as is known.
+    pub(super) fn knows(&self, interface: &str) -> bool {
+        domain::is_known(interface, &self.interfaces, &self.network)
+    }
+
     /// Takes in what the kernel tells about the network: answers to the dump, or changes. Tells whether searches may find
     /// more now.
     pub(super) fn handle_datagram(&mut self, answers: bool, datagram: &[u8], events: &mut Events, now: Now) -> bool {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use vecset::{VecMap, VecSet};
 
-use crate::model::Mac;
 use crate::model::address::is_link_local;
+use crate::model::{Mac, is_printable};
 
 /// Most devices remembered; those that are gone give way.
 const MOST_DEVICES: usize = 1024;
@@ -131,7 +131,7 @@ impl Inventory {
     /// dropped.
     pub fn set_names(&mut self, names: VecMap<Mac, String>) {
         let clean = |(mac, name): (Mac, String)| {
-            let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+            let name: String = name.chars().filter(|c| is_printable(*c)).take(LONGEST_NAME).collect();
             (!name.trim().is_empty()).then_some((mac, name))
         };
         self.names = names.into_iter().filter_map(clean).take(MOST_NAMES).collect();

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use super::channel::Channel;
 #[cfg(feature = "client")]
 use super::dtls_admission::Admission;
-pub use super::dtls_config::{ClientConfig, Random, SavedSession};
+pub use super::dtls_config::{ClientConfig, Random, SavedSession, can_trust};
 use super::failure::{Failure, alerted};
 use super::mbedtls::{self, ClientSettings, Error, Hooks};
 use super::x509;

@@ -43,6 +43,15 @@ impl ClientConfig {
     }
 }
 
+/// Whether the library can use these authorities: name constraints, for instance, it does not know.
+///
+/// # Errors
+/// [`Fault::Unusable`]
+pub fn can_trust(anchors: &Anchors) -> Result<(), Fault> {
+    let mut credentials = Credentials::new().map_err(fault)?;
+    anchors.certificates().iter().try_for_each(|certificate| credentials.add_trusted(certificate).map_err(fault))
+}
+
 /// Everything certificates need, in the library's form.
 pub(super) fn credentials(identity: &Identity, anchors: &Anchors, random: Random) -> Result<Credentials, Fault> {
     let mut credentials = Credentials::new().map_err(fault)?;

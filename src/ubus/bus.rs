@@ -15,7 +15,7 @@ use super::object::{self, UbusStatus};
 use super::others::{self, HINTS, INTERFACES, LogicalInterface, SESSIONS};
 use super::reply;
 use crate::mitigation::{self, Ledger};
-use crate::model::{Backoff, Mac, Now};
+use crate::model::{Backoff, Mac, Now, printable};
 use crate::source::Inventory;
 
 /// Our object, and the package whose configuration is ours.
@@ -210,7 +210,7 @@ impl Bus {
     /// Runs the user's scripts in `/etc/hotplug.d/dots-callhome/` with these variables, one call after the other. What
     /// the bus can't take yet waits, within bounds; where nobody runs scripts nothing happens.
     pub fn hotplug(&mut self, variables: &[(&str, &str)], now: Now) {
-        let assignment = |(name, value): &(&str, &str)| format!("{name}={}", value.replace(char::is_control, " "));
+        let assignment = |(name, value): &(&str, &str)| format!("{name}={}", printable(value));
         let arguments = Writer::table_of(|w| w.texts("env", variables.iter().map(assignment)));
         if self.hooks.len() < MOST_HOOKS {
             self.hooks.push_back(arguments);

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use vecset::VecMap;
 
 use super::blob::{array, elements, entries, integer, table, text};
-use crate::model::Mac;
+use crate::model::{Mac, is_printable};
 
 /// LuCI's object that knows the names of devices.
 pub(super) const HINTS: &str = "luci-rpc";
@@ -122,6 +122,6 @@ fn mask(fields: &[u8]) -> Option<u8> {
 
 /// A name without what would spoil a line of text; nothing where nothing is left.
 fn readable(name: &str) -> Option<String> {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+    let name: String = name.chars().filter(|c| is_printable(*c)).take(LONGEST_NAME).collect();
     (!name.trim().is_empty()).then(|| name.trim().to_owned())
 }

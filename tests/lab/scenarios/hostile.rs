@@ -41,6 +41,27 @@ pub fn refused() {
     assert_eq!(stage.peer_state(), "connected");
 }
 
+/// A mistyped interface is not all upstreams: nothing is accepted, and it is told; the right name mends it at once.
+pub fn unknown_interface() {
+    let mut stage = Stage::prepare(2, "");
+    let config = std::fs::read_to_string(stage.file("config")).expect("configuration");
+    std::fs::write(stage.file("config"), config.replace("interface 'wan'", "interface 'wna'")).expect("configuration");
+    stage.start_bus();
+    stage.start_client();
+    stage.start_daemon();
+    stage.until("the session is up", |s| s.peer_state() == "connected");
+    let told = |s: &Stage| s.ubus("status", json!({})).unwrap_or_default()["peers"][0]["last_error"].to_string();
+    stage.until("the status says so", |s| told(s).contains("no interface wna"));
+    assert_eq!(stage.log().matches("there is no interface wna, so no request is accepted").count(), 1);
+    let attack = Attack::start(&stage);
+    let refused = ask(&stage, attack.seen(), &[format!("{VICTIM}/32")], &[]).expect_err("nothing is ours");
+    assert!(refused.contains("out of scope"), "{refused}");
+    std::fs::write(stage.file("config"), config).expect("configuration");
+    stage.reload();
+    stage.until("it is back", |s| s.peer_state() == "connected" && told(s) == "null");
+    ask(&stage, attack.seen(), &[format!("{VICTIM}/32")], &[]).expect("accepted");
+}
+
 /// Proves CH-5.3.2-06, CH-9-01 with packets: what a request names besides the attacked target harms neither the session nor the
 /// way to the router, and overlapping scopes are one.
 pub fn harmless() {

@@ -34,6 +34,7 @@ const ALL: &[(&str, fn())] = &[
     ("without_nft_the_provider_is_not_told_lies", without_nft),
     ("a_wrong_certificate_is_refused_with_its_reason", wrong_certificate),
     ("hostile_requests_are_refused", hostile::refused),
+    ("an_unknown_interface_accepts_nothing_and_says_so", hostile::unknown_interface),
     ("hostile_requests_do_no_harm", hostile::harmless),
     ("broken_configuration_is_told_and_the_rest_runs", broken_configuration),
 ];

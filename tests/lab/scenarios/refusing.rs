@@ -5,11 +5,13 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::credentials::PROVIDER_NAME;
 use crate::home::{PROVIDER, WAN};
+use crate::host::PATIENCE;
 use crate::stage::Stage;
 
 /// Gates listen from here on, and the server behind each so much higher.
@@ -90,7 +92,7 @@ impl Gate {
         client.read_exact(&mut hello[5..]).expect("a whole hello");
         match self.judge(&hello) {
             Ok(server) => {
-                let mut server = TcpStream::connect(server).expect("the server listens");
+                let mut server = patiently(server);
                 server.write_all(&hello).expect("sent on");
                 let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 thread::spawn(move || carry(ends.0, ends.1));
@@ -145,6 +147,18 @@ impl Gate {
     }
 }
 
+/// A connection to a server that may still be starting.
+fn patiently(server: SocketAddr) -> TcpStream {
+    let start = Instant::now();
+    loop {
+        match TcpStream::connect(server) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{server}: {error}"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn carry(mut from: TcpStream, mut to: TcpStream) {
     let _ = std::io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Both);
@@ -171,7 +185,7 @@ fn offers(hello: &[u8], is_datagram: bool) -> Option<bool> {
 }
 
 /// A server of OpenSSL; gone when dropped.
-struct Server(Child);
+struct Server(Child, Version);
 
 impl Server {
     fn start(stage: &Stage, version: Version, port: u16, more: &[&str]) -> Self {
@@ -185,11 +199,16 @@ impl Server {
             Version::Dtls12 => &["-dtls1_2"],
         });
         command.args(more).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(stage.home.provider.enter(|| command.spawn()).expect("openssl starts"))
+        Self(stage.home.provider.enter(|| command.spawn()).expect("openssl starts"), version)
     }
 
-    /// Ends the session and waits for the next.
+    /// Ends the session and waits for the next; over datagrams it ends itself.
     fn hang_up(&mut self) {
+        if self.1 == Version::Dtls12 {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+            return;
+        }
         self.0.stdin.as_mut().unwrap().write_all(b"q\n").expect("it runs");
     }
 }
@@ -205,12 +224,14 @@ impl Drop for Server {
 pub fn every_way() {
     let mut stage = Stage::prepare(1, "");
     let ways = VERSIONS.iter().flat_map(|version| REFUSALS.iter().map(move |refusal| (*version, *refusal)));
+    // Over datagrams that server begins anew for each session, and never goes on.
+    let ways = ways.filter(|way| *way != (Version::Dtls12, Refusal::Mute));
     let gates: Vec<Arc<Gate>> = (FIRST..)
         .zip(ways)
         .map(|(port, (version, refusal))| Arc::new(Gate { version, refusal, port, hellos: Mutex::default() }))
         .collect();
     let mut peers = String::new();
-    let mut servers = Vec::new();
+    let (mut servers, mut idle) = (Vec::new(), Vec::new());
     for gate in &gates {
         let (name, port) = (gate.name(), gate.port);
         let transport = if gate.version == Version::Dtls12 { "dtls" } else { "tls" };
@@ -226,7 +247,7 @@ pub fn every_way() {
         servers.push(Server::start(&stage, gate.version, port + BEHIND, &[]));
         if gate.refusal == Refusal::Forgotten {
             let without = ["-no_ticket", "-no_cache"];
-            servers.push(Server::start(&stage, gate.version, port + FORGETFUL, &without));
+            idle.push(Server::start(&stage, gate.version, port + FORGETFUL, &without));
         }
         open(&stage, gate);
     }
@@ -242,17 +263,22 @@ pub fn every_way() {
     let all_up = |stage: &Stage| gates.iter().all(|gate| is_up(stage, &gate.name()));
     stage.until("all sessions are up", all_up);
     // The last tickets are there once the router has said something.
-    thread::sleep(std::time::Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     servers.iter_mut().for_each(Server::hang_up);
+    for gate in gates.iter().filter(|gate| gate.version == Version::Dtls12 && gate.refusal != Refusal::Forgotten) {
+        servers.push(Server::start(&stage, gate.version, gate.port + BEHIND, &[]));
+    }
+    stage.logged("the peer closed the connection", 2 * REFUSALS.len());
     // Over datagrams that server says no goodbye; but a session from an address that is gone is lost.
     stage.home.router.ip(&format!("addr del {WAN}/24 dev wan"));
-    stage.logged("is gone", REFUSALS.len());
+    stage.logged("is gone", REFUSALS.len() - 1);
     stage.home.router.ip(&format!("addr add {WAN}/24 dev wan"));
     stage.until("each has offered to go on and is up again", |s| {
         let again = |gate: &Arc<Gate>| gate.hellos.lock().unwrap().len() >= expected(gate).len();
         gates.iter().all(again) && all_up(s)
     });
     let log = stage.log();
+    drop(idle);
     for gate in &gates {
         assert_eq!(*gate.hellos.lock().unwrap(), expected(gate), "{}", gate.name());
         let told = format!("peer {}: ", gate.name());

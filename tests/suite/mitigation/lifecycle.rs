@@ -334,19 +334,26 @@ fn averages_are_over_full_five_minutes() {
     assert_eq!(house.m(id).average(), packets(150));
 }
 
-/// Proves SC-4.4.1.3-04: a cuid belongs to the peer that uses it.
+/// Proves SC-4.4.1.3-04, SC-11-08: a cuid counts within its peer. Who knows another one's, and it is no secret, takes nothing of it
+/// and keeps nobody out.
 #[test]
-fn a_cuid_in_use_by_another_peer_is_taken() {
+fn a_cuid_of_another_peer_gives_nothing_and_takes_nothing() {
     let mut house = house();
-    house.put(1, &attack()).unwrap();
     let stranger = Client { peer: "other".into(), cuid: "K".into() };
-    let taken = house.ledger.put(&stranger, 1, &attack(), Some(seconds(60)), false, house.now);
-    assert_eq!(taken, Err(Refusal::CuidTaken));
-    house.ledger.delete(&stranger, 1, house.now);
+    let put = |house: &mut House, client: &Client, mid, lifetime| {
+        house.ledger.put(client, mid, &attack(), Some(seconds(lifetime)), false, house.now).unwrap()
+    };
+    let theirs = put(&mut house, &stranger, 1, 60);
+    let ours = house.put(1, &attack()).unwrap();
+    assert!(theirs.created && ours.created && theirs.id != ours.id);
+    assert!(!put(&mut house, &stranger, 1, 90).created);
+    assert_eq!(house.m(ours.id).remaining(house.now), seconds(3600), "a refresh of the other's");
+    assert!(put(&mut house, &stranger, 2, 60).created, "it supersedes its own");
     assert!(house.ledger.find(&isp(), 1).is_some());
-    let fresh = Client { cuid: "L".into(), ..stranger };
-    assert!(house.ledger.put(&fresh, 1, &attack(), Some(seconds(60)), false, house.now).unwrap().created);
-    assert_eq!(house.ledger.of_client(&fresh).count(), 1);
+    house.ledger.delete(&stranger, 1, house.now);
+    house.ledger.delete(&stranger, 2, house.now);
+    assert!(house.ledger.find(&isp(), 1).is_some());
+    assert_eq!((house.ledger.of_client(&isp()).count(), house.ledger.of_client(&stranger).count()), (1, 0));
 }
 
 /// Proves SC-4.4.3-08: too much for one peer is refused until something ends, whatever cuids it uses.

@@ -5,7 +5,9 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, GeneralSubtree, IsCa, Issuer, KeyPair, NameConstraints, PKCS_ED25519,
+};
 
 /// A directory with credentials, a configuration that names them, and the daemon asked about it.
 struct House {
@@ -119,4 +121,55 @@ fn a_key_of_somebody_else_is_refused() {
     assert_eq!(house.check(), [""; 0], "the daemon's own, when root checks");
     chown(house.path("router.key"), Some(1), None).unwrap();
     assert_eq!(house.check().len(), 1);
+}
+
+/// Writes an authority's and a router's credentials anew, and the transport.
+fn with(house: &House, own: &KeyPair, constrained: bool, transport: &str) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.name_constraints = constrained.then(|| NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName("isp.example".into())],
+        excluded_subtrees: Vec::new(),
+    });
+    let key = KeyPair::generate().unwrap();
+    house.write("isp-ca.pem", &authority.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(authority, key);
+    let names = vec!["home-1234.isp.example".to_owned()];
+    house.write("router.pem", &CertificateParams::new(names).unwrap().signed_by(own, &issuer).unwrap().pem());
+    house.write("router.key", &own.serialize_pem());
+    let config = fs::read_to_string(house.path("config")).unwrap();
+    let kept = config.lines().filter(|line| !line.contains("option transport")).collect::<Vec<_>>().join("\n");
+    house.write("config", &format!("{kept}\n\toption transport '{transport}'\n"));
+}
+
+/// What is good for TLS alone is good for `transport` `tls`; where DTLS is wanted, the file that is not good for it is blamed.
+#[test]
+fn only_the_transports_that_are_used_have_demands() {
+    let house = House::new("transports");
+    let (usual, other) = (KeyPair::generate().unwrap(), KeyPair::generate_for(&PKCS_ED25519).unwrap());
+    for (own, constrained, blamed) in [(&other, false, "router.pem"), (&usual, true, "isp-ca.pem")] {
+        with(&house, own, constrained, "tls");
+        assert_eq!(house.check(), [""; 0], "{blamed}");
+        for transport in ["dtls", "auto"] {
+            with(&house, own, constrained, transport);
+            let lines = house.check();
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert!(lines[0].contains(blamed) && lines[0].contains("DTLS"), "{lines:?}");
+            let innocent = if constrained { "router" } else { "isp-ca" };
+            assert!(!lines[0].contains(innocent), "{lines:?}");
+        }
+    }
+    with(&house, &usual, false, "dtls");
+    assert_eq!(house.check(), [""; 0]);
+}
+
+/// Each file is blamed for what is wrong with itself.
+#[test]
+fn the_file_that_is_wrong_is_blamed() {
+    let house = House::new("blame");
+    house.write("router.key", "no key");
+    assert!(house.check()[0].starts_with(&format!("peer isp: {}: ", house.path("router.key"))));
+    let house = House::new("blame");
+    house.write("router.pem", "no certificate");
+    assert!(house.check()[0].starts_with(&format!("peer isp: {}: ", house.path("router.pem"))));
 }

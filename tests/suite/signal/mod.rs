@@ -7,6 +7,7 @@ mod conflicts;
 mod flood;
 mod heartbeat;
 mod mitigate;
+mod names;
 mod observe;
 mod redirect;
 mod reports;

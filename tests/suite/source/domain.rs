@@ -29,8 +29,25 @@ const HOME: [&str; 3] = ["198.51.100.7/32", "2001:db8:1::7/128", "2001:db8:123::
 fn without_netifd_the_kernel_tells() {
     let house = House::new(1);
     assert_eq!(texts(&house, "wan"), HOME);
-    // A name that the kernel does not know means all that leads out.
-    assert_eq!(texts(&house, "uplink"), HOME);
+}
+
+/// A mistyped name, or a modem that is away, is not all upstreams; an interface that is only down is known all the same.
+#[test]
+fn an_unknown_interface_is_no_upstream() {
+    let mut house = House::new(1);
+    assert!(texts(&house, "uplink").is_empty() && !house.finder.knows("uplink"));
+    assert!(house.finder.knows("wan"));
+    let up = |name: &str, device: &str, address: &str| interface(name, device, &[address], &[], &["192.0.2.1"]);
+    let down = Interface { name: "lte".into(), ..Interface::default() };
+    with(&mut house, vec![up("wan", "wan", WAN_ADDRESS), up("vpn", "tun0", "203.0.113.200"), down]);
+    for wrong in ["wna", "WAN", "wan ", ""] {
+        assert!(texts(&house, wrong).is_empty() && !house.finder.knows(wrong), "{wrong:?}");
+    }
+    assert_eq!(texts(&house, "vpn"), ["203.0.113.200/32"]);
+    assert!(house.finder.knows("lte"));
+    for other in [WAN_ADDRESS, "203.0.113.200"] {
+        assert!(!texts(&house, "lte").contains(&format!("{other}/32")));
+    }
 }
 
 #[test]
@@ -129,7 +146,7 @@ fn changes_are_told_once_and_only_if_something_is_different() {
     assert!(texts(&house, "wan").contains(&"198.51.100.8/32".to_owned()));
     house.event(Socket::RouteEvents, &messages::link(17, 0, WAN, "wan", [2, 0xff, 0, 0, 0, 2]));
     assert_eq!(house.domain_changes, told + 2);
-    assert_eq!(texts(&house, "wan"), ["2001:db8:123::/64"]);
+    assert_eq!(texts(&house, "wan"), [""; 0], "a modem that is away");
 }
 
 /// Proves SC-4.3-08: the default routers of both families; a link-local one is dialled on its link.
