@@ -16,6 +16,8 @@ use proofs::Proof;
 const ROUTERS: &str = "tests/suite/signal/status.rs";
 const PROVIDERS: &str = "tests/suite/client.rs";
 const SHARED: &str = "tests/suite/coap/udp.rs";
+/// The module above all of them.
+const ABOVE: &str = "(\"whole\", datagrams::everything)";
 
 /// What a run of `cargo test` prints.
 const LOG: &str = "
@@ -39,7 +41,8 @@ fn test(words: &str, name: &str) -> String {
 /// How a row stands on each side, with these tests; and whether the whole holds.
 fn verdicts(row: &str, tests: &[(&str, String)]) -> ([Option<Verdict>; 2], bool) {
     let list = list::read(row).unwrap();
-    let proofs: Vec<Proof> = tests.iter().flat_map(|(file, text)| proofs::of_file(Path::new(file), text)).collect();
+    let proofs: Vec<Proof> =
+        tests.iter().flat_map(|(file, text)| proofs::of_file(Path::new(file), text, ABOVE)).collect();
     let table = Table::new(&list, &proofs, &Outcomes::read(LOG));
     let of = |side| table.judgements.iter().find(|judgement| judgement.side == side).map(|judgement| judgement.verdict);
     ([of(Side::Router), of(Side::Provider)], table.holds())
@@ -78,6 +81,8 @@ fn the_lab_lists_its_tests_by_other_names() {
     let listed = "(\"whole\", whole_life)\n/// Proves SC-1-01.\nfn whole_life() {\n}\n".to_owned();
     let family = "/// Proves SC-1-01.\npub fn life(peer: &Peer) {\n}\n".to_owned();
     let pass = Some(Verdict::Pass);
+    let listed_above = "/// Proves SC-1-01.\npub fn everything() {\n}\n".to_owned();
+    assert_eq!(verdicts(row, &[("tests/lab/scenarios/datagrams.rs", listed_above)]), ([pass, pass], true));
     assert_eq!(verdicts(row, &[("tests/lab/scenarios/mod.rs", listed)]), ([pass, pass], true));
     // The other end is not ours.
     let (of_family, _) = verdicts(row, &[("tests/lab/scenarios/foreign.rs", family)]);

@@ -30,21 +30,31 @@ impl fmt::Display for Proof {
 /// All of them, in a tree like this repository's.
 pub fn all(root: &Path) -> Vec<Proof> {
     let files = ["tests", "src"].iter().flat_map(|room| sources(&root.join(room)));
-    files.flat_map(|file| of_file(file.strip_prefix(root).unwrap(), &fs::read_to_string(&file).unwrap())).collect()
+    let read = |file: &Path| fs::read_to_string(file).unwrap_or_default();
+    let of =
+        |file: PathBuf| of_file(file.strip_prefix(root).unwrap(), &read(&file), &read(&file.with_file_name("mod.rs")));
+    files.flat_map(of).collect()
 }
 
-/// What one source file has.
-pub fn of_file(place: &Path, text: &str) -> Vec<Proof> {
+/// What one source file has; `above` is the text of the module that it is in.
+pub fn of_file(place: &Path, text: &str, above: &str) -> Vec<Proof> {
     let Some(target) = target(place) else { return Vec::new() };
     let mut proofs = Vec::new();
     for Named { ids, function, is_test } in named(text) {
-        // A harness of our own lists its functions as `("name", function)`, or makes several tests of one.
-        let family = || format!("{}_*", place.file_stem().unwrap().to_string_lossy());
-        let function = if is_test { function } else { alias(text, &function).unwrap_or_else(family) };
+        // A harness of our own lists its functions as `("name", function)`, there or above, or makes several tests of one.
+        let (own, stem) = (module(place), place.file_stem().unwrap().to_string_lossy());
+        let parent = own.rsplit_once("::").map_or("", |(parent, _)| parent).to_owned();
+        let there = || Some((own.clone(), alias(text, &function)?));
+        let listed = || Some((parent, alias(above, &format!("{stem}::{function}"))?));
+        let family = || (own.clone(), format!("{stem}_*"));
+        let (module, function) = match is_test {
+            true => (own.clone(), function.clone()),
+            false => there().or_else(listed).unwrap_or_else(family),
+        };
         proofs.extend(ids.into_iter().map(|id| Proof {
             id,
             target: target.clone(),
-            module: module(place),
+            module: module.clone(),
             function: function.clone(),
             sides: sides(place),
         }));
