@@ -8,7 +8,6 @@ use libfuzzer_sys::fuzz_target;
 #[expect(dead_code, reason = "numbers of requests are no input")]
 #[path = "../../../src/bin/dots-callhome-client/roster.rs"]
 mod roster;
-#[expect(dead_code, reason = "only prefixes are read here")]
 #[path = "../../../src/bin/dots-callhome-client/scope_arguments.rs"]
 mod scope_arguments;
 
