@@ -4,15 +4,17 @@
 set -eu
 cd "$(dirname "$0")/.."
 CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
-# The runtime has to come first in the program; link editors of the toolchain know nothing of it.
-RUSTFLAGS="-C linker=cc -C link-arg=-fsanitize=address,undefined"
+# Rust links without the compiler's own libraries, and the runtime of the first one wants to be loaded before all others.
+RUSTFLAGS="-C linker=cc -C link-arg=-lasan -C link-arg=-lubsan"
+runtime=$(cc -print-file-name=libasan.so)
 # Rust's tests leave their threads' memory to the system.
 ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:strict_string_checks=1"
 UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 export CFLAGS RUSTFLAGS ASAN_OPTIONS UBSAN_OPTIONS CARGO_TARGET_DIR=target/sanitize
 host=$(rustc -vV | sed -n 's/^host: //p')
 # With a target named, build scripts are left without the flags.
-cargo test --all-features --target "$host" --test suite -- dtls provider_udp
+cargo test --all-features --target "$host" --config "target.$host.runner = ['env', 'LD_PRELOAD=$runtime']" \
+	--test suite -- dtls provider_udp
 
 # The crate of our sorted vectors has unsafe code: tests that insert, remove, cut and walk them, interpreted by Miri.
 unset CFLAGS RUSTFLAGS
