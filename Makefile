@@ -9,7 +9,7 @@ demo:
 
 # Everything but what needs an emulated machine; ends with `N passed, N failed`.
 test:
-	sh tests/run.sh lint test-rust test-page
+	sh tests/run.sh lint test-rust requirements test-page
 
 test-rust:
 	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping openssl ubusd ubus-client aiocoap libcoap_peer busybox make python3 zopfli
@@ -18,9 +18,14 @@ test-rust:
 test-page:
 	sh tests/luci/run.sh
 
-# Runs the tests that prove requirements, and prints which requirement is proven by what.
+# Runs the tests, and prints which requirement is proven by what, on each side. Fails for one that is not.
 conformance:
-	cargo test --quiet --all-features --test conformance
+	sh tests/run.sh test-rust requirements
+
+# The same, of the last run of the tests.
+.PHONY: requirements
+requirements:
+	cargo test --quiet --all-features --test conformance -- target/run/test-rust.log
 
 lint:
 	sh tests/tools.sh
@@ -57,21 +62,40 @@ test-offload:
 	cargo build --features client
 	cargo test --quiet --features client --test lab --config "target.'cfg(all())'.runner = ['sh', 'tests/lab/offload/guest.sh']" -- offload
 
+# Everything at once with real packets, for minutes or hours; fails if memory, descriptors or threads grow: `make soak MINUTES=60`.
+MINUTES ?= 5
+.PHONY: soak
+soak:
+	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
+	cargo build --features client
+	cargo test --quiet --features client --test lab -- soak $(MINUTES)
+
 # Figures beside their budgets, of the release build.
 bench:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
 	cargo test --quiet --release --features client --test lab -- bench
 
 # What a hostile provider costs at most, beside the budgets: `make hostile MINUTES=60`.
-MINUTES ?= 3
 hostile:
 	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
 	MINUTES=$(MINUTES) cargo test --quiet --release --features client --test lab -- hostile
 
-# Every parser with input made up by a fuzzer, some seconds each: `make fuzz SECONDS=600`.
+# Every parser with input made up by a fuzzer, from the seeds in tests/fuzz/seeds, some seconds each: `make fuzz SECONDS=600`.
 SECONDS ?= 20
 fuzz:
 	sh tests/fuzz/run.sh $(SECONDS)
+
+# The C code in all tests of DTLS, under the sanitizers of addresses and undefined behaviour; collections with unsafe code in Miri,
+# where a nightly toolchain has it.
+.PHONY: sanitize
+sanitize:
+	sh tests/sanitize.sh
+
+# Checks that guard something, changed one at a time: fails if no test notices. Ends with what cargo-mutants counts.
+.PHONY: mutants
+mutants:
+	sh tests/tools.sh cargo-mutants
+	sh tests/mutants.sh
 
 # Advisories against the C library; licences, bans and sources of all crates, and advisories where their database can be reached.
 audit:

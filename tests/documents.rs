@@ -2,6 +2,9 @@
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "conformance/gate.rs"]
+mod conformance;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -14,8 +17,6 @@ use serde_json::Value;
 
 /// Far longer than the provider's commands take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Above it are the rows made from the list of requirements.
-const MADE: &str = "cargo test --test documents conformance -->\n";
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn read(file: impl AsRef<Path>) -> String {
@@ -227,34 +228,6 @@ fn options_are_known_and_have_the_defaults_told() {
     });
     let untold: Vec<&str> = named.filter(|name| !told.contains(*name)).collect();
     assert!(untold.is_empty(), "options of the installed file that nothing tells of: {untold:?}");
-}
-
-/// The table of requirements as the document shows it.
-fn requirements() -> String {
-    let list = read("tests/conformance/requirements.tsv");
-    let cells = |line: &str| line.replace('|', "\\|").split('\t').map(str::to_owned).collect::<Vec<_>>();
-    let rows: Vec<Vec<String>> = list.lines().filter(|line| !line.starts_with('#')).map(cells).collect();
-    let proven = rows.iter().filter(|row| row.last().is_some_and(|reach| reach == "test")).count();
-    let mut text = format!("\n{} requirements, {proven} of them proven by tests.\n\n", rows.len());
-    text += "| ID | level | role | requirement | proven by |\n| --- | --- | --- | --- | --- |\n";
-    for row in rows {
-        let reach = row.last().unwrap().trim_start_matches("- ");
-        text += &format!("| {} | {reach} |\n", row.get(..4).unwrap().join(" | "));
-    }
-    text
-}
-
-/// `RENEW=1` writes the document instead.
-#[test]
-fn the_conformance_table_is_that_of_the_list() {
-    let document = read("docs/conformance.md");
-    let (before, table) = document.split_once(MADE).unwrap();
-    let renewed = format!("{before}{MADE}{}", requirements());
-    if std::env::var_os("RENEW").is_some() {
-        fs::write(Path::new(ROOT).join("docs/conformance.md"), renewed).unwrap();
-    } else {
-        assert!(table == requirements(), "docs/conformance.md is old: RENEW=1 {}", MADE.trim_end_matches(" -->\n"));
-    }
 }
 
 /// Runs a script, and ends everything it has started.

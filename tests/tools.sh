@@ -30,7 +30,7 @@ packages() {
 is_there() {
 	case $1 in
 	cc) echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null ;;
-	ubus-client | ubusd | linux) true ;;
+	ubus-client | ubusd | cargo-mutants | linux) true ;;
 	eslint | playwright-core) command -v node npm >/dev/null ;;
 	libcoap_peer) [ -e /usr/include/coap3/coap.h ] && command -v cc pkg-config >/dev/null ;;
 	aiocoap | zig) python3 -c 'import ensurepip' 2>/dev/null ;;
@@ -44,6 +44,9 @@ make_own() {
 	case $1 in
 	ubus-client | ubusd)
 		[ -x "$own/bin/$1" ] || cargo install --quiet --locked --root $own "$1@0.5.0"
+		;;
+	cargo-mutants)
+		[ -x $own/bin/cargo-mutants ] || cargo install --quiet --locked --root $own cargo-mutants@27.1.0
 		;;
 	eslint | playwright-core)
 		[ -d "$own/node/node_modules/$1" ] ||

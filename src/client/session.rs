@@ -281,6 +281,9 @@ impl Session {
     /// Only heartbeats are served here.
     fn handle_request(&mut self, exchange: &Exchange, request: &Request, now: Instant) {
         let response = match Resource::parse(&request.path) {
+            _ if request.has_block_size_seven() && !self.endpoint.is_stream() => {
+                Response::text(Code::BAD_REQUEST, "block size 7 is reserved")
+            }
             Ok(Resource::Heartbeat) if request.method == Method::Put => match heartbeat::parse(&request.payload) {
                 Ok(answered) => {
                     self.liveness.handle_heartbeat(answered, now);

@@ -1,9 +1,6 @@
 //! Block-wise transfer (RFC 7959): large bodies in pieces.
 
-use super::message::{Block, Code, Request, Response};
-
-/// SZX 7 means "as much as fits" and exists over reliable transports only (RFC 8323 section 6).
-const BERT: u8 = 7;
+use super::message::{BERT, Block, Code, Request, Response};
 
 /// Whether a response goes in blocks: because the peer wishes so, or because it is larger than `limit` bytes.
 pub fn is_cut(response: &Response, asked: Option<Block>, limit: usize) -> bool {

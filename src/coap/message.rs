@@ -26,6 +26,8 @@ const SIZE1: u16 = 60;
 
 /// Characters of a diagnostic payload.
 const LONGEST_DIAGNOSTIC: usize = 256;
+/// SZX 7 means "as much as fits" and exists over reliable transports only (RFC 8323 section 6).
+pub(super) const BERT: u8 = 7;
 
 /// What an option's value may look like: number, whether it may come several times, shortest and longest value.
 const KNOWN: &[(u16, bool, usize, usize)] = &[
@@ -202,6 +204,11 @@ impl Request {
             reliable: false,
             payload: Vec::new(),
         }
+    }
+
+    /// Whether it has a block of size exponent 7, which datagrams must not have (RFC 7959 section 2.2).
+    pub fn has_block_size_seven(&self) -> bool {
+        [self.block1, self.block2].iter().flatten().any(|block| block.szx == BERT)
     }
 
     /// With a payload of that format.

@@ -8,10 +8,9 @@ use rustls::pki_types::DnsName;
 
 use super::fault::{ConfigFault, DisabledReason, ValueKind};
 use super::section_reader::{SectionReader, flag, number, one_of};
+use crate::model::CALL_HOME_PORT;
 use crate::model::address::is_callable;
 
-/// Where providers listen unless agreed otherwise.
-const PORT: u16 = 4647;
 /// Seconds between heartbeats (RFC 9132 section 4.5.2).
 const HEARTBEAT: u16 = 30;
 /// The upstream unless another is named.
@@ -125,7 +124,7 @@ fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
         options.fault(None, ConfigFault::Unnamed);
     }
     let addresses = options.list("address", address);
-    let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(PORT);
+    let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(CALL_HOME_PORT);
     let interface = options.get("interface", interface).unwrap_or_else(|| INTERFACE.to_owned());
     let domain = options.list("domain", prefix);
     let heartbeat_interval = options.get("heartbeat_interval", heartbeat).unwrap_or(HEARTBEAT);

@@ -25,4 +25,4 @@ pub(crate) use text::is_printable;
 pub use text::printable;
 pub use time::{ClockSet, Now, whole_seconds};
 pub use traffic::Traffic;
-pub use transport::Transport;
+pub use transport::{CALL_HOME_PORT, Transport};

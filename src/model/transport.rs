@@ -1,5 +1,8 @@
 //! The secure transports.
 
+/// Where providers listen unless agreed otherwise. RFC 9066 assigns no port; this one is of its draft.
+pub const CALL_HOME_PORT: u16 = 4647;
+
 /// A secure transport. The preferred one comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {

@@ -292,6 +292,7 @@ impl Report {
         let body = Value::decode(payload)?;
         let body = Fields::of(&body, "body", &[MITIGATION_SCOPE])?;
         let outer = Fields::of(body.required(MITIGATION_SCOPE, "mitigation-scope")?, "mitigation-scope", &[SCOPE])?;
+        outer.required(SCOPE, "scope")?;
         outer.list(SCOPE, "scope", MOST_REPORTS, Self::parse)
     }
 }

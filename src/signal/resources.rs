@@ -43,7 +43,7 @@ impl Session {
                 Limited::Ignore => return,
             }
         }
-        if !self.endpoint.is_stream() && [request.block1, request.block2].iter().flatten().any(|b| b.szx == 7) {
+        if !self.endpoint.is_stream() && request.has_block_size_seven() {
             return self.endpoint.respond(exchange, &bad("block size 7 is reserved"));
         }
         let block1 = request.block1;

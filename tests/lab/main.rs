@@ -20,6 +20,7 @@ mod page;
 mod raw;
 mod router;
 mod scenarios;
+mod soak;
 mod stage;
 mod traffic;
 
@@ -38,6 +39,7 @@ const TABLES: &[Table] = &[
     ("hostile", hostile::run),
     ("offload", offload::run),
     ("page", page::run),
+    ("soak", soak::run),
 ];
 
 /// Tests mostly wait, so more of them run at once than there are cores.

@@ -190,6 +190,11 @@ impl Stage {
         self.daemon.as_ref().expect("running").id()
     }
 
+    /// The provider's process.
+    pub fn client_pid(&self) -> u32 {
+        self.client.as_ref().expect("running").id()
+    }
+
     fn start(&self, host: &Host, mut command: Command, log: &str) -> Child {
         let log = File::options().create(true).append(true).open(self.file(log)).expect("log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);

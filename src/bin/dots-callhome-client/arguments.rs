@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use dots_callhome::model::CALL_HOME_PORT;
 
 use crate::control::Ask;
 use crate::scope_arguments::ScopeAsked;
@@ -41,7 +42,7 @@ pub(crate) enum ClientCommand {
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Where to listen, TLS over TCP and DTLS over UDP; may be repeated.
-    #[arg(long, required = true, value_name = "ADDR:PORT")]
+    #[arg(long, required = true, value_name = "ADDR[:PORT]", value_parser = listen_address)]
     pub listen: Vec<SocketAddr>,
     /// Certificates of the authority that signs the routers' certificates.
     #[arg(long, value_name = "FILE", required_unless_present = "peer_keys", conflicts_with = "peer_keys")]
@@ -116,6 +117,16 @@ pub(crate) struct RedirectArguments {
     /// For how many seconds.
     #[arg(long, value_name = "SECONDS")]
     pub ttl: Option<u32>,
+}
+
+/// Reads an address to listen on, whose port is that of Call Home unless it names one.
+///
+/// # Errors
+/// In words: it is none.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .or_else(|_| text.parse::<IpAddr>().map(|address| SocketAddr::new(address, CALL_HOME_PORT)))
+        .map_err(|_| format!("{text} is neither an address nor an address and a port"))
 }
 
 impl ClientCommand {

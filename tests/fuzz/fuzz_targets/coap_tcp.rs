@@ -11,6 +11,8 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../ledger.rs"]
 mod ledger;
+#[path = "../session.rs"]
+mod session;
 
 struct Zeros;
 
@@ -27,13 +29,13 @@ fuzz_target!(|data: &[u8]| {
         let mut now = Now { instant: Instant::now(), unix: 1 };
         let mut ledger = ledger::of_any_provider();
         let mut session = Session::new("isp".into(), Endpoint::stream(Box::new(Zeros)), 30, now);
-        session.set_domain(ledger::everywhere());
+        session.set_domain(session::everywhere());
         let outcome = pieces.into_iter().try_for_each(|piece| session.handle_input(piece, &mut ledger, now));
         // Where nothing is cut, what needs no resource is answered first.
         let mut answers: Vec<Vec<u8>> = std::iter::from_fn(|| session.poll_transmit()).collect();
         answers.sort();
         said.push((outcome, answers));
-        ledger::tell(&mut ledger, &mut session, now);
+        session::tell(&mut ledger, &mut session, now);
         now = now.after(Duration::from_secs(30));
         session.handle_timeout(&mut ledger, now);
     }

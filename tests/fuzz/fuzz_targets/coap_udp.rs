@@ -10,6 +10,8 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../ledger.rs"]
 mod ledger;
+#[path = "../session.rs"]
+mod session;
 
 struct Zeros;
 
@@ -23,13 +25,13 @@ fuzz_target!(|data: &[u8]| {
     let mut now = Now { instant: Instant::now(), unix: 1 };
     let mut ledger = ledger::of_any_provider();
     let mut session = Session::new("isp".into(), Endpoint::datagram(Box::new(Zeros)), 30, now);
-    session.set_domain(ledger::everywhere());
+    session.set_domain(session::everywhere());
     let mut rest = data;
     while let Some((&length, after)) = rest.split_first() {
         let (datagram, after) = after.split_at(after.len().min(usize::from(length)));
         rest = after;
         assert_eq!(session.handle_input(datagram, &mut ledger, now), Ok(()));
-        ledger::tell(&mut ledger, &mut session, now);
+        session::tell(&mut ledger, &mut session, now);
         while let Some(datagram) = session.poll_transmit() {
             assert!(datagram.len() <= 1152);
         }

@@ -33,7 +33,7 @@ thread_local! {
 }
 
 // The first byte chooses certificate or key, and the step from which on datagrams are slipped in; the others are these
-// datagrams, each after its length.
+// datagrams, each behind twice its length in two bytes, and one more if it is for the router.
 fuzz_target!(|data: &[u8]| {
     if let Some((&first, data)) = data.split_first() {
         ENDS.with(|ends| run(ends, first, data));
@@ -53,9 +53,10 @@ fn run((server, by_certificate, by_key): &Ends, first: u8, mut data: &[u8]) {
         let answers = std::iter::from_fn(|| provider.as_mut().and_then(Channel::poll_transmit));
         datagrams.extend(answers.map(|datagram| (false, datagram)));
         if step >= first >> 1 & 15
-            && let Some((&length, rest)) = data.split_first()
+            && let Some((&length, rest)) = data.split_first_chunk()
         {
-            let (datagram, rest) = rest.split_at(usize::from(length).min(rest.len()));
+            let length = u16::from_be_bytes(length);
+            let (datagram, rest) = rest.split_at(usize::from(length >> 1).min(rest.len()));
             datagrams.insert(0, (length & 1 == 0, datagram.to_vec()));
             data = rest;
         }

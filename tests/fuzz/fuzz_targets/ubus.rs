@@ -4,25 +4,18 @@
 use std::time::{Duration, Instant};
 
 use dots_callhome::enforce::Enforcer;
-use dots_callhome::mitigation::{Action, Consent, Ledger, Policy, TimeoutAction};
 use dots_callhome::model::Now;
 use dots_callhome::source::Inventory;
 use dots_callhome::ubus::{Bus, CallContext};
 use libfuzzer_sys::fuzz_target;
 use ubus::wire::Codec;
 
+#[path = "../ledger.rs"]
+mod ledger;
+
 fuzz_target!(|data: &[u8]| {
     let now = Now { instant: Instant::now(), unix: 1_767_225_600 };
-    let policy = Policy {
-        consent: Consent::Ask,
-        action: Action::Block,
-        consent_timeout: None,
-        timeout_action: TimeoutAction::Ignore,
-        max_lifetime: Duration::from_secs(86_400),
-        max_mitigations: 128,
-        devices: Default::default(),
-    };
-    let (mut ledger, inventory) = (Ledger::new(policy), Inventory::new());
+    let (mut ledger, inventory) = (ledger::of_any_provider(), Inventory::new());
     let mut context = CallContext {
         ledger: &mut ledger,
         peers: &[],

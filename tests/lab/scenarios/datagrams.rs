@@ -29,11 +29,13 @@ fn block(stage: &Stage) -> u64 {
     mid
 }
 
-/// Proves SC-3-01 with packets: certificates, and a provider that leaves.
+/// Proves SC-3-01, CH-5.1-01 with packets: certificates, and a provider that leaves.
 pub fn certificates() {
     let mut stage = Stage::prepare(2, "");
     stage.configure_transport("dtls", "", "\toption consent 'auto'");
     start(&mut stage);
+    let listening = stage.home.router.run("ss", &["-Hlntu"]);
+    assert_eq!(listening, "", "the router listens");
     let mid = block(&stage);
     stage.provider(&["withdraw", "--router", ROUTER_NAME, "--mid", &mid.to_string()]).expect("withdrawn");
     stage.until("terminating", |s| s.the_mitigation()["state"] == "terminating");

@@ -16,6 +16,16 @@ fn without_udp(seen: &Seen) -> Fate {
 
 const ALL_PATHS: [&str; 4] = ["dtls 2001:db8::1", "dtls 192.0.2.1", "tls 2001:db8::1", "tls 192.0.2.1"];
 
+/// Proves SC-3-03, CH-5.1-07: every way.
+#[test]
+fn the_port_is_the_one_agreed_upon() {
+    let mut world = World::new(Target { port: 4700, ..target(&[V6, V4]) }, |_| Fate::Silent);
+    world.pass(seconds(60));
+    let ways: std::collections::BTreeSet<String> = world.seen.iter().map(Seen::path).collect();
+    assert_eq!(ways.len(), 4, "{ways:?}");
+    assert!(world.seen.iter().all(|seen| seen.address.port() == 4700));
+}
+
 /// Proves SC-4.3-01, SC-4.3-02, CH-5.1-08, CH-1-02, SC-7.1-09.
 #[test]
 fn all_ways_are_tried_in_order_one_each_quarter_of_a_second() {

@@ -4,6 +4,7 @@ mod block;
 mod counters;
 mod faults;
 mod ruleset;
+mod shared_targets;
 mod slow;
 mod spoofed;
 mod witness;

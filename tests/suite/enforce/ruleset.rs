@@ -146,7 +146,7 @@ fn scopes_become_matches() {
     assert_eq!(rules(with(&[(0, 65_535), (7, 7)], &[6], &[])), [to(" meta l4proto 6 th dport 0-65535")]);
 }
 
-/// Proves DR-3.2.1-07: ICMP types are of the target's family.
+/// ICMP types are of the target's family.
 #[test]
 fn icmp_types_are_of_the_family_of_the_target() {
     let scope = Scope {

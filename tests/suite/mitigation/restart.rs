@@ -1,8 +1,8 @@
 //! What of the ledger is kept over a restart, how large it may become, and that a provider does not wear the flash.
 
 use crate::support::ledger::*;
-use dots_callhome::mitigation::snapshot::{self, SavedMitigation, Snapshot};
-use dots_callhome::mitigation::{Consent, DevicePolicy, Ledger, Policy, State};
+use dots_callhome::mitigation::snapshot::{self, SavedMitigation, SavedVeto, Snapshot};
+use dots_callhome::mitigation::{Cause, Consent, Decision, DevicePolicy, Ledger, Policy, State};
 use dots_callhome::model::{ClockSet, Mac, Now, Scope};
 use vecset::VecSet;
 
@@ -233,11 +233,41 @@ fn a_hostile_period_is_bounded() {
 /// What policy has decided for one provider does not push out what a person has for another.
 #[test]
 fn nobody_pushes_out_what_a_person_decided() {
-    let mut house = TestRouter::by_hand(policy(Consent::Auto));
-    house.request(1, &wide(1), &[exact(CAMERA)]);
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let id = house.request(1, &wide(1), &[exact(CAMERA)]);
+    house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
     let mut whole = many(&house.ledger.snapshot(house.now));
+    for decided in &mut whole.mitigations {
+        decided.decision.as_mut().unwrap().by = "policy".into();
+    }
     whole.mitigations[99].decision.as_mut().unwrap().by = "root".into();
     let kept = snapshot::decode(&snapshot::encode(&whole)).unwrap();
     assert!(kept.mitigations.len() < 100);
     assert_eq!(kept.mitigations.last().unwrap().id, 100);
+}
+
+/// As many noes as are kept, each as large as it may be, are written beside everything else and read back.
+#[test]
+fn no_veto_is_left_out() {
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let id = house.request(1, &wide(1), &[exact(CAMERA)]);
+    house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
+    let mut whole = many(&house.ledger.snapshot(house.now));
+    let targets =
+        |n: u64| (0..16).map(move |i| format!("2001:db8:{n:x}:{i:x}:ffff:ffff:ffff:ffff/128").parse().unwrap());
+    let veto = |n: u64| SavedVeto {
+        id: u32::MAX,
+        peer: "p".repeat(64),
+        devices: (0..64).map(|i| Mac([2, 0, 0, 0, n as u8, i])).collect(),
+        targets: targets(n).collect(),
+        cause: Cause::Rejected,
+        decision: Decision { by: "a".repeat(64), at: u64::MAX, comment: Some("…".repeat(256)) },
+        remaining: u64::MAX,
+    };
+    whole.vetoes = Some((0..64).map(veto).collect());
+    let kept = snapshot::decode(&snapshot::encode(&whole)).unwrap();
+    assert_eq!(kept.vetoes, whole.vetoes);
+    assert!(!kept.mitigations.is_empty());
+    let after = restored(&kept, policy(Consent::Ask), house.now);
+    assert_eq!(after.ledger.vetoes().count(), 64);
 }

@@ -7,6 +7,7 @@ mod program;
 mod provider;
 mod provider_control;
 mod provider_hostile;
+mod provider_listening;
 mod provider_observing;
 mod provider_requests;
 mod provider_scope;

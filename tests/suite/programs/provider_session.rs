@@ -89,7 +89,7 @@ fn a_router_configures_nothing() {
     }
 }
 
-/// Proves SC-7.2-04, SC-7.2-05, SC-7.2-06, CT-8.2-03: a router that resumes its session and would like to send early data may not.
+/// Proves CT-8.2-03: a router that resumes its session and would like to send early data may not.
 #[test]
 fn no_early_data_is_accepted() {
     let isp = Isp::serving("early");

@@ -157,7 +157,7 @@ fn routers_call_on_the_port_of_call_home() {
     router.ping();
 }
 
-/// Proves SC-4.4-04, SC-4.4-06, SC-4.4.1.3-25: the first copy is lost, and so are the first questions of the session.
+/// Proves SC-4.4-04, SC-4.4-06, SC-4.4.1.3-25, CO-9.1.1-02: the first copy is lost, and so are the first questions of the session.
 #[test]
 fn a_request_is_repeated_until_it_is_answered() {
     let (mut program, root, arguments) = provider("repeat", "");

@@ -9,5 +9,6 @@ mod openers;
 mod pretenders;
 mod searching;
 mod turns;
+mod upstreams;
 mod witnesses;
 mod zones;

@@ -5,6 +5,7 @@ mod dtls;
 mod dtls_hostile;
 mod dtls_link;
 mod dtls_offers;
+mod names;
 mod possession;
 mod raw_public_key;
 mod refused;
