@@ -256,7 +256,7 @@ fn no_veto_is_left_out() {
     let targets =
         |n: u64| (0..16).map(move |i| format!("2001:db8:{n:x}:{i:x}:ffff:ffff:ffff:ffff/128").parse().unwrap());
     let veto = |n: u64| SavedVeto {
-        id: u32::MAX,
+        id: u32::MAX - n as u32,
         peer: "p".repeat(64),
         devices: (0..64).map(|i| Mac([2, 0, 0, 0, n as u8, i])).collect(),
         targets: targets(n).collect(),
