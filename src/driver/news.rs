@@ -41,8 +41,8 @@ impl<'a> News<'a> {
         ]
     }
 
-    /// Says it in the log.
-    pub(super) fn log(&self) {
+    /// Says it in the log, and how many lines about the same provider were left out before it.
+    pub(super) fn log(&self, suppressed: u32) {
         let mut line = match (self.entry.id(), self.entry.peer()) {
             (Some(id), Some(peer)) => format!("request {} of {peer}: {}", id.0, self.entry.event.as_str()),
             _ => self.entry.event.as_str().to_owned(),
@@ -59,6 +59,9 @@ impl<'a> News<'a> {
         }
         if let Some(comment) = &self.entry.comment {
             line.push_str(&format!(": {comment}"));
+        }
+        if suppressed > 0 {
+            line = format!("({suppressed} lines left out) {line}");
         }
         match self.entry.event {
             Happened::Failed => log::warn!("{line}"),

@@ -267,11 +267,8 @@ impl Wiring {
     fn tell_news(&mut self, entry: &mitigation::Entry) {
         let news = News::new(entry, &self.ledger, self.finder.inventory());
         let told = self.news_limiter.handle_news(entry, self.now.instant);
-        if told.suppressed > 0 {
-            log::info!("{} lines about requests of {} suppressed", told.suppressed, entry.peer().unwrap_or_default());
-        }
         if told.line {
-            news.log();
+            news.log(told.suppressed);
         }
         if told.hook {
             let variables = news.variables();
