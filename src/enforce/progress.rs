@@ -65,8 +65,13 @@ impl Progress {
             ProgressStage::InForce { .. } | ProgressStage::Leaking => all,
         };
         let due = self.owners.iter().filter(|(_, owned)| due(owned));
-        due.map(|(owner, owned)| SweepSubject { owner: *owner, change: owned.change, measure: owned.measure.clone() })
-            .collect()
+        let subject = |(owner, owned): (&Owner, &OwnerProgress)| SweepSubject {
+            owner: *owner,
+            change: owned.change,
+            measure: owned.measure.clone(),
+            was_cut: owned.is_cut,
+        };
+        due.map(subject).collect()
     }
 
     /// Takes what the kernel holds, as far as that can be relied on, and what it ends too early.
@@ -182,6 +187,8 @@ struct OwnerProgress {
     told: Option<Result<(), NotInForce>>,
     /// The devices from whose addresses flows get past the rules.
     openers: VecSet<Mac>,
+    /// Whether the last sweep has cut all flows it met, and the rules have stood since.
+    is_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,12 +214,13 @@ impl ProgressStage {
 impl OwnerProgress {
     fn new(measure: Measure, change: u32, now: Instant) -> Self {
         let (stage, due) = (ProgressStage::Waiting, Some(now + MOMENT));
-        Self { measure, change, stage, due, told: None, openers: VecSet::new() }
+        Self { measure, change, stage, due, told: None, openers: VecSet::new(), is_cut: false }
     }
 
     /// Its rules are gone.
     fn lose(&mut self, now: Instant) {
         self.stage = ProgressStage::Waiting;
+        self.is_cut = false;
         self.due = Some(now + MOMENT);
     }
 
@@ -234,6 +242,7 @@ impl OwnerProgress {
     fn judge(&mut self, owner: Owner, mut passing: PassingFlows, events: &mut VecDeque<Event>) {
         self.openers = std::mem::take(&mut passing.openers);
         let unknown = passing.unknown.is_some();
+        self.is_cut = passing.met > 0 && passing.left == 0 && !unknown;
         let (passes, strikes) = match self.stage {
             ProgressStage::Waiting => return,
             // What was there before the rules is no strike.

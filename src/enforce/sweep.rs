@@ -39,6 +39,8 @@ pub(super) struct SweepSubject {
     pub(super) owner: Owner,
     pub(super) change: u32,
     pub(super) measure: Measure,
+    /// Whether the sweep before has cut all flows it met: what there is now has been opened since.
+    pub(super) was_cut: bool,
 }
 
 /// Flows that a block should have stopped.
@@ -141,9 +143,11 @@ impl Sweep {
             // Where there were more than could be cut, those found next need not be new.
             let all = found.len() < MOST_CUT;
             self.cut = found.iter().filter(|_| all).filter_map(|(_, id)| *id).collect();
-            for (_, passing) in &mut self.subjects {
+            for (subject, passing) in &mut self.subjects {
                 passing.left = 0;
-                passing.openers.clear();
+                if !subject.was_cut {
+                    passing.openers.clear();
+                }
             }
             self.look();
         }
@@ -166,7 +170,10 @@ impl Sweep {
                     passing.met += usize::from(self.goes == 1);
                     passing.left += 1;
                     passing.example = Some(*flow);
-                    let is_new = !self.cut.is_empty() && !self.cut.contains(&flow.id);
+                    let is_new = match self.goes {
+                        1 => subject.was_cut,
+                        _ => !self.cut.is_empty() && !self.cut.contains(&flow.id),
+                    };
                     passing.openers.extend(opener.filter(|_| is_new));
                 }
             }

@@ -45,6 +45,7 @@ fuzz_target!(|data: &[u8]| {
         enforcer: &enforcer,
         started: now.instant,
         not_kept: None,
+        not_read: None,
     };
     let mut bus = Bus::new("0");
     assert!(bus.poll_connect(now));

@@ -34,6 +34,19 @@ fn a_borrowed_address_lets_its_owner_go() {
     assert!(!spoofed(&mut house).contains(&(7, TV)));
 }
 
+/// The same where each packet is opened as a flow only after the look that follows the cut, and gets the number of the one
+/// before.
+#[test]
+fn a_borrowed_address_that_sends_seldom_lets_its_owner_go() {
+    let mut house = TestRouter::enforcing();
+    house.desire(blocks(&[block(7, &[CAMERA])]));
+    for _ in 0..60 {
+        house.kernel.flows = vec![outgoing(1, CAMERA_V4, 4000, (VICTIM, 53))];
+        house.pass(seconds(2));
+    }
+    assert!(spoofed(&mut house).contains(&(7, CAMERA)));
+}
+
 /// The same where the flows were there before the rules, and for a device in quarantine.
 #[test]
 fn an_address_borrowed_before_the_block_is_seen_at_once() {
