@@ -377,10 +377,17 @@ fn a_borrowed_address_is_told() {
     let _flood = Stream::new(home.device(2), move || borrowed.send_to(&[2; 64], (VICTIM, 53)).is_ok());
     assert_arrives(&sink, 2);
     let mut router = Router::new(&home.router);
-    router.desire(blocks(&[block(7, 60, &[1])]), Vec::new(), &inventory(2));
+    router.desire(blocks(&[block(7, 3600, &[1])]), Vec::new(), &inventory(2));
     let innocent = Event::Spoofed { id: MitigationId(7), mac: mac(1) };
     router.until("told", |r| r.told.contains(&innocent));
     assert_eq!(router.counted(7), 0);
+
+    let _own = Sender::udp(home.device(1), (VICTIM, 53).into(), 1, 100);
+    router.until("counted", |r| r.counted(7) > 0);
+    router.told.clear();
+    let counted = |r: &Router<'_>| r.told.iter().filter(|event| matches!(event, Event::Counted { .. })).count();
+    router.until("looked at again and again", |r| counted(r) >= 3);
+    assert!(!router.told.contains(&innocent));
 }
 
 /// The router's link-local address at home.
