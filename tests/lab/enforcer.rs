@@ -93,7 +93,8 @@ fn a_block_bites_and_counts() {
     assert_eq!(sink.packets(1), before);
     assert_eq!(router.enforcer.dropped_by(mac(1)).packets, router.counted(7));
     assert_eq!(router.enforcer.dropped_by(mac(2)).packets, 0);
-    assert_eq!(router.runs.len(), 1);
+    // What a slow nft on a busy machine has made too long-lived is put right by another run.
+    assert!((1..=2).contains(&router.runs.len()), "{:#?}", router.runs);
 
     // Longer, and another device: what was counted stays.
     let counted = router.counted(7);
