@@ -43,8 +43,7 @@ pub(super) struct NewsLimiter {
 impl NewsLimiter {
     /// Counts a piece of news. What a person has done is always told.
     pub(super) fn handle_news(&mut self, entry: &Entry, now: Instant) -> Told {
-        let by_person = entry.by.as_deref().is_some_and(|by| !["policy", "timeout"].contains(&by));
-        let Some(peer) = entry.peer().filter(|_| !by_person) else {
+        let Some(peer) = entry.peer().filter(|_| !entry.is_by_person()) else {
             return Told { line: true, suppressed: 0, hook: true };
         };
         if !self.peers.contains_key(peer) {

@@ -21,4 +21,4 @@ mod target;
 pub use enforcer::{Enforcer, Socket};
 pub use event::{Event, NotInForce};
 pub use sweep::PassingFlows;
-pub use target::DropFilter;
+pub use target::{DropFilter, rules_per_target};

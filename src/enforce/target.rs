@@ -189,6 +189,11 @@ impl Kind {
     }
 }
 
+/// In how many rules a block of this scope names each of its target prefixes, at most.
+pub fn rules_per_target(scope: &Scope) -> usize {
+    [ICMP, ICMPV6].map(|icmp| kinds(scope, icmp).len()).into_iter().max().unwrap_or_default()
+}
+
 /// What the scope's protocols, ports and ICMP types select in a family whose ICMP has this number. Ports and types
 /// restrict only the protocols that have them; where no protocol is named they imply theirs.
 fn kinds(scope: &Scope, icmp: u8) -> Vec<Kind> {

@@ -4,8 +4,8 @@
 //! All that a request costs grows with its parts: the text of rules, the memory of `nft` and of the daemon, and the time
 //! that each flow takes to be compared with it.
 
+use crate::enforce::rules_per_target;
 use crate::model::Scope;
-use crate::model::protocol::{has_ports, is_icmp};
 
 /// Most parts of one request.
 pub(super) const MOST_OF_REQUEST: usize = 512;
@@ -50,19 +50,7 @@ impl Budget {
 fn parts(scope: &Scope) -> usize {
     let sources = scope.source_prefixes.len() + scope.source_ports.len();
     let kinds = scope.target_ports.len() + scope.target_protocols.len() + scope.source_icmp_types.len();
-    scope.target_prefixes.len() * rules(scope) + kinds + sources
-}
-
-/// Rules that select the scope's traffic: those with ports, with ICMP types, and of other protocols.
-fn rules(scope: &Scope) -> usize {
-    let protocols = &scope.target_protocols;
-    let may = |which: fn(u8) -> bool| protocols.is_empty() || protocols.iter().any(|protocol| which(*protocol));
-    let with_ports = !scope.target_ports.is_empty() && may(has_ports);
-    let with_types = !scope.source_icmp_types.is_empty() && may(is_icmp);
-    let restricted = |protocol: u8| (with_ports && has_ports(protocol)) || (with_types && is_icmp(protocol));
-    let implied = protocols.is_empty() && with_types && !scope.source_ports.is_empty();
-    let others = protocols.iter().any(|protocol| !restricted(*protocol)) || (implied && !with_ports);
-    [with_ports, with_types, others].map(usize::from).iter().sum::<usize>().max(1)
+    scope.target_prefixes.len() * rules_per_target(scope) + kinds + sources
 }
 
 /// The scope as it is kept: of the provider's texts, which nothing is done with but to show them, the first ones.

@@ -4,7 +4,7 @@ use super::consent::{Action, Judgement, TimeoutAction, confident};
 use super::history::Happened;
 use super::ledger::Ledger;
 use super::phase::{Ending, Inherited, Phase};
-use super::state::{Cause, Decision, State};
+use super::state::{Cause, Decision, State, decided_by};
 use super::veto::Veto;
 use crate::model::{Mac, MitigationId, Now};
 
@@ -151,8 +151,4 @@ impl Ledger {
             TimeoutAction::Ignore => {}
         }
     }
-}
-
-pub(super) fn decided_by(by: &str, comment: Option<String>, now: Now) -> Decision {
-    Decision { by: by.to_owned(), at: now.unix, comment }
 }

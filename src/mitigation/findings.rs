@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::decisions::decided_by;
 use super::history::Happened;
 use super::ledger::Ledger;
 use super::lifecycle::Mitigation;
 use super::phase::{Check, Phase};
-use super::state::Cause;
+use super::state::{Cause, decided_by};
 use super::veto::Veto;
 use crate::enforce::NotInForce;
 use crate::model::{Mac, MitigationId, Now, Traffic};

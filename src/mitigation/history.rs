@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::state::is_person;
 use crate::model::{Mac, MitigationId};
 
 /// Entries kept; the oldest gives way.
@@ -97,6 +98,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether a person did it.
+    pub fn is_by_person(&self) -> bool {
+        self.by.as_deref().is_some_and(is_person)
+    }
+
     /// The mitigation, where it is about one.
     pub fn id(&self) -> Option<MitigationId> {
         match &self.about {

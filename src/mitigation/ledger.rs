@@ -10,7 +10,7 @@ use super::lifecycle::Mitigation;
 use super::outbox::{Event, Generation, Outbox};
 use super::phase::Phase;
 use super::restored::Restored;
-use super::state::{Client, Decision};
+use super::state::{Client, Decision, decided_by};
 use super::veto::Veto;
 use crate::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
 use crate::model::{Mac, MitigationId, Now, Tuple};
@@ -86,7 +86,7 @@ impl Ledger {
         for m in self.mitigations.values_mut() {
             m.suspects.retain(|suspect| !addresses.contains(&suspect.mac));
         }
-        let decision = Decision { by: "policy".to_owned(), at: now.unix, comment: None };
+        let decision = decided_by("policy", None, now);
         for mac in &addresses {
             self.set_free(*mac, &decision, now);
         }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::consent::{Action, Denied};
-use super::decisions::decided_by;
 use super::history::Happened;
 use super::ledger::{Ledger, ManualQuarantine};
 use super::lifecycle::Mitigation;
 use super::phase::Ending;
-use super::state::{Cause, Decision, State};
+use super::state::{Cause, Decision, State, decided_by};
 use super::veto::Veto;
 use crate::model::{Mac, MitigationId, Now};
 
@@ -128,6 +127,7 @@ impl Ledger {
         let vetoes: Vec<Veto> = concerned.map(veto).collect();
         self.set_free(mac, &decision, now);
         vetoes.into_iter().for_each(|veto| self.forbid(veto, now));
+        self.outbox.persist();
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Ledger {
             self.let_go(id, mac, Ending::Withdrawn, decision.clone(), now);
         }
         self.outbox.enforce();
-        self.outbox.persist();
+        self.outbox.persist_later();
     }
 
     /// The mitigations that act on a device, or have inherited the consent to.

@@ -162,10 +162,9 @@ impl Ledger {
 
 /// An approval as kept. Who approved which device was not kept at first: a decision of a person was one about all.
 fn approval(saved: &SavedMitigation, decision: Decision, devices: Vec<Mac>) -> Approval {
-    let by_person = !["policy", "timeout"].contains(&decision.by.as_str());
     let confirmed = match &saved.confirmed {
         Some(SavedDevices(confirmed)) => confirmed.clone(),
-        None if by_person => devices.clone(),
+        None if decision.is_by_person() => devices.clone(),
         None => Vec::new(),
     };
     Approval { decision, devices, confirmed }

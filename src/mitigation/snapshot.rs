@@ -350,7 +350,7 @@ impl SavedMitigation {
 
     /// How bad it would be to lose it.
     fn weight(&self) -> u8 {
-        let by_person = self.decision.as_ref().is_some_and(|decision| !["policy", "timeout"].contains(&&*decision.by));
+        let by_person = self.decision.as_ref().is_some_and(Decision::is_by_person);
         if self.state.in_force() { 1 + u8::from(by_person) } else { 0 }
     }
 

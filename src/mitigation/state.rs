@@ -2,6 +2,8 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::model::Now;
+
 /// Who asks: the peer as authenticated, and its name for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
@@ -109,6 +111,23 @@ pub struct Decision {
     /// In their words.
     #[n(2)]
     pub comment: Option<String>,
+}
+
+impl Decision {
+    /// Whether a person has decided.
+    pub fn is_by_person(&self) -> bool {
+        is_person(&self.by)
+    }
+}
+
+/// A decision of somebody, now.
+pub(super) fn decided_by(by: &str, comment: Option<String>, now: Now) -> Decision {
+    Decision { by: by.to_owned(), at: now.unix, comment }
+}
+
+/// Whether that is who a person is: a user, neither `policy` nor `timeout`.
+pub(super) fn is_person(by: &str) -> bool {
+    !["policy", "timeout"].contains(&by)
 }
 
 /// What a veto follows from.

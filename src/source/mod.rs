@@ -37,6 +37,7 @@ mod network_dump;
 mod observation;
 mod older;
 mod plan;
+mod readings;
 mod schedule;
 mod search;
 mod sender_table;

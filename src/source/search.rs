@@ -14,6 +14,7 @@ use super::network::Located;
 use super::observation::Observation;
 use super::older::OlderFlows;
 use super::plan;
+use super::readings::Readings;
 use super::schedule::Schedule;
 use super::sender_table::Witnessed;
 use super::senders::Senders;
@@ -62,25 +63,6 @@ pub(super) struct Search {
     /// The suspects of the last report.
     reported: Option<Vec<Suspect>>,
     readings: Readings,
-}
-
-/// How far it is known who had opened the flows that have been observed.
-#[derive(Debug, Default)]
-struct Readings {
-    /// Readings of the table of senders begun for this search, and completed.
-    begun: u32,
-    completed: u32,
-    /// The first that covers all that has been observed.
-    needed: u32,
-    /// The one the next report waits for.
-    awaited: Option<u32>,
-}
-
-impl Readings {
-    /// Whether the next report waits for a reading.
-    fn are_awaited(&self) -> bool {
-        self.awaited.is_some_and(|number| number > self.completed)
-    }
 }
 
 impl Search {
@@ -140,7 +122,7 @@ impl Search {
 
     fn begin_anew(&mut self, now: Now) {
         self.outdated = true;
-        self.readings.awaited = None;
+        self.readings.stop_awaiting();
         self.restart(now);
     }
 
@@ -166,21 +148,20 @@ impl Search {
     /// Whether a report is due that needs the table of senders to be read first.
     pub(super) fn wants_reading(&mut self, now: Now) -> bool {
         let is_due = self.schedule.next_report().is_some_and(|due| due <= now.instant);
-        let Readings { completed, needed, awaited, .. } = &mut self.readings;
-        if is_due && *needed > *completed && awaited.is_none() {
-            *awaited = Some(*needed);
+        if is_due {
+            self.readings.await_needed();
         }
         self.readings.are_awaited()
     }
 
     /// A reading begins: it covers all that has been observed so far.
     pub(super) fn begin_reading(&mut self) {
-        self.readings.begun += 1;
+        self.readings.begin();
     }
 
     /// Takes in what the table of senders has noted; nothing: it can't be read.
     pub(super) fn end_reading(&mut self, witnessed: Option<&Witnessed>, home: &HomeNetwork, now: Now) {
-        self.readings.completed = self.readings.begun;
+        self.readings.end();
         let Some(witnessed) = witnessed else { return self.senders.forget_before() };
         let mut differs = false;
         let mut addresses: Vec<IpAddr> = Vec::new();
@@ -202,7 +183,7 @@ impl Search {
 
     /// Perhaps more is known now of who had opened the flows observed.
     pub(super) fn reconsider(&mut self, now: Now) {
-        self.readings.needed = self.readings.begun + 1;
+        self.readings.need_next();
         self.plan_report(now);
     }
 
@@ -361,8 +342,7 @@ impl Search {
 
     /// What has been seen now is covered by the next reading of the table of senders.
     fn observation(&mut self, direction: &Direction<'_>, matched: Match, at: &Located, now: Now) -> Observation {
-        let covered_by = self.readings.begun + 1;
-        self.readings.needed = covered_by;
+        let covered_by = self.readings.need_next();
         Observation { covered_by, ..Observation::new(direction, matched, at, now) }
     }
 
@@ -386,7 +366,7 @@ impl Search {
     fn expect_senders_of(&mut self, address: IpAddr, home: &HomeNetwork) {
         if !home.network.is_local(address) && self.unattributed.len() < MOST_UNATTRIBUTED {
             self.unattributed.insert(address);
-            self.readings.needed = self.readings.begun + 1;
+            self.readings.need_next();
         }
     }
 
@@ -445,8 +425,8 @@ impl Search {
         if self.readings.are_awaited() || !self.schedule.poll_report(now.instant) {
             return None;
         }
-        self.readings.awaited = None;
-        if self.readings.needed > self.readings.completed {
+        self.readings.stop_awaiting();
+        if self.readings.are_behind() {
             // Something has been observed since, which the next report is to cover.
             self.schedule.report(false, now.instant);
         }
@@ -459,14 +439,13 @@ impl Search {
     }
 
     fn suspects(&self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Vec<Suspect> {
-        let completed = self.readings.completed;
         // An older flow is noted while it sends, unless it is answered.
         let sends_noted = |observation: &Observation| {
             let since = observation.grown.is_some_and(|(from, _)| older.are_older_than(from));
-            since && observation.is_unanswered() && observation.grown_by <= completed
+            since && observation.is_unanswered() && self.readings.have_completed(observation.grown_by)
         };
         let noted = |mac, observation: &Observation| {
-            observation.covered_by <= completed
+            self.readings.have_completed(observation.covered_by)
                 && (!older.contains(observation.flow.id) || sends_noted(observation))
                 && self.senders.opens_alone(mac, observation.address)
         };

@@ -28,7 +28,7 @@ const NAMES: usize = 4;
 /// The sessions of one peer.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    sessions: ClientSessionMemoryCache,
+    cache: ClientSessionMemoryCache,
     clock: Arc<Clock>,
     validities: Mutex<VecDeque<(ServerName<'static>, (u64, u64))>>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Sessions {
 impl Sessions {
     /// None yet.
     pub(super) fn new(clock: Arc<Clock>) -> Self {
-        Self { sessions: ClientSessionMemoryCache::new(SESSIONS), clock, validities: Mutex::default() }
+        Self { cache: ClientSessionMemoryCache::new(SESSIONS), clock, validities: Mutex::default() }
     }
 
     /// The peer has proven its name anew, by what is valid from the first to the last of these seconds since 1970.
@@ -53,8 +53,8 @@ impl Sessions {
     /// Forgets all sessions of that name.
     pub(super) fn forget(&self, name: &ServerName<'_>) {
         let name = name.to_owned();
-        self.sessions.remove_tls12_session(&name);
-        while self.sessions.take_tls13_ticket(&name).is_some() {}
+        self.cache.remove_tls12_session(&name);
+        while self.cache.take_tls13_ticket(&name).is_some() {}
     }
 
     fn is_valid(&self, name: &ServerName<'_>) -> bool {
@@ -62,36 +62,6 @@ impl Sessions {
         let validity = validities.iter().find(|(other, _)| other == name).map(|(_, validity)| validity);
         let now = self.clock.current_time().map(|now| now.as_secs());
         validity.zip(now).is_some_and(|((from, until), now)| (*from..=*until).contains(&now))
-    }
-}
-
-impl ClientSessionStore for Sessions {
-    fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.sessions.set_kx_hint(server_name, group);
-    }
-
-    fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.sessions.kx_hint(server_name)
-    }
-
-    fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.sessions.set_tls12_session(server_name, value);
-    }
-
-    fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.sessions.tls12_session(server_name).filter(|_| self.is_valid(server_name))
-    }
-
-    fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.sessions.remove_tls12_session(server_name);
-    }
-
-    fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.sessions.insert_tls13_ticket(server_name, value);
-    }
-
-    fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.sessions.take_tls13_ticket(server_name).filter(|_| self.is_valid(server_name))
     }
 }
 
@@ -115,7 +85,16 @@ impl Offer {
         self.made.load(Ordering::Relaxed)
     }
 
-    fn note<T>(&self, session: Option<T>) -> Option<T> {
+    /// What may be offered of what is kept for a name.
+    fn offered<T>(
+        &self,
+        name: &ServerName<'_>,
+        kept: impl FnOnce(&ClientSessionMemoryCache) -> Option<T>,
+    ) -> Option<T> {
+        if !self.resumes {
+            return None;
+        }
+        let session = kept(&self.sessions.cache).filter(|_| self.sessions.is_valid(name));
         self.made.fetch_or(session.is_some(), Ordering::Relaxed);
         session
     }
@@ -123,31 +102,31 @@ impl Offer {
 
 impl ClientSessionStore for Offer {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.sessions.set_kx_hint(server_name, group);
+        self.sessions.cache.set_kx_hint(server_name, group);
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.sessions.kx_hint(server_name)
+        self.sessions.cache.kx_hint(server_name)
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.sessions.set_tls12_session(server_name, value);
+        self.sessions.cache.set_tls12_session(server_name, value);
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.note(self.sessions.tls12_session(server_name).filter(|_| self.resumes))
+        self.offered(server_name, |cache| cache.tls12_session(server_name))
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.sessions.remove_tls12_session(server_name);
+        self.sessions.cache.remove_tls12_session(server_name);
     }
 
     fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.sessions.insert_tls13_ticket(server_name, value);
+        self.sessions.cache.insert_tls13_ticket(server_name, value);
     }
 
     fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        if self.resumes { self.note(self.sessions.take_tls13_ticket(server_name)) } else { None }
+        self.offered(server_name, |cache| cache.take_tls13_ticket(server_name))
     }
 }
 

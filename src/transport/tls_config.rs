@@ -26,7 +26,7 @@ impl TlsClientConfig {
     /// Sessions are kept in `sessions`, which the configuration's verifier tells of each full handshake.
     pub(super) fn new(mut config: ClientConfig, sessions: Arc<Sessions>) -> Self {
         config.alpn_protocols = vec![ALPN.to_vec()];
-        config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<_>);
+        config.resumption = Resumption::store(Arc::new(Offer::new(Arc::clone(&sessions), true)));
         Self { config: Arc::new(config), sessions }
     }
 

@@ -89,6 +89,7 @@ fn watch(stage: &Stage, seen: &Seen) {
             seen.writes.fetch_add(1, Ordering::Relaxed);
         }
         last = now;
+        // A sample, often enough for what is sought: how large and how often at most.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -101,6 +102,7 @@ fn call(stage: &Stage, seen: &Seen) {
         seen.failed.fetch_add(usize::from(outcome.is_err()), Ordering::Relaxed);
         seen.calls.fetch_add(1, Ordering::Relaxed);
         seen.slowest.fetch_max(usize::try_from(start.elapsed().as_millis()).unwrap_or(usize::MAX), Ordering::Relaxed);
+        // A pace, as of a page that is open.
         std::thread::sleep(Duration::from_millis(250));
     }
 }

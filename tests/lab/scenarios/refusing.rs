@@ -262,7 +262,7 @@ pub fn every_way() {
     };
     let all_up = |stage: &Stage| gates.iter().all(|gate| is_up(stage, &gate.name()));
     stage.until("all sessions are up", all_up);
-    // The last tickets are there once the router has said something.
+    // Tickets of TLS 1.3 follow the handshake, and nothing shows that they have come: one that is late fails what follows.
     thread::sleep(Duration::from_secs(1));
     servers.iter_mut().for_each(Server::hang_up);
     for gate in gates.iter().filter(|gate| gate.version == Version::Dtls12 && gate.refusal != Refusal::Forgotten) {

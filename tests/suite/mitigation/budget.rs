@@ -107,3 +107,27 @@ fn of_names_a_few_are_kept() {
     let bytes: usize = kept.target_fqdns.iter().chain(&kept.target_uris).map(String::len).sum();
     assert!(kept.target_fqdns.len() >= 3 && bytes <= 512, "{bytes} bytes");
 }
+
+/// What counts is how often rules repeat the targets: ICMP types restrict the protocol of the target's family only, so the
+/// other family's has a rule of its own.
+#[test]
+fn rules_are_counted_as_they_are_written() {
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let both = |n, protocols: &[u8]| Scope { target_protocols: protocols.to_vec(), ..large(n, 256, 1) };
+    let types = |scope: Scope| Scope { target_ports: Vec::new(), ..scope };
+    assert!(house.put(1, &types(both(1, &[1]))).is_ok());
+    assert_eq!(house.put(2, &types(both(2, &[1, 58]))), Err(Refusal::TooLarge));
+}
+
+/// An Ethernet address that turns out to be the router's own is no person's decision.
+#[test]
+fn the_routers_own_addresses_decide_nothing() {
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    house.in_force(1, &attack(), CAMERA);
+    let before = house.ledger.generation();
+    house.ledger.set_router([CAMERA].into(), house.now);
+    let after = house.ledger.generation();
+    assert_eq!(house.blocked(), []);
+    assert_eq!(after.decided, before.decided);
+    assert_ne!(after.followed, before.followed);
+}

@@ -53,8 +53,12 @@ fn descriptors_that_run_out_come_back() {
         .status();
     assert!(limit.unwrap().success());
     let strangers = idle(isp.program.v4, 100);
-    // Until the first of them have been told that they take too long.
-    std::thread::sleep(Duration::from_millis(500));
+    let open = || fs::read_dir(format!("/proc/{}/fd", isp.program.pid())).unwrap().count();
+    let start = Instant::now();
+    while open() < 24 {
+        assert!(start.elapsed() < PATIENCE, "{} descriptors", open());
+        std::thread::yield_now();
+    }
     drop(strangers);
     isp.home_at(ROUTER, isp.program.v6).has_heard_all();
 }
