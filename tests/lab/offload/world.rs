@@ -73,12 +73,12 @@ impl World {
         request.extend(words.iter().map(String::as_str));
         let mid = stage.provider(&request).expect("requested")["mid"].as_u64().expect("mid");
         self.until("the administrator is asked", |s| by_mid(s, mid)["state"] == "pending");
+        if kind.has_ports() {
+            self.until("it is certain", |s| by_mid(s, mid)["devices"][0]["confidence"] == "exact");
+        }
         let pending = by_mid(stage, mid);
         assert_eq!(pending["devices"].as_array().map(Vec::len), Some(1), "{pending}");
         assert_eq!(pending["devices"][0]["mac"], culprit.mac(), "{pending}");
-        if kind.has_ports() {
-            assert_eq!(pending["devices"][0]["confidence"], "exact", "{pending}");
-        }
         let id = pending["id"].as_u64().expect("id");
         let evidence = pending["devices"][0]["evidence"][0]["packets"].as_u64();
         assert!(
