@@ -28,7 +28,7 @@ export const veto = (id, more = {}) => ({ id, peer: 'isp', devices: [ { mac: '02
 	targets: [ '203.0.113.80/32' ], cause: 'rejected', by: 'root', at: now() - 60, comment: 'our own backup', remaining: 86340, ...more });
 
 export class Daemon {
-	mitigations = []; known = []; vetoes = []; events = []; consent = 'ask'; notKept = null; calls = [];
+	mitigations = []; known = []; vetoes = []; events = []; consent = 'ask'; notKept = null; notRead = null; calls = [];
 	peers = [ { name: 'isp', state: 'connected', transport: 'tls', address: '198.51.100.1:4647', since: now() - 7200, rtt_ms: 12 } ];
 
 	constructor(path) { this.path = path; }
@@ -70,7 +70,8 @@ export class Daemon {
 
 	#methods() {
 		const object = {
-			status: () => ({ version: '0.1.0', uptime: 7200, consent: this.consent, peers: this.peers, ...(this.notKept && { not_kept: this.notKept }),
+			status: () => ({ version: '0.1.0', uptime: 7200, consent: this.consent, peers: this.peers,
+				...(this.notKept && { not_kept: this.notKept }), ...(this.notRead && { not_read: this.notRead }),
 				pending: this.mitigations.filter(m => m.state == 'pending').length,
 				active: this.mitigations.filter(m => m.state == 'active').length, devices: this.known.length }),
 			list: () => this.listed ?? { mitigations: this.mitigations },

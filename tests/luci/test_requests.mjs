@@ -237,3 +237,12 @@ export async function decisions_that_cannot_be_kept_are_told(world) {
 	world.daemon.notKept = null;
 	await eventually(async () => assert.doesNotMatch(await seen(page), /reboot/));
 }
+
+export async function decisions_that_could_not_be_read_are_told(world) {
+	world.daemon.notRead = '/etc/dots-callhome/decisions.cbor: it is too large';
+	const page = await world.open('requests');
+
+	await says(page, 'could not be read:', 'it is too large', 'quarantine again');
+	world.daemon.notRead = null;
+	await eventually(async () => assert.doesNotMatch(await seen(page), /too large/));
+}

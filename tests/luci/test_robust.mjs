@@ -23,6 +23,7 @@ function evilWorld(daemon) {
 	daemon.known = EVIL.map((text, i) => device(i + 1, { name: text, addresses: [ text ], interface: text, state: text.slice(0, 20), mitigations: [] }));
 	daemon.events = EVIL.map((text, i) => ({ time: 1, event: text, id: 3 * i, peer: text, mac: `02:00:00:00:00:0${i + 1}`, by: text, comment: text }));
 	daemon.notKept = EVIL.join(' ');
+	daemon.notRead = EVIL.join(' ');
 	daemon.peers = EVIL.map(text => ({ name: text, state: 'waiting', since: 1, retry_in: 1, last_error: text, address: text, transport: text }));
 }
 

@@ -480,6 +480,10 @@ return view.extend({
 			if (status.not_kept)
 				sessions.append(parts.notice('warning', el('p', {},
 					_('What is decided now would not survive a reboot:'), ' ', stranger(status.not_kept))));
+			if (status.not_read)
+				sessions.append(parts.notice('error', el('p', {},
+					_('Decisions made before the last start could not be read:'), ' ', stranger(status.not_read)),
+					el('p', {}, _('What they block stays blocked until its time is over, at the latest until the router restarts, and is not listed here. Please quarantine again what shall stay quarantined.'))));
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
