@@ -13,8 +13,6 @@ use crate::model::address::is_callable;
 
 /// Seconds between heartbeats (RFC 9132 section 4.5.2).
 const HEARTBEAT: u16 = 30;
-/// The upstream unless another is named.
-const INTERFACE: &str = "wan";
 /// The longest identity every implementation of pre-shared keys takes (RFC 4279 section 5.3).
 const MAX_IDENTITY: usize = 128;
 /// What only some kinds of authentication read.
@@ -36,8 +34,8 @@ pub struct Peer {
     pub transport: TransportChoice,
     /// How both sides prove who they are.
     pub auth: Auth,
-    /// The upstream whose addresses and prefixes are this peer's domain.
-    pub interface: String,
+    /// The upstream whose addresses and prefixes are this peer's domain: its interfaces; none: the usual ones.
+    pub interfaces: Vec<String>,
     /// Replaces what the interface tells, unless empty. Host bits cleared.
     pub domain: Vec<IpNet>,
     /// Seconds between heartbeats: 15 to 240, or 0 for none.
@@ -125,12 +123,12 @@ fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
     }
     let addresses = options.list("address", address);
     let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(CALL_HOME_PORT);
-    let interface = options.get("interface", interface).unwrap_or_else(|| INTERFACE.to_owned());
+    let interfaces = options.list("interface", interface);
     let domain = options.list("domain", prefix);
     let heartbeat_interval = options.get("heartbeat_interval", heartbeat).unwrap_or(HEARTBEAT);
     let (name, transport, auth) = secured(options)?;
     let section = options.name()?.to_owned();
-    Some(Peer { section, name, addresses, port, transport, auth, interface, domain, heartbeat_interval })
+    Some(Peer { section, name, addresses, port, transport, auth, interfaces, domain, heartbeat_interval })
 }
 
 fn secured(options: &mut SectionReader<'_>) -> Option<(String, TransportChoice, Auth)> {

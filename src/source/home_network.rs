@@ -6,13 +6,14 @@ use std::time::Instant;
 use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
-use super::domain::{self, Interface};
+use super::domain;
 use super::event::{Event, Events};
 use super::inventory::Inventory;
 use super::network::{Located, Network};
 use super::network_dump::NetworkDump;
 use super::stations::Stations;
 use super::suspect::Sender;
+use super::upstream::{self, Interface};
 use crate::model::{Mac, Now};
 use crate::netlink::neighbour::{self, Message, Neighbour};
 
@@ -65,13 +66,19 @@ impl HomeNetwork {
     }
 
     /// What is ours on an upstream.
-    pub(super) fn domain(&self, interface: &str) -> Vec<IpNet> {
-        domain::of(interface, &self.interfaces, &self.network)
+    pub(super) fn domain(&self, interfaces: &[String]) -> Vec<IpNet> {
+        let of = |name: &String| domain::of(name, &self.interfaces, &self.network);
+        let all: VecSet<IpNet> = self.or_usual(interfaces).iter().flat_map(of).collect();
+        all.into_iter().collect()
     }
 
-    /// Whether there is an upstream of that name, as far as is known.
-    pub(super) fn knows(&self, interface: &str) -> bool {
-        domain::is_known(interface, &self.interfaces, &self.network)
+    /// Whether there is an upstream of one of these names, as far as is known.
+    pub(super) fn knows(&self, interfaces: &[String]) -> bool {
+        self.or_usual(interfaces).iter().any(|name| domain::is_known(name, &self.interfaces, &self.network))
+    }
+
+    fn or_usual(&self, interfaces: &[String]) -> Vec<String> {
+        if interfaces.is_empty() { upstream::usual(&self.interfaces) } else { interfaces.to_vec() }
     }
 
     /// Takes in what the kernel tells about the network: answers to the dump, or changes. Tells whether searches may find
@@ -143,7 +150,9 @@ impl HomeNetwork {
     fn all_domains(&self) -> Domains {
         let links = self.network.outward_links().filter_map(|link| self.network.name_of(link));
         let names = self.interfaces.iter().map(|interface| interface.name.as_str()).chain(links);
-        (names.map(|name| self.domain(name)).collect(), self.network.default_routers())
+        let usual = upstream::usual(&self.interfaces);
+        let names = names.map(str::to_owned).chain(usual);
+        (names.map(|name| self.domain(&[name])).collect(), self.network.default_routers())
     }
 
     /// Asks for everything again: changes may have been missed.
@@ -159,8 +168,9 @@ impl HomeNetwork {
 
     /// Takes over the interfaces as netifd tells of them; tells whether searches may find more now.
     pub(super) fn set_interfaces(&mut self, interfaces: Vec<Interface>, events: &mut Events) -> bool {
-        let outward = interfaces.iter().filter(|interface| interface.is_outward());
-        self.network.set_outward(outward.flat_map(|interface| interface.devices.clone()).collect());
+        let (outward, inner): (Vec<_>, Vec<_>) = interfaces.iter().partition(|interface| interface.is_outward());
+        let outward = outward.into_iter().flat_map(Interface::all_devices).collect();
+        self.network.set_named(outward, inner.into_iter().flat_map(Interface::all_devices).collect());
         self.interfaces = interfaces;
         self.handle_change(events)
     }

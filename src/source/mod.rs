@@ -44,9 +44,10 @@ mod sender_table;
 mod senders;
 mod stations;
 mod suspect;
+mod upstream;
 
-pub use domain::Interface;
 pub use event::Event;
 pub use finder::{Finder, Socket};
 pub use inventory::{Device, Inventory};
 pub use suspect::{Confidence, Evidence, MOST_LOGGED, Sender, Suspect};
+pub use upstream::Interface;

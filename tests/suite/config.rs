@@ -110,7 +110,7 @@ fn a_complete_file() {
     assert_eq!((isp.section.as_str(), isp.name.as_str()), ("isp", "callhome.isp.example"));
     assert_eq!(isp.addresses, ["192.0.2.1", "2001:db8::1"].map(|address| address.parse::<std::net::IpAddr>().unwrap()));
     assert_eq!((isp.port, isp.transport, isp.heartbeat_interval), (14647, TransportChoice::Tls, 15));
-    assert_eq!(isp.interface, "wan6");
+    assert_eq!(isp.interfaces, ["wan6"]);
     assert_eq!(isp.domain.iter().map(ToString::to_string).collect::<Vec<_>>(), ["198.51.100.7/32", "2001:db8:1::/48"]);
     let files = [("ca", "isp-ca.pem"), ("certificate", "router.pem"), ("key", "router.key")];
     let expected = files.map(|(option, file)| (option, Path::new("/etc/dots-callhome").join(file)));
@@ -141,7 +141,7 @@ fn defaults_do_nothing() {
 fn defaults_of_a_peer() {
     let peer = the_peer(&peer(""));
     assert_eq!((peer.port, peer.transport, peer.heartbeat_interval), (4647, TransportChoice::Auto, 30));
-    assert_eq!(peer.interface, "wan");
+    assert_eq!(peer.interfaces, [""; 0]);
     assert!(peer.addresses.is_empty() && peer.domain.is_empty());
 }
 
