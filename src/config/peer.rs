@@ -11,6 +11,8 @@ use super::section_reader::{SectionReader, flag, number, one_of};
 use crate::model::CALL_HOME_PORT;
 use crate::model::address::is_callable;
 
+/// The upstream unless another is named.
+const INTERFACE: &str = "wan";
 /// Seconds between heartbeats (RFC 9132 section 4.5.2).
 const HEARTBEAT: u16 = 30;
 /// The longest identity every implementation of pre-shared keys takes (RFC 4279 section 5.3).
@@ -34,7 +36,7 @@ pub struct Peer {
     pub transport: TransportChoice,
     /// How both sides prove who they are.
     pub auth: Auth,
-    /// The upstream whose addresses and prefixes are this peer's domain: its interfaces; none: the usual ones.
+    /// The upstream whose addresses and prefixes are this peer's domain: some of its interfaces.
     pub interfaces: Vec<String>,
     /// Replaces what the interface tells, unless empty. Host bits cleared.
     pub domain: Vec<IpNet>,
@@ -123,7 +125,10 @@ fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
     }
     let addresses = options.list("address", address);
     let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(CALL_HOME_PORT);
-    let interfaces = options.list("interface", interface);
+    let mut interfaces = options.list("interface", interface);
+    if interfaces.is_empty() {
+        interfaces.push(INTERFACE.to_owned());
+    }
     let domain = options.list("domain", prefix);
     let heartbeat_interval = options.get("heartbeat_interval", heartbeat).unwrap_or(HEARTBEAT);
     let (name, transport, auth) = secured(options)?;

@@ -302,9 +302,7 @@ impl Provider {
     }
 
     pub(super) fn nowhere(&self) -> String {
-        let named = self.settings.interfaces.join(", ");
-        let named = if named.is_empty() { "wan" } else { &named };
-        format!("there is no interface {named}, so no request is accepted")
+        format!("there is no interface {}, so no request is accepted", self.settings.interfaces.join(", "))
     }
 
     /// The network or the clock is not what it was: calls that failed may succeed now.

@@ -40,8 +40,7 @@ pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec
 
 /// Whether netifd or the kernel knows an upstream of that name, be it up or down.
 pub(super) fn is_known(name: &str, interfaces: &[Interface], network: &Network) -> bool {
-    interfaces.iter().any(|interface| interface.name == name)
-        || network.links_named(&[name.to_owned()]).next().is_some()
+    !upstream::group(name, interfaces, network).is_empty() || network.links_named(&[name.to_owned()]).next().is_some()
 }
 
 /// The router's addresses towards the provider, on links and on none. A private one beside others is that of a modem's page

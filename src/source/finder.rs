@@ -230,14 +230,13 @@ impl Finder {
         self.proceed(now);
     }
 
-    /// What is ours on an upstream, by the names its interfaces have in the configuration, none: the usual ones. These are the
-    /// addresses of the router there and the prefixes of the home that are seen untranslated; nothing for a name that
-    /// nobody knows.
+    /// What is ours on an upstream, by the names its interfaces have in the configuration: the addresses of the router there
+    /// and the prefixes of the home that are seen untranslated. Nothing for a name that nobody knows.
     pub fn domain(&self, interfaces: &[String]) -> Vec<IpNet> {
         self.home.domain(interfaces)
     }
 
-    /// Whether there is an upstream of one of these names, none: of the usual ones; be it up or down.
+    /// Whether there is an upstream of one of these names, be it up or down.
     pub fn knows(&self, interfaces: &[String]) -> bool {
         self.home.knows(interfaces)
     }

@@ -13,7 +13,7 @@ use super::network::{Located, Network};
 use super::network_dump::NetworkDump;
 use super::stations::Stations;
 use super::suspect::Sender;
-use super::upstream::{self, Interface};
+use super::upstream::Interface;
 use crate::model::{Mac, Now};
 use crate::netlink::neighbour::{self, Message, Neighbour};
 
@@ -68,17 +68,13 @@ impl HomeNetwork {
     /// What is ours on an upstream.
     pub(super) fn domain(&self, interfaces: &[String]) -> Vec<IpNet> {
         let of = |name: &String| domain::of(name, &self.interfaces, &self.network);
-        let all: VecSet<IpNet> = self.or_usual(interfaces).iter().flat_map(of).collect();
+        let all: VecSet<IpNet> = interfaces.iter().flat_map(of).collect();
         all.into_iter().collect()
     }
 
     /// Whether there is an upstream of one of these names, as far as is known.
     pub(super) fn knows(&self, interfaces: &[String]) -> bool {
-        self.or_usual(interfaces).iter().any(|name| domain::is_known(name, &self.interfaces, &self.network))
-    }
-
-    fn or_usual(&self, interfaces: &[String]) -> Vec<String> {
-        if interfaces.is_empty() { upstream::usual(&self.interfaces) } else { interfaces.to_vec() }
+        interfaces.iter().any(|name| domain::is_known(name, &self.interfaces, &self.network))
     }
 
     /// Takes in what the kernel tells about the network: answers to the dump, or changes. Tells whether searches may find
@@ -150,9 +146,8 @@ impl HomeNetwork {
     fn all_domains(&self) -> Domains {
         let links = self.network.outward_links().filter_map(|link| self.network.name_of(link));
         let names = self.interfaces.iter().map(|interface| interface.name.as_str()).chain(links);
-        let usual = upstream::usual(&self.interfaces);
-        let names = names.map(str::to_owned).chain(usual);
-        (names.map(|name| self.domain(&[name])).collect(), self.network.default_routers())
+        let domain = |name: &str| self.domain(&[name.to_owned()]);
+        (names.map(domain).collect(), self.network.default_routers())
     }
 
     /// Asks for everything again: changes may have been missed.

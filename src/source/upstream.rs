@@ -7,17 +7,30 @@ use vecset::VecSet;
 
 use super::network::Network;
 
-/// The upstream where none is named: OpenWrt's own names for its two halves.
-const USUAL: [&str; 2] = ["wan", "wan6"];
 /// Protocols by which the router is a guest in another's network, whether that is the way out or not.
-const GUEST: [&str; 10] =
-    ["dhcp", "dhcpv6", "pppoe", "pppoa", "ppp", "qmi", "mbim", "ncm", "modemmanager", "wwan"];
+const GUEST: [&str; 10] = ["dhcp", "dhcpv6", "pppoe", "pppoa", "ppp", "qmi", "mbim", "ncm", "modemmanager", "wwan"];
 /// Protocols that carry one IP version in the other over the same provider's network.
 const SOFTWIRES: [&str; 4] = ["map", "dslite", "464xlat", "6rd"];
 /// Protocols that lead to somebody else's network over the provider's.
 const TUNNELS: [&str; 18] = [
-    "6in4", "6to4", "6over4", "wireguard", "gre", "gretap", "grev6", "grev6tap", "ipip", "ip6ip6", "vti", "vtiv6", "xfrm",
-    "l2tp", "pptp", "sstp", "openconnect", "vpnc",
+    "6in4",
+    "6to4",
+    "6over4",
+    "wireguard",
+    "gre",
+    "gretap",
+    "grev6",
+    "grev6tap",
+    "ipip",
+    "ip6ip6",
+    "vti",
+    "vtiv6",
+    "xfrm",
+    "l2tp",
+    "pptp",
+    "sstp",
+    "openconnect",
+    "vpnc",
 ];
 
 /// An interface of the router's configuration, as netifd tells of it.
@@ -72,10 +85,14 @@ impl Interface {
         self.devices.iter().any(|device| other.devices.contains(device))
     }
 
-    /// Whether `other` has brought it up: netifd names it after that one.
-    fn comes_of(&self, other: &Self) -> bool {
-        let rest = self.name.strip_prefix(other.name.as_str());
-        self.dynamic && rest.is_some_and(|rest| rest.starts_with('_'))
+    /// Whether it comes of the interface `other`: that has brought it up, and netifd has named it after that one; or it is
+    /// the half for IPv6, as OpenWrt names it. A tunnel to somebody else's network is none.
+    fn comes_of(&self, other: &str) -> bool {
+        match self.name.strip_prefix(other) {
+            Some("6") => !TUNNELS.contains(&self.protocol.as_str()),
+            Some(rest) => self.dynamic && rest.starts_with('_'),
+            None => false,
+        }
     }
 
     /// Whether it is a softwire over the links of `other`.
@@ -93,11 +110,12 @@ impl Interface {
     }
 }
 
-/// The interfaces that make one upstream with that of this name; none if netifd does not know it.
+/// The interfaces that make one upstream with that of this name, be that one up or down; none if netifd does not know it.
 pub(super) fn group<'a>(name: &str, interfaces: &'a [Interface], network: &Network) -> Vec<&'a Interface> {
-    let mut group: Vec<&Interface> = interfaces.iter().filter(|interface| interface.name == name).collect();
+    let is_meant = |interface: &&Interface| interface.name == name || interface.comes_of(name);
+    let mut group: Vec<&Interface> = interfaces.iter().filter(is_meant).collect();
     let belongs = |one: &Interface, other: &Interface| {
-        one.shares_device(other) || one.comes_of(other) || one.runs_over(other, interfaces, network)
+        one.shares_device(other) || one.comes_of(&other.name) || one.runs_over(other, interfaces, network)
     };
     let mut known = 0;
     while known < group.len() {
@@ -110,13 +128,4 @@ pub(super) fn group<'a>(name: &str, interfaces: &'a [Interface], network: &Netwo
         group.extend(more);
     }
     group
-}
-
-/// The names of the upstream where the configuration names none. One that leads to somebody else's network is none.
-pub(super) fn usual(interfaces: &[Interface]) -> Vec<String> {
-    let leads_elsewhere = |name: &str| {
-        let known = interfaces.iter().find(|interface| interface.name == name);
-        known.is_some_and(|interface| TUNNELS.contains(&interface.protocol.as_str()))
-    };
-    USUAL.into_iter().filter(|name| !leads_elsewhere(name)).map(str::to_owned).collect()
 }

@@ -141,7 +141,7 @@ fn defaults_do_nothing() {
 fn defaults_of_a_peer() {
     let peer = the_peer(&peer(""));
     assert_eq!((peer.port, peer.transport, peer.heartbeat_interval), (4647, TransportChoice::Auto, 30));
-    assert_eq!(peer.interfaces, [""; 0]);
+    assert_eq!(peer.interfaces, ["wan"]);
     assert!(peer.addresses.is_empty() && peer.domain.is_empty());
 }
 
@@ -256,7 +256,7 @@ fn a_faulty_peer_is_disabled_with_the_reason() {
         ("option auth oscore", "option auth: 'oscore' is none of certificate, raw-public-key, psk"),
         ("option auth psk", "option psk_identity: missing, authentication by shared secret needs it"),
         ("option auth raw-public-key", "option peer_key: missing, authentication by raw public key needs it"),
-        ("option interface 'eth0; reboot'", "option interface: 'eth0; reboot' is no interface of /etc/config/network"),
+        ("option interface 'eth0; reboot'", "option interface: 'eth0;' is no interface of /etc/config/network"),
         ("list domain home", "option domain: 'home' is no prefix such as 198.51.100.7/32"),
         ("list domain 192.0.2.0/33", "option domain: '192.0.2.0/33' is no prefix such as 198.51.100.7/32"),
         ("list domain ::/0", "option domain: '::/0' is the whole internet"),

@@ -31,7 +31,14 @@ fn everything_is_asked_for_once() {
 
 #[test]
 fn links_are_read() {
-    let link = Link { index: 7, name: "br-lan".into(), mac: Some(Mac(MAC)), master: None, lower: None, kind: LinkKind::Ethernet };
+    let link = Link {
+        index: 7,
+        name: "br-lan".into(),
+        mac: Some(Mac(MAC)),
+        master: None,
+        lower: None,
+        kind: LinkKind::Ethernet,
+    };
     assert_eq!(only(&messages::link(16, 9, 7, "br-lan", MAC)), Message::Link(link));
     assert_eq!(only(&messages::link(17, 9, 7, "br-lan", MAC)), Message::LinkGone(7));
     // Loopback has an address that is none.

@@ -4,6 +4,7 @@ mod attribution;
 mod domain;
 mod doubts;
 mod evidence;
+mod homes;
 mod inventory;
 mod openers;
 mod pretenders;
