@@ -317,8 +317,8 @@ impl Finder {
         }
         self.read_table(now);
         for (id, search) in &mut self.searches {
-            if let Some(suspects) = search.poll_report(&self.home, self.queries.older(), now) {
-                self.events.push(Event::Found { id: *id, suspects });
+            if let Some(report) = search.poll_report(&self.home, self.queries.older(), now) {
+                self.events.push_report(*id, report);
             }
         }
     }

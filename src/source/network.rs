@@ -193,9 +193,20 @@ impl Network {
         &self.local
     }
 
-    /// The router's own Ethernet addresses.
+    /// The router's own Ethernet addresses on links that lead into the home.
     pub(super) fn own_macs(&self) -> VecSet<Mac> {
-        self.tables.links.values().filter_map(|link| link.mac).collect()
+        self.tables.links.values().filter(|link| self.is_inward(link.index)).filter_map(|link| link.mac).collect()
+    }
+
+    /// Whether an Ethernet address is the router's own on that link: it, its ports, the link it stands on, or what stands
+    /// on it bears the address. On any other link it is somebody else's.
+    pub(super) fn is_own_mac(&self, mac: Mac, link: u32) -> bool {
+        let lower = self.lower(link);
+        let at = |other: &Link| {
+            let beside = other.index == link || other.master == Some(link) || other.lower == Some(link);
+            beside || lower.is_some_and(|lower| other.index == lower || other.master == Some(lower))
+        };
+        self.tables.links.values().any(|other| other.mac == Some(mac) && at(other))
     }
 
     /// Whose packets those from `address` are. The router's own are nobody's, whoever claims to have its address.
@@ -291,7 +302,13 @@ impl Network {
         hops.any(|route| route.link.is_some_and(|link| !self.is_inward(link)))
     }
 
-    fn is_tunnel(&self, link: u32) -> bool {
+    /// The link over which packets to an address go, but for default routes.
+    pub(super) fn link_towards(&self, address: IpAddr) -> Option<u32> {
+        self.path(address).map(|path| path.link)
+    }
+
+    /// Whether there are no Ethernet addresses on a link, or only such as lead on to elsewhere.
+    pub(super) fn is_tunnel(&self, link: u32) -> bool {
         self.tables.links.get(&link).is_none_or(|link| link.kind == LinkKind::Tunnel)
     }
 

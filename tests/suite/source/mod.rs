@@ -9,6 +9,7 @@ mod inventory;
 mod openers;
 mod pretenders;
 mod searching;
+mod strangers;
 mod turns;
 mod upstreams;
 mod witnesses;

@@ -121,6 +121,24 @@ pub fn link(kind: u16, sequence: u32, index: u32, name: &str, mac: [u8; 6]) -> V
     message(kind, 2, sequence, &body)
 }
 
+/// A port of a bridge, or a link that stands on another.
+pub fn link_on(
+    bridge: Option<u32>,
+    lower: Option<u32>,
+    kind: u16,
+    sequence: u32,
+    index: u32,
+    name: &str,
+    mac: [u8; 6],
+) -> Vec<u8> {
+    let mut body = [&[0, 0, 1, 0][..], &index.to_ne_bytes(), &[0; 8]].concat();
+    body.extend(attribute(3, format!("{name}\0").as_bytes()));
+    body.extend(attribute(1, &mac));
+    body.extend(lower.map(|link| attribute(5, &link.to_ne_bytes())).unwrap_or_default());
+    body.extend(bridge.map(|link| attribute(10, &link.to_ne_bytes())).unwrap_or_default());
+    message(kind, 2, sequence, &body)
+}
+
 /// A link of another type (`ARPHRD_…`), without an Ethernet address.
 pub fn link_of(kind_of_link: u16, kind: u16, sequence: u32, index: u32, name: &str) -> Vec<u8> {
     let mut body = [&[0, 0][..], &kind_of_link.to_ne_bytes(), &index.to_ne_bytes(), &[0; 8]].concat();
