@@ -11,10 +11,10 @@ use super::section_reader::{SectionReader, flag, number, one_of};
 use crate::model::CALL_HOME_PORT;
 use crate::model::address::is_callable;
 
-/// Seconds between heartbeats (RFC 9132 section 4.5.2).
-const HEARTBEAT: u16 = 30;
 /// The upstream unless another is named.
 const INTERFACE: &str = "wan";
+/// Seconds between heartbeats (RFC 9132 section 4.5.2).
+const HEARTBEAT: u16 = 30;
 /// The longest identity every implementation of pre-shared keys takes (RFC 4279 section 5.3).
 const MAX_IDENTITY: usize = 128;
 /// What only some kinds of authentication read.
@@ -36,8 +36,8 @@ pub struct Peer {
     pub transport: TransportChoice,
     /// How both sides prove who they are.
     pub auth: Auth,
-    /// The upstream whose addresses and prefixes are this peer's domain.
-    pub interface: String,
+    /// The upstream whose addresses and prefixes are this peer's domain: some of its interfaces.
+    pub interfaces: Vec<String>,
     /// Replaces what the interface tells, unless empty. Host bits cleared.
     pub domain: Vec<IpNet>,
     /// Seconds between heartbeats: 15 to 240, or 0 for none.
@@ -125,12 +125,15 @@ fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
     }
     let addresses = options.list("address", address);
     let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(CALL_HOME_PORT);
-    let interface = options.get("interface", interface).unwrap_or_else(|| INTERFACE.to_owned());
+    let mut interfaces = options.list("interface", interface);
+    if interfaces.is_empty() {
+        interfaces.push(INTERFACE.to_owned());
+    }
     let domain = options.list("domain", prefix);
     let heartbeat_interval = options.get("heartbeat_interval", heartbeat).unwrap_or(HEARTBEAT);
     let (name, transport, auth) = secured(options)?;
     let section = options.name()?.to_owned();
-    Some(Peer { section, name, addresses, port, transport, auth, interface, domain, heartbeat_interval })
+    Some(Peer { section, name, addresses, port, transport, auth, interfaces, domain, heartbeat_interval })
 }
 
 fn secured(options: &mut SectionReader<'_>) -> Option<(String, TransportChoice, Auth)> {

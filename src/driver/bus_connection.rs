@@ -122,10 +122,15 @@ pub(super) fn interfaces_up(interfaces: VecMap<String, LogicalInterface>) -> Vec
     let up = interfaces.into_iter().filter(|(_, interface)| interface.up);
     let translate = |(name, interface): (String, LogicalInterface)| source::Interface {
         name,
+        protocol: interface.protocol,
+        dynamic: interface.dynamic,
         devices: interface.device.into_iter().collect(),
+        lower: interface.lower,
         addresses: interface.addresses.iter().map(IpNet::addr).collect(),
+        translated: interface.translated,
         prefixes: interface.prefixes.into_iter().map(IpNet::from).collect(),
         gateways: interface.gateways,
+        default_route: interface.default_route,
     };
     up.map(translate).collect()
 }

@@ -285,14 +285,14 @@ impl Provider {
 
     fn domain(&self, finder: &Finder) -> Vec<IpNet> {
         match self.settings.domain.as_slice() {
-            [] => finder.domain(&self.settings.interface),
+            [] => finder.domain(&self.settings.interfaces),
             fixed => fixed.to_vec(),
         }
     }
 
     /// An interface that nobody knows, be it mistyped or a modem that is away, is no reason to let the provider speak of others.
     fn look_for_interface(&mut self, finder: &Finder) {
-        self.is_nowhere = self.settings.domain.is_empty() && !finder.knows(&self.settings.interface);
+        self.is_nowhere = self.settings.domain.is_empty() && !finder.knows(&self.settings.interfaces);
         if !self.is_nowhere {
             self.is_nowhere_told = false;
         } else if self.call.is_some() && !self.is_nowhere_told {
@@ -302,7 +302,7 @@ impl Provider {
     }
 
     pub(super) fn nowhere(&self) -> String {
-        format!("there is no interface {}, so no request is accepted", self.settings.interface)
+        format!("there is no interface {}, so no request is accepted", self.settings.interfaces.join(", "))
     }
 
     /// The network or the clock is not what it was: calls that failed may succeed now.

@@ -288,6 +288,7 @@ impl Wiring {
             heard = true;
             match event {
                 source::Event::Found { id, suspects } => self.ledger.handle_attribution(id, suspects, self.now),
+                source::Event::Strangers { id, strangers } => self.ledger.handle_strangers(id, strangers),
                 source::Event::Spoofed { id, mac, sends } => self.ledger.handle_spoofed(id, mac, sends, self.now),
                 source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
                 source::Event::DomainChanged => self.with_peers(Peers::handle_networks),

@@ -6,11 +6,11 @@ use super::history::Happened;
 use super::ledger::Ledger;
 use super::lifecycle::Mitigation;
 use super::phase::{Check, Phase};
-use super::state::{Cause, decided_by};
+use super::state::{Cause, State, decided_by};
 use super::veto::Veto;
 use crate::enforce::NotInForce;
 use crate::model::{Mac, MitigationId, Now, Traffic};
-use crate::source::Suspect;
+use crate::source::{Stranger, Suspect};
 
 /// How long nothing matches before the attack counts as stopped.
 const QUIET: Duration = Duration::from_secs(60);
@@ -28,11 +28,22 @@ impl Ledger {
         if m.learn(suspects) || first {
             self.outbox.changed(id);
         }
+        if m.state() == State::Pending && m.suspects.is_empty() {
+            m.reopen();
+        }
         if let Some(hint) = m.reassigned_address().filter(|hint| m.verified() && m.detail.as_ref() != Some(hint)) {
             self.outbox.note(m, Happened::Failed, None, Some(&hint), now);
             m.detail = Some(hint);
         }
         self.consider(id, now);
+    }
+
+    /// Who sends and is no device, perhaps nobody any more; comes before what the search has found besides.
+    pub fn handle_strangers(&mut self, id: MitigationId, strangers: Vec<Stranger>) {
+        if let Some(m) = self.mitigations.get_mut(&id) {
+            m.meet_strangers(strangers);
+            self.outbox.changed(id);
+        }
     }
 
     /// Enforcement has seen the mitigation in force as it stands, or says why it isn't.

@@ -11,7 +11,7 @@ use super::drop_stats::DropStats;
 use super::phase::{Approval, Check, Ending, Inherited, Phase};
 use super::state::{Client, Decision, State, Status};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
-use crate::source::{Confidence, Suspect};
+use crate::source::{Confidence, Stranger, Suspect};
 
 /// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
 pub(super) const TERMINATING: Duration = Duration::from_secs(120);
@@ -43,6 +43,8 @@ pub struct Mitigation {
     pub(super) period: Duration,
     pub(super) action: Action,
     pub(super) suspects: Vec<Suspect>,
+    /// Who sends and is no device.
+    pub(super) strangers: Vec<Stranger>,
     /// Requests of other clients that overlap, and where.
     pub(super) conflicts: VecMap<MitigationId, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
@@ -53,6 +55,8 @@ pub struct Mitigation {
     pub(super) inherited: Option<Inherited>,
     pub(super) drops: DropStats,
     pub(super) started: Option<u64>,
+    /// Who sends and can't be blocked, in words.
+    pub(super) hint: Option<String>,
     /// Why it is not as it should be. It may be of any phase: another device can send in a suspect's name at any time.
     pub(super) detail: Option<String>,
 }
@@ -82,12 +86,14 @@ impl Mitigation {
             period: TERMINATING,
             action,
             suspects: Vec::new(),
+            strangers: Vec::new(),
             conflicts: VecMap::new(),
             released: Vec::new(),
             spoofed: Vec::new(),
             inherited: None,
             drops: DropStats::default(),
             started: None,
+            hint: None,
             detail: None,
         }
     }
@@ -184,9 +190,15 @@ impl Mitigation {
         self.phase.verified()
     }
 
-    /// Why it is not as it should be, in words.
+    /// Why it is not as it should be, in words; while nothing is in force also who sends and can't be blocked.
     pub fn detail(&self) -> Option<&str> {
-        self.detail.as_deref()
+        let waits = matches!(self.state(), State::Searching | State::Pending);
+        self.detail.as_deref().or(self.hint.as_deref().filter(|_| waits))
+    }
+
+    /// Who sends what the request is about and is no device.
+    pub fn strangers(&self) -> &[Stranger] {
+        &self.strangers
     }
 
     /// Whether the source network has been searched at least once, or need not be any more.
@@ -339,6 +351,16 @@ impl Mitigation {
         self.sort_suspects();
         self.suspects.truncate(MAX_SUSPECTS);
         changed || self.suspects.iter().any(|suspect| added.contains(&suspect.mac))
+    }
+
+    /// Takes in who sends and is no device. Whoever was suspected for want of anybody with the ports named is not any more.
+    pub(super) fn meet_strangers(&mut self, strangers: Vec<Stranger>) {
+        if !strangers.is_empty() && matches!(self.state(), State::Searching | State::Pending) {
+            self.suspects.retain(|suspect| suspect.confidence > Confidence::Possible);
+        }
+        let words: Vec<String> = strangers.iter().map(Stranger::to_string).collect();
+        self.hint = (!words.is_empty()).then(|| words.join("; "));
+        self.strangers = strangers;
     }
 
     /// The policy must not choose the device again, nor does consent given before count.

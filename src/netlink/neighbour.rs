@@ -68,6 +68,22 @@ pub struct Link {
     pub mac: Option<Mac>,
     /// The bridge or bond it is a port of.
     pub master: Option<u32>,
+    /// The link it stands on: that of a VLAN, or the one a tunnel leads over.
+    pub lower: Option<u32>,
+    /// What it is.
+    pub kind: LinkKind,
+}
+
+/// What a link is, as far as it matters who may be on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Ethernet, Wi-Fi, a bridge, a VLAN.
+    #[default]
+    Ethernet,
+    /// Another Ethernet address on the network of the link it stands on.
+    Macvlan,
+    /// Leads over another network to somewhere else: PPP, WireGuard, a tunnel.
+    Tunnel,
 }
 
 /// An address of the router.
@@ -77,6 +93,8 @@ pub struct Address {
     pub link: u32,
     /// The address, with the length of its prefix.
     pub net: IpNet,
+    /// Whether the kernel has made it of what somebody on the link announced.
+    pub announced: bool,
 }
 
 /// Someone on a link.
@@ -112,6 +130,19 @@ pub enum RouteKind {
     Refused,
 }
 
+/// Who has made a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteOrigin {
+    /// The kernel, for an address or for a network that was announced as being on the link.
+    Kernel,
+    /// The router's configuration.
+    Configured,
+    /// A router advertisement or a redirect: anybody on the link can send one.
+    Announced,
+    /// A routing protocol.
+    Daemon,
+}
+
 /// A route, or one of its next hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
@@ -129,6 +160,8 @@ pub struct Route {
     pub kind: RouteKind,
     /// The routing table it stands in.
     pub table: u32,
+    /// Who has made it.
+    pub origin: RouteOrigin,
 }
 
 /// What the kernel says.
@@ -251,12 +284,17 @@ fn mac(value: &[u8]) -> Option<Mac> {
 fn link(body: &[u8]) -> Option<Link> {
     const ADDRESS: u16 = 1;
     const IFNAME: u16 = 3;
+    const LOWER: u16 = 5;
     const MASTER: u16 = 10;
+    const INFO: u16 = 18;
     // Bridges tell of their ports in messages of their own family, which say nothing about the link as such.
     if *body.first()? != 0 {
         return None;
     }
-    let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None, master: None };
+    /// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`
+    const ETHERNET: [u16; 2] = [1, 772];
+    let kind = if ETHERNET.contains(&parse_u16(body.get(2..)?)?) { LinkKind::Ethernet } else { LinkKind::Tunnel };
+    let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None, master: None, lower: None, kind };
     for (kind, value) in attributes(body, NetworkObject::Links)? {
         match kind {
             ADDRESS => link.mac = mac(value),
@@ -264,29 +302,49 @@ fn link(body: &[u8]) -> Option<Link> {
                 let name = value.strip_suffix(&[0]).unwrap_or(value);
                 link.name = std::str::from_utf8(name).ok().filter(|name| name.len() <= NAME)?.to_owned();
             }
+            LOWER => link.lower = parse_u32(value).filter(|lower| *lower != link.index),
             MASTER => link.master = parse_u32(value),
+            INFO => link.kind = made_as(value).unwrap_or(link.kind),
             _ => {}
         }
     }
     Some(link)
 }
 
+/// What a link was made as, where that says more than its type: some tunnels look like Ethernet.
+fn made_as(info: &[u8]) -> Option<LinkKind> {
+    const KIND: u16 = 1;
+    const TUNNELS: [&[u8]; 8] =
+        [b"tun", b"vxlan", b"gretap", b"ip6gretap", b"erspan", b"ip6erspan", b"geneve", b"l2tpeth"];
+    let (_, kind) = IterableChunks::new(info).find(|(header, _)| header.r#type == KIND)?;
+    match kind.strip_suffix(&[0]).unwrap_or(kind) {
+        b"macvlan" => Some(LinkKind::Macvlan),
+        kind if TUNNELS.contains(&kind) => Some(LinkKind::Tunnel),
+        _ => None,
+    }
+}
+
 fn address(body: &[u8]) -> Option<Address> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
+    const ORIGIN: u16 = 11;
+    /// `IFAPROT_KERNEL_RA`
+    const ADVERTISEMENT: &[u8] = &[2];
     let family = *body.first()?;
     let mut local = None;
     let mut address = None;
+    let mut announced = false;
     for (kind, value) in attributes(body, NetworkObject::Addresses)? {
         match kind {
             ADDRESS => address = parse_ip(value),
             // On point-to-point links the other attribute is the far end.
             LOCAL => local = parse_ip(value),
+            ORIGIN => announced = value == ADVERTISEMENT,
             _ => {}
         }
     }
     let address = local.or(address).filter(|address| is_of(*address, family))?;
-    Some(Address { link: word(body, 4)?, net: IpNet::new(address, *body.get(1)?).ok()? })
+    Some(Address { link: word(body, 4)?, net: IpNet::new(address, *body.get(1)?).ok()?, announced })
 }
 
 fn is_of(address: IpAddr, family: u8) -> bool {
@@ -339,7 +397,7 @@ fn station(body: &[u8]) -> Option<Station> {
 fn routes(body: &[u8]) -> Option<Vec<Route>> {
     /// A cached decision, not a route.
     const CLONED: u32 = 0x200;
-    let &[family, to, from, _tos, table, _protocol, _scope, kind, ..] = body else { return None };
+    let &[family, to, from, _tos, table, protocol, _scope, kind, ..] = body else { return None };
     let kind = match kind {
         1 => RouteKind::Unicast,
         6..=8 => RouteKind::Refused,
@@ -361,8 +419,21 @@ fn routes(body: &[u8]) -> Option<Vec<Route>> {
     }
     let destination = IpNet::new(destination, to).ok()?.trunc();
     let from = source.and_then(|address| IpNet::new(address, from).ok()).map(|net| net.trunc());
-    let route = |Hop { gateway, link }| Route { destination, from, gateway, link, metric, kind, table };
+    let origin = origin(protocol);
+    let route = |Hop { gateway, link }| Route { destination, from, gateway, link, metric, kind, table, origin };
     Some(hops.into_iter().map(route).collect())
+}
+
+/// Who makes routes with this number (`RTPROT_…`).
+fn origin(protocol: u8) -> RouteOrigin {
+    match protocol {
+        // `boot`, `static`, `dhcp`
+        3 | 4 | 16 => RouteOrigin::Configured,
+        0 | 2 => RouteOrigin::Kernel,
+        // `redirect`, `ra`
+        1 | 9 => RouteOrigin::Announced,
+        _ => RouteOrigin::Daemon,
+    }
 }
 
 /// The attributes of a route.

@@ -20,6 +20,8 @@ const MOST_FLOWS: usize = 8;
 const MOST_FLOWS_OF_ALL: usize = 128;
 /// Most keys kept of senders that are no device.
 const MOST_KEYS: usize = 64;
+/// Most of their addresses.
+const MOST_STRANGERS: usize = 8;
 
 /// Whether it is known that a device and no other has sent the packets of a flow.
 pub(super) type Earned<'a> = dyn Fn(Mac, &Observation) -> bool + 'a;
@@ -33,23 +35,28 @@ pub(super) struct Candidates {
     unattributed: VecSet<Option<UniqueKey>>,
     /// Those of the look before, until the one under way is over.
     unattributed_before: VecSet<Option<UniqueKey>>,
+    /// Their addresses, and those of the look before.
+    strangers: VecSet<IpAddr>,
+    strangers_before: VecSet<IpAddr>,
 }
 
 impl Candidates {
     /// Begins a new look: who was unknown may be known now.
     pub(super) fn begin_look(&mut self) {
         self.unattributed_before = std::mem::take(&mut self.unattributed);
+        self.strangers_before = std::mem::take(&mut self.strangers);
     }
 
     /// Ends the look: who is still unknown has been seen again.
     pub(super) fn end_look(&mut self) {
         self.unattributed_before.clear();
+        self.strangers_before.clear();
     }
 
     /// Takes in a flow of a device that matches; tells whether it is new.
     pub(super) fn observe(&mut self, mac: Mac, observation: Observation) -> bool {
         if self.devices.len() >= MOST && !self.devices.contains_key(&mac) {
-            self.observe_unattributed(observation.matched);
+            self.observe_unattributed(observation.matched, observation.address);
             return false;
         }
         let most = (MOST_FLOWS_OF_ALL / self.devices.len().max(1)).clamp(1, MOST_FLOWS);
@@ -57,10 +64,21 @@ impl Candidates {
     }
 
     /// Takes in a flow that matches, but of nobody who could be blocked.
-    pub(super) fn observe_unattributed(&mut self, matched: Match) {
-        if matched != Match::Partial && self.unattributed.len() < MOST_KEYS {
+    pub(super) fn observe_unattributed(&mut self, matched: Match, address: IpAddr) {
+        if matched == Match::Partial {
+            return;
+        }
+        if self.unattributed.len() < MOST_KEYS {
             self.unattributed.insert(matched.key());
         }
+        if self.strangers.len() < MOST_STRANGERS {
+            self.strangers.insert(address);
+        }
+    }
+
+    /// The addresses of senders that match in all that is named and are nobody who could be blocked.
+    pub(super) fn strangers(&self) -> VecSet<IpAddr> {
+        self.strangers.iter().chain(&self.strangers_before).copied().take(MOST_STRANGERS).collect()
     }
 
     /// Notes that a flow is gone from conntrack: any with this tuple, or the one of this number.
@@ -103,8 +121,8 @@ impl Candidates {
     pub(super) fn suspects(&self, home: &HomeNetwork, complete: bool, earned: &Earned<'_>) -> Vec<Suspect> {
         let alone = self.is_alone(complete);
         let mut candidates: Vec<_> = self.full().collect();
-        if candidates.is_empty() {
-            // With other ports than those named, at least it must be at it.
+        if candidates.is_empty() && !self.has_unattributed() {
+            // With other ports than those named, at least it must be at it; nobody else has the very ones.
             candidates = self.devices.iter().filter(|(_, candidate)| candidate.is_sending()).collect();
         }
         let weighed = candidates.into_iter().map(|(mac, candidate)| {

@@ -67,10 +67,6 @@ impl<'a> Direction<'a> {
 
     /// The packets of `inside`, seen from outside as those that `answered` answers; nothing is counted yet.
     fn new(flow: &'a Flow, inside: &Tuple, answered: &Tuple) -> Self {
-        let ports = |tuple: &Tuple| match tuple.detail {
-            Detail::Ports { source, destination } if has_ports(tuple.protocol) => (Some(source), Some(destination)),
-            _ => (None, None),
-        };
         let (target_port, source_port) = ports(answered);
         let icmp_type = match inside.detail {
             Detail::Icmp { kind, .. } => Some(kind),
@@ -89,6 +85,21 @@ impl<'a> Direction<'a> {
             sent: None,
             answered: None,
         }
+    }
+
+    /// Whether this is the direction of the flow's opener.
+    pub(super) fn is_opener(&self) -> bool {
+        self.device == self.flow.original.source && self.device_port == ports(&self.flow.original).0
+    }
+
+    /// Whether the opener has sent it to a target that is named, wherever it was taken to.
+    pub(super) fn was_aimed_at(&self, scope: &Scope) -> bool {
+        let Tuple { destination, protocol, .. } = self.flow.original;
+        let port = ports(&self.flow.original).1;
+        let named = |port| scope.target_ports.iter().any(|range| range.contains(port));
+        any(&scope.target_prefixes, destination)
+            && concerns(scope, protocol)
+            && (scope.target_ports.is_empty() || port.is_none_or(named))
     }
 
     /// Whether packets may have gone this way: not where they are counted and there were none.
@@ -111,6 +122,14 @@ impl<'a> Direction<'a> {
         // A provider that looks behind the router's NAT names the device's own address.
         let inside = (self.device, self.device_port, own);
         [seen, inside].into_iter().find_map(|(source, port, shared)| match_source(scope, source, port, shared))
+    }
+}
+
+/// The ports of a tuple, source and destination.
+fn ports(tuple: &Tuple) -> (Option<u16>, Option<u16>) {
+    match tuple.detail {
+        Detail::Ports { source, destination } if has_ports(tuple.protocol) => (Some(source), Some(destination)),
+        _ => (None, None),
     }
 }
 

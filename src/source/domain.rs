@@ -1,5 +1,8 @@
 //! What is ours: the addresses and prefixes under which the provider of an upstream sees this home (RFC 9066 section
 //! 5.3.1, "in the scope of the Call Home DOTS server domain").
+//!
+//! It follows from what the provider has given the router, and from where the router sends packets. Nothing that a device at
+//! home can announce makes it larger, but for single addresses of the upstream's own network that a relay routes inwards.
 
 use std::net::IpAddr;
 
@@ -7,63 +10,72 @@ use ipnet::IpNet;
 use vecset::VecSet;
 
 use super::network::Network;
+use super::upstream::{self, Interface};
 use crate::model::address::{is_global, is_visible};
 
-/// An interface of the router's configuration, as netifd tells of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name in the configuration, for example `wan6`.
-    pub name: String,
-    /// The network devices it stands on, for example `pppoe-wan`.
-    pub devices: Vec<String>,
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
-    /// Prefixes delegated over it.
-    pub prefixes: Vec<IpNet>,
-    /// The routers of its default routes.
-    pub gateways: Vec<IpAddr>,
-}
-
-impl Interface {
-    /// Whether it leads out of the home.
-    pub(super) fn is_outward(&self) -> bool {
-        !self.gateways.is_empty() || !self.prefixes.is_empty()
-    }
-
-    fn shares_device(&self, other: &Self) -> bool {
-        self.devices.iter().any(|device| other.devices.contains(device))
-    }
-}
-
-/// The addresses and prefixes of the upstream `name`: an interface that netifd knows and those on the same device (`wan`
-/// and `wan6`), else the device of that name. Where nobody knows the name, nothing: it may be mistyped, or not there yet.
+/// The addresses and prefixes of the upstream `name`: an interface that netifd knows and those that make one upstream with
+/// it, else the device of that name. Where nobody knows the name, nothing: it may be mistyped, or not there yet.
 pub(super) fn of(name: &str, interfaces: &[Interface], network: &Network) -> Vec<IpNet> {
-    let known = interfaces.iter().find(|interface| interface.name == name);
-    let same: Vec<&Interface> =
-        known.map_or(Vec::new(), |known| interfaces.iter().filter(|i| i.shares_device(known) || *i == known).collect());
+    let same = upstream::group(name, interfaces, network);
     let mut names: Vec<String> = same.iter().flat_map(|interface| interface.devices.clone()).collect();
-    if known.is_none() {
+    if same.is_empty() {
         names.push(name.to_owned());
     }
     let links: VecSet<u32> = network.links_named(&names).collect();
-    if links.is_empty() && known.is_none() {
+    if links.is_empty() && same.is_empty() {
         return Vec::new();
     }
-    let mut domain: VecSet<IpNet> = same.iter().flat_map(|i| &i.addresses).copied().map(IpNet::from).collect();
-    domain.extend(links.iter().flat_map(|link| network.addresses_on(*link)).map(|net| IpNet::from(net.addr())));
+    let mut domain = own_addresses(&same, &links, network);
     domain.extend(same.iter().flat_map(|interface| &interface.prefixes));
     domain.extend(links.iter().flat_map(|link| network.routed_out_by(*link)));
     let elsewhere = others(&links, &same, interfaces, network);
-    let inside = network.inward_networks().filter(|net| is_global(net) && may_leave(net, &links, network));
-    domain.extend(inside.filter(|net| !elsewhere.iter().any(|other| other.contains(net) || net.contains(other))));
+    let inside = inside(&domain, network).into_iter().filter(|net| is_global(net) && may_leave(net, &links, network));
+    let inside: Vec<IpNet> =
+        inside.filter(|net| !elsewhere.iter().any(|other| other.contains(net) || net.contains(other))).collect();
+    domain.extend(inside);
+    domain.extend(relayed(&links, network));
     domain.retain(is_visible);
     domain.into_iter().collect()
 }
 
 /// Whether netifd or the kernel knows an upstream of that name, be it up or down.
 pub(super) fn is_known(name: &str, interfaces: &[Interface], network: &Network) -> bool {
-    interfaces.iter().any(|interface| interface.name == name)
-        || network.links_named(&[name.to_owned()]).next().is_some()
+    !upstream::group(name, interfaces, network).is_empty() || network.links_named(&[name.to_owned()]).next().is_some()
+}
+
+/// The router's addresses towards the provider, on links and on none. A private one beside others is that of a modem's page
+/// or the like: nobody sends from it through the provider's network.
+fn own_addresses(same: &[&Interface], links: &VecSet<u32>, network: &Network) -> VecSet<IpNet> {
+    let on_links = links.iter().flat_map(|link| network.addresses_on(*link)).map(|net| net.addr());
+    let told = same.iter().flat_map(|interface| interface.addresses.iter().chain(&interface.translated)).copied();
+    let mut addresses: VecSet<IpAddr> = on_links.chain(told).collect();
+    let beside = |address: &IpAddr| {
+        let mut bearers = same.iter().filter(|interface| interface.addresses.contains(address)).peekable();
+        bearers.peek().is_some() && bearers.all(|interface| !interface.is_outward())
+    };
+    let has_public = addresses.iter().any(|address| address.is_ipv4() && !is_private(*address));
+    addresses.retain(|address| !is_private(*address) || !has_public && !beside(address));
+    addresses.into_iter().map(IpNet::from).collect()
+}
+
+fn is_private(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.is_private())
+}
+
+/// The networks of the home. Behind a tunnel that is no upstream they are ours only where they are a part of what the
+/// provider has `given`.
+fn inside(given: &VecSet<IpNet>, network: &Network) -> Vec<IpNet> {
+    let refused: Vec<IpNet> = network.refused_networks().collect();
+    let is_given = |net: &IpNet| given.iter().chain(&refused).any(|known| known.contains(net));
+    let behind_tunnels = network.tunnel_networks().filter(is_given);
+    network.home_networks().chain(network.routed_networks()).chain(behind_tunnels).chain(refused.clone()).collect()
+}
+
+/// Hosts at home with addresses of the upstream's own network, where the router relays.
+fn relayed(links: &VecSet<u32>, network: &Network) -> Vec<IpNet> {
+    let on_link: Vec<IpNet> = links.iter().flat_map(|link| network.addresses_on(*link)).collect();
+    let within = |host: &IpNet| on_link.iter().any(|net| net.contains(host));
+    network.routed_hosts().filter(within).filter(|host| !network.is_next_hop(host.addr())).collect()
 }
 
 /// Whether packets of a network inside can leave by these links: not where only others have a default route for them.

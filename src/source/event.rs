@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use vecset::VecSet;
 
+use super::search::Report;
+use super::stranger::Stranger;
 use super::suspect::Suspect;
 use crate::model::{Mac, MitigationId};
 
@@ -17,6 +19,13 @@ pub enum Event {
         id: MitigationId,
         /// Who may be meant.
         suspects: Vec<Suspect>,
+    },
+    /// Who sends what is searched for and is no device; comes before what is found at the same time.
+    Strangers {
+        /// The mitigation searched for.
+        id: MitigationId,
+        /// All of them.
+        strangers: Vec<Stranger>,
     },
     /// Another device sends what is searched for in the name of this one.
     Spoofed {
@@ -32,7 +41,7 @@ pub enum Event {
     DomainChanged,
     /// What [`Finder::inventory`](super::Finder::inventory) says has changed.
     InventoryChanged,
-    /// The router's own Ethernet addresses, all of them.
+    /// The router's own Ethernet addresses towards the home, all of them that no device bears as well.
     RouterAddresses(VecSet<Mac>),
 }
 
@@ -51,6 +60,15 @@ impl Events {
         if !self.0.contains(&event) {
             self.push(event);
         }
+    }
+
+    /// Adds a report. Where it is news who the strangers are, it is said again who is suspected besides: some may have been so
+    /// only for want of anybody else.
+    pub(super) fn push_report(&mut self, id: MitigationId, report: Report) {
+        if let Some(strangers) = report.strangers {
+            self.push(Event::Strangers { id, strangers });
+        }
+        self.push(Event::Found { id, suspects: report.suspects });
     }
 
     /// Adds the router's addresses in place of any that wait.

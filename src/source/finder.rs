@@ -9,7 +9,6 @@ use vecset::{VecMap, VecSet};
 
 use super::conntrack_queries::ConntrackQueries;
 use super::direction::Direction;
-use super::domain::Interface;
 use super::ended::{EndedFlow, EndedFlows, Work};
 use super::event::{Event, Events};
 use super::home_network::HomeNetwork;
@@ -17,6 +16,7 @@ use super::inventory::Inventory;
 use super::search::Search;
 use super::sender_table::{SenderTable, Witnessed};
 use super::suspect::{MOST_LOGGED, Sender};
+use super::upstream::Interface;
 use crate::model::{Flow, Mac, MitigationId, Now, Scope};
 use crate::netlink::{conntrack, neighbour};
 
@@ -230,16 +230,15 @@ impl Finder {
         self.proceed(now);
     }
 
-    /// What is ours on an upstream, by the name its interface has in the configuration: the addresses of the router there
-    /// and the prefixes of the home that are seen untranslated. Nothing for a name that
-    /// nobody knows.
-    pub fn domain(&self, interface: &str) -> Vec<IpNet> {
-        self.home.domain(interface)
+    /// What is ours on an upstream, by the names its interfaces have in the configuration: the addresses of the router there
+    /// and the prefixes of the home that are seen untranslated. Nothing for a name that nobody knows.
+    pub fn domain(&self, interfaces: &[String]) -> Vec<IpNet> {
+        self.home.domain(interfaces)
     }
 
-    /// Whether there is an upstream of that name, be it up or down.
-    pub fn knows(&self, interface: &str) -> bool {
-        self.home.knows(interface)
+    /// Whether there is an upstream of one of these names, be it up or down.
+    pub fn knows(&self, interfaces: &[String]) -> bool {
+        self.home.knows(interfaces)
     }
 
     /// The default routers, best first, without ports; a link-local address bears its scope.
@@ -318,8 +317,8 @@ impl Finder {
         }
         self.read_table(now);
         for (id, search) in &mut self.searches {
-            if let Some(suspects) = search.poll_report(&self.home, self.queries.older(), now) {
-                self.events.push(Event::Found { id: *id, suspects });
+            if let Some(report) = search.poll_report(&self.home, self.queries.older(), now) {
+                self.events.push_report(*id, report);
             }
         }
     }

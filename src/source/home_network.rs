@@ -6,15 +6,20 @@ use std::time::Instant;
 use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
-use super::domain::{self, Interface};
+use super::domain;
 use super::event::{Event, Events};
 use super::inventory::Inventory;
 use super::network::{Located, Network};
 use super::network_dump::NetworkDump;
 use super::stations::Stations;
+use super::stranger::{Stranger, StrangerKind};
 use super::suspect::Sender;
+use super::upstream::Interface;
 use crate::model::{Mac, Now};
 use crate::netlink::neighbour::{self, Message, Neighbour};
+
+/// Most of the router's own Ethernet addresses remembered that devices bear.
+const MOST_BORNE: usize = 64;
 
 /// What is ours on every upstream, and the default routers.
 type Domains = (Vec<Vec<IpNet>>, Vec<SocketAddr>);
@@ -27,7 +32,10 @@ pub(super) struct HomeNetwork {
     pub(super) stations: Stations,
     interfaces: Vec<Interface>,
     dump: NetworkDump,
+    /// The router's own Ethernet addresses, as told last.
     router_macs: VecSet<Mac>,
+    /// Those that devices were seen to bear on other links than the router's own.
+    borne: VecSet<Mac>,
     domains: Domains,
 }
 
@@ -41,6 +49,7 @@ impl HomeNetwork {
             interfaces: Vec::new(),
             dump: NetworkDump::default(),
             router_macs: VecSet::new(),
+            borne: VecSet::new(),
             domains: Domains::default(),
         };
         home.handle_overrun();
@@ -57,21 +66,37 @@ impl HomeNetwork {
         self.network.locate(address, &self.inventory)
     }
 
+    /// Who sends from an address that is no device's.
+    pub(super) fn stranger(&self, address: IpAddr) -> Stranger {
+        let link = self.network.link_towards(address);
+        let kind = match link {
+            _ if self.network.is_local(address) => StrangerKind::Router,
+            Some(link) if !self.network.is_inward(link) => StrangerKind::Outside,
+            Some(link) if self.network.is_tunnel(link) => StrangerKind::NoEthernet,
+            _ => StrangerKind::Unknown,
+        };
+        let link = link.filter(|_| kind != StrangerKind::Router);
+        let interface = link.and_then(|link| self.network.name_of(link)).map(str::to_owned);
+        Stranger { address, interface, kind, asked_by: Vec::new() }
+    }
+
     /// Whether a packet has come from a device of the home. From outside of it anybody may send in a device's name.
     pub(super) fn is_inside(&self, sender: &Sender) -> bool {
         self.network.is_inward(sender.link)
             && !self.network.is_local(sender.address)
-            && !self.router_macs.contains(&sender.mac)
+            && !self.network.is_own_mac(sender.mac, sender.link)
     }
 
     /// What is ours on an upstream.
-    pub(super) fn domain(&self, interface: &str) -> Vec<IpNet> {
-        domain::of(interface, &self.interfaces, &self.network)
+    pub(super) fn domain(&self, interfaces: &[String]) -> Vec<IpNet> {
+        let of = |name: &String| domain::of(name, &self.interfaces, &self.network);
+        let all: VecSet<IpNet> = interfaces.iter().flat_map(of).collect();
+        all.into_iter().collect()
     }
 
-    /// Whether there is an upstream of that name, as far as is known.
-    pub(super) fn knows(&self, interface: &str) -> bool {
-        domain::is_known(interface, &self.interfaces, &self.network)
+    /// Whether there is an upstream of one of these names, as far as is known.
+    pub(super) fn knows(&self, interfaces: &[String]) -> bool {
+        interfaces.iter().any(|name| domain::is_known(name, &self.interfaces, &self.network))
     }
 
     /// Takes in what the kernel tells about the network: answers to the dump, or changes. Tells whether searches may find
@@ -91,6 +116,7 @@ impl HomeNetwork {
                 _ => {}
             }
         }
+        self.tell_router_addresses(events);
         let changed = structure && self.handle_change(events);
         if devices {
             events.push_once(Event::InventoryChanged);
@@ -106,9 +132,26 @@ impl HomeNetwork {
         };
         // Who stands outside of the home is none of its devices; before the links are known nobody can tell.
         let inside = self.dump.knows_links() && self.network.may_hold(address, link);
-        inside
-            && !self.router_macs.contains(&mac)
-            && self.inventory.learn(address, link, self.network.name_of(link), mac, now.instant)
+        if !inside || self.network.is_own_mac(mac, link) {
+            return false;
+        }
+        if self.router_macs.contains(&mac) && self.borne.len() < MOST_BORNE {
+            self.borne.insert(mac);
+        }
+        self.inventory.learn(address, link, self.network.name_of(link), mac, now.instant)
+    }
+
+    /// An address that a device bears as well is told no more: the device is not to go free because it has chosen that.
+    fn tell_router_addresses(&mut self, events: &mut Events) {
+        if !self.dump.knows_links() {
+            return;
+        }
+        let mut macs = self.network.own_macs();
+        macs.retain(|mac| !self.borne.contains(mac));
+        if macs != self.router_macs {
+            self.router_macs.clone_from(&macs);
+            events.push_router_addresses(macs);
+        }
     }
 
     /// Links, addresses, routes or what netifd says of them have changed. Tells whether enough is known to draw
@@ -122,15 +165,11 @@ impl HomeNetwork {
             self.dump.begin(&mut self.network);
         }
         let network = &self.network;
-        if self.inventory.retain_links(|link| network.is_inward(link)) {
+        if self.inventory.retain_devices(|mac, link| network.is_inward(link) && !network.is_own_mac(mac, link)) {
             events.push_once(Event::InventoryChanged);
         }
         self.inventory.set_own(network.own_addresses().clone());
-        let macs = network.own_macs();
-        if macs != self.router_macs {
-            self.router_macs.clone_from(&macs);
-            events.push_router_addresses(macs);
-        }
+        self.tell_router_addresses(events);
         let domains = self.all_domains();
         if domains != self.domains {
             self.domains = domains;
@@ -143,7 +182,8 @@ impl HomeNetwork {
     fn all_domains(&self) -> Domains {
         let links = self.network.outward_links().filter_map(|link| self.network.name_of(link));
         let names = self.interfaces.iter().map(|interface| interface.name.as_str()).chain(links);
-        (names.map(|name| self.domain(name)).collect(), self.network.default_routers())
+        let domain = |name: &str| self.domain(&[name.to_owned()]);
+        (names.map(domain).collect(), self.network.default_routers())
     }
 
     /// Asks for everything again: changes may have been missed.
@@ -159,8 +199,9 @@ impl HomeNetwork {
 
     /// Takes over the interfaces as netifd tells of them; tells whether searches may find more now.
     pub(super) fn set_interfaces(&mut self, interfaces: Vec<Interface>, events: &mut Events) -> bool {
-        let outward = interfaces.iter().filter(|interface| interface.is_outward());
-        self.network.set_outward(outward.flat_map(|interface| interface.devices.clone()).collect());
+        let (outward, inner): (Vec<_>, Vec<_>) = interfaces.iter().partition(|interface| interface.is_outward());
+        let outward = outward.into_iter().flat_map(Interface::all_devices).collect();
+        self.network.set_named(outward, inner.into_iter().flat_map(Interface::all_devices).collect());
         self.interfaces = interfaces;
         self.handle_change(events)
     }

@@ -205,9 +205,9 @@ impl Inventory {
         forgotten
     }
 
-    /// Forgets everybody on links that do not lead into the home; tells whether it did.
-    pub(super) fn retain_links(&mut self, inward: impl Fn(u32) -> bool) -> bool {
-        self.retain(|(_, link), _| inward(*link))
+    /// Forgets everybody who can't be a device on the link where he was seen; tells whether it did.
+    pub(super) fn retain_devices(&mut self, may_be: impl Fn(Mac, u32) -> bool) -> bool {
+        self.retain(|(_, link), holder| may_be(holder.mac, *link))
     }
 
     /// When [`Self::forget_old`] has something to do.

@@ -43,10 +43,13 @@ mod search;
 mod sender_table;
 mod senders;
 mod stations;
+mod stranger;
 mod suspect;
+mod upstream;
 
-pub use domain::Interface;
 pub use event::Event;
 pub use finder::{Finder, Socket};
 pub use inventory::{Device, Inventory};
+pub use stranger::{Stranger, StrangerKind};
 pub use suspect::{Confidence, Evidence, MOST_LOGGED, Sender, Suspect};
+pub use upstream::Interface;

@@ -8,7 +8,7 @@ use vecset::{VecMap, VecSet};
 use super::inventory::Inventory;
 use crate::model::Mac;
 use crate::model::address::is_link_local;
-use crate::netlink::neighbour::{Address, Link, MAIN, Message, Route, RouteKind};
+use crate::netlink::neighbour::{Address, Link, LinkKind, MAIN, Message, Route, RouteKind, RouteOrigin};
 
 /// Most entries of each table; what comes beyond is not looked at.
 const MOST: usize = 4096;
@@ -33,11 +33,10 @@ impl RoutingTables {
                 self.routes.retain(|route| route.link != Some(*index));
             }
             Message::Address(address) if self.addresses.len() < MOST => {
+                self.remove(address);
                 self.addresses.insert(*address);
             }
-            Message::AddressGone(address) => {
-                self.addresses.remove(address);
-            }
+            Message::AddressGone(address) => self.remove(address),
             Message::Route { hops, replaces } => {
                 if let (Some(new), true) = (hops.first(), *replaces) {
                     self.routes.retain(|old| key(old) != key(new));
@@ -51,6 +50,10 @@ impl RoutingTables {
             }),
             _ => {}
         }
+    }
+
+    fn remove(&mut self, gone: &Address) {
+        self.addresses.retain(|address| (address.link, address.net) != (gone.link, gone.net));
     }
 }
 
@@ -80,6 +83,8 @@ pub(super) struct Network {
     listing: Option<RoutingTables>,
     /// Links that netifd calls an upstream.
     named: VecSet<String>,
+    /// Links that netifd knows as none.
+    inner: VecSet<String>,
     local: VecSet<IpAddr>,
     outward: VecSet<u32>,
     /// Where the router sends packets, but for default routes: over which link, and to which router if not to the
@@ -114,9 +119,10 @@ impl Network {
         !matches!(message, Message::Done | Message::Error(_) | Message::Station(_) | Message::Other)
     }
 
-    /// The links that netifd calls an upstream, by name; they lead out of the home even without a default route.
-    pub(super) fn set_outward(&mut self, names: VecSet<String>) {
-        self.named = names;
+    /// The links that netifd calls an upstream, by name: they lead out of the home even without a default route; and those it
+    /// knows as none.
+    pub(super) fn set_named(&mut self, outward: VecSet<String>, inner: VecSet<String>) {
+        (self.named, self.inner) = (outward, inner);
     }
 
     /// Works out what follows from the tables; to be called after any change. Tells whether a link leads into the home now
@@ -125,16 +131,30 @@ impl Network {
         let RoutingTables { links, addresses, routes } = &self.tables;
         self.local = addresses.iter().map(|address| address.net.addr()).collect();
         let named = links.values().filter(|link| self.named.contains(&link.name)).map(|link| link.index);
-        let routed = routes.iter().filter(|route| is_default(route)).filter_map(|route| route.link);
+        let is_inner = |link: &Link| self.inner.contains(&link.name) && !self.named.contains(&link.name);
+        // Whoever is at home can announce a way out; whether it is one, netifd knows better, if there is one.
+        let believed = |route: &&Route| {
+            let is_inner = || route.link.and_then(|link| links.get(&link)).is_some_and(is_inner);
+            route.origin != RouteOrigin::Announced || is_default(route) && !is_inner()
+        };
+        let routed = routes.iter().filter(|route| leads_out(route)).filter(believed).filter_map(|route| route.link);
         // An upstream that is down is still one: the provider's router must not show up as a device meanwhile.
         let down = |link: &u32| !addresses.iter().any(|a| a.link == *link && !is_link_local(a.net.addr()));
         let before = std::mem::take(&mut self.outward);
         let waiting = before.iter().copied().filter(|link| links.contains_key(link) && down(link));
         self.outward = routed.chain(named).chain(waiting).collect();
+        // What stands beside an upstream on the same network leads there, too.
+        let beside = links.values().filter(|link| link.kind == LinkKind::Macvlan);
+        let beside = beside.filter(|link| link.lower.is_some_and(|lower| self.outward.contains(&lower)));
+        let beside: Vec<u32> = beside.map(|link| link.index).collect();
+        self.outward.extend(beside);
         let turned = before.iter().any(|link| links.contains_key(link) && !self.outward.contains(link));
         let on_link = addresses.iter().map(|a| Path { to: a.net.trunc(), link: a.link, gateway: None });
         let routed = routes.iter().filter(|route| {
-            route.table == MAIN && route.kind == RouteKind::Unicast && route.destination.prefix_len() > 0
+            route.table == MAIN
+                && route.kind == RouteKind::Unicast
+                && route.origin != RouteOrigin::Announced
+                && route.destination.prefix_len() > 0
         });
         let routed = routed.filter_map(|r| Some(Path { to: r.destination, link: r.link?, gateway: r.gateway }));
         let mut paths: Vec<Path> = on_link.chain(routed).filter(|path| !is_link_local(path.to.addr())).collect();
@@ -173,9 +193,20 @@ impl Network {
         &self.local
     }
 
-    /// The router's own Ethernet addresses.
+    /// The router's own Ethernet addresses on links that lead into the home.
     pub(super) fn own_macs(&self) -> VecSet<Mac> {
-        self.tables.links.values().filter_map(|link| link.mac).collect()
+        self.tables.links.values().filter(|link| self.is_inward(link.index)).filter_map(|link| link.mac).collect()
+    }
+
+    /// Whether an Ethernet address is the router's own on that link: it, its ports, the link it stands on, or what stands
+    /// on it bears the address. On any other link it is somebody else's.
+    pub(super) fn is_own_mac(&self, mac: Mac, link: u32) -> bool {
+        let lower = self.lower(link);
+        let at = |other: &Link| {
+            let beside = other.index == link || other.master == Some(link) || other.lower == Some(link);
+            beside || lower.is_some_and(|lower| other.index == lower || other.master == Some(lower))
+        };
+        self.tables.links.values().any(|other| other.mac == Some(mac) && at(other))
     }
 
     /// Whose packets those from `address` are. The router's own are nobody's, whoever claims to have its address.
@@ -212,16 +243,73 @@ impl Network {
         self.tables.addresses.iter().filter(move |address| address.link == link).map(|address| address.net)
     }
 
-    /// The networks on links that lead into the home, and those the router refuses to route out because it has been
-    /// given them to assign.
-    pub(super) fn inward_networks(&self) -> impl Iterator<Item = IpNet> {
-        let on_links = self.tables.addresses.iter().filter(|address| self.is_inward(address.link));
+    /// The link a link stands on.
+    pub(super) fn lower(&self, link: u32) -> Option<u32> {
+        self.tables.links.get(&link)?.lower
+    }
+
+    /// The networks on links of the home. Those of a tunnel may be its other end's, and what somebody on a link has announced
+    /// need not be so.
+    pub(super) fn home_networks(&self) -> impl Iterator<Item = IpNet> {
+        let here = |address: &&Address| self.is_inward(address.link) && !address.announced;
+        let on_links = self.tables.addresses.iter().filter(here).filter(|address| !self.is_tunnel(address.link));
+        on_links.map(|address| address.net.trunc())
+    }
+
+    /// The networks behind tunnels that do not lead out of the home.
+    pub(super) fn tunnel_networks(&self) -> impl Iterator<Item = IpNet> {
+        let here = |address: &&Address| self.is_inward(address.link) && self.is_tunnel(address.link);
+        let on_links = self.tables.addresses.iter().filter(here).map(|address| address.net.trunc());
+        let routed = self.inward_routes().filter(|route| route.link.is_some_and(|link| self.is_tunnel(link)));
+        on_links.chain(routed.map(|route| route.destination))
+    }
+
+    /// What the router refuses to route out because it has been given it to assign.
+    pub(super) fn refused_networks(&self) -> impl Iterator<Item = IpNet> {
         let refused = self.tables.routes.iter().filter(|route| {
             route.kind == RouteKind::Refused
+                && route.origin != RouteOrigin::Announced
                 && route.destination.prefix_len() > 0
                 && !route.destination.addr().is_ipv4()
         });
-        on_links.map(|address| address.net.trunc()).chain(refused.map(|route| route.destination))
+        refused.map(|route| route.destination)
+    }
+
+    /// What the configuration routes to other routers of the home.
+    pub(super) fn routed_networks(&self) -> impl Iterator<Item = IpNet> {
+        let is_meant = |route: &&Route| !is_single(route) && route.link.is_some_and(|link| !self.is_tunnel(link));
+        self.inward_routes().filter(is_meant).map(|route| route.destination)
+    }
+
+    /// Single hosts of the home: a relay routes them inwards as soon as they say that they are there.
+    pub(super) fn routed_hosts(&self) -> impl Iterator<Item = IpNet> {
+        self.inward_routes().filter(is_single).map(|route| route.destination)
+    }
+
+    fn inward_routes(&self) -> impl Iterator<Item = &Route> {
+        self.tables.routes.iter().filter(|route| {
+            route.table == MAIN
+                && route.kind == RouteKind::Unicast
+                && route.origin == RouteOrigin::Configured
+                && route.destination.prefix_len() > 0
+                && route.link.is_some_and(|link| self.is_inward(link))
+        })
+    }
+
+    /// Whether packets are handed to this address to leave the home.
+    pub(super) fn is_next_hop(&self, address: IpAddr) -> bool {
+        let mut hops = self.tables.routes.iter().filter(|route| route.gateway == Some(address));
+        hops.any(|route| route.link.is_some_and(|link| !self.is_inward(link)))
+    }
+
+    /// The link over which packets to an address go, but for default routes.
+    pub(super) fn link_towards(&self, address: IpAddr) -> Option<u32> {
+        self.path(address).map(|path| path.link)
+    }
+
+    /// Whether there are no Ethernet addresses on a link, or only such as lead on to elsewhere.
+    pub(super) fn is_tunnel(&self, link: u32) -> bool {
+        self.tables.links.get(&link).is_none_or(|link| link.kind == LinkKind::Tunnel)
     }
 
     /// Whether a link has a default route of that family.
@@ -263,6 +351,22 @@ fn router(route: &Route) -> Option<SocketAddr> {
 /// What one route may have in common with no other, but for next hops.
 fn key(route: &Route) -> (IpNet, Option<IpNet>, u32, u32) {
     (route.destination, route.from, route.table, route.metric)
+}
+
+/// Whether a route leads to so much of the Internet that nobody has it at home: everything, or one of the parts into which
+/// VPN clients divide everything to leave the default route as it is.
+fn leads_out(route: &Route) -> bool {
+    let widest = match route.destination.addr() {
+        IpAddr::V4(address) if !address.is_multicast() => 8,
+        IpAddr::V6(address) if !address.is_multicast() && !address.is_unique_local() => 16,
+        _ => 0,
+    };
+    is_default(route) || route.kind == RouteKind::Unicast && route.destination.prefix_len() < widest
+}
+
+/// Whether a route leads to one host, which is on the link itself.
+fn is_single(route: &&Route) -> bool {
+    route.gateway.is_none() && route.destination.prefix_len() == route.destination.max_prefix_len()
 }
 
 fn is_default(route: &Route) -> bool {

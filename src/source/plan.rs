@@ -62,14 +62,15 @@ pub(super) fn filters(scope: &Scope, is_local: impl Fn(IpAddr) -> bool) -> Vec<F
         let all = Filter { protocol, ..Filter::all(family) };
         let source = only_host(&sources);
         let target = only_host(&targets);
+        // Flows opened from inside bear what the provider sees as where answers go, those from outside as where they went.
+        let towards = Filter { source: target, destination: source, ..all };
         match source {
-            Some(wan) if is_local(wan.into()) => {
-                // Flows opened from inside bear it as where answers go, those from outside as where they went.
-                let towards = Filter { source: target, destination: source, ..all };
+            Some(wan) => {
                 filters.extend([Filter { by: By::Reply, ..towards }, Filter { by: By::Original, ..towards }]);
-            }
-            Some(_) => {
-                filters.extend([By::Original, By::Reply].map(|by| Filter { by, source, ..all }));
+                if !is_local(wan.into()) {
+                    // A device's own address, or one that the router translates to though it stands on no link.
+                    filters.extend([By::Original, By::Reply].map(|by| Filter { by, source, ..all }));
+                }
             }
             None => filters.push(all),
         }

@@ -18,6 +18,7 @@ use super::readings::Readings;
 use super::schedule::Schedule;
 use super::sender_table::Witnessed;
 use super::senders::Senders;
+use super::stranger::{Stranger, StrangerKind};
 use super::suspect::{Sender, Suspect};
 use crate::model::{Mac, Now, Scope, Tuple};
 use crate::netlink::conntrack::Filter;
@@ -26,6 +27,8 @@ use crate::netlink::conntrack::Filter;
 const MOST_READINGS: usize = 64;
 /// Most addresses asked for in one look: whoever makes up addresses must not keep the neighbourhood busy.
 const MOST_UNKNOWN: usize = 8;
+/// Most addresses kept of those who have asked the router's own programs.
+const MOST_ASKERS: usize = 8;
 /// Most addresses for which the table of senders is asked, as nobody is known to have them.
 const MOST_UNATTRIBUTED: usize = 64;
 
@@ -38,6 +41,15 @@ enum Wants {
     Lists(Vec<Filter>),
     /// Nothing for now.
     Nothing,
+}
+
+/// All that a search has to say.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The devices that may be meant.
+    pub(super) suspects: Vec<Suspect>,
+    /// Who sends and is none, if that is news.
+    pub(super) strangers: Option<Vec<Stranger>>,
 }
 
 /// One search.
@@ -60,8 +72,12 @@ pub(super) struct Search {
     /// Whether the last look has seen everything.
     complete: bool,
     failed: bool,
+    /// The addresses of those whose packets to the target the router has taken in itself.
+    askers: VecSet<IpAddr>,
     /// The suspects of the last report.
     reported: Option<Vec<Suspect>>,
+    /// Who was told last to send and be no device.
+    strangers: Vec<Stranger>,
     readings: Readings,
 }
 
@@ -81,7 +97,9 @@ impl Search {
             ended: None,
             complete: false,
             failed: false,
+            askers: VecSet::new(),
             reported: None,
+            strangers: Vec::new(),
             readings: Readings::default(),
         }
     }
@@ -324,7 +342,9 @@ impl Search {
 
     fn observe(&mut self, direction: &Direction<'_>, sending: bool, home: &HomeNetwork, now: Now) {
         let device = direction.device;
-        let Some(matched) = direction.matches(&self.scope, home.network.is_local(device)) else { return };
+        let Some(matched) = direction.matches(&self.scope, home.network.is_local(device)) else {
+            return self.observe_asker(direction, home);
+        };
         let (senders, doubtful) = self.senders_of(device, home.locate(device), matched, home);
         let reassigned = doubtful || home.inventory.is_reassigned(device, now.instant);
         for at in &senders {
@@ -337,6 +357,14 @@ impl Search {
         }
         if senders.is_empty() && self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&device) {
             self.unknown.push(device);
+        }
+    }
+
+    /// Whoever sends to the target and is answered by the router itself has asked a program there.
+    fn observe_asker(&mut self, direction: &Direction<'_>, home: &HomeNetwork) {
+        let is_taken_in = home.network.is_local(direction.flow.reply.source) && direction.is_opener();
+        if is_taken_in && direction.was_aimed_at(&self.scope) && self.askers.len() < MOST_ASKERS {
+            self.askers.insert(direction.device);
         }
     }
 
@@ -356,7 +384,7 @@ impl Search {
     ) -> (Vec<Located>, bool) {
         let (senders, doubtful) = self.senders.of(address, holder, &home.network);
         if senders.is_empty() {
-            self.candidates.observe_unattributed(matched);
+            self.candidates.observe_unattributed(matched, address);
             self.expect_senders_of(address, home);
         }
         (senders, doubtful)
@@ -420,8 +448,8 @@ impl Search {
         self.plan_report(now);
     }
 
-    /// The suspects, if it is time to report them and they are not those of the last report.
-    pub(super) fn poll_report(&mut self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Option<Vec<Suspect>> {
+    /// What there is to report, if it is time to and it is not that of the last report.
+    pub(super) fn poll_report(&mut self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Option<Report> {
         if self.readings.are_awaited() || !self.schedule.poll_report(now.instant) {
             return None;
         }
@@ -430,12 +458,25 @@ impl Search {
             // Something has been observed since, which the next report is to cover.
             self.schedule.report(false, now.instant);
         }
-        let suspects = self.suspects(home, older, now);
-        if self.reported.as_ref() == Some(&suspects) {
+        let (suspects, strangers) = (self.suspects(home, older, now), self.strangers(home));
+        let meets = self.strangers != strangers;
+        if !meets && self.reported.as_ref() == Some(&suspects) {
             return None;
         }
         self.reported = Some(suspects.clone());
-        Some(suspects)
+        self.strangers.clone_from(&strangers);
+        Some(Report { suspects, strangers: meets.then_some(strangers) })
+    }
+
+    fn strangers(&self, home: &HomeNetwork) -> Vec<Stranger> {
+        let stranger = |address| {
+            let mut stranger = home.stranger(address);
+            if stranger.kind == StrangerKind::Router {
+                stranger.asked_by = self.askers.iter().copied().collect();
+            }
+            stranger
+        };
+        self.candidates.strangers().into_iter().map(stranger).collect()
     }
 
     fn suspects(&self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Vec<Suspect> {
@@ -453,7 +494,7 @@ impl Search {
             (observation.caught || noted(mac, observation)) && !home.stations.may_have_moved(mac, now.instant)
         };
         let suspects = self.candidates.suspects(home, self.complete, &earned);
-        if !suspects.is_empty() {
+        if !suspects.is_empty() || self.candidates.has_unattributed() {
             return suspects;
         }
         let hosts = self.scope.source_prefixes.iter().filter(|net| net.prefix_len() == net.max_prefix_len());

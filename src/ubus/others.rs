@@ -28,14 +28,24 @@ const LONGEST_NAME: usize = 63;
 pub struct LogicalInterface {
     /// Whether it is up; the rest may be empty if not.
     pub up: bool,
+    /// How it is set up, for example `dhcpv6`; empty where that is not told.
+    pub protocol: String,
+    /// Whether another interface has brought it up, rather than the configuration.
+    pub dynamic: bool,
     /// The network device that carries its addresses.
     pub device: Option<String>,
+    /// The network device below that, if it is another.
+    pub lower: Option<String>,
     /// Its addresses with their prefix lengths.
     pub addresses: Vec<IpNet>,
     /// IPv6 prefixes delegated to the router through it.
     pub prefixes: Vec<Ipv6Net>,
     /// Next hops of its default routes.
     pub gateways: Vec<IpAddr>,
+    /// Whether it has a default route.
+    pub default_route: bool,
+    /// Addresses that the firewall gives packets leaving by it (MAP).
+    pub translated: Vec<IpAddr>,
 }
 
 /// The names in a reply of `luci-rpc getHostHints`: a table by address of the device.
@@ -82,10 +92,17 @@ fn interface(fields: &[u8]) -> Option<(String, LogicalInterface)> {
             "l3_device" => l3_device = text(&value).and_then(readable),
             "ipv4-address" | "ipv6-address" => interface.addresses.extend(each(&value, address_of)),
             "ipv6-prefix" => interface.prefixes.extend(each(&value, prefix_of)),
-            "route" => interface.gateways.extend(each(&value, gateway_of)),
+            "proto" => interface.protocol = text(&value).and_then(readable).unwrap_or_default(),
+            "dynamic" => interface.dynamic = integer(&value).is_some_and(|dynamic| dynamic != 0),
+            "route" => {
+                interface.gateways.extend(each(&value, gateway_of).filter(|hop| !hop.is_unspecified()));
+                interface.default_route |= each(&value, gateway_of).next().is_some();
+            }
+            "data" => interface.translated = table(&value).map(translations).unwrap_or_default(),
             _ => {}
         }
     }
+    interface.lower = device.clone().filter(|_| l3_device.is_some() && device != l3_device);
     interface.device = l3_device.or(device);
     Some((name?, interface))
 }
@@ -104,12 +121,24 @@ fn prefix_of(fields: &[u8]) -> Option<Ipv6Net> {
     Some(Ipv6Net::new(parsed(fields, "address")?, mask(fields)?).ok()?.trunc())
 }
 
-/// The next hop, if the route is a default route.
+/// The addresses of the firewall rules that come with an interface.
+fn translations(data: &[u8]) -> Vec<IpAddr> {
+    let rules = entries(data).filter(|(key, _)| *key == "firewall");
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in rules.flat_map(|(_, value)| each(&value, |rule| parsed(rule, "snat_ip")).collect::<Vec<_>>()) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// The next hop, if the route is a default route; all zero if there is none.
 fn gateway_of(fields: &[u8]) -> Option<IpAddr> {
     let target: IpAddr = parsed(fields, "target")?;
     let everywhere = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
     let is_default = everywhere.contains(&IpNet::new(target, mask(fields)?).ok()?);
-    parsed(fields, "nexthop").filter(|hop: &IpAddr| is_default && !hop.is_unspecified())
+    is_default.then(|| parsed(fields, "nexthop").unwrap_or(target))
 }
 
 fn parsed<T: std::str::FromStr>(fields: &[u8], wanted: &str) -> Option<T> {

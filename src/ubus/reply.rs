@@ -12,7 +12,7 @@ use super::device::{self, DeviceView};
 use crate::mitigation::{Entry, Ledger, Mitigation, State, Veto};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic, whole_seconds};
 use crate::source::Inventory;
-use crate::source::Suspect;
+use crate::source::{Stranger, Suspect};
 
 /// A reply grows no larger: the bus takes 1 MiB, and silently drops what a slow reader lets pile up beyond that.
 const LARGEST: usize = 256 * 1024;
@@ -144,6 +144,9 @@ fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Reply
         w.list("devices", m.suspects().iter().take(detail.most()), |w, suspect| {
             w.table(None, |w| write_suspect(w, m, suspect, inventory, detail))
         });
+        if !m.strangers().is_empty() {
+            w.list("strangers", m.strangers(), |w, stranger| w.table(None, |w| write_stranger(w, stranger)));
+        }
         if let Some(decision) = m.decision() {
             w.table(Some("decision"), |w| {
                 w.text("by", &decision.by);
@@ -210,6 +213,13 @@ fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &
             w.number("seen", evidence.seen);
         });
     });
+}
+
+fn write_stranger(w: &mut Writer, stranger: &Stranger) {
+    w.text("address", &stranger.address.to_string());
+    w.optional("interface", stranger.interface.as_deref());
+    w.texts("asked_by", &stranger.asked_by);
+    w.text("why", &stranger.to_string());
 }
 
 fn write_identity(w: &mut Writer, mac: Mac, name: Option<&str>, addresses: &[IpAddr], interface: Option<&str>) {

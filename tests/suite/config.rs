@@ -110,7 +110,7 @@ fn a_complete_file() {
     assert_eq!((isp.section.as_str(), isp.name.as_str()), ("isp", "callhome.isp.example"));
     assert_eq!(isp.addresses, ["192.0.2.1", "2001:db8::1"].map(|address| address.parse::<std::net::IpAddr>().unwrap()));
     assert_eq!((isp.port, isp.transport, isp.heartbeat_interval), (14647, TransportChoice::Tls, 15));
-    assert_eq!(isp.interface, "wan6");
+    assert_eq!(isp.interfaces, ["wan6"]);
     assert_eq!(isp.domain.iter().map(ToString::to_string).collect::<Vec<_>>(), ["198.51.100.7/32", "2001:db8:1::/48"]);
     let files = [("ca", "isp-ca.pem"), ("certificate", "router.pem"), ("key", "router.key")];
     let expected = files.map(|(option, file)| (option, Path::new("/etc/dots-callhome").join(file)));
@@ -141,7 +141,7 @@ fn defaults_do_nothing() {
 fn defaults_of_a_peer() {
     let peer = the_peer(&peer(""));
     assert_eq!((peer.port, peer.transport, peer.heartbeat_interval), (4647, TransportChoice::Auto, 30));
-    assert_eq!(peer.interface, "wan");
+    assert_eq!(peer.interfaces, ["wan"]);
     assert!(peer.addresses.is_empty() && peer.domain.is_empty());
 }
 
@@ -256,7 +256,7 @@ fn a_faulty_peer_is_disabled_with_the_reason() {
         ("option auth oscore", "option auth: 'oscore' is none of certificate, raw-public-key, psk"),
         ("option auth psk", "option psk_identity: missing, authentication by shared secret needs it"),
         ("option auth raw-public-key", "option peer_key: missing, authentication by raw public key needs it"),
-        ("option interface 'eth0; reboot'", "option interface: 'eth0; reboot' is no interface of /etc/config/network"),
+        ("option interface 'eth0; reboot'", "option interface: 'eth0;' is no interface of /etc/config/network"),
         ("list domain home", "option domain: 'home' is no prefix such as 198.51.100.7/32"),
         ("list domain 192.0.2.0/33", "option domain: '192.0.2.0/33' is no prefix such as 198.51.100.7/32"),
         ("list domain ::/0", "option domain: '::/0' is the whole internet"),

@@ -8,5 +8,6 @@ mod lifecycle;
 mod overlap;
 mod restart;
 mod store;
+mod strangers;
 mod vetoes;
 mod wide;

@@ -3,7 +3,9 @@
 use crate::support::home::ip;
 use crate::support::kernel::messages::{self, attribute, hostile};
 use dots_callhome::model::Mac;
-use dots_callhome::netlink::neighbour::{self, Address, Link, Message, Neighbour, NetworkObject, Route, RouteKind};
+use dots_callhome::netlink::neighbour::{
+    self, Address, Link, LinkKind, Message, Neighbour, NetworkObject, Route, RouteKind, RouteOrigin,
+};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x11];
 
@@ -29,11 +31,18 @@ fn everything_is_asked_for_once() {
 
 #[test]
 fn links_are_read() {
-    let link = Link { index: 7, name: "br-lan".into(), mac: Some(Mac(MAC)), master: None };
+    let link = Link {
+        index: 7,
+        name: "br-lan".into(),
+        mac: Some(Mac(MAC)),
+        master: None,
+        lower: None,
+        kind: LinkKind::Ethernet,
+    };
     assert_eq!(only(&messages::link(16, 9, 7, "br-lan", MAC)), Message::Link(link));
     assert_eq!(only(&messages::link(17, 9, 7, "br-lan", MAC)), Message::LinkGone(7));
     // Loopback has an address that is none.
-    let loopback = Link { index: 1, name: "lo".into(), mac: None, master: None };
+    let loopback = Link { index: 1, name: "lo".into(), mac: None, master: None, lower: None, kind: LinkKind::Ethernet };
     assert_eq!(only(&messages::link(16, 9, 1, "lo", [0; 6])), Message::Link(loopback));
 }
 
@@ -47,7 +56,7 @@ fn what_bridges_tell_of_their_ports_is_left_aside() {
 
 #[test]
 fn addresses_are_read_with_the_near_end_of_a_point_to_point_link() {
-    let net = |text: &str| Address { link: 3, net: text.parse().unwrap() };
+    let net = |text: &str| Address { link: 3, net: text.parse().unwrap(), announced: false };
     let v6 = messages::address(20, 9, 3, ip("2001:db8::7"), 64);
     assert_eq!(only(&v6), Message::Address(net("2001:db8::7/64")));
     assert_eq!(only(&messages::address(21, 9, 3, ip("192.0.2.7"), 24)), Message::AddressGone(net("192.0.2.7/24")));
@@ -93,6 +102,7 @@ fn expected(to: &str, gateway: Option<&str>, link: u32) -> Route {
         metric: 0,
         kind: RouteKind::Unicast,
         table: 254,
+        origin: RouteOrigin::Configured,
     }
 }
 

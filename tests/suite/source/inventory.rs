@@ -60,19 +60,59 @@ fn claims_in_the_wrong_place_are_not_believed() {
 #[test]
 fn the_router_itself_is_no_device_and_says_its_addresses() {
     let mut house = TestRouter::with_devices(1);
-    let own: VecSet<Mac> =
-        (1..=3).map(|last| Mac([2, 0xff, 0, 0, 0, last])).chain([Mac([2, 0xff, 0, 0, 0, 0])]).collect();
-    assert_eq!(house.own_macs, own);
+    let own: VecSet<Mac> = [0, 1, 3].map(|last| Mac([2, 0xff, 0, 0, 0, last])).into();
+    assert_eq!(house.own_macs, own, "towards the home");
     for address in ["192.168.1.1", "2001:db8:123::1", "fe80::1", "192.168.2.1", "198.51.100.7"] {
         assert!(house.finder.inventory().own().contains(&ip(address)), "{address}");
     }
     assert!(!house.finder.inventory().own().contains(&ip("198.51.100.1")));
-    // Another bridge of the router, seen over the cable between the two.
-    house.neighbour("192.168.1.2", LAN, Some(Mac([2, 0xff, 0, 0, 0, 3])));
+    house.neighbour("192.168.1.2", LAN, Some(Mac([2, 0xff, 0, 0, 0, 1])));
     assert_eq!(devices(&house), [mac(11)]);
     let added = messages::link(16, 0, 9, "wlan0", [2, 0xff, 0, 0, 0, 9]);
     house.event(Socket::RouteEvents, &added);
     assert!(house.own_macs.contains(&Mac([2, 0xff, 0, 0, 0, 9])));
+}
+
+/// Ethernet addresses are the only ones of their kind on one network, not everywhere: the upstream may bear that of a PC at
+/// home, or a device that of the router on another link.
+#[test]
+fn an_address_is_the_routers_own_on_the_link_that_bears_it() {
+    let (upstream, guest) = (Mac([2, 0xff, 0, 0, 0, 2]), Mac([2, 0xff, 0, 0, 0, 3]));
+    let mut house = TestRouter::with_devices(1);
+    house.neighbour(&v4(12), LAN, Some(upstream));
+    house.neighbour(&v4(13), LAN, Some(guest));
+    house.neighbour("192.168.2.9", GUEST, Some(guest));
+    assert_eq!(devices(&house), [mac(11), upstream, guest]);
+    assert_eq!(house.finder.inventory().addresses_of(guest), [ip(&v4(13))]);
+    assert!(!house.own_macs.contains(&guest), "who bears it stays where he was put");
+    // Ports and VLANs of a bridge are one network with it.
+    let port = messages::link_on(Some(LAN), None, 16, 0, 9, "lan1", [2, 0xff, 0, 0, 0, 9]);
+    let vlan = messages::link_on(None, Some(LAN), 16, 0, 10, "br-lan.10", [2, 0xff, 0, 0, 0, 1]);
+    house.event(Socket::RouteEvents, &[port, vlan].concat());
+    house.neighbour(&v4(14), LAN, Some(Mac([2, 0xff, 0, 0, 0, 9])));
+    house.neighbour("10.9.9.9", 10, Some(Mac([2, 0xff, 0, 0, 0, 1])));
+    assert_eq!(devices(&house), [mac(11), upstream, guest]);
+}
+
+/// The router takes over the address of a device on its network, as when a port with that address is put into the bridge.
+#[test]
+fn a_device_whose_address_becomes_the_routers_is_none_any_more() {
+    let mut house = TestRouter::with_devices(2);
+    house.event(Socket::RouteEvents, &messages::link_on(Some(LAN), None, 16, 0, 9, "lan1", mac(12).0));
+    assert_eq!(devices(&house), [mac(11)]);
+}
+
+/// The sender bears the address that the upstream has cloned; another one uses the same target.
+#[test]
+fn the_bearer_of_a_cloned_upstream_address_is_found_and_stays_in_quarantine() {
+    let cloned = Mac([2, 0xff, 0, 0, 0, 2]);
+    let mut house = TestRouter::with_devices(2);
+    house.neighbour(&v4(20), LAN, Some(cloned));
+    house.translated(20, UDP, 4000, 40_000, 53, 100);
+    house.translated(12, UDP, 4000, 40_001, 53, 10);
+    house.search(1, &scope("198.51.100.7 40000 > 203.0.113.80 53 / 17"));
+    assert_eq!(house.verdict(1), [(cloned, dots_callhome::source::Confidence::Exact)]);
+    assert!(!house.own_macs.contains(&cloned), "what the ledger must let go");
 }
 
 #[test]

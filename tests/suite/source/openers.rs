@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::source::table::home;
 use crate::support::source::*;
+use dots_callhome::model::Mac;
 use dots_callhome::source::Confidence::{self, Exact, Likely, Possible};
 use dots_callhome::source::{Finder, MOST_LOGGED, Sender, Socket};
 
@@ -253,7 +254,7 @@ fn an_upstream_that_comes_changes_the_rules_only() {
 #[test]
 fn only_devices_of_the_home_count_as_openers() {
     let mut house = home();
-    let router = *house.own_macs.first().unwrap();
+    let router = Mac([2, 0xff, 0, 0, 0, 1]);
     house.translated(11, UDP, 1, 40000, 53, 100);
     house.opens(router, &v4(11), LAN);
     house.opens(mac(17), &v4(11), WAN);

@@ -12,13 +12,13 @@ fn what_is_translated_inside_is_not_the_domain() {
         let mut kernel = Kernel::new();
         kernel.addresses.push((GUEST, ip(inside), 24));
         let house = TestRouter::on(kernel);
-        let domain: Vec<String> = house.finder.domain("wan").iter().map(ToString::to_string).collect();
+        let domain: Vec<String> = house.finder.domain(&["wan".to_owned()]).iter().map(ToString::to_string).collect();
         assert_eq!(domain, HOME, "{inside}");
     }
     // Global addresses inside are.
     let mut kernel = Kernel::new();
     kernel.addresses.push((GUEST, ip("100.128.0.1"), 24));
-    let domain = TestRouter::on(kernel).finder.domain("wan");
+    let domain = TestRouter::on(kernel).finder.domain(&["wan".to_owned()]);
     assert!(domain.contains(&net("100.128.0.0/24")), "{domain:?}");
 }
 

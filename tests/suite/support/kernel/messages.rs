@@ -121,6 +121,39 @@ pub fn link(kind: u16, sequence: u32, index: u32, name: &str, mac: [u8; 6]) -> V
     message(kind, 2, sequence, &body)
 }
 
+/// A port of a bridge, or a link that stands on another.
+pub fn link_on(
+    bridge: Option<u32>,
+    lower: Option<u32>,
+    kind: u16,
+    sequence: u32,
+    index: u32,
+    name: &str,
+    mac: [u8; 6],
+) -> Vec<u8> {
+    let mut body = [&[0, 0, 1, 0][..], &index.to_ne_bytes(), &[0; 8]].concat();
+    body.extend(attribute(3, format!("{name}\0").as_bytes()));
+    body.extend(attribute(1, &mac));
+    body.extend(lower.map(|link| attribute(5, &link.to_ne_bytes())).unwrap_or_default());
+    body.extend(bridge.map(|link| attribute(10, &link.to_ne_bytes())).unwrap_or_default());
+    message(kind, 2, sequence, &body)
+}
+
+/// A link of another type (`ARPHRD_…`), without an Ethernet address.
+pub fn link_of(kind_of_link: u16, kind: u16, sequence: u32, index: u32, name: &str) -> Vec<u8> {
+    let mut body = [&[0, 0][..], &kind_of_link.to_ne_bytes(), &index.to_ne_bytes(), &[0; 8]].concat();
+    body.extend(attribute(3, format!("{name}\0").as_bytes()));
+    message(kind, 2, sequence, &body)
+}
+
+/// An address that the kernel has made of a router advertisement.
+pub fn announced_address(index: u32, address: IpAddr, length: u8) -> Vec<u8> {
+    let mut body = [&[family(address), length, 0, 0][..], &index.to_ne_bytes()].concat();
+    body.extend(attribute(1, &octets(address)));
+    body.extend(attribute(11, &[2]));
+    message(20, 2, 0, &body)
+}
+
 pub fn address(kind: u16, sequence: u32, index: u32, address: IpAddr, length: u8) -> Vec<u8> {
     let mut body = [&[family(address), length, 0, 0][..], &index.to_ne_bytes()].concat();
     body.extend(attribute(1, &octets(address)));
@@ -162,9 +195,14 @@ impl Route {
 }
 
 pub fn route(kind: u16, flags: u16, sequence: u32, route: &Route) -> Vec<u8> {
+    route_by(3, kind, flags, sequence, route)
+}
+
+/// The same of whoever makes routes with this number (`RTPROT_…`).
+pub fn route_by(protocol: u8, kind: u16, flags: u16, sequence: u32, route: &Route) -> Vec<u8> {
     let from = route.from.map_or(0, |net| net.prefix_len());
     let mut body =
-        vec![family(route.to.addr()), route.to.prefix_len(), from, 0, route.table, 3, 0, route.kind, 0, 0, 0, 0];
+        vec![family(route.to.addr()), route.to.prefix_len(), from, 0, route.table, protocol, 0, route.kind, 0, 0, 0, 0];
     if route.to.prefix_len() > 0 {
         body.extend(attribute(1, &octets(route.to.addr())));
     }

@@ -62,6 +62,8 @@ pub struct TestRouter {
     pub found: Vec<(MitigationId, Vec<Suspect>)>,
     /// In whose name others have been seen to send, and whether it was seen to as well.
     pub framed: Vec<(MitigationId, Mac, bool)>,
+    /// Who was said to send and be no device.
+    pub strangers: Vec<(MitigationId, Vec<dots_callhome::source::Stranger>)>,
     /// The router's own Ethernet addresses.
     pub own_macs: VecSet<Mac>,
     pub domain_changes: usize,
@@ -159,6 +161,7 @@ impl TestRouter {
             dice: Dice(0x9e37_79b9_7f4a_7c15),
             found: Vec::new(),
             framed: Vec::new(),
+            strangers: Vec::new(),
             own_macs: VecSet::new(),
             domain_changes: 0,
             inventory_changes: 0,

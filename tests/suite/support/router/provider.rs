@@ -80,7 +80,7 @@ impl TestRouter {
 
     fn domain(&self) -> Vec<ipnet::IpNet> {
         match self.wired {
-            Wired::All => self.finder.domain("wan"),
+            Wired::All => self.finder.domain(&["wan".to_owned()]),
             _ => vec![net("2001:db8:123::/48"), net("198.51.100.7/32")],
         }
     }

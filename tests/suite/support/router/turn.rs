@@ -108,6 +108,12 @@ impl TestRouter {
                         self.ledger.handle_attribution(id, suspects, self.now);
                     }
                 }
+                source::Event::Strangers { id, strangers } => {
+                    self.strangers.push((id, strangers.clone()));
+                    if all {
+                        self.ledger.handle_strangers(id, strangers);
+                    }
+                }
                 source::Event::Spoofed { id, mac, sends } => {
                     self.framed.push((id, mac, sends));
                     if all {

@@ -303,7 +303,7 @@ return view.extend({
 			_('Optional. Otherwise the name is looked up, and without a name the default router is called.'));
 		o.datatype = 'ipaddr(1)';
 
-		o = s.taboption('call', form.Value, 'interface', _('Upstream'),
+		o = s.taboption('call', form.DynamicList, 'interface', _('Upstream'),
 			_('The provider may speak about the addresses of this interface.'));
 		o.placeholder = 'wan';
 		this.interfaces.forEach(name => o.value(name));
