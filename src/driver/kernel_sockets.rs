@@ -13,8 +13,8 @@ const ROUTE: isize = 0;
 const NETFILTER: isize = 12;
 const NFTABLES: u32 = 7;
 
-/// Datagrams of one turn: a long dump does not hold the loop.
-const READS: usize = 8;
+/// Datagrams of one turn: a long list does not hold the loop.
+const READS: usize = 16;
 
 /// Whose socket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use mio::{Interest, Registry, Token};
 use netlink_sys::{Socket, SocketAddr};
 
-/// One read takes what the kernel packs into a dump's datagram at most.
-const CHUNK: usize = 64 * 1024;
+/// One read takes as much. The kernel fills a list's datagrams up to this, and conntrack's with no packet let through on that
+/// processor meanwhile; acknowledgements and events are far shorter.
+const CHUNK: usize = 8 * 1024;
 /// Room for bursts of events; without the right to force it the kernel grants less.
 const RECEIVE_BUFFER: usize = 512 * 1024;
 /// The kernel's word for "your buffer overflowed, you lost events".

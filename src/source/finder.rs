@@ -160,7 +160,7 @@ impl Finder {
     pub fn handle_overrun(&mut self, socket: Socket, now: Now) {
         self.overruns = self.overruns.saturating_add(1);
         match socket {
-            Socket::Conntrack => self.queries.handle_overrun(&mut self.searches, &self.home, now),
+            Socket::Conntrack => self.queries.handle_overrun(&mut self.searches, now),
             Socket::ConntrackEvents => self.searches.values_mut().for_each(|search| search.handle_change(true, now)),
             Socket::Route => self.home.handle_overrun(),
             Socket::RouteEvents => {
@@ -205,7 +205,7 @@ impl Finder {
     pub fn handle_timeout(&mut self, now: Now) {
         self.work = Work::of_one_turn();
         self.home.handle_timeout(&mut self.events, now);
-        self.queries.handle_timeout(&mut self.searches, &self.home, now);
+        self.queries.handle_timeout(&mut self.searches, now);
         if let Some(witnessed) = self.table.handle_timeout(now) {
             self.handle_witnessed(witnessed, now);
         }
@@ -305,7 +305,7 @@ impl Finder {
         let home = &self.home;
         for search in self.searches.values_mut() {
             if search.is_look_due(now) {
-                search.start_look(home);
+                search.start_look();
             }
             search.look_at_ended(&self.ended, &mut self.work, home, now);
         }
