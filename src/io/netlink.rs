@@ -26,6 +26,7 @@ pub enum Received<'a> {
 /// A non-blocking netlink socket that talks to the kernel only.
 pub struct NetlinkSocket {
     socket: Socket,
+    token: Token,
     buffer: Vec<u8>,
 }
 
@@ -46,7 +47,27 @@ impl NetlinkSocket {
             socket.set_rx_buf_sz(RECEIVE_BUFFER)?;
         }
         registry.register(&mut socket, token, Interest::READABLE)?;
-        Ok(Self { socket, buffer: Vec::with_capacity(CHUNK) })
+        Ok(Self { socket, token, buffer: Vec::with_capacity(CHUNK) })
+    }
+
+    /// Joins a multicast group, or leaves it.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub fn set_member(&mut self, group: u32, joined: bool) -> io::Result<()> {
+        if joined { self.socket.add_membership(group) } else { self.socket.drop_membership(group) }
+    }
+
+    /// Wakes the loop no more when there is something to read, or does so again, at once if there is.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub fn set_waking(&mut self, registry: &Registry, wakes: bool) -> io::Result<()> {
+        if wakes {
+            registry.register(&mut self.socket, self.token, Interest::READABLE)
+        } else {
+            registry.deregister(&mut self.socket)
+        }
     }
 
     /// Sends one request. Netlink requests are small: they fit the buffer or fail.

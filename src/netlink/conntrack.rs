@@ -153,24 +153,6 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
     raw(datagram).map(|message| (message.sequence, read(&message)))
 }
 
-/// Only the flows whose end a datagram tells: for a listener whom new flows do not concern.
-pub fn ended(datagram: &[u8]) -> impl Iterator<Item = Flow> {
-    raw(datagram).filter(|message| message.kind == DELETE).filter_map(|message| flow(message.body))
-}
-
-/// Whether a datagram tells that a flow has begun in another zone than 0: for a listener whom new flows do not concern
-/// otherwise, so it looks at no more than that.
-pub fn begins_in_zone(datagram: &[u8]) -> bool {
-    let new = raw(datagram).filter(|message| message.kind == NEW);
-    new.flat_map(|message| OpGetDo::decode_request(message.body).1).flatten().any(|attribute| match attribute {
-        ConntrackAttrs::Zone(zone) => zone != 0,
-        ConntrackAttrs::TupleOrig(tuple) | ConntrackAttrs::TupleReply(tuple) => {
-            tuple.flatten().any(|attribute| matches!(attribute, TupleAttrs::TupleZone(zone) if zone != 0))
-        }
-        _ => false,
-    })
-}
-
 fn read(message: &Raw<'_>) -> Message {
     match message.kind {
         DONE => message.broken_off().map_or(Message::Done, Message::Error),

@@ -50,12 +50,19 @@ pub(super) struct ConntrackQueries {
     /// Whether any flow is, or may be, in another zone than 0, the only one that lookups are about: then they find less
     /// than there is.
     zones: bool,
+    zones_noted: bool,
     exchange: Exchange<ConntrackQuery>,
 }
 
 impl Default for ConntrackQueries {
     fn default() -> Self {
-        Self { unlisted: true, older: OlderFlows::unknown(None), zones: false, exchange: Exchange::default() }
+        Self {
+            unlisted: true,
+            older: OlderFlows::unknown(None),
+            zones: false,
+            zones_noted: false,
+            exchange: Exchange::default(),
+        }
     }
 }
 
@@ -77,9 +84,18 @@ impl ConntrackQueries {
         self.exchange.request().is_some()
     }
 
-    /// Takes note of the zone of a flow that begins, is listed or ends.
-    pub(super) fn handle_zone(&mut self, in_zone: bool) {
+    /// Takes note of the zone of a flow that begins, is listed or ends. Tells whether that is new.
+    pub(super) fn handle_zone(&mut self, in_zone: bool) -> bool {
+        let is_new = in_zone && !self.zones;
         self.zones |= in_zone;
+        is_new
+    }
+
+    /// Takes whether the table of senders notes flows in zones: with it goes what it has noted.
+    pub(super) fn set_zones_noted(&mut self, noted: bool) {
+        if std::mem::replace(&mut self.zones_noted, noted) && !noted {
+            self.unlisted = true;
+        }
     }
 
     /// The table of senders has been made: all flows there are now are older.

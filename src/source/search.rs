@@ -121,7 +121,8 @@ impl Search {
         self.senders.poll_spoofed(holder)
     }
 
-    fn begin_anew(&mut self, now: Now) {
+    /// Begins again from nothing.
+    pub(super) fn begin_anew(&mut self, now: Now) {
         self.outdated = true;
         self.readings.stop_awaiting();
         self.restart(now);

@@ -5,6 +5,7 @@ mod domain;
 mod doubts;
 mod evidence;
 mod inventory;
+mod listening;
 mod openers;
 mod pretenders;
 mod searching;
