@@ -157,7 +157,7 @@ impl Wiring {
     /// As the kernel says, of its own sockets.
     pub(super) fn read_on(&mut self) -> io::Result<()> {
         let (finder, enforcer, now) = (&mut self.finder, &mut self.enforcer, self.now);
-        self.kernel.read(|socket, received| match (socket, received) {
+        self.kernel.read(&self.registry, now.instant, |socket, received| match (socket, received) {
             (KernelSocket::Source(socket), Received::Datagram(datagram)) => {
                 finder.handle_datagram(socket, datagram, now);
             }
@@ -387,8 +387,11 @@ impl Wiring {
         }
     }
 
-    /// Sends what is to be sent. Who has decided is answered, and others are told, once it is kept.
+    /// Listens to what is to be heard, and sends what is to be sent. Who has decided is answered, and others are told, once it is kept.
     fn transmit(&mut self) {
+        if let Err(error) = self.kernel.listen(self.finder.listening()) {
+            log::error!("netlink: {error}");
+        }
         let source = std::iter::from_fn(|| self.finder.poll_transmit());
         let source = source.map(|(socket, request)| (KernelSocket::Source(socket), request));
         let enforce = std::iter::from_fn(|| self.enforcer.poll_transmit());
@@ -459,10 +462,11 @@ impl Wiring {
 
     /// How long nothing is to be done; nothing: until something happens.
     pub(super) fn wait(&self) -> Option<Duration> {
-        if self.kernel.is_ready() || self.peers.is_unread() || self.bus.is_unread() {
+        if self.peers.is_unread() || self.bus.is_unread() {
             return Some(Duration::ZERO);
         }
         let timeouts = [
+            self.kernel.read_at(self.now.instant),
             self.ledger.poll_timeout(),
             self.finder.poll_timeout(),
             self.enforcer.poll_timeout(),

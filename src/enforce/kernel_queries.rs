@@ -14,13 +14,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Deletes asked for at once: their acknowledgements fit the smallest receive buffer.
 pub(super) const BATCH: usize = 32;
 
+/// What was to be told had no room.
+pub(super) const ENOBUFS: i32 = 105;
+
 /// What the kernel is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Query {
     /// To forget flows; at most [`BATCH`].
     Cut(Vec<(Tuple, Option<u32>)>),
+    /// To forget all flows that the filter lets through, and to tell which these were.
+    Erase(Filter),
     /// Which flows there are.
-    Flows(Filter),
+    Flows,
     /// What a set holds.
     Elements(Family, Set),
     /// What rules the family's table has.
@@ -30,8 +35,10 @@ pub(super) enum Query {
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// To [`Query::Flows`]: one of them.
+    /// To [`Query::Flows`] and [`Query::Erase`]: one of them.
     Flow(Flow),
+    /// To [`Query::Erase`]: that was all, or the errno the query failed with.
+    Erased(Result<(), i32>),
     /// That was all, or the errno the query failed with.
     Flows(Result<(), i32>),
     /// To [`Query::Elements`]: some of them.
@@ -73,8 +80,12 @@ impl KernelQueries {
     pub(super) fn handle_datagram(&mut self, datagram: &[u8]) -> Vec<Answer> {
         let Some(query) = self.exchange.request() else { return Vec::new() };
         let answers: Vec<Answer> = match query {
-            Query::Cut(_) | Query::Flows(_) => {
-                let messages = conntrack::messages(datagram).filter(|(sequence, _)| self.exchange.is_last(*sequence));
+            Query::Cut(_) | Query::Erase(_) | Query::Flows => {
+                // What has been erased is told as an event, with the number of none.
+                let ours = |sequence, message: &conntrack::Message| {
+                    self.exchange.is_last(sequence) || matches!(message, conntrack::Message::Destroyed(_))
+                };
+                let messages = conntrack::messages(datagram).filter(|(sequence, message)| ours(*sequence, message));
                 messages.filter_map(|(_, message)| query.conntrack(message)).collect()
             }
             Query::Elements(..) | Query::Rules(_) => {
@@ -82,16 +93,27 @@ impl KernelQueries {
                 messages.filter_map(|(_, message)| query.nftables(message)).collect()
             }
         };
-        if answers.iter().any(|answer| matches!(answer, Answer::Flows(_) | Answer::Table(_) | Answer::Cut)) {
+        let ends =
+            |answer: &Answer| matches!(answer, Answer::Flows(_) | Answer::Erased(_) | Answer::Table(_) | Answer::Cut);
+        if answers.iter().any(ends) {
             self.exchange.end();
         }
         answers
     }
 
-    /// The socket's buffer has overflowed. Lists wait until there is room, acknowledgements are lost.
-    pub(super) fn handle_overrun(&mut self) {
-        if matches!(self.exchange.request(), Some(Query::Cut(_))) {
-            self.give_up();
+    /// The socket's buffer has overflowed. Lists wait until there is room, acknowledgements are lost. Returns what stands for
+    /// an answer where that matters.
+    pub(super) fn handle_overrun(&mut self) -> Option<Answer> {
+        match self.exchange.request() {
+            Some(Query::Cut(_)) => {
+                self.give_up();
+                None
+            }
+            Some(Query::Erase(_)) => {
+                self.give_up();
+                Some(Answer::Erased(Err(ENOBUFS)))
+            }
+            _ => None,
         }
     }
 
@@ -119,7 +141,8 @@ impl Query {
                 .zip(first..)
                 .map(|((tuple, id), sequence)| conntrack::delete(tuple, *id, sequence))
                 .collect(),
-            Self::Flows(filter) => vec![conntrack::dump(filter, first)],
+            Self::Erase(filter) => vec![conntrack::erase(filter, first)],
+            Self::Flows => vec![conntrack::list(first)],
             Self::Elements(family, set) => vec![nftables::elements(*family, table, &set.to_string(), first)],
             Self::Rules(family) => vec![nftables::rules(*family, table, first)],
         }
@@ -129,6 +152,8 @@ impl Query {
         match (self, message) {
             // Gone before it was deleted is gone as well.
             (Self::Cut(_), conntrack::Message::Error(_)) => Some(Answer::Cut),
+            (Self::Erase(_), conntrack::Message::Destroyed(flow)) => Some(Answer::Flow(flow)),
+            (Self::Erase(_), conntrack::Message::Error(errno)) => Some(Answer::Erased(outcome(errno))),
             (_, conntrack::Message::Flow(flow)) => Some(Answer::Flow(flow)),
             (_, conntrack::Message::Done) => Some(Answer::Flows(Ok(()))),
             (_, conntrack::Message::Error(errno)) => Some(Answer::Flows(outcome(errno))),

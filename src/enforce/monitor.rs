@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::Counters;
 use super::inspection::{Depth, Inspection};
-use super::kernel_queries::{Answer, BATCH, KernelQueries, Query};
+use super::kernel_queries::{Answer, BATCH, ENOBUFS, KernelQueries, Query};
 use super::progress::{Assessment, Progress};
 use super::ruleset::Ruleset;
 use super::sweep::{Addresses, PassingFlows, Sweep, SweepSubject};
@@ -19,7 +19,7 @@ const PACE_QUIET: Duration = Duration::from_secs(10);
 /// How soon it is looked who sends: an attack has sent by then.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
-/// How long sweeps wait for changes that follow each other: a list of all flows holds the kernel for tens of milliseconds,
+/// How long sweeps wait for changes that follow each other: a list of all flows takes the processor for tens of milliseconds,
 /// which the requests of a burst still to be answered would have to wait.
 const BURST: Duration = Duration::from_millis(500);
 
@@ -30,6 +30,8 @@ pub(super) struct Monitor {
     /// Flows to be cut before anything is looked at.
     cuts: Vec<Tuple>,
     sweep: Option<Sweep>,
+    /// Whether the kernel erases flows by a filter, as far as is known.
+    erases: bool,
     addresses: Addresses,
     /// Until then nothing is swept before all is in force.
     settled_by: Option<Instant>,
@@ -67,6 +69,7 @@ impl Monitor {
             queries: KernelQueries::new(table),
             cuts: Vec::new(),
             sweep: None,
+            erases: true,
             addresses: Addresses::default(),
             settled_by: None,
             sweep_at: None,
@@ -151,14 +154,22 @@ impl Monitor {
     /// Takes a datagram from the socket the queries go to.
     pub(super) fn handle_datagram(&mut self, datagram: &[u8]) {
         for answer in self.queries.handle_datagram(datagram) {
-            match answer {
-                Answer::Flow(flow) => self.sweep.iter_mut().for_each(|sweep| sweep.handle_flow(&flow)),
-                Answer::Flows(outcome) => self.sweep.iter_mut().for_each(|sweep| sweep.handle_end(outcome)),
-                Answer::Cut => {}
-                answer => {
-                    if let Some(inspection) = &mut self.inspection {
-                        inspection.handle_answer(answer, &mut self.counters);
-                    }
+            self.handle_answer(answer);
+        }
+    }
+
+    fn handle_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Flow(flow) => self.sweep.iter_mut().for_each(|sweep| sweep.handle_flow(&flow)),
+            Answer::Flows(outcome) => self.sweep.iter_mut().for_each(|sweep| sweep.handle_end(outcome)),
+            Answer::Erased(outcome) => {
+                self.erases &= matches!(outcome, Ok(()) | Err(ENOBUFS));
+                self.sweep.iter_mut().for_each(|sweep| sweep.handle_erased(outcome));
+            }
+            Answer::Cut => {}
+            answer => {
+                if let Some(inspection) = &mut self.inspection {
+                    inspection.handle_answer(answer, &mut self.counters);
                 }
             }
         }
@@ -166,7 +177,9 @@ impl Monitor {
 
     /// That socket's buffer has overflowed.
     pub(super) fn handle_overrun(&mut self) {
-        self.queries.handle_overrun();
+        if let Some(answer) = self.queries.handle_overrun() {
+            self.handle_answer(answer);
+        }
     }
 
     /// The next request to the kernel.
@@ -231,7 +244,7 @@ impl Monitor {
         if self.sweep.is_none() {
             let all = self.sweep_at.take_if(|at| *at <= now).is_some();
             let subjects = progress.subjects(all);
-            self.sweep = (!subjects.is_empty()).then(|| Sweep::new(subjects, &self.addresses));
+            self.sweep = (!subjects.is_empty()).then(|| Sweep::new(subjects, &self.addresses, self.erases && !all));
         }
         match self.sweep.as_mut()?.poll_query() {
             Some(query) => Some(Step::Ask(query)),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use vecset::{VecMap, VecSet};
 
@@ -13,8 +13,9 @@ use super::desired::Owner;
 use super::kernel_queries::{BATCH, Query};
 use super::left_open::is_left_open;
 use super::ruleset::Measure;
+use super::target::ExactTarget;
 use crate::model::{Detail, Flow, Mac, Tuple};
-use crate::netlink::conntrack::{By, Family, Filter};
+use crate::netlink::conntrack::{By, Filter};
 
 /// How often is cut again what should be gone: packets on their way while the rules changed may have made it anew.
 const ROUNDS: u8 = 3;
@@ -23,8 +24,8 @@ const ROUNDS: u8 = 3;
 const MOST_CUT: usize = 4096;
 const MOST_GOES: u8 = 32;
 
-/// More addresses than this are looked for in a list of everything, which takes as long as this many filtered ones.
-const MOST_FILTERED: usize = 3;
+/// Most filters by which flows are erased; a list takes as long as some more of them.
+const MOST_FILTERS: usize = 4;
 
 /// The addresses of devices, and those of the router.
 #[derive(Debug, Default)]
@@ -94,6 +95,8 @@ pub(super) struct Sweep {
     /// Whose these addresses are.
     devices: BTreeMap<IpAddr, Mac>,
     queries: VecDeque<Query>,
+    /// By what the kernel looks and cuts in one go; nothing: all flows are listed.
+    filters: Option<Vec<Filter>>,
     found: Vec<(Tuple, Option<u32>)>,
     /// The numbers of the flows found before that have been cut.
     cut: VecSet<u32>,
@@ -102,7 +105,9 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    pub(super) fn new(subjects: Vec<SweepSubject>, addresses: &Addresses) -> Self {
+    /// `erases`: whether flows may be looked for by erasing them, of which those may not be told that are older than the
+    /// daemon. That is no loss where what was there before the rules does not count.
+    pub(super) fn new(subjects: Vec<SweepSubject>, addresses: &Addresses, erases: bool) -> Self {
         let mut by_device: VecMap<Mac, Vec<usize>> = VecMap::new();
         for (number, subject) in subjects.iter().enumerate() {
             for mac in &subject.measure.devices {
@@ -123,13 +128,37 @@ impl Sweep {
             router: addresses.router.clone(),
             devices: addresses.devices.clone(),
             queries: VecDeque::new(),
+            filters: None,
             found: Vec::new(),
             cut: VecSet::new(),
             rounds: 1,
             goes: 1,
         };
+        sweep.filters = if erases { sweep.filters() } else { None };
         sweep.look();
         sweep
+    }
+
+    /// The filters that let through just what the subjects are about, if there are few.
+    fn filters(&self) -> Option<Vec<Filter>> {
+        let mut filters: Vec<Filter> = Vec::new();
+        for (address, numbers) in &self.concerned {
+            let IpAddr::V4(device) = address else { return None };
+            for (subject, _) in numbers.iter().filter_map(|number| self.subjects.get(*number)) {
+                let exact = subject.measure.target.as_ref()?.exact_v4(MOST_FILTERS)?;
+                let targets = exact.into_iter().filter(|target| !self.router.contains(&IpAddr::V4(target.address)));
+                for ExactTarget { address: answerer, protocol, port } in targets {
+                    let by = |by| Filter { by, sender: *device, answerer, protocol, port };
+                    let both = [By::Original, By::Reply].map(by);
+                    filters.retain(|filter| !both.contains(filter));
+                    filters.extend(both);
+                }
+            }
+            if filters.len() > MOST_FILTERS {
+                return None;
+            }
+        }
+        Some(filters)
     }
 
     /// What to ask next; nothing: it is over.
@@ -139,7 +168,9 @@ impl Sweep {
             self.rounds += u8::from(self.found.len() < MOST_CUT);
             self.goes += 1;
             let found = std::mem::take(&mut self.found);
-            self.queries.extend(found.chunks(BATCH).map(|batch| Query::Cut(batch.to_vec())));
+            if self.filters.is_none() {
+                self.queries.extend(found.chunks(BATCH).map(|batch| Query::Cut(batch.to_vec())));
+            }
             // Where there were more than could be cut, those found next need not be new.
             let all = found.len() < MOST_CUT;
             self.cut = found.iter().filter(|_| all).filter_map(|(_, id)| *id).collect();
@@ -154,7 +185,7 @@ impl Sweep {
         self.queries.pop_front()
     }
 
-    /// Takes a flow of a list.
+    /// Takes a flow that is listed, or has been erased.
     pub(super) fn handle_flow(&mut self, flow: &Flow) {
         let mut meant = false;
         for (packet, passes) in directions(flow) {
@@ -192,28 +223,25 @@ impl Sweep {
         }
     }
 
+    /// Flows have been erased, or can't be in this way: then all are listed.
+    pub(super) fn handle_erased(&mut self, outcome: Result<(), i32>) {
+        if outcome.is_err() && self.filters.take().is_some() {
+            self.subjects.iter_mut().for_each(|(_, passing)| passing.left = 0);
+            self.queries.clear();
+            self.look();
+        }
+    }
+
     /// Returns what was seen for each.
     pub(super) fn findings(self) -> Vec<(SweepSubject, PassingFlows)> {
         self.subjects
     }
 
-    /// IPv4 flows by device where these are few; the kernel can't pick IPv6 flows by address.
     fn look(&mut self) {
-        let v4: Vec<Ipv4Addr> = self
-            .concerned
-            .keys()
-            .filter_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None })
-            .collect();
-        if v4.len() > MOST_FILTERED {
-            self.queries.push_back(Query::Flows(Filter::all(Family::V4)));
-        } else {
-            let both = v4.into_iter().flat_map(|address| [(By::Original, address), (By::Reply, address)]);
-            self.queries.extend(
-                both.map(|(by, address)| Query::Flows(Filter { by, source: Some(address), ..Filter::all(Family::V4) })),
-            );
-        }
-        if self.concerned.keys().any(IpAddr::is_ipv6) {
-            self.queries.push_back(Query::Flows(Filter::all(Family::V6)));
+        match &self.filters {
+            Some(filters) => self.queries.extend(filters.iter().copied().map(Query::Erase)),
+            None if self.concerned.is_empty() => {}
+            None => self.queries.push_back(Query::Flows),
         }
     }
 }

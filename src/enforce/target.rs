@@ -4,7 +4,7 @@
 //! flow gets another port. Attribution has already turned them into the device; from there on all that the device sends
 //! to the attacked target is meant.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -26,6 +26,16 @@ struct Side {
     /// Sorted and disjoint.
     prefixes: Vec<IpNet>,
     kinds: Vec<Kind>,
+}
+
+/// One address, and what is meant of the packets to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExactTarget {
+    pub(super) address: Ipv4Addr,
+    /// Nothing: all.
+    pub(super) protocol: Option<u8>,
+    /// Nothing: all.
+    pub(super) port: Option<u16>,
 }
 
 /// Packets told apart by protocol. Ranges are sorted, disjoint and include both ends.
@@ -91,6 +101,24 @@ impl DropFilter {
     pub(super) fn families(&self) -> impl Iterator<Item = Family> + use<> {
         let sides = [(Family::V4, &self.v4), (Family::V6, &self.v6)];
         sides.map(|(family, side)| (!side.prefixes.is_empty()).then_some(family)).into_iter().flatten()
+    }
+
+    /// All that is meant over IPv4, where it can be said with at most so many.
+    pub(super) fn exact_v4(&self, most: usize) -> Option<Vec<ExactTarget>> {
+        let host = |prefix: &IpNet| match prefix {
+            IpNet::V4(net) if net.prefix_len() == 32 => Some(net.addr()),
+            _ => None,
+        };
+        let hosts: Vec<Ipv4Addr> = self.v4.prefixes.iter().take(most + 1).map(host).collect::<Option<_>>()?;
+        let mut traffic = Vec::new();
+        for kind in &self.v4.kinds {
+            traffic.extend(kind.exact()?);
+        }
+        let count = hosts.len().saturating_mul(traffic.len());
+        let of = |address| {
+            traffic.iter().map(move |(protocol, port)| ExactTarget { address, protocol: *protocol, port: *port })
+        };
+        (count <= most).then(|| hosts.into_iter().flat_map(of).collect())
     }
 
     /// The matches of the nft rules that select the traffic to targets of a family, one rule each.
@@ -170,6 +198,21 @@ impl Kind {
             }
             (Self::IcmpTypes(types), Detail::Icmp { kind, .. }) => within(types, kind.into()),
             _ => false,
+        }
+    }
+
+    /// As protocols and ports, where each is one.
+    fn exact(&self) -> Option<Vec<(Option<u8>, Option<u16>)>> {
+        match self {
+            Self::Any => Some(vec![(None, None)]),
+            Self::Protocols(protocols) => Some(protocols.iter().map(|protocol| (Some(*protocol), None)).collect()),
+            Self::Ports { protocols, ports } => match ports.as_slice() {
+                [(low, high)] if low == high => {
+                    Some(protocols.iter().map(|protocol| (Some(*protocol), Some(*low))).collect())
+                }
+                _ => None,
+            },
+            Self::IcmpTypes(_) => None,
         }
     }
 

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use mio::{Interest, Registry, Token};
 use netlink_sys::{Socket, SocketAddr};
 
-/// One read takes what the kernel packs into a dump's datagram at most.
-const CHUNK: usize = 64 * 1024;
+/// One read takes as much. The kernel fills a list's datagrams up to this, and conntrack's with no packet let through on that
+/// processor meanwhile; acknowledgements and events are far shorter.
+const CHUNK: usize = 8 * 1024;
 /// Room for bursts of events; without the right to force it the kernel grants less.
 const RECEIVE_BUFFER: usize = 512 * 1024;
 /// The kernel's word for "your buffer overflowed, you lost events".
@@ -25,6 +26,7 @@ pub enum Received<'a> {
 /// A non-blocking netlink socket that talks to the kernel only.
 pub struct NetlinkSocket {
     socket: Socket,
+    token: Token,
     buffer: Vec<u8>,
 }
 
@@ -45,7 +47,27 @@ impl NetlinkSocket {
             socket.set_rx_buf_sz(RECEIVE_BUFFER)?;
         }
         registry.register(&mut socket, token, Interest::READABLE)?;
-        Ok(Self { socket, buffer: Vec::with_capacity(CHUNK) })
+        Ok(Self { socket, token, buffer: Vec::with_capacity(CHUNK) })
+    }
+
+    /// Joins a multicast group, or leaves it.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub fn set_member(&mut self, group: u32, joined: bool) -> io::Result<()> {
+        if joined { self.socket.add_membership(group) } else { self.socket.drop_membership(group) }
+    }
+
+    /// Wakes the loop no more when there is something to read, or does so again, at once if there is.
+    ///
+    /// # Errors
+    /// As the kernel says.
+    pub fn set_waking(&mut self, registry: &Registry, wakes: bool) -> io::Result<()> {
+        if wakes {
+            registry.register(&mut self.socket, self.token, Interest::READABLE)
+        } else {
+            registry.deregister(&mut self.socket)
+        }
     }
 
     /// Sends one request. Netlink requests are small: they fit the buffer or fail.

@@ -1,5 +1,9 @@
 //! Conntrack over netlink: looking entries up, listing and deleting them, and what the kernel tells of their coming and
 //! going.
+//!
+//! Nothing here lists by a filter. The kernel lets no packet through on that processor until an answer's buffer is full,
+//! which one that leaves entries out never is: it walks the whole table in one go. A list of everything fills one small
+//! buffer after the other. A deletion lets packets through after each few entries.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,7 +14,7 @@ use netlink_bindings::conntrack::{
 };
 use netlink_bindings::traits::Pusher;
 
-use super::{ACK, DONE, DUMP, ERROR, Raw, raw, request};
+use super::{ACK, DONE, DUMP, ECHO, ERROR, Raw, raw, request};
 use crate::model::{Detail, Flow, Traffic, Tuple, protocol};
 
 /// The multicast group of new entries (`NFNLGRP_CONNTRACK_NEW`).
@@ -38,6 +42,15 @@ pub enum By {
     Reply,
 }
 
+impl By {
+    fn opposite(self) -> Self {
+        match self {
+            Self::Original => Self::Reply,
+            Self::Reply => Self::Original,
+        }
+    }
+}
+
 /// The family of the addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
@@ -62,39 +75,21 @@ impl Family {
     }
 }
 
-/// What the kernel is to list. It compares exact values only (since Linux 5.8; older ones list the whole family) and no
-/// IPv6 addresses, so the answers still have to be matched. It lists entries of all zones.
+/// Which IPv4 entries [`erase`] deletes, in all zones: by who sends in either direction.
+///
+/// There is none for IPv6: Linux (seen on 6.18) takes just those entries whose IPv6 addresses differ from the ones given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Only entries of this family.
-    pub family: Family,
-    /// The direction the rest speaks of.
+    /// The direction in which `sender` sends.
     pub by: By,
-    /// Sender, IPv4 only.
-    pub source: Option<Ipv4Addr>,
-    /// Receiver, IPv4 only.
-    pub destination: Option<Ipv4Addr>,
-    /// IANA protocol number.
+    /// Who sends in it.
+    pub sender: Ipv4Addr,
+    /// Who sends in the other one.
+    pub answerer: Ipv4Addr,
+    /// The IANA number of the protocol; nothing: all.
     pub protocol: Option<u8>,
-    /// Compared only where a protocol that has ports is given.
-    pub source_port: Option<u16>,
-    /// Compared only where a protocol that has ports is given.
-    pub destination_port: Option<u16>,
-}
-
-impl Filter {
-    /// Everything of a family.
-    pub fn all(family: Family) -> Self {
-        Self {
-            family,
-            by: By::Reply,
-            source: None,
-            destination: None,
-            protocol: None,
-            source_port: None,
-            destination_port: None,
-        }
-    }
+    /// The port from which `answerer` sends, compared only where a protocol that has ports is given; nothing: all.
+    pub port: Option<u16>,
 }
 
 /// What the kernel says.
@@ -130,33 +125,32 @@ pub fn delete(original: &Tuple, id: Option<u32>, sequence: u32) -> Vec<u8> {
     request(DELETE, ACK, sequence, &attributes.end_nested())
 }
 
-/// Asks for all entries that pass the filter: any number of [`Message::Flow`], then [`Message::Done`].
-pub fn dump(filter: &Filter, sequence: u32) -> Vec<u8> {
-    let body = push_filter(body(filter.family), filter).end_nested();
-    request(GET, DUMP, sequence, &body)
+/// Deletes all entries that the filter lets through. The answers are [`Message::Destroyed`] for each, with the sequence number
+/// of an event, and `Error(0)`; kernels before 6.11 answer with another error, and delete nothing. An entry made before
+/// anybody listened to events may go untold.
+pub fn erase(filter: &Filter, sequence: u32) -> Vec<u8> {
+    // Without the other's address a kernel that heeds no filter can't take it for the one entry with this tuple.
+    let sender = push_sender(body(Family::V4), filter.by, filter.sender, None, None);
+    let port = filter.port.filter(|_| filter.protocol.is_some_and(protocol::has_ports));
+    let both = push_sender(sender, filter.by.opposite(), filter.answerer, filter.protocol, port);
+    let mut answerer = compare::SOURCE;
+    answerer |= filter.protocol.map_or(0, |_| compare::PROTOCOL) | port.map_or(0, |_| compare::SOURCE_PORT);
+    let compared = both.nested_filter();
+    let body = match filter.by {
+        By::Original => compared.push_orig_flags(compare::SOURCE).push_reply_flags(answerer),
+        By::Reply => compared.push_orig_flags(answerer).push_reply_flags(compare::SOURCE),
+    };
+    request(DELETE, ACK | ECHO, sequence, &body.end_nested().end_nested())
+}
+
+/// Asks for all entries of all zones: any number of [`Message::Flow`], then [`Message::Done`].
+pub fn list(sequence: u32) -> Vec<u8> {
+    request(GET, DUMP, sequence, &[0; 4])
 }
 
 /// Everything a datagram says, with the sequence numbers of the requests answered.
 pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
     raw(datagram).map(|message| (message.sequence, read(&message)))
-}
-
-/// Only the flows whose end a datagram tells: for a listener whom new flows do not concern.
-pub fn ended(datagram: &[u8]) -> impl Iterator<Item = Flow> {
-    raw(datagram).filter(|message| message.kind == DELETE).filter_map(|message| flow(message.body))
-}
-
-/// Whether a datagram tells that a flow has begun in another zone than 0: for a listener whom new flows do not concern
-/// otherwise, so it looks at no more than that.
-pub fn begins_in_zone(datagram: &[u8]) -> bool {
-    let new = raw(datagram).filter(|message| message.kind == NEW);
-    new.flat_map(|message| OpGetDo::decode_request(message.body).1).flatten().any(|attribute| match attribute {
-        ConntrackAttrs::Zone(zone) => zone != 0,
-        ConntrackAttrs::TupleOrig(tuple) | ConntrackAttrs::TupleReply(tuple) => {
-            tuple.flatten().any(|attribute| matches!(attribute, TupleAttrs::TupleZone(zone) if zone != 0))
-        }
-        _ => false,
-    })
 }
 
 fn read(message: &Raw<'_>) -> Message {
@@ -327,52 +321,22 @@ fn push_tuple(attributes: Attributes, by: By, tuple: &Tuple) -> Attributes {
 /// Which fields of a tuple the kernel shall compare.
 mod compare {
     pub(super) const SOURCE: u32 = 1 << 0;
-    pub(super) const DESTINATION: u32 = 1 << 1;
     pub(super) const PROTOCOL: u32 = 1 << 3;
     pub(super) const SOURCE_PORT: u32 = 1 << 4;
-    pub(super) const DESTINATION_PORT: u32 = 1 << 5;
 }
 
-fn push_filter(attributes: Attributes, filter: &Filter) -> Attributes {
-    // Linux (seen on 6.18) lists just those entries whose IPv6 addresses differ from the ones given.
-    let address = |address: Option<Ipv4Addr>| address.filter(|_| filter.family == Family::V4).map(IpAddr::V4);
-    let source = address(filter.source);
-    let destination = address(filter.destination);
-    let ports = filter.protocol.filter(|number| !protocol::is_icmp(*number));
-    let from = ports.and(filter.source_port);
-    let to = ports.and(filter.destination_port);
-    let flags = [
-        (source.is_some(), compare::SOURCE),
-        (destination.is_some(), compare::DESTINATION),
-        (filter.protocol.is_some(), compare::PROTOCOL),
-        (from.is_some(), compare::SOURCE_PORT),
-        (to.is_some(), compare::DESTINATION_PORT),
-    ];
-    let flags = flags.iter().filter(|(given, _)| *given).fold(0, |all, (_, flag)| all | flag);
-    if flags == 0 {
-        return attributes;
-    }
-    let mut addresses = nested(attributes, filter.by).nested_tuple_ip();
-    if let Some(address) = source {
-        addresses = push_source(addresses, address);
-    }
-    if let Some(address) = destination {
-        addresses = push_destination(addresses, address);
-    }
-    let mut protocol = addresses.end_nested().nested_tuple_proto();
-    if let Some(number) = filter.protocol {
-        protocol = protocol.push_proto_num(number);
-    }
-    if let Some(port) = from {
+fn push_sender(
+    attributes: Attributes,
+    by: By,
+    source: Ipv4Addr,
+    protocol: Option<u8>,
+    port: Option<u16>,
+) -> Attributes {
+    let tuple = push_source(nested(attributes, by).nested_tuple_ip(), source.into()).end_nested();
+    let Some(number) = protocol else { return tuple.end_nested() };
+    let mut protocol = tuple.nested_tuple_proto().push_proto_num(number);
+    if let Some(port) = port {
         protocol = protocol.push_proto_src_port(port);
     }
-    if let Some(port) = to {
-        protocol = protocol.push_proto_dst_port(port);
-    }
-    let compared = protocol.end_nested().end_nested().nested_filter();
-    match filter.by {
-        By::Original => compared.push_orig_flags(flags),
-        By::Reply => compared.push_reply_flags(flags),
-    }
-    .end_nested()
+    protocol.end_nested().end_nested()
 }

@@ -18,6 +18,8 @@ const HEADER: usize = 16;
 pub(crate) const REQUEST: u16 = 0x001;
 /// A request whose end is to be told (`NLM_F_ACK`).
 pub(crate) const ACK: u16 = 0x004;
+/// A request that is told of what it has changed (`NLM_F_ECHO`).
+pub(crate) const ECHO: u16 = 0x008;
 /// A request for all there is (`NLM_F_DUMP`).
 pub(crate) const DUMP: u16 = 0x300;
 

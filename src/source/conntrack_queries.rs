@@ -10,12 +10,10 @@ use super::older::OlderFlows;
 use super::search::Search;
 use crate::model::{MitigationId, Now, Tuple};
 use crate::netlink::Exchange;
-use crate::netlink::conntrack::{self, By, ENOENT, Family, Filter, Message};
+use crate::netlink::conntrack::{self, By, ENOENT, Message};
 
 /// How long the kernel may take to answer; it answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// From so many searches on, one list of a whole family takes the place of one list for each.
-const SHARE: usize = 3;
 /// Most searches that share a list: each of its flows is held against all of them.
 const MOST_SHARING: usize = 64;
 /// With that many entries looked up at once nothing is added: their answers fit the smallest receive buffer.
@@ -26,8 +24,8 @@ const ENOUGH: usize = 64;
 enum ConntrackQuery {
     /// Single entries, perhaps not for the first time; those of a search follow each other.
     Single { wanted: Vec<(MitigationId, Tuple)>, left: usize, again: bool },
-    /// A list for as many. `owed`: it is one of those that have to be had once.
-    List { ids: Vec<MitigationId>, filter: Filter, owed: bool },
+    /// A list of all entries for as many searches. `owed`: it is the one that has to be had once.
+    List { ids: Vec<MitigationId>, owed: bool },
 }
 
 impl ConntrackQuery {
@@ -37,7 +35,7 @@ impl ConntrackQuery {
                 let by = if *again { By::Original } else { By::Reply };
                 wanted.iter().zip(first..).map(|((_, tuple), sequence)| conntrack::get(by, tuple, sequence)).collect()
             }
-            Self::List { filter, .. } => vec![conntrack::dump(filter, first)],
+            Self::List { .. } => vec![conntrack::list(first)],
         }
     }
 }
@@ -45,19 +43,26 @@ impl ConntrackQuery {
 /// Requests to conntrack.
 #[derive(Debug)]
 pub(super) struct ConntrackQueries {
-    /// What has to be listed once before it is known that no flow is in a zone, and which are older than the table of
+    /// Whether a list has to be had before it is known that no flow is in a zone, and which are older than the table of
     /// senders.
-    unlisted: Vec<Filter>,
+    unlisted: bool,
     older: OlderFlows,
     /// Whether any flow is, or may be, in another zone than 0, the only one that lookups are about: then they find less
     /// than there is.
     zones: bool,
+    zones_noted: bool,
     exchange: Exchange<ConntrackQuery>,
 }
 
 impl Default for ConntrackQueries {
     fn default() -> Self {
-        Self { unlisted: everything(), older: OlderFlows::unknown(None), zones: false, exchange: Exchange::default() }
+        Self {
+            unlisted: true,
+            older: OlderFlows::unknown(None),
+            zones: false,
+            zones_noted: false,
+            exchange: Exchange::default(),
+        }
     }
 }
 
@@ -79,14 +84,23 @@ impl ConntrackQueries {
         self.exchange.request().is_some()
     }
 
-    /// Takes note of the zone of a flow that begins, is listed or ends.
-    pub(super) fn handle_zone(&mut self, in_zone: bool) {
+    /// Takes note of the zone of a flow that begins, is listed or ends. Tells whether that is new.
+    pub(super) fn handle_zone(&mut self, in_zone: bool) -> bool {
+        let is_new = in_zone && !self.zones;
         self.zones |= in_zone;
+        is_new
+    }
+
+    /// Takes whether the table of senders notes flows in zones: with it goes what it has noted.
+    pub(super) fn set_zones_noted(&mut self, noted: bool) {
+        if std::mem::replace(&mut self.zones_noted, noted) && !noted {
+            self.unlisted = true;
+        }
     }
 
     /// The table of senders has been made: all flows there are now are older.
     pub(super) fn handle_table_made(&mut self, now: Now) {
-        self.unlisted = everything();
+        self.unlisted = true;
         self.older = OlderFlows::unknown(Some(now.instant));
         if let Some(ConntrackQuery::List { owed, .. }) = self.exchange.request_mut() {
             *owed = false;
@@ -104,15 +118,15 @@ impl ConntrackQueries {
     }
 
     /// Gives up on an answer that does not come.
-    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, home: &HomeNetwork, now: Now) {
+    pub(super) fn handle_timeout(&mut self, searches: &mut Searches, now: Now) {
         if self.exchange.is_due(now.instant) {
-            self.finish(true, searches, home, now);
+            self.finish(true, searches, now);
         }
     }
 
     /// Gives up on answers that may be lost.
-    pub(super) fn handle_overrun(&mut self, searches: &mut Searches, home: &HomeNetwork, now: Now) {
-        self.finish(true, searches, home, now);
+    pub(super) fn handle_overrun(&mut self, searches: &mut Searches, now: Now) {
+        self.finish(true, searches, now);
     }
 
     /// Starts the next request, if none is under way. `settled`: the table of senders stands, or can't for now.
@@ -133,32 +147,17 @@ impl ConntrackQueries {
         if !wanted.is_empty() {
             return self.look_up(wanted, true, now);
         }
-        let Some(filter) = searches.values().find_map(Search::list).copied() else {
-            // Nobody waits for this.
-            if let Some(filter) = self.unlisted.first().copied().filter(|_| settled) {
-                self.list(Vec::new(), filter, settled, now);
-            }
-            return;
-        };
-        let wanting = |wants: &dyn Fn(&Filter) -> bool| -> Vec<MitigationId> {
-            let wanting = searches.iter().filter(|(_, search)| search.list().is_some_and(wants)).map(|(id, _)| *id);
-            wanting.take(MOST_SHARING).collect()
-        };
-        let family = wanting(&|other| other.family == filter.family);
-        if family.len() >= SHARE {
-            self.list(family, Filter::all(filter.family), settled, now);
-        } else {
-            self.list(wanting(&|other| *other == filter), filter, settled, now);
+        let wanting = searches.iter().filter(|(_, search)| search.wants_list()).map(|(id, _)| *id);
+        let ids: Vec<MitigationId> = wanting.take(MOST_SHARING).collect();
+        let owed = self.unlisted && settled;
+        // One that is owed is had although nobody waits for it.
+        if owed || !ids.is_empty() {
+            self.start(ConntrackQuery::List { ids, owed }, now);
         }
     }
 
     fn look_up(&mut self, wanted: Vec<(MitigationId, Tuple)>, again: bool, now: Now) {
         self.start(ConntrackQuery::Single { left: wanted.len(), wanted, again }, now);
-    }
-
-    fn list(&mut self, ids: Vec<MitigationId>, filter: Filter, settled: bool, now: Now) {
-        let owed = settled && self.unlisted.contains(&filter);
-        self.start(ConntrackQuery::List { ids, filter, owed }, now);
     }
 
     fn start(&mut self, request: ConntrackQuery, now: Now) {
@@ -204,7 +203,7 @@ impl ConntrackQueries {
                 }
                 *left = left.saturating_sub(1);
                 if *left == 0 {
-                    self.finish(false, searches, home, now);
+                    self.finish(false, searches, now);
                 }
             }
             _ => {}
@@ -212,7 +211,7 @@ impl ConntrackQueries {
     }
 
     fn handle_listed(&mut self, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
-        let Some(ConntrackQuery::List { ids, filter, owed }) = self.exchange.request() else { return };
+        let Some(ConntrackQuery::List { ids, owed }) = self.exchange.request() else { return };
         match message {
             Message::Flow(flow) | Message::New(flow) => {
                 if *owed {
@@ -227,22 +226,16 @@ impl ConntrackQueries {
                 // A list of a large table takes a while, but not as long as this without a word.
                 self.exchange.set_deadline(now.instant + PATIENCE);
             }
-            Message::Done => self.finish(false, searches, home, now),
-            // A kernel that does not know the filter may know the list.
-            Message::Error(_) if *filter != Filter::all(filter.family) => {
-                let all = Filter::all(filter.family);
-                let ids = ids.clone();
-                self.list(ids, all, false, now);
-            }
-            Message::Error(_) => self.finish(true, searches, home, now),
+            Message::Done => self.finish(false, searches, now),
+            Message::Error(_) => self.finish(true, searches, now),
             Message::Destroyed(_) | Message::Other => {}
         }
     }
 
     /// The request under way has been answered in full; or not, and will not be.
-    fn finish(&mut self, failed: bool, searches: &mut Searches, home: &HomeNetwork, now: Now) {
+    fn finish(&mut self, failed: bool, searches: &mut Searches, now: Now) {
         // Lookups say all there is to say where everything is in zone 0.
-        let whole = self.unlisted.is_empty() && !self.zones;
+        let whole = !self.unlisted && !self.zones;
         match self.exchange.end() {
             Some(ConntrackQuery::Single { wanted, again, .. }) => {
                 let mut ids: Vec<MitigationId> = wanted.into_iter().map(|(id, _)| id).collect();
@@ -256,15 +249,15 @@ impl ConntrackQueries {
                     if failed {
                         search.handle_failure();
                     }
-                    search.handle_lookups_end(whole, home, now);
+                    search.handle_lookups_end(whole, now);
                 }
             }
-            Some(ConntrackQuery::List { ids, filter, owed }) => {
+            Some(ConntrackQuery::List { ids, owed }) => {
                 self.zones |= failed && owed;
-                self.unlisted.retain(|unlisted| !owed || *unlisted != filter);
+                self.unlisted &= !owed;
                 if failed && owed {
                     self.older.lose();
-                } else if owed && self.unlisted.is_empty() {
+                } else if owed {
                     self.older.end_listing();
                     searches.values_mut().for_each(|search| search.reconsider(now));
                 }
@@ -273,16 +266,12 @@ impl ConntrackQueries {
                     if failed {
                         search.handle_failure();
                     }
-                    search.handle_list_end(&filter, now);
+                    search.handle_list_end(now);
                 }
             }
             None => {}
         }
     }
-}
-
-fn everything() -> Vec<Filter> {
-    [Family::V4, Family::V6].map(Filter::all).into()
 }
 
 /// Adds what a search wants, unless there is enough.

@@ -13,6 +13,7 @@ use super::ended::{EndedFlow, EndedFlows, Work};
 use super::event::{Event, Events};
 use super::home_network::HomeNetwork;
 use super::inventory::Inventory;
+use super::listening::{Listening, Pace};
 use super::search::Search;
 use super::sender_table::{SenderTable, Witnessed};
 use super::suspect::{MOST_LOGGED, Sender};
@@ -25,7 +26,7 @@ use crate::netlink::{conntrack, neighbour};
 pub enum Socket {
     /// Requests to conntrack (`NETLINK_NETFILTER`).
     Conntrack,
-    /// What conntrack tells by itself: [`conntrack::GROUP_NEW`] and [`conntrack::GROUP_DESTROY`].
+    /// What conntrack tells by itself: [`conntrack::GROUP_DESTROY`], and what [`Finder::listening`] says.
     ConntrackEvents,
     /// Requests about the router's network (`NETLINK_ROUTE`).
     Route,
@@ -46,6 +47,8 @@ pub struct Finder {
     proceeded: Option<Instant>,
     searches: VecMap<MitigationId, Search>,
     queries: ConntrackQueries,
+    /// How events are read while nobody is searched for.
+    pace: Pace,
     table: SenderTable,
     /// The searches for which the table of senders is being read.
     readers: VecSet<MitigationId>,
@@ -71,6 +74,7 @@ impl Finder {
             proceeded: None,
             searches: VecMap::new(),
             queries: ConntrackQueries::default(),
+            pace: Pace::default(),
             table: SenderTable::default(),
             readers: VecSet::new(),
             probes: VecDeque::new(),
@@ -142,7 +146,13 @@ impl Finder {
     pub fn handle_datagram(&mut self, socket: Socket, datagram: &[u8], now: Now) {
         match socket {
             Socket::Conntrack => self.handle_answers(datagram, now),
-            Socket::ConntrackEvents => self.handle_flows(datagram, now),
+            Socket::ConntrackEvents => {
+                self.handle_flows(datagram, now);
+                if self.searches.is_empty() {
+                    // Nothing follows from that, most of the time, and there may be thousands a second.
+                    return;
+                }
+            }
             Socket::Route | Socket::RouteEvents => {
                 let changed = self.home.handle_datagram(socket == Socket::Route, datagram, &mut self.events, now);
                 self.handle_change(changed, now);
@@ -160,8 +170,11 @@ impl Finder {
     pub fn handle_overrun(&mut self, socket: Socket, now: Now) {
         self.overruns = self.overruns.saturating_add(1);
         match socket {
-            Socket::Conntrack => self.queries.handle_overrun(&mut self.searches, &self.home, now),
-            Socket::ConntrackEvents => self.searches.values_mut().for_each(|search| search.handle_change(true, now)),
+            Socket::Conntrack => self.queries.handle_overrun(&mut self.searches, now),
+            Socket::ConntrackEvents => {
+                self.pace.handle_overrun(now.instant);
+                self.searches.values_mut().for_each(|search| search.handle_change(true, now));
+            }
             Socket::Route => self.home.handle_overrun(),
             Socket::RouteEvents => {
                 self.home.stations.handle_overrun(now.instant);
@@ -170,6 +183,14 @@ impl Finder {
             Socket::Senders => self.table.handle_overrun(),
         }
         self.proceed(now);
+    }
+
+    /// What is to be heard of flows that come and go.
+    pub fn listening(&self) -> Listening {
+        let searching = !self.searches.is_empty();
+        // Flows that begin in zones are noted by the table, where it stands.
+        let new_flows = searching || !self.table.notes_zones();
+        Listening { new_flows, read_at: self.pace.next().filter(|_| !searching) }
     }
 
     /// How often messages have been lost.
@@ -205,7 +226,7 @@ impl Finder {
     pub fn handle_timeout(&mut self, now: Now) {
         self.work = Work::of_one_turn();
         self.home.handle_timeout(&mut self.events, now);
-        self.queries.handle_timeout(&mut self.searches, &self.home, now);
+        self.queries.handle_timeout(&mut self.searches, now);
         if let Some(witnessed) = self.table.handle_timeout(now) {
             self.handle_witnessed(witnessed, now);
         }
@@ -259,11 +280,7 @@ impl Finder {
     }
 
     fn handle_flows(&mut self, datagram: &[u8], now: Now) {
-        if self.searches.is_empty() {
-            // Most of the time, and there may be thousands a second.
-            self.queries.handle_zone(conntrack::begins_in_zone(datagram));
-            return conntrack::ended(datagram).for_each(|flow| self.handle_ended_flow(flow, now));
-        }
+        self.pace.handle_event(now.instant);
         for (_, message) in conntrack::messages(datagram) {
             match message {
                 conntrack::Message::New(flow) => {
@@ -304,12 +321,13 @@ impl Finder {
         let home = &self.home;
         for search in self.searches.values_mut() {
             if search.is_look_due(now) {
-                search.start_look(home);
+                search.start_look();
             }
             search.look_at_ended(&self.ended, &mut self.work, home, now);
         }
         self.table.set_outward(home.network.outward_links());
         self.table.proceed(now);
+        self.queries.set_zones_noted(self.table.notes_zones());
         self.queries.start_next(&mut self.searches, self.table.is_settled(), now);
         for address in self.searches.values_mut().flat_map(|search| std::iter::from_fn(|| search.poll_unknown())) {
             let link = home.network.expected_link(address);
@@ -340,6 +358,10 @@ impl Finder {
     fn handle_witnessed(&mut self, witnessed: Option<Witnessed>, now: Now) {
         if witnessed.as_ref().is_some_and(|witnessed| !witnessed.young) {
             self.queries.forget_older();
+        }
+        if witnessed.as_ref().is_some_and(|witnessed| witnessed.zoned) && self.queries.handle_zone(true) {
+            // What was looked up may not have been all there is.
+            self.searches.values_mut().for_each(|search| search.begin_anew(now));
         }
         for id in std::mem::take(&mut self.readers) {
             if let Some(search) = self.searches.get_mut(&id) {

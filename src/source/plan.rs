@@ -1,12 +1,11 @@
 //! How to look for what a request names with the least work for the kernel.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::model::protocol::has_ports;
 use crate::model::{Detail, PortRange, Scope, Tuple};
-use crate::netlink::conntrack::{By, Family, Filter};
 
 /// Most entries looked up one by one; beyond that a list is cheaper.
 const MOST_LOOKUPS: usize = 64;
@@ -44,45 +43,10 @@ fn pairs<A: Copy, B: Copy>(some: &[A], others: &[B]) -> impl Iterator<Item = (A,
     some.iter().flat_map(move |one| others.iter().map(move |other| (*one, *other)))
 }
 
-/// The lists that together hold every entry the request can mean, with what the kernel can leave out left out. Source
-/// ports are not asked for: a flow with another port is still worth showing.
-pub(super) fn filters(scope: &Scope, is_local: impl Fn(IpAddr) -> bool) -> Vec<Filter> {
-    let protocol = match scope.target_protocols.as_slice() {
-        [only] => Some(*only),
-        _ => None,
-    };
-    let mut filters = Vec::new();
-    for (family, wide) in [(Family::V4, 32), (Family::V6, 128)] {
-        let of_family = |prefix: &&IpNet| prefix.max_prefix_len() == wide;
-        let sources: Vec<&IpNet> = scope.source_prefixes.iter().filter(of_family).collect();
-        let targets: Vec<&IpNet> = scope.target_prefixes.iter().filter(of_family).collect();
-        if sources.is_empty() || targets.is_empty() {
-            continue;
-        }
-        let all = Filter { protocol, ..Filter::all(family) };
-        let source = only_host(&sources);
-        let target = only_host(&targets);
-        // Flows opened from inside bear what the provider sees as where answers go, those from outside as where they went.
-        let towards = Filter { source: target, destination: source, ..all };
-        match source {
-            Some(wan) => {
-                filters.extend([Filter { by: By::Reply, ..towards }, Filter { by: By::Original, ..towards }]);
-                if !is_local(wan.into()) {
-                    // A device's own address, or one that the router translates to though it stands on no link.
-                    filters.extend([By::Original, By::Reply].map(|by| Filter { by, source, ..all }));
-                }
-            }
-            None => filters.push(all),
-        }
-    }
-    filters
-}
-
-fn only_host(prefixes: &[&IpNet]) -> Option<Ipv4Addr> {
-    match prefixes {
-        [IpNet::V4(net)] if net.prefix_len() == 32 => Some(net.addr()),
-        _ => None,
-    }
+/// Whether there can be an entry that the request means: one family has sources and targets.
+pub(super) fn is_possible(scope: &Scope) -> bool {
+    let any = |prefixes: &[IpNet], ipv4| prefixes.iter().any(|prefix| prefix.addr().is_ipv4() == ipv4);
+    [true, false].into_iter().any(|ipv4| any(&scope.source_prefixes, ipv4) && any(&scope.target_prefixes, ipv4))
 }
 
 fn hosts(prefixes: &[IpNet]) -> Option<Vec<IpAddr>> {

@@ -21,7 +21,6 @@ use super::senders::Senders;
 use super::stranger::{Stranger, StrangerKind};
 use super::suspect::{Sender, Suspect};
 use crate::model::{Mac, Now, Scope, Tuple};
-use crate::netlink::conntrack::Filter;
 
 /// Most flows read again at a time.
 const MOST_READINGS: usize = 64;
@@ -37,8 +36,10 @@ const MOST_UNATTRIBUTED: usize = 64;
 enum Wants {
     /// Single entries.
     Lookups(Vec<Tuple>),
-    /// Lists.
-    Lists(Vec<Filter>),
+    /// A list of all entries.
+    List,
+    /// Nothing more for this look.
+    NoMore,
     /// Nothing for now.
     Nothing,
 }
@@ -138,7 +139,8 @@ impl Search {
         self.senders.poll_spoofed(holder)
     }
 
-    fn begin_anew(&mut self, now: Now) {
+    /// Begins again from nothing.
+    pub(super) fn begin_anew(&mut self, now: Now) {
         self.outdated = true;
         self.readings.stop_awaiting();
         self.restart(now);
@@ -206,7 +208,7 @@ impl Search {
     }
 
     /// Begins a look; [`Self::look_at_ended`] follows.
-    pub(super) fn start_look(&mut self, home: &HomeNetwork) {
+    pub(super) fn start_look(&mut self) {
         if std::mem::take(&mut self.outdated) {
             self.candidates = Candidates::default();
         }
@@ -217,7 +219,7 @@ impl Search {
         self.schedule.stop_looking();
         self.failed = false;
         // First of all: nothing is reported before the look is over.
-        self.wants = plan::lookups(&self.scope).map_or_else(|| self.lists(home), Wants::Lookups);
+        self.wants = plan::lookups(&self.scope).map_or_else(|| self.list(), Wants::Lookups);
         self.ended = Some(Cursor::default());
     }
 
@@ -239,8 +241,8 @@ impl Search {
         }
     }
 
-    fn lists(&self, home: &HomeNetwork) -> Wants {
-        Wants::Lists(plan::filters(&self.scope, |address| home.network.is_local(address)))
+    fn list(&self) -> Wants {
+        if plan::is_possible(&self.scope) { Wants::List } else { Wants::NoMore }
     }
 
     /// Entries to be looked up now.
@@ -251,29 +253,24 @@ impl Search {
         }
     }
 
-    /// The next list to be had.
-    pub(super) fn list(&self) -> Option<&Filter> {
-        match &self.wants {
-            Wants::Lists(filters) => filters.first(),
-            _ => None,
-        }
+    /// Whether a list is to be had now.
+    pub(super) fn wants_list(&self) -> bool {
+        self.wants == Wants::List
     }
 
     /// All entries looked up have been seen. `whole`: there can be no others like them.
-    pub(super) fn handle_lookups_end(&mut self, whole: bool, home: &HomeNetwork, now: Now) {
+    pub(super) fn handle_lookups_end(&mut self, whole: bool, now: Now) {
         if self.lookups().is_none() {
             return;
         }
-        self.wants =
-            if whole && self.candidates.has_full_match() { Wants::Lists(Vec::new()) } else { self.lists(home) };
+        self.wants = if whole && self.candidates.has_full_match() { Wants::NoMore } else { self.list() };
         self.end_look_if_complete(now);
     }
 
-    /// A list has been seen: this one, or of its whole family.
-    pub(super) fn handle_list_end(&mut self, filter: &Filter, now: Now) {
-        if let Wants::Lists(filters) = &mut self.wants {
-            let whole = *filter == Filter::all(filter.family);
-            filters.retain(|wanted| wanted != filter && !(whole && wanted.family == filter.family));
+    /// A list has been seen.
+    pub(super) fn handle_list_end(&mut self, now: Now) {
+        if self.wants_list() {
+            self.wants = Wants::NoMore;
             self.end_look_if_complete(now);
         }
     }
@@ -283,9 +280,9 @@ impl Search {
         self.failed = true;
     }
 
-    /// Ends the look unless there are lists to be had.
+    /// Ends the look unless there is more to be had.
     fn end_look_if_complete(&mut self, now: Now) {
-        if self.ended.is_some() || !matches!(&self.wants, Wants::Lists(filters) if filters.is_empty()) {
+        if self.ended.is_some() || self.wants != Wants::NoMore {
             return;
         }
         self.wants = Wants::Nothing;

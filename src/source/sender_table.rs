@@ -3,6 +3,8 @@
 //! Conntrack knows no Ethernet addresses. So this table stands all the time: its rules note, for each device of the home,
 //! from which IP address and over which link it opens flows, and drop nothing. It is read when a search has something to
 //! report. What the sets had no room for is noted as missed; whatever is missed may be anybody's.
+//!
+//! It notes as well whether any flow is in a zone of conntrack, so that nobody has to listen to each flow that begins.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ const SAMPLED: u32 = 32;
 /// How long senders are remembered: as long as an address that has changed hands is in doubt. Expired ones are looked for
 /// once a minute only: that costs the kernel a walk over the set.
 const SENDERS: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 7440s\n\t\tgc-interval 60s\n\t\tsize 1024\n";
+/// Who has flows in zones: it is enough to know that there is anybody, but for as long as the flow may live.
+const ZONED: &str = "\t\tflags dynamic\n\t\tsize 64\n";
 /// For whom there was no room, it is enough to know that there is anybody.
 const MISSED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 7440s\n\t\tgc-interval 60s\n\t\tsize 64\n";
 
@@ -47,7 +51,7 @@ enum Query {
 }
 
 /// The sets, in the order in which they are read: what was missed last, so that nobody is missed unseen meanwhile.
-const SETS: [&str; 3] = ["v4", "v6", "missed"];
+const SETS: [&str; 4] = ["zoned", "v4", "v6", "missed"];
 
 /// What the kernel holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,6 +79,8 @@ pub(super) struct Witnessed {
     pub(super) missed: bool,
     /// Whether there may be flows older than the table.
     pub(super) young: bool,
+    /// Whether any flow has been in a zone.
+    pub(super) zoned: bool,
 }
 
 /// The table in the kernel.
@@ -83,6 +89,8 @@ pub(super) struct SenderTable {
     /// The links that lead out of the home: who sends there is of no interest. Nothing: not known yet.
     outward: Option<Vec<u32>>,
     state: State,
+    /// Whether its rules speak of zones: not every kernel knows any.
+    zones: bool,
     running: Option<Run>,
     /// Whether somebody else may have changed it.
     suspicious: bool,
@@ -101,6 +109,7 @@ impl Default for SenderTable {
         Self {
             outward: None,
             state: State::Unknown,
+            zones: true,
             running: None,
             suspicious: false,
             exchange: Exchange::default(),
@@ -128,6 +137,11 @@ impl SenderTable {
         matches!(self.state, State::Stands(Some(_))) || self.retry_at.is_some()
     }
 
+    /// Whether it stands, and notes flows in zones.
+    pub(super) fn notes_zones(&self) -> bool {
+        self.zones && matches!(self.state, State::Stands(Some(_)))
+    }
+
     /// The text for one `nft -f -`; the next only after [`Self::handle_nft`].
     pub(super) fn poll_ruleset(&mut self) -> Option<String> {
         let outward = self.outward.as_ref()?;
@@ -139,8 +153,10 @@ impl SenderTable {
             State::Stands(left_out) if left_out.as_ref() != Some(outward) => false,
             State::Stands(_) | State::Unknown => return None,
         };
-        self.running = Some(Run { outward: outward.clone(), anew });
-        Some(text(outward, anew))
+        let run = Run { outward: outward.clone(), anew };
+        let text = run.text(self.zones);
+        self.running = Some(run);
+        Some(text)
     }
 
     /// Takes how `nft` has ended. Tells whether the table has been made anew.
@@ -154,6 +170,8 @@ impl SenderTable {
         // One that can't be changed is another version's.
         self.state = State::Absent;
         if run.anew {
+            // It may be the zones that the kernel does not know.
+            self.zones = !self.zones;
             self.retry_at = Some(now.instant + self.retry.pause());
         }
         false
@@ -218,9 +236,9 @@ impl SenderTable {
         let query = *self.exchange.request()?;
         match (query, message) {
             (Query::Rules, Message::Rule) => self.rules += 1,
-            (Query::Set(_), Message::Elements(elements)) => {
+            (Query::Set(set), Message::Elements(elements)) => {
                 if let Some(read) = &mut self.reading {
-                    read.add(elements);
+                    read.add(set, elements);
                 }
             }
             (Query::Rules, Message::Done) => {
@@ -268,7 +286,7 @@ impl SenderTable {
     /// Compares the number of rules with what there should be.
     fn compare(&mut self, now: Now) {
         let expected = match &self.state {
-            State::Stands(Some(outward)) => Some(rules(outward).iter().map(|(_, rules)| rules.len()).sum()),
+            State::Stands(Some(outward)) => Some(rules(outward, self.zones).iter().map(|(_, rules)| rules.len()).sum()),
             State::Stands(None) | State::Unknown | State::Absent => None,
         };
         self.state = match std::mem::replace(&mut self.state, State::Unknown) {
@@ -305,7 +323,11 @@ impl SenderTable {
 }
 
 impl Witnessed {
-    fn add(&mut self, elements: Vec<Element>) {
+    fn add(&mut self, set: &str, elements: Vec<Element>) {
+        if set == SETS[0] {
+            self.zoned |= !elements.is_empty();
+            return;
+        }
         for Element { mac, place, .. } in elements {
             match place {
                 Some((address, link)) if self.senders.len() < MOST => self.senders.push(Sender { mac, address, link }),
@@ -318,8 +340,11 @@ impl Witnessed {
 }
 
 /// The chains and their rules.
-fn rules(outward: &[u32]) -> [(&'static str, Vec<String>); 2] {
+fn rules(outward: &[u32], zones: bool) -> [(&'static str, Vec<String>); 2] {
     let mut forward = Vec::new();
+    if zones {
+        forward.push("ct zone != 0 add @zoned { ether saddr }".to_owned());
+    }
     if !outward.is_empty() {
         let links: Vec<String> = outward.iter().map(u32::to_string).collect();
         forward.push(format!("meta iif {{ {} }} return", links.join(", ")));
@@ -335,41 +360,47 @@ fn rules(outward: &[u32]) -> [(&'static str, Vec<String>); 2] {
     [("senders", senders.map(str::to_owned).into()), ("forward", forward)]
 }
 
-/// The transaction that makes the table, or its rules only. The rules stand behind the firewall's: what is not forwarded
-/// is of no interest.
-fn text(outward: &[u32], anew: bool) -> String {
-    let mut text = String::new();
-    // Writing to a string can't fail.
-    let _ = write_text(&mut text, outward, anew);
-    text
-}
+impl Run {
+    /// The transaction that makes the table, or its rules only. The rules stand behind the firewall's: what is not forwarded
+    /// is of no interest.
+    fn text(&self, zones: bool) -> String {
+        let mut text = String::new();
+        // Writing to a string can't fail.
+        let _ = self.write(&mut text, zones);
+        text
+    }
 
-fn write_text(text: &mut String, outward: &[u32], anew: bool) -> std::fmt::Result {
-    if anew {
-        // Deleting what is not there fails: it is made first.
-        writeln!(text, "add table inet {TABLE}\ndelete table inet {TABLE}")?;
+    fn write(&self, text: &mut String, zones: bool) -> std::fmt::Result {
+        if self.anew {
+            // Deleting what is not there fails: it is made first.
+            writeln!(text, "add table inet {TABLE}\ndelete table inet {TABLE}")?;
+        }
+        writeln!(text, "table inet {TABLE} {{")?;
+        for (set, kind, size) in [
+            ("v4", "ether_addr . ipv4_addr . iface_index", SENDERS),
+            ("v6", "ether_addr . ipv6_addr . iface_index", SENDERS),
+            ("missed", "ether_addr", MISSED),
+            ("zoned", "ether_addr", ZONED),
+        ] {
+            writeln!(text, "\tset {set} {{\n\t\ttype {kind}\n{size}\t}}")?;
+        }
+        writeln!(text, "\tchain senders {{\n\t}}")?;
+        writeln!(
+            text,
+            "\tchain forward {{\n\t\ttype filter hook forward priority filter + 10; policy accept;\n\t}}\n}}"
+        )?;
+        let chains = rules(&self.outward, zones);
+        for (chain, _) in &chains {
+            writeln!(text, "flush chain inet {TABLE} {chain}")?;
+        }
+        writeln!(text, "table inet {TABLE} {{")?;
+        for (chain, rules) in &chains {
+            writeln!(text, "\tchain {chain} {{\n\t\t{}\n\t}}", rules.join("\n\t\t"))?;
+        }
+        writeln!(text, "}}")?;
+        if self.anew {
+            writeln!(text, "add element inet {TABLE} missed {{ {YOUNG_MARK} timeout {}s }}", YOUNG.as_secs())?;
+        }
+        Ok(())
     }
-    writeln!(text, "table inet {TABLE} {{")?;
-    for (set, kind, size) in [
-        ("v4", "ether_addr . ipv4_addr . iface_index", SENDERS),
-        ("v6", "ether_addr . ipv6_addr . iface_index", SENDERS),
-        ("missed", "ether_addr", MISSED),
-    ] {
-        writeln!(text, "\tset {set} {{\n\t\ttype {kind}\n{size}\t}}")?;
-    }
-    writeln!(text, "\tchain senders {{\n\t}}")?;
-    writeln!(text, "\tchain forward {{\n\t\ttype filter hook forward priority filter + 10; policy accept;\n\t}}\n}}")?;
-    let chains = rules(outward);
-    for (chain, _) in &chains {
-        writeln!(text, "flush chain inet {TABLE} {chain}")?;
-    }
-    writeln!(text, "table inet {TABLE} {{")?;
-    for (chain, rules) in &chains {
-        writeln!(text, "\tchain {chain} {{\n\t\t{}\n\t}}", rules.join("\n\t\t"))?;
-    }
-    writeln!(text, "}}")?;
-    if anew {
-        writeln!(text, "add element inet {TABLE} missed {{ {YOUNG_MARK} timeout {}s }}", YOUNG.as_secs())?;
-    }
-    Ok(())
 }

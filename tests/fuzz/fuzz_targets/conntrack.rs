@@ -5,7 +5,6 @@ use dots_callhome::netlink::conntrack::{self, By, Message};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = conntrack::begins_in_zone(data);
     for (sequence, message) in conntrack::messages(data) {
         if let Message::Flow(flow) | Message::New(flow) | Message::Destroyed(flow) = message {
             for request in [

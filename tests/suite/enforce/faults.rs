@@ -166,7 +166,7 @@ fn a_flow_that_keeps_coming_back_is_a_leak() {
 #[test]
 fn what_can_not_be_verified_is_not_told_to_be() {
     let mut house = TestRouter::enforcing();
-    house.kernel.list_error = Some(22);
+    (house.kernel.erases, house.kernel.list_error) = (false, Some(22));
     house.desire(blocks(&[block(7, &[CAMERA])]));
     let outcomes = house.outcomes(7);
     assert!(matches!(outcomes.as_slice(), [Err(reason)] if reason.contains("22")), "{outcomes:?}");

@@ -2,6 +2,7 @@
 
 mod block;
 mod counters;
+mod erasing;
 mod faults;
 mod ruleset;
 mod shared_targets;

@@ -50,8 +50,9 @@ fn a_borrowed_address_that_sends_seldom_lets_its_owner_go() {
 /// The same where the flows were there before the rules, and for a device in quarantine.
 #[test]
 fn an_address_borrowed_before_the_block_is_seen_at_once() {
-    for desired in [blocks(&[block(7, &[CAMERA])]), quarantines(&[quarantine(Some(7), CAMERA)])] {
-        let mut house = TestRouter::enforcing();
+    let (block, quarantine) = (blocks(&[block(7, &[CAMERA])]), quarantines(&[quarantine(Some(7), CAMERA)]));
+    let on_each = |desired: Desired| TestRouter::enforcing_on_each_kernel().map(|house| (house, desired.clone()));
+    for (mut house, desired) in [block, quarantine].into_iter().flat_map(on_each) {
         house.kernel.flows = vec![outgoing(1, CAMERA_V4, 4000, (VICTIM, 53))];
         house.kernel.reopened = true;
         house.desire(desired);

@@ -18,6 +18,11 @@ pub struct Partial {
 }
 
 impl Partial {
+    /// Whether it can't be the whole tuple of an entry.
+    pub fn is_incomplete(&self) -> bool {
+        self.source.is_none() || self.destination.is_none() || self.protocol.is_none()
+    }
+
     /// As the kernel compares: the fields of the flags, all others not at all.
     pub fn matches(&self, tuple: &Tuple, flags: u32) -> bool {
         let (from, to, icmp) = match tuple.detail {

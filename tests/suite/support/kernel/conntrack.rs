@@ -35,25 +35,57 @@ impl Kernel {
         }
     }
 
+    /// All entries of all zones: a list that leaves any out holds up the packets meanwhile.
     pub(super) fn list_flows(&mut self, body: &[u8], sequence: u32) -> Vec<Vec<u8>> {
         self.asked.push("list");
-        if let Some(errno) = self.list_error.or(self.filter_error.filter(|_| body.len() > 4)) {
+        assert_eq!(body, [0; 4], "no filter");
+        if let Some(errno) = self.list_error {
             return vec![messages::error(errno, sequence)];
         }
+        let mut answers: Vec<Vec<u8>> =
+            self.flows.iter().map(|flow| messages::flow(0x100, 2, sequence, &self.told(flow))).collect();
+        answers.push(messages::done(sequence));
+        answers.chunks(40).map(<[Vec<u8>]>::concat).collect()
+    }
+
+    /// Deletes what the filter lets through, and tells of each. Kernels that heed no filter look for the one entry with this
+    /// tuple, of which something is missing.
+    pub(super) fn erase(&mut self, body: &[u8], sequence: u32) -> Vec<Vec<u8>> {
+        const EINVAL: i32 = 22;
+        self.asked.push("erase");
         let ([original, reply], [original_flags, reply_flags]) = decode(body);
-        let v4 = body[0] == 2;
-        let passes = |flow: &&Flow| {
-            let side = |wanted: &Option<Partial>, flags: Option<u32>, tuple: &Tuple| {
-                flags.is_none_or(|flags| wanted.as_ref().unwrap().matches(tuple, flags))
-            };
-            flow.original.source.is_ipv4() == v4
+        assert!(original.as_ref().is_some_and(Partial::is_incomplete), "never the one entry with this tuple");
+        assert_eq!(body[0], 2, "the kernel compares no IPv6 addresses");
+        if !self.erases {
+            return vec![messages::error(EINVAL, sequence)];
+        }
+        let side = |wanted: &Option<Partial>, flags: Option<u32>, tuple: &Tuple| {
+            flags.is_none_or(|flags| wanted.as_ref().unwrap().matches(tuple, flags))
+        };
+        let passes = |flow: &Flow| {
+            flow.original.source.is_ipv4()
                 && side(&original, original_flags, &flow.original)
                 && side(&reply, reply_flags, &flow.reply)
         };
-        let mut answers: Vec<Vec<u8>> =
-            self.flows.iter().filter(passes).map(|flow| messages::flow(0x100, 2, sequence, &self.told(flow))).collect();
-        answers.push(messages::done(sequence));
-        answers.chunks(40).map(<[Vec<u8>]>::concat).collect()
+        let erased: Vec<Flow> = self.flows.iter().filter(|flow| passes(flow)).copied().collect();
+        let mut answers: Vec<Vec<u8>> = Vec::new();
+        for flow in erased {
+            if !self.untold.contains(&flow.id) {
+                answers.push(messages::flow(0x102, 0, 0, &self.told(&flow)));
+            }
+            self.take(self.flows.iter().position(|other| other.id == flow.id).unwrap());
+        }
+        answers.push(messages::error(0, sequence));
+        answers
+    }
+
+    /// A flow is deleted, whatever follows.
+    fn take(&mut self, number: usize) {
+        if self.reopened {
+            self.flows[number].id += 1000;
+        } else if !self.sticky {
+            self.flows.remove(number);
+        }
     }
 
     /// The errno; what fills up the last attribute may be left out.
@@ -66,13 +98,8 @@ impl Kernel {
             attributes == by_tuple || attributes == [by_tuple, messages::attribute(12, &flow.id.to_be_bytes())].concat()
         };
         match self.flows.iter().position(meant) {
-            Some(_) if self.sticky => 0,
-            Some(number) if self.reopened => {
-                self.flows[number].id += 1000;
-                0
-            }
             Some(number) => {
-                self.flows.remove(number);
+                self.take(number);
                 0
             }
             None => ENOENT,

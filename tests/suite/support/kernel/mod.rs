@@ -47,12 +47,14 @@ pub struct Kernel {
     /// Who would answer if asked for; and how often somebody was asked for.
     pub silent: BTreeMap<(IpAddr, u32), Mac>,
     pub asked_for: usize,
-    /// What conntrack was asked: to `list`, to `look up`, to `delete`; in order.
+    /// What conntrack was asked: to `list`, to `look up`, to `delete`, to `erase` by a filter; in order.
     pub asked: Vec<&'static str>,
     /// Whether lists of conntrack fail with this errno.
     pub list_error: Option<i32>,
-    /// Whether lists with a filter fail with this errno.
-    pub filter_error: Option<i32>,
+    /// Whether entries can be deleted by a filter, as since Linux 6.11.
+    pub erases: bool,
+    /// Flows, by number, of whose deletion nothing is told: they are older than whoever listens.
+    pub untold: Vec<u32>,
     /// Whether accounting is on.
     pub accounting: bool,
     /// The table of senders, and whether nft fails to make or change it.
@@ -102,7 +104,8 @@ impl Kernel {
             asked_for: 0,
             asked: Vec::new(),
             list_error: None,
-            filter_error: None,
+            erases: true,
+            untold: Vec::new(),
             accounting: true,
             noted: None,
             nft_fails: false,
@@ -164,6 +167,7 @@ impl Kernel {
         match kind {
             0x101 if dump => self.list_flows(body, sequence),
             0x101 => self.look_up(body, sequence),
+            0x102 if request[6] & 8 != 0 => self.erase(body, sequence),
             0x102 => vec![messages::error(self.delete(&body[4..]), sequence)],
             0xa0d | 0xa07 if noted::is_meant(&body[4..]) => {
                 self.table_reads += usize::from(kind == 0xa0d);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use dots_callhome::model::Flow;
 use dots_callhome::source::Sender;
 
 use super::messages::{attribute, done, error, message, nest, octets};
@@ -15,6 +16,9 @@ pub struct Noted {
     pub missed: bool,
     /// Whether it has been made lately.
     pub young: bool,
+    /// Whether any flow has been in a zone; it is noted if the rules say so.
+    pub zoned: bool,
+    pub notes_zones: bool,
     rules: usize,
 }
 
@@ -27,15 +31,24 @@ impl Noted {
                 Some(Self { young: text.contains("missed { 00:00:00:00:00:00 timeout 600s }"), ..Self::default() });
         }
         let table = table.get_or_insert_default();
+        table.notes_zones = text.contains("\t\tct zone != 0 add @zoned { ether saddr }\n");
         let lines = text.lines().filter(|line| line.starts_with("\t\t"));
-        table.rules =
-            lines.filter(|line| line.contains("senders") || line.contains("update") || line.contains("return")).count();
+        table.rules = lines
+            .filter(|line| {
+                line.contains("senders") || line.contains("update") || line.contains("add @") || line.contains("return")
+            })
+            .count();
         Ok(())
     }
 
     /// Somebody has deleted a rule.
     pub fn damage(&mut self) {
         self.rules -= 1;
+    }
+
+    /// A flow is forwarded.
+    pub fn note_zone(&mut self, flow: &Flow) {
+        self.zoned |= self.notes_zones && [flow.original, flow.reply].iter().any(|tuple| tuple.zone != 0);
     }
 
     pub fn note(&mut self, sender: Sender) {
@@ -80,7 +93,9 @@ pub fn answer(table: Option<&Noted>, kind: u16, body: &[u8], sequence: u32) -> V
     }
     let Some(table) = table else { return vec![error(2, sequence)] };
     let asks = |set: &str| body.windows(set.len() + 1).any(|part| part == format!("{set}\0").as_bytes());
-    let keys: Vec<Vec<u8>> = if asks("missed") {
+    let keys: Vec<Vec<u8>> = if asks("zoned") {
+        table.zoned.then_some(vec![2, 0xbb, 0, 0, 0, 1]).into_iter().collect()
+    } else if asks("missed") {
         let marks = [(table.young, [0; 6]), (table.missed, [2, 0xbb, 0, 0, 0, 1])];
         marks.iter().filter(|(is, _)| *is).map(|(_, mac)| mac.to_vec()).collect()
     } else {

@@ -136,6 +136,15 @@ impl TestRouter {
         router
     }
 
+    /// The same on a kernel that deletes flows by a filter, and on an older one that lists them.
+    pub fn enforcing_on_each_kernel() -> [Self; 2] {
+        [true, false].map(|erases| {
+            let mut router = Self::enforcing();
+            router.kernel.erases = erases;
+            router
+        })
+    }
+
     /// One that acts by itself against the camera, with one session.
     pub fn serving(is_stream: bool) -> Self {
         let mut router = Self::build(Kernel::new(), Ledger::new(policy(Consent::Auto)), Wired::Sessions);

@@ -96,9 +96,13 @@ impl TestRouter {
         self.flow(original, tuple(VICTIM6, address, protocol, ports(to, from)), pps)
     }
 
-    /// The kernel tells that the flow has been opened.
+    /// The flow is opened, and the kernel tells, if anybody listens.
     pub fn announce(&mut self, id: u32) {
         let flow = *self.kernel.flows.iter().find(|flow| flow.id == id).unwrap();
+        self.kernel.noted.iter_mut().for_each(|noted| noted.note_zone(&flow));
+        if !self.finder.listening().new_flows {
+            return;
+        }
         let message = messages::flow(0x100, 0x600, 0, &Flow { sent: None, answered: None, ..flow });
         self.event(Socket::ConntrackEvents, &message);
     }
