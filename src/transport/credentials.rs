@@ -34,8 +34,7 @@ impl Chain {
         Ok(Self(all.ok_or(Fault::BadCertificate)?.into_iter().map(CertificateDer::from).collect()))
     }
 
-    /// The leaf first, then each one's issuer as far as it is there, then the rest, but for authorities that sign themselves: who
-    /// does not have those does not believe them (RFC 5246 section 7.4.2, RFC 8446 section 4.4.2).
+    /// The leaf first, then each one's issuer as far as it is there, then the rest (RFC 5246 section 7.4.2).
     fn ordered(self, public: Option<&SubjectPublicKeyInfoDer<'_>>) -> Vec<CertificateDer<'static>> {
         let mut rest = self.0;
         let is_own = |c: &CertificateDer<'_>| public.is_some_and(|key| x509::public_key(c) == Some(key.as_ref()));
@@ -44,7 +43,7 @@ impl Chain {
         let mut chain = Vec::new();
         while let Some(at) = next {
             let one = rest.remove(at);
-            rest.retain(|other| *other != one && !x509::signs_itself(other));
+            rest.retain(|other| *other != one);
             next = rest.iter().position(|other| x509::is_issuer(other, &one));
             chain.push(one);
         }

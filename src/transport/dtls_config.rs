@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use super::credentials::{Anchors, Fault, Identity, KeyKind, Psk};
 use super::mbedtls::{Credentials, Error};
 use super::verifier::ProviderVerifier;
+use super::x509;
 use crate::model::Transport;
 
 const KEY_MISMATCH: Error = Error(-0x3f00);
@@ -63,7 +64,10 @@ pub(super) fn credentials(identity: &Identity, random: Random) -> Result<Credent
         return Err(identity.unusable_over(Transport::Dtls));
     }
     for certificate in identity.chain() {
-        credentials.add_own(certificate).map_err(|_| Fault::Unreadable(Transport::Dtls))?;
+        // Who does not have an authority that signs itself does not believe it either.
+        if credentials.add_own(certificate).is_err() && !x509::signs_itself(certificate) {
+            return Err(Fault::Unreadable(Transport::Dtls));
+        }
     }
     let set = credentials.set_key(identity.key().secret_der(), &mut |bytes| random.fill(bytes).is_ok());
     set.map_err(

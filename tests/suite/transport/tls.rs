@@ -10,7 +10,7 @@ use dots_callhome::transport::credentials::{Anchors, Fault, Identity};
 use dots_callhome::transport::tls::TlsChannel;
 use dots_callhome::transport::tls_config::{client_config, server_config};
 use dots_callhome::transport::{Channel, Failure};
-use rcgen::{KeyPair, SanType};
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::version::{TLS12, TLS13};
 
 /// A call of a router that trusts `authority` to a provider that shows this.
@@ -137,6 +137,29 @@ fn the_name_is_compared() {
     assert_eq!(outcome(vec![dns("isp.example")], None), wrong());
     assert_eq!(outcome(vec![dns("x.callhome.isp.example")], None), wrong());
     assert_eq!(outcome(Vec::new(), Some(PROVIDER)), wrong());
+}
+
+/// A certificate for clients is none for servers and the other way round, nor one for something else than signatures.
+#[test]
+fn the_use_of_a_certificate_counts() {
+    let root = Authority::new("Root");
+    for (name, other, own) in [
+        (PROVIDER, ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth),
+        (ROUTER, ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth),
+    ] {
+        let line = |identity| if name == PROVIDER { shown(&root, identity) } else { showing(&root, identity) };
+        let (mut extended, mut simple, mut right) = (params(name), params(name), params(name));
+        extended.extended_key_usages = vec![other];
+        simple.key_usages = vec![KeyUsagePurpose::KeyAgreement];
+        for params in [extended, simple] {
+            let (client, server) = line(root.issue_with(Kind::P256, params)).fail();
+            let why = Some(Failure::BadCertificate("it is for another use".into()));
+            assert_eq!(if name == PROVIDER { client } else { server }, why);
+        }
+        right.extended_key_usages = vec![own];
+        right.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        line(root.issue_with(Kind::P256, right)).connect();
+    }
 }
 
 /// Proves SC-7.1-05.
