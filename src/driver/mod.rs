@@ -11,6 +11,7 @@ mod nft;
 mod paths;
 mod peers;
 mod persistence;
+mod proof;
 mod provider;
 mod provider_status;
 mod resolver;

@@ -7,18 +7,14 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::files::{self, Secrets};
-use super::provider::{ChannelConfigs, LoopContext, Provider};
-use crate::config::{Auth, Config, Disabled, DisabledReason, Peer, TransportChoice};
+use super::files;
+use super::proof::prove;
+use super::provider::{LoopContext, Provider};
+use crate::config::{Config, Disabled, DisabledReason, Peer};
 use crate::io::clock;
-use crate::io::random;
 use crate::mitigation::{self, Ledger};
 use crate::model::Now;
-use crate::transport::credentials::{Anchors, EXPIRY_WARNING, Fault, Identity, Psk};
 use crate::transport::crypto::Clock;
-use crate::transport::dtls;
-use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};
-use crate::transport::tls_config::client_config;
 use crate::ubus::{PeerState, PeerStatus};
 
 /// The peers of the configuration in force.
@@ -67,8 +63,8 @@ impl Peers {
         if let Some(same) = former.iter().position(|other| other.is_made_of(&peer, &secrets)) {
             return Ok(former.swap_remove(same));
         }
-        let (proof, warning) = prove(&peer, &secrets, &self.clock, now)?;
-        if let Some(warning) = warning {
+        let (proof, warnings) = prove(&peer, &secrets, &self.clock, now)?;
+        for warning in warnings {
             log::warn!("peer {}: {warning}", peer.section);
         }
         Ok(Provider::new(peer, secrets, proof, now))
@@ -159,64 +155,6 @@ impl Peers {
     }
 }
 
-/// What a peer's credentials amount to, and what is doubtful about them.
-fn prove(
-    peer: &Peer,
-    secrets: &Secrets,
-    clock: &Arc<Clock>,
-    now: Now,
-) -> Result<(ChannelConfigs, Option<String>), String> {
-    match &peer.auth {
-        Auth::Certificate { ca, certificate, key } => {
-            let anchors = Anchors::read(&secrets.trusted).map_err(|fault| format!("{}: {fault}", ca.display()))?;
-            let own = |fault| match fault {
-                Fault::NoKey => format!("{}: {fault}", key.display()),
-                Fault::NoCertificate | Fault::BadCertificate => format!("{}: {fault}", certificate.display()),
-                fault => format!("{} or {}: {fault}", certificate.display(), key.display()),
-            };
-            let identity = Identity::read(&secrets.certificate, &secrets.key).map_err(own)?;
-            let warning = doubt(&identity, now).map(|doubt| format!("{}: {doubt}", certificate.display()));
-            // What is never called over one secure channel need not be of use there.
-            let dtls = if peer.transport == TransportChoice::Tls {
-                None
-            } else {
-                dtls::can_trust(&anchors).map_err(|fault| format!("{}: {fault}", ca.display()))?;
-                Some(dtls::ClientConfig::certificate(&identity, &anchors, random::system()).map_err(own)?)
-            };
-            let tls = if peer.transport == TransportChoice::Dtls {
-                None
-            } else {
-                Some(client_config(identity, &anchors, Arc::clone(clock)).map_err(own)?)
-            };
-            Ok((ChannelConfigs { tls, dtls }, warning))
-        }
-        Auth::Psk { identity, file } => {
-            let fault = |fault| format!("{}: {fault}", file.display());
-            let psk = Psk::read(identity, &secrets.key).map_err(fault)?;
-            let dtls = dtls::ClientConfig::psk(psk, random::system()).map_err(fault)?;
-            Ok((ChannelConfigs { tls: None, dtls: Some(dtls) }, None))
-        }
-        Auth::RawPublicKey { key, peer_key } => {
-            let own = OwnKey::read(&secrets.key).map_err(|fault| format!("{}: {fault}", key.display()))?;
-            let theirs =
-                PeerKeys::read(&secrets.trusted).map_err(|fault| format!("{}: {fault}", peer_key.display()))?;
-            let tls = raw_public_key::client_config(own, theirs, Arc::clone(clock));
-            Ok((ChannelConfigs { tls: Some(tls.map_err(|fault| fault.to_string())?), dtls: None }, None))
-        }
-    }
-}
-
-fn doubt(identity: &Identity, now: Now) -> Option<String> {
-    match identity.valid_until(now.unix) {
-        Ok(until) if until.saturating_sub(now.unix) < EXPIRY_WARNING.as_secs() => {
-            Some(format!("expires in {} days", until.saturating_sub(now.unix) / 86_400))
-        }
-        Ok(_) => None,
-        // The clock may be wrong; the provider will tell.
-        Err(fault) => Some(fault.to_string()),
-    }
-}
-
 /// Everything that is wrong with a configuration and the files it names, a line each.
 pub fn check(path: &Path) -> Vec<String> {
     let (config, problems) = files::configuration(path);
@@ -225,10 +163,8 @@ pub fn check(path: &Path) -> Vec<String> {
         let outcome = files::secrets(&peer.auth)
             .map_err(|unusable| unusable.to_string())
             .and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));
-        match outcome {
-            Ok((_, None)) => {}
-            Ok((_, Some(why))) | Err(why) => all.push(format!("peer {}: {why}", peer.section)),
-        }
+        let said = outcome.map_or_else(|why| vec![why], |(_, warnings)| warnings);
+        all.extend(said.iter().map(|why| format!("peer {}: {why}", peer.section)));
     }
     all
 }

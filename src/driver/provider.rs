@@ -11,7 +11,7 @@ use super::files::Secrets;
 use super::resolver::Resolver;
 use crate::calling::{Caller, CallerAction, Target};
 use crate::coap::Endpoint;
-use crate::config;
+use crate::config::{self, TransportChoice};
 use crate::io::connection::{Connection, Lost};
 use crate::io::random::Rng;
 use crate::mitigation::{self, Ledger};
@@ -112,7 +112,11 @@ impl Provider {
             name: settings.name.clone(),
             addresses: settings.addresses.clone(),
             port: settings.port,
-            transport: settings.transport,
+            transport: match proof {
+                ChannelConfigs { dtls: None, .. } => TransportChoice::Tls,
+                ChannelConfigs { tls: None, .. } => TransportChoice::Dtls,
+                _ => settings.transport,
+            },
         };
         let caller = Caller::new(target, now.instant);
         Self {

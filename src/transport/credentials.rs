@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 
+use super::crypto;
+pub use super::fault::Fault;
+pub use super::key_kind::KeyKind;
+use super::pem;
 use super::x509;
+use crate::model::{Transport, printable};
 
 /// A certificate that ends within this time is worth a warning.
 pub const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -16,62 +20,61 @@ pub const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Bytes of a pre-shared key: enough to be no password (RFC 9257 section 6), and what every library takes (RFC 4279 section 5.3).
 const PSK_LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
 
-/// What is wrong with a credential. The texts name no file: whoever read it knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// No PEM certificate in it.
-    NoCertificate,
-    /// A certificate in it can't be read.
-    BadCertificate,
-    /// No PEM private key in it that we can use.
-    NoKey,
-    /// No PEM public key in it, or more than that.
-    NoPublicKey,
-    /// No pre-shared key in it: 16 to 64 bytes as hexadecimal digits.
-    NoPreSharedKey,
-    /// The key is not the certificate's.
-    KeyMismatch,
-    /// The certificate has expired, at this time since 1970.
-    Expired(u64),
-    /// The certificate is valid only from this time since 1970 on.
-    NotYetValid(u64),
-    /// The TLS library objects.
-    Unusable(String),
-}
+/// Our certificates, in any order.
+pub struct Chain(Vec<CertificateDer<'static>>);
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoCertificate => write!(f, "no PEM certificate in it"),
-            Self::BadCertificate => write!(f, "a certificate in it cannot be read"),
-            Self::NoKey => write!(f, "no usable PEM private key in it"),
-            Self::NoPublicKey => write!(f, "no usable PEM public key in it"),
-            Self::NoPreSharedKey => write!(f, "no pre-shared key of 32 to 128 hexadecimal digits in it"),
-            Self::KeyMismatch => write!(f, "the key does not belong to the certificate"),
-            Self::Expired(at) => write!(f, "the certificate expired on {}", x509::date(*at)),
-            Self::NotYetValid(from) => write!(f, "the certificate is not valid before {}", x509::date(*from)),
-            Self::Unusable(why) => write!(f, "{why}"),
+impl Chain {
+    /// Reads the file's content.
+    ///
+    /// # Errors
+    /// Why there is no certificate in it, or one that can't be read.
+    pub fn read(content: &[u8]) -> Result<Self, Fault> {
+        let all: Option<Vec<_>> = pem::certificates(content)?.into_iter().collect();
+        let all = all.filter(|all| all.iter().all(|certificate| x509::parts(certificate).is_some()));
+        Ok(Self(all.ok_or(Fault::BadCertificate)?.into_iter().map(CertificateDer::from).collect()))
+    }
+
+    /// The leaf first, then each one's issuer as far as it is there, then the rest (RFC 5246 section 7.4.2).
+    fn ordered(self, public: Option<&SubjectPublicKeyInfoDer<'_>>) -> Vec<CertificateDer<'static>> {
+        let mut rest = self.0;
+        let is_own = |c: &CertificateDer<'_>| public.is_some_and(|key| x509::public_key(c) == Some(key.as_ref()));
+        let leaf = rest.iter().position(is_own).or_else(|| rest.iter().position(|c| !x509::is_authority(c)));
+        let mut next = Some(leaf.unwrap_or(0)).filter(|leaf| *leaf < rest.len());
+        let mut chain = Vec::new();
+        while let Some(at) = next {
+            let one = rest.remove(at);
+            rest.retain(|other| *other != one);
+            next = rest.iter().position(|other| x509::is_issuer(other, &one));
+            chain.push(one);
         }
+        chain.append(&mut rest);
+        chain
     }
 }
 
-impl std::error::Error for Fault {}
-
 /// Our certificate chain and its key.
 pub struct Identity {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
 }
 
 impl Identity {
     /// Reads both files' content.
     ///
     /// # Errors
-    /// [`Fault::NoCertificate`], [`Fault::BadCertificate`]; [`Fault::NoKey`] for the key's file.
+    /// As of [`Chain::read`]; [`Fault::is_of_key`] for the key's file.
     pub fn read(certificate: &[u8], key: &[u8]) -> Result<Self, Fault> {
-        let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Fault::NoKey)?;
-        Ok(Self { chain, key })
+        Self::new(Chain::read(certificate)?, key)
+    }
+
+    /// With the content of the key's file.
+    ///
+    /// # Errors
+    /// Why there is no key in it.
+    pub fn new(chain: Chain, key: &[u8]) -> Result<Self, Fault> {
+        let key = pem::private_key(key)?;
+        let public = crypto::private_key(&key).ok().and_then(|key| key.public_key().map(|key| key.into_owned()));
+        Ok(Self { chain: chain.ordered(public.as_ref()), key })
     }
 
     /// The end of the certificate's validity, seconds since 1970.
@@ -99,35 +102,108 @@ impl Identity {
     }
 
     /// The key of the leaf.
-    pub(super) fn key(&self) -> &[u8] {
-        self.key.secret_der()
+    pub(super) fn key(&self) -> &PrivateKeyDer<'static> {
+        &self.key
+    }
+
+    /// That the library of this transport can't use the key.
+    pub(super) fn unusable_over(&self, transport: Transport) -> Fault {
+        self.kind().map_or(Fault::BadKey, |kind| Fault::UnusableKey(kind, transport))
+    }
+
+    /// What kind of key it is; nothing where it can't be read.
+    pub(super) fn kind(&self) -> Option<KeyKind> {
+        KeyKind::of_private(&self.key)
     }
 }
 
-/// Authorities whose certificates are believed.
+/// An authority of a file that can't be used while others can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its place in the file, counted from 1.
+    number: usize,
+    /// What it calls itself.
+    name: Option<String>,
+    /// Why.
+    fault: Fault,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "certificate {}", self.number)?;
+        self.name.as_ref().map_or(Ok(()), |name| write!(f, " ({})", printable(name)))?;
+        write!(f, " is not used: {}", self.fault)
+    }
+}
+
+/// Authorities whose certificates are believed. Their own signatures and dates say nothing (RFC 5280 section 6.1).
 pub struct Anchors {
-    pub(super) store: Arc<RootCertStore>,
-    certificates: Vec<CertificateDer<'static>>,
+    store: Arc<RootCertStore>,
+    /// With their places in the file, counted from 1.
+    certificates: Vec<(usize, CertificateDer<'static>)>,
+    left_out: Vec<LeftOut>,
 }
 
 impl Anchors {
     /// Reads the file's content.
     ///
     /// # Errors
-    /// [`Fault::NoCertificate`], [`Fault::BadCertificate`]
-    pub fn read(pem: &[u8]) -> Result<Self, Fault> {
+    /// Why there is no certificate in it, or what is wrong with the first one where none can be used.
+    pub fn read(content: &[u8]) -> Result<Self, Fault> {
         let mut store = RootCertStore::empty();
-        let certificates = certificates(pem)?;
-        for certificate in &certificates {
-            store.add(certificate.clone()).map_err(|_| Fault::BadCertificate)?;
+        let (mut certificates, mut left_out) = (Vec::new(), Vec::new());
+        for (number, content) in (1..).zip(pem::certificates(content)?) {
+            let certificate = content.map(CertificateDer::from);
+            match certificate.as_ref().map_or(Err(Fault::BadCertificate), |one| believe(one, &mut store)) {
+                Ok(()) => certificates.extend(certificate.map(|certificate| (number, certificate))),
+                Err(fault) => left_out.push(Self::without(number, certificate.as_ref(), fault)),
+            }
         }
-        Ok(Self { store: Arc::new(store), certificates })
+        match left_out.first() {
+            Some(first) if certificates.is_empty() => Err(first.fault.clone()),
+            _ => Ok(Self { store: Arc::new(store), certificates, left_out }),
+        }
+    }
+
+    fn without(number: usize, certificate: Option<&CertificateDer<'_>>, fault: Fault) -> LeftOut {
+        LeftOut { number, name: certificate.and_then(|certificate| x509::subject_name(certificate)), fault }
+    }
+
+    /// Those of the file that are of no use.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// Those that are of use over TLS only: Mbed TLS can't read what they have signed.
+    ///
+    /// # Errors
+    /// [`Fault::UnreadableAuthority`] where none is left.
+    pub fn left_out_of_dtls(&self) -> Result<Vec<LeftOut>, Fault> {
+        let fault = Fault::UnreadableAuthority(KeyKind::Ed25519, Transport::Dtls);
+        let is_odd = |certificate: &CertificateDer<'_>| KeyKind::of(certificate) == Some(KeyKind::Ed25519);
+        let odd = self.certificates.iter().filter(|(_, certificate)| is_odd(certificate));
+        let odd: Vec<_> = odd.map(|(number, one)| Self::without(*number, Some(one), fault.clone())).collect();
+        if odd.len() == self.certificates.len() { Err(fault) } else { Ok(odd) }
+    }
+
+    /// In the library's form.
+    pub(super) fn store(&self) -> &Arc<RootCertStore> {
+        &self.store
     }
 
     /// Their certificates.
-    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.certificates.iter().map(|(_, certificate)| certificate)
     }
+}
+
+/// Adds it to what is believed if its signatures can be verified.
+fn believe(certificate: &CertificateDer<'static>, store: &mut RootCertStore) -> Result<(), Fault> {
+    let kind = KeyKind::of(certificate).ok_or(Fault::BadCertificate)?;
+    if !kind.is_verifiable() {
+        return Err(Fault::UnusableAuthority(kind));
+    }
+    store.add(certificate.clone()).map_err(|_| Fault::BadCertificate)
 }
 
 /// A key both sides know, and whose it is (RFC 4279).
@@ -141,9 +217,9 @@ impl Psk {
     /// Reads the key's file: hexadecimal digits, with space around them.
     ///
     /// # Errors
-    /// [`Fault::NoPreSharedKey`]
+    /// [`Fault::NoPreSharedKey`], [`Fault::Utf16`], [`Fault::ZeroBytes`]
     pub fn read(identity: &str, content: &[u8]) -> Result<Self, Fault> {
-        let digits = content.trim_ascii();
+        let digits = pem::text(content)?.trim_ascii();
         let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         let key: Option<Vec<u8>> = digits
             .chunks(2)
@@ -165,10 +241,4 @@ impl Psk {
     pub(super) fn key(&self) -> &[u8] {
         &self.key
     }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let all = all.map_err(|_| Fault::BadCertificate)?;
-    if all.is_empty() { Err(Fault::NoCertificate) } else { Ok(all) }
 }

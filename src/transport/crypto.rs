@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::UnixTime;
+use rustls::crypto::ring;
+use rustls::pki_types::{PrivateKeyDer, UnixTime};
+use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
+
+use super::signatures::ALGORITHMS;
 
 /// The time certificates are judged by: what its owner last told it.
 #[derive(Debug, Default)]
@@ -30,5 +34,13 @@ pub(super) const ALPN: &[u8] = b"coap";
 
 /// The algorithms of both ends.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    Arc::new(CryptoProvider { signature_verification_algorithms: ALGORITHMS, ..ring::default_provider() })
+}
+
+/// A key in the library's form.
+///
+/// # Errors
+/// As of the library, which knows no P-521 for instance.
+pub(super) fn private_key(key: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+    provider().key_provider.load_private_key(key.clone_key())
 }

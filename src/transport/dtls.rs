@@ -6,14 +6,20 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustls::AlertDescription;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+#[cfg(feature = "client")]
+use rustls::server::danger::ClientCertVerifier;
 
 use super::channel::Channel;
 #[cfg(feature = "client")]
 use super::dtls_admission::Admission;
-pub use super::dtls_config::{ClientConfig, Random, SavedSession, can_trust};
-use super::failure::{Failure, alerted};
+use super::dtls_config::Proof;
+pub use super::dtls_config::{ClientConfig, Random, SavedSession};
+use super::failure::{Failure, alerted, failure, said};
 use super::mbedtls::{self, ClientSettings, Error, Hooks};
+use super::verifier::ProviderVerifier;
+#[cfg(feature = "client")]
+use super::verifier::RouterVerifier;
 use super::x509;
 use crate::model::Now;
 
@@ -23,13 +29,13 @@ pub const MAX_DATAGRAM: usize = 1280 - 40 - 8;
 /// Type, version, epoch and number, length (RFC 6347 section 4.1).
 const RECORD_HEADER: usize = 13;
 
-/// Flags of the library for what is wrong with a certificate.
+/// Flags of the library for what is wrong with a certificate: they choose the alert that the peer gets.
 const EXPIRED: u32 = 0x01;
 const WRONG_NAME: u32 = 0x04;
 const NOT_TRUSTED: u32 = 0x08;
-const UNREADABLE: u32 = 0x0100;
+const OTHER: u32 = 0x0100;
 const NOT_YET_VALID: u32 = 0x0200;
-const KEY_USAGE: u32 = 0x0800 | 0x1000 | 0x2000;
+const OTHER_USE: u32 = 0x1000;
 
 /// Errors of the library.
 const VERIFY_FAILED: Error = Error(-0x2700);
@@ -41,6 +47,7 @@ const INVALID_MAC: Error = Error(-0x7180);
 const NO_CLIENT_CERTIFICATE: Error = Error(-0x7480);
 const BAD_CERTIFICATE: Error = Error(-0x7a00);
 const FATAL_ALERT: Error = Error(-0x7780);
+const OUT_OF_MEMORY: Error = Error(-0x7f00);
 const PEER_CLOSE_NOTIFY: Error = Error(-0x7880);
 
 /// One DTLS association.
@@ -69,15 +76,16 @@ impl DtlsChannel {
         session: Option<&SavedSession>,
         now: Now,
     ) -> Result<Self, Failure> {
-        if ServerName::try_from(name).is_err() {
-            return Err(Failure::BadName(name.to_owned()));
-        }
+        let server = ServerName::try_from(name.to_owned()).map_err(|_| Failure::BadName(name.to_owned()))?;
         let session = session.filter(|session| session.name == name && Rc::ptr_eq(&session.config.0, &config.0));
-        let session = session.filter(|s| s.certificate.as_ref().is_some_and(|c| date_flags(c, now) == 0));
-        let mut side = ChannelHooks::new(config.0.random, now);
+        let session = session.filter(|s| s.certificate.as_ref().is_some_and(|c| is_valid(c, now)));
+        let (psk, expected) = match &config.0.proof {
+            Proof::Psk(psk) => (Some(psk), Expected::Nobody),
+            Proof::Certificates(verifier) => (None, Expected::Provider(verifier.clone(), server)),
+        };
+        let mut side = ChannelHooks::new(expected, config.0.random, now);
         side.certificate = session.and_then(|session| session.certificate.clone());
         side.resumed = session.is_some();
-        let psk = config.0.psk.as_ref();
         side.keyed = psk.is_some();
         let client = ClientSettings {
             name,
@@ -85,7 +93,7 @@ impl DtlsChannel {
             session: session.map_or(&[], |session| &session.state),
         };
         let inner = mbedtls::Association::client(Rc::clone(&config.0.credentials), side, &client, MAX_DATAGRAM);
-        let inner = inner.map_err(|error| Failure::Protocol(words(error)))?;
+        let inner = inner.map_err(|error| Failure::Protocol(words(error).into()))?;
         let resumable = psk.is_none().then(|| config.clone());
         let mut channel = Self { resumable, offered: session.is_some(), ..Self::new(inner, name.to_owned(), now) };
         channel.proceed(&[], now)?;
@@ -130,30 +138,21 @@ impl DtlsChannel {
                 | AlertDescription::DecryptError)
                     if self.inner.owner().keyed =>
                 {
-                    Failure::WrongKey(format!("the peer says {alert:?}"))
+                    Failure::WrongKey(format!("the peer says that {}", said(alert)))
                 }
                 alert => alerted(alert),
             },
-            other => Failure::Protocol(words(other)),
+            other if other.is_of_certificates() => self.rejected(),
+            other => Failure::Protocol(words(other).into()),
         };
         self.failure = Some(failure.clone());
         failure
     }
 
-    /// What was wrong with the peer's certificate, the graver first.
+    /// What was wrong with the peer's certificate.
     fn rejected(&self) -> Failure {
-        let flags = self.inner.flags();
-        let has = |flag: u32| flags & flag != 0;
-        match () {
-            () if has(NOT_TRUSTED) => Failure::UnknownAuthority,
-            () if has(WRONG_NAME) => Failure::WrongName(self.name.clone()),
-            () if has(EXPIRED) => Failure::Expired,
-            () if has(NOT_YET_VALID) => Failure::NotYetValid,
-            () if has(KEY_USAGE) => Failure::BadCertificate("it is for another use".into()),
-            () if has(UNREADABLE) => Failure::BadCertificate("its dates cannot be read".into()),
-            () if flags == 0 => Failure::BadCertificate("it cannot be read".into()),
-            () => Failure::BadCertificate(format!("its key or signature is too weak ({flags:#x})")),
-        }
+        let unreadable = || Failure::BadCertificate("it cannot be read, or its key not be used".into());
+        self.inner.owner().rejected.clone().unwrap_or_else(unreadable)
     }
 
     /// The longest message that fits a datagram, in bytes.
@@ -240,7 +239,13 @@ pub(super) struct ChannelHooks {
     random: Random,
     out: VecDeque<Vec<u8>>,
     messages: VecDeque<Vec<u8>>,
+    /// The peer's leaf.
     certificate: Option<CertificateDer<'static>>,
+    /// All it has shown in this handshake, the leaf first.
+    shown: Vec<CertificateDer<'static>>,
+    expected: Expected,
+    /// What is wrong with that.
+    rejected: Option<Failure>,
     /// Whether the peer has proven itself in an earlier session, for all we know.
     resumed: bool,
     /// Whether it is to prove itself by a pre-shared key.
@@ -250,8 +255,11 @@ pub(super) struct ChannelHooks {
 }
 
 impl ChannelHooks {
-    fn new(random: Random, now: Now) -> Self {
+    fn new(expected: Expected, random: Random, now: Now) -> Self {
         Self {
+            shown: Vec::new(),
+            expected,
+            rejected: None,
             now,
             random,
             out: VecDeque::new(),
@@ -265,8 +273,9 @@ impl ChannelHooks {
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn server(admission: Admission, random: Random, now: Now) -> Self {
-        Self { admission: Some(admission), ..Self::new(random, now) }
+    pub(super) fn server(admission: Admission, verifier: Option<RouterVerifier>, random: Random, now: Now) -> Self {
+        let expected = verifier.map_or(Expected::Nobody, Expected::Router);
+        Self { admission: Some(admission), ..Self::new(expected, random, now) }
     }
 }
 
@@ -283,17 +292,28 @@ impl Hooks for ChannelHooks {
         self.random.fill(bytes).is_ok()
     }
 
-    fn certificate(&mut self, is_leaf: bool, der: &[u8]) -> u32 {
-        if is_leaf {
-            self.resumed = false;
-            let certificate = CertificateDer::from(der.to_vec());
-            #[cfg(feature = "client")]
-            if let Some(admission) = &mut self.admission {
-                admission.shown(&certificate);
-            }
-            self.certificate = Some(certificate);
+    fn certificate(&mut self, der: &[u8]) {
+        self.shown.push(CertificateDer::from(der.to_vec()));
+    }
+
+    fn verdict(&mut self) -> u32 {
+        self.resumed = false;
+        let shown = std::mem::take(&mut self.shown);
+        #[cfg(feature = "client")]
+        if let Some((admission, leaf)) = self.admission.as_mut().zip(shown.first()) {
+            admission.shown(leaf);
         }
-        date_flags(der, self.now)
+        self.rejected = self.expected.verify(&shown, self.now).err();
+        self.certificate = shown.into_iter().next();
+        match &self.rejected {
+            None => 0,
+            Some(Failure::Expired) => EXPIRED,
+            Some(Failure::NotYetValid) => NOT_YET_VALID,
+            Some(Failure::WrongName(_)) => WRONG_NAME,
+            Some(Failure::UnknownAuthority) => NOT_TRUSTED,
+            Some(failure) if failure.is_other_use() => OTHER_USE,
+            Some(_) => OTHER,
+        }
     }
 
     #[cfg(feature = "client")]
@@ -338,20 +358,41 @@ fn whole_records(datagram: &[u8]) -> &[u8] {
     datagram.get(..datagram.len() - rest.len()).unwrap_or_default()
 }
 
-/// What is wrong with a certificate's dates.
-fn date_flags(certificate: &[u8], now: Now) -> u32 {
-    match x509::validity(certificate) {
-        None => UNREADABLE,
-        Some((_, until)) if now.unix > until => EXPIRED,
-        Some((from, _)) if now.unix < from => NOT_YET_VALID,
-        Some(_) => 0,
+/// Whether a certificate's dates allow it.
+fn is_valid(certificate: &[u8], now: Now) -> bool {
+    x509::validity(certificate).is_some_and(|(from, until)| (from..=until).contains(&now.unix))
+}
+
+/// Who has to be at the other end.
+enum Expected {
+    /// A provider of this name.
+    Provider(ProviderVerifier, ServerName<'static>),
+    /// Any router that is believed.
+    #[cfg(feature = "client")]
+    Router(RouterVerifier),
+    /// Nobody who has a certificate.
+    Nobody,
+}
+
+impl Expected {
+    fn verify(&self, shown: &[CertificateDer<'_>], now: Now) -> Result<(), Failure> {
+        let (leaf, others) = shown.split_first().ok_or(Failure::NoCertificate)?;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix));
+        let (outcome, name) = match self {
+            Self::Provider(verifier, name) => (verifier.verify(leaf, others, name, now), name.to_str().into_owned()),
+            #[cfg(feature = "client")]
+            Self::Router(verifier) => (verifier.verify_client_cert(leaf, others, now).map(|_| ()), String::new()),
+            Self::Nobody => return Err(Failure::NoCertificate),
+        };
+        outcome.map_err(|error| failure(error, &name))
     }
 }
 
-fn words(error: Error) -> String {
+fn words(error: Error) -> &'static str {
     match error {
-        HANDSHAKE_FAILURE => "no cipher suite in common".into(),
-        BAD_VERSION => "no protocol version in common".into(),
-        Error(code) => format!("error -0x{:04x}", -code),
+        HANDSHAKE_FAILURE => "no cipher suite in common",
+        BAD_VERSION => "no protocol version in common",
+        OUT_OF_MEMORY => "there is no memory",
+        _ => "the peer does not keep to the protocol",
     }
 }

@@ -1,12 +1,16 @@
 //! What DTLS proves and believes, in the library's form.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustls::crypto::SecureRandom;
 use rustls::pki_types::CertificateDer;
 
-use super::credentials::{Anchors, Fault, Identity, Psk};
+use super::credentials::{Anchors, Fault, Identity, KeyKind, Psk};
 use super::mbedtls::{Credentials, Error};
+use super::verifier::ProviderVerifier;
+use super::x509;
+use crate::model::Transport;
 
 const KEY_MISMATCH: Error = Error(-0x3f00);
 
@@ -19,18 +23,28 @@ pub struct ClientConfig(pub(super) Rc<ClientProof>);
 
 pub(super) struct ClientProof {
     pub(super) credentials: Rc<Credentials>,
-    pub(super) psk: Option<Psk>,
+    pub(super) proof: Proof,
     pub(super) random: Random,
+}
+
+/// How both sides prove who they are.
+pub(super) enum Proof {
+    /// By certificates, ours and what this verifies.
+    Certificates(ProviderVerifier),
+    /// By a key both know.
+    Psk(Psk),
 }
 
 impl ClientConfig {
     /// Mutual authentication by certificates.
     ///
     /// # Errors
-    /// [`Fault::KeyMismatch`]; [`Fault::Unusable`] for what the library can't use, an Ed25519 key for instance.
+    /// [`Fault::KeyMismatch`]; [`Fault::UnusableKey`], [`Fault::Unreadable`] for what the library can't use, an Ed25519 key for
+    /// instance.
     pub fn certificate(identity: &Identity, anchors: &Anchors, random: Random) -> Result<Self, Fault> {
-        let credentials = Rc::new(credentials(identity, anchors, random)?);
-        Ok(Self(Rc::new(ClientProof { credentials, psk: None, random })))
+        let credentials = Rc::new(credentials(identity, random)?);
+        let proof = Proof::Certificates(ProviderVerifier::new(Arc::clone(anchors.store())));
+        Ok(Self(Rc::new(ClientProof { credentials, proof, random })))
     }
 
     /// Mutual authentication by a key both know. Only such cipher suites are offered.
@@ -38,38 +52,33 @@ impl ClientConfig {
     /// # Errors
     /// [`Fault::Unusable`]
     pub fn psk(psk: Psk, random: Random) -> Result<Self, Fault> {
-        let credentials = Rc::new(Credentials::new().map_err(fault)?);
-        Ok(Self(Rc::new(ClientProof { credentials, psk: Some(psk), random })))
+        let credentials = Rc::new(empty()?);
+        Ok(Self(Rc::new(ClientProof { credentials, proof: Proof::Psk(psk), random })))
     }
 }
 
-/// Whether the library can use these authorities: name constraints, for instance, it does not know.
-///
-/// # Errors
-/// [`Fault::Unusable`]
-pub fn can_trust(anchors: &Anchors) -> Result<(), Fault> {
-    let mut credentials = Credentials::new().map_err(fault)?;
-    anchors.certificates().iter().try_for_each(|certificate| credentials.add_trusted(certificate).map_err(fault))
-}
-
-/// Everything certificates need, in the library's form.
-pub(super) fn credentials(identity: &Identity, anchors: &Anchors, random: Random) -> Result<Credentials, Fault> {
-    let mut credentials = Credentials::new().map_err(fault)?;
+/// What we show, in the library's form.
+pub(super) fn credentials(identity: &Identity, random: Random) -> Result<Credentials, Fault> {
+    let mut credentials = empty()?;
+    if !identity.kind().is_some_and(KeyKind::is_of_dtls) {
+        return Err(identity.unusable_over(Transport::Dtls));
+    }
     for certificate in identity.chain() {
-        credentials.add_own(certificate).map_err(fault)?;
+        // Who does not have an authority that signs itself does not believe it either.
+        if credentials.add_own(certificate).is_err() && !x509::signs_itself(certificate) {
+            return Err(Fault::Unreadable(Transport::Dtls));
+        }
     }
-    for certificate in anchors.certificates() {
-        credentials.add_trusted(certificate).map_err(fault)?;
-    }
-    credentials.set_key(identity.key(), &mut |bytes| random.fill(bytes).is_ok()).map_err(fault)?;
+    let set = credentials.set_key(identity.key().secret_der(), &mut |bytes| random.fill(bytes).is_ok());
+    set.map_err(
+        |error| if error == KEY_MISMATCH { Fault::KeyMismatch } else { identity.unusable_over(Transport::Dtls) },
+    )?;
     Ok(credentials)
 }
 
-pub(super) fn fault(error: Error) -> Fault {
-    match error {
-        KEY_MISMATCH => Fault::KeyMismatch,
-        Error(code) => Fault::Unusable(format!("not usable for DTLS: error -0x{:04x}", -code)),
-    }
+/// Nothing to show.
+pub(super) fn empty() -> Result<Credentials, Fault> {
+    Credentials::new().map_err(|_| Fault::Unusable("there is no memory".into()))
 }
 
 /// The session a later channel to the same peer resumes, instead of a full handshake.

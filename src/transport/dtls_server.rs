@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ring::hmac::{self, HMAC_SHA256};
 
@@ -10,13 +11,15 @@ use super::channel::Channel;
 use super::credentials::{Anchors, Fault, Identity, Psk};
 use super::dtls::{ChannelHooks, DtlsChannel, MAX_DATAGRAM};
 use super::dtls_admission::{Admission, Keys};
-use super::dtls_config::{Random, credentials, fault};
+use super::dtls_config::{Random, credentials, empty};
 use super::mbedtls::{self, Credentials};
+use super::verifier::RouterVerifier;
 use crate::model::Now;
 
 /// What the provider proves and believes.
 pub struct ServerConfig {
     credentials: Rc<Credentials>,
+    verifier: Option<RouterVerifier>,
     keys: Rc<Keys>,
     random: Random,
 }
@@ -26,7 +29,7 @@ impl ServerConfig {
     /// `ticket_secret` has to be the same after a restart for routers to resume.
     ///
     /// # Errors
-    /// [`Fault::KeyMismatch`], [`Fault::Unusable`]
+    /// [`Fault::KeyMismatch`], [`Fault::UnusableKey`], [`Fault::Unreadable`], [`Fault::Unusable`]
     pub fn new(
         certificates: Option<(&Identity, &Anchors)>,
         psk: impl IntoIterator<Item = Psk>,
@@ -34,28 +37,29 @@ impl ServerConfig {
         random: Random,
     ) -> Result<Self, Fault> {
         let credentials = match certificates {
-            Some((identity, anchors)) => credentials(identity, anchors, random),
-            None => Credentials::new().map_err(fault),
+            Some((identity, _)) => credentials(identity, random),
+            None => empty(),
         };
         let credentials = Rc::new(credentials?);
+        let verifier = certificates.map(|(_, anchors)| RouterVerifier::new(Arc::clone(anchors.store()))).transpose()?;
         let mut secret = [0; 32];
         random.fill(&mut secret).map_err(|_| Fault::Unusable("there is no randomness".into()))?;
         // Who is no longer trusted can't resume either.
         let mut trust = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, ticket_secret));
-        let trusted = certificates.map(|(_, anchors)| anchors.certificates()).unwrap_or_default();
-        trusted.iter().for_each(|certificate| trust.update(certificate));
+        let trusted = certificates.into_iter().flat_map(|(_, anchors)| anchors.certificates());
+        trusted.for_each(|certificate| trust.update(certificate));
         let keys = Keys {
             psk: psk.into_iter().map(|psk| (psk.identity().to_owned(), psk)).collect(),
             cookies: hmac::Key::new(HMAC_SHA256, &secret),
             tickets: hmac::Key::new(HMAC_SHA256, trust.sign().as_ref()),
         };
-        Ok(Self { credentials, keys: Rc::new(keys), random })
+        Ok(Self { credentials, verifier, keys: Rc::new(keys), random })
     }
 
     /// Takes a datagram from where no channel is known. Nothing is kept of it unless a channel comes out.
     pub fn accept(&self, from: SocketAddr, datagram: &[u8], now: Now) -> Answer {
         let admission = Admission::new(from, Rc::clone(&self.keys));
-        let side = ChannelHooks::server(admission, self.random, now);
+        let side = ChannelHooks::server(admission, self.verifier.clone(), self.random, now);
         let has_psk = !self.keys.psk.is_empty();
         let inner = mbedtls::Association::server(Rc::clone(&self.credentials), side, has_psk, MAX_DATAGRAM);
         let Ok(inner) = inner else { return Answer::Nothing };

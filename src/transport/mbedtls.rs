@@ -19,6 +19,14 @@ const NEVER: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Error(pub(super) c_int);
 
+impl Error {
+    /// Whether the library could not read a certificate or the key in it.
+    pub(super) fn is_of_certificates(self) -> bool {
+        // X509 and PK in the library's table; the lower bits tell more.
+        matches!(self.0.unsigned_abs() & 0xff80, 0x2080..=0x3000 | 0x3880..=0x3f80)
+    }
+}
+
 /// What a channel asks its owner. The last ones only servers are asked.
 pub(super) trait Hooks {
     /// A datagram for the network.
@@ -27,8 +35,10 @@ pub(super) trait Hooks {
     fn deliver(&mut self, message: &[u8]);
     /// Fills with randomness; false if there is none.
     fn random(&mut self, bytes: &mut [u8]) -> bool;
-    /// What is wrong with the dates of a certificate in the peer's chain, in flags of the library.
-    fn certificate(&mut self, is_leaf: bool, der: &[u8]) -> u32;
+    /// A certificate that the peer has shown, the leaf first.
+    fn certificate(&mut self, der: &[u8]);
+    /// What is wrong with all of them, in flags of the library; 0 for nothing.
+    fn verdict(&mut self) -> u32;
     /// The key of a pre-shared identity.
     fn psk(&mut self, _identity: &[u8]) -> Option<Vec<u8>> {
         None
@@ -74,7 +84,8 @@ struct RawHooks {
     send: unsafe extern "C" fn(*mut c_void, *const u8, usize),
     deliver: unsafe extern "C" fn(*mut c_void, *const u8, usize),
     random: RandomHook,
-    certificate: unsafe extern "C" fn(*mut c_void, c_int, *const u8, usize) -> u32,
+    certificate: unsafe extern "C" fn(*mut c_void, *const u8, usize),
+    verdict: unsafe extern "C" fn(*mut c_void) -> u32,
     psk: TurnHook,
     cookie: unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> c_int,
     check_cookie: unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int,
@@ -85,8 +96,6 @@ struct RawHooks {
 #[repr(C)]
 struct RawClient {
     name: *const c_char,
-    address: *const u8,
-    address_length: usize,
     psk: *const u8,
     psk_length: usize,
     identity: *const u8,
@@ -99,13 +108,22 @@ unsafe extern "C" {
     fn dots_credentials_new() -> *mut RawCredentials;
     fn dots_credentials_free(credentials: *mut RawCredentials);
     fn dots_credentials_own(credentials: *mut RawCredentials, der: *const u8, length: usize) -> c_int;
-    fn dots_credentials_trust(credentials: *mut RawCredentials, der: *const u8, length: usize) -> c_int;
     fn dots_credentials_key(
         credentials: *mut RawCredentials,
         der: *const u8,
         length: usize,
         random: RandomHook,
         owner: *mut c_void,
+    ) -> c_int;
+    fn dots_verify_ecdsa(
+        curve: c_int,
+        hash: c_int,
+        key: *const u8,
+        key_length: usize,
+        message: *const u8,
+        message_length: usize,
+        signature: *const u8,
+        signature_length: usize,
     ) -> c_int;
     fn dots_channel_client(
         credentials: *const RawCredentials,
@@ -131,7 +149,6 @@ unsafe extern "C" {
     fn dots_channel_is_established(channel: *const RawChannel) -> c_int;
     fn dots_channel_due(channel: *const RawChannel) -> u64;
     fn dots_channel_room(channel: *const RawChannel) -> usize;
-    fn dots_channel_flags(channel: *const RawChannel) -> u32;
     fn dots_channel_alert(channel: *const RawChannel) -> u8;
     fn dots_channel_session(channel: *mut RawChannel, session: *mut u8, room: usize) -> usize;
 }
@@ -140,7 +157,41 @@ fn check(code: c_int) -> Result<(), Error> {
     if code < 0 { Err(Error(code)) } else { Ok(()) }
 }
 
-/// Our certificates, their key, and whom we trust. Read-only once channels use it.
+/// Curves of ECDSA, by their bits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Curve {
+    P256 = 256,
+    P384 = 384,
+    P521 = 521,
+}
+
+/// Hashes, by their bits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hash {
+    Sha256 = 256,
+    Sha384 = 384,
+    Sha512 = 512,
+}
+
+/// Whether it is a signature of this key, a point of the curve, over the message.
+pub(super) fn verify_ecdsa(curve: Curve, hash: Hash, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    // SAFETY: the slices are valid and only read; nothing of them is kept.
+    let outcome = unsafe {
+        dots_verify_ecdsa(
+            curve as c_int,
+            hash as c_int,
+            key.as_ptr(),
+            key.len(),
+            message.as_ptr(),
+            message.len(),
+            signature.as_ptr(),
+            signature.len(),
+        )
+    };
+    outcome == 0
+}
+
+/// Our certificates and their key. Read-only once channels use it.
 pub(super) struct Credentials(NonNull<RawCredentials>);
 
 impl Credentials {
@@ -154,12 +205,6 @@ impl Credentials {
     pub(super) fn add_own(&mut self, der: &[u8]) -> Result<(), Error> {
         // SAFETY: the pointer is valid and not shared yet, for `self` is borrowed mutably; the slice is copied.
         check(unsafe { dots_credentials_own(self.0.as_ptr(), der.as_ptr(), der.len()) })
-    }
-
-    /// Adds an authority.
-    pub(super) fn add_trusted(&mut self, der: &[u8]) -> Result<(), Error> {
-        // SAFETY: as in `add_own`.
-        check(unsafe { dots_credentials_trust(self.0.as_ptr(), der.as_ptr(), der.len()) })
     }
 
     /// Sets the key of our leaf, which has to be there.
@@ -207,6 +252,7 @@ impl<H: Hooks> Association<H> {
         deliver: on_deliver::<H>,
         random: on_random::<H>,
         certificate: on_certificate::<H>,
+        verdict: on_verdict::<H>,
         psk: on_psk::<H>,
         cookie: on_cookie::<H>,
         check_cookie: on_check_cookie::<H>,
@@ -222,16 +268,11 @@ impl<H: Hooks> Association<H> {
         mtu: usize,
     ) -> Result<Self, Error> {
         let name = CString::new(client.name).map_err(|_| Error(BAD_INPUT))?;
-        let address = match client.name.parse() {
-            Ok(IpAddr::V4(address)) => address.octets().to_vec(),
-            Ok(IpAddr::V6(address)) => address.octets().to_vec(),
-            Err(_) => Vec::new(),
-        };
+        // No address is a server name (RFC 6066 section 3).
+        let is_address = client.name.parse::<IpAddr>().is_ok();
         let (identity, psk) = client.psk.unwrap_or_default();
         let raw = RawClient {
-            name: name.as_ptr(),
-            address: address.as_ptr(),
-            address_length: address.len(),
+            name: if is_address { ptr::null() } else { name.as_ptr() },
             psk: if client.psk.is_some() { psk.as_ptr() } else { ptr::null() },
             psk_length: psk.len(),
             identity: identity.as_ptr(),
@@ -320,12 +361,6 @@ impl<H: Hooks> Association<H> {
         unsafe { dots_channel_room(self.raw.as_ptr()) }
     }
 
-    /// What is wrong with the peer's certificate.
-    pub(super) fn flags(&self) -> u32 {
-        // SAFETY: as in `is_established`.
-        unsafe { dots_channel_flags(self.raw.as_ptr()) }
-    }
-
     /// The fatal alert the peer sent, where that ended the channel.
     pub(super) fn alert(&self) -> u8 {
         // SAFETY: as in `is_established`.
@@ -398,15 +433,15 @@ unsafe extern "C" fn on_random<H: Hooks>(owner: *mut c_void, bytes: *mut u8, len
     if owner.random(bytes) { 0 } else { -1 }
 }
 
-unsafe extern "C" fn on_certificate<H: Hooks>(
-    owner: *mut c_void,
-    is_leaf: c_int,
-    der: *const u8,
-    length: usize,
-) -> u32 {
+unsafe extern "C" fn on_certificate<H: Hooks>(owner: *mut c_void, der: *const u8, length: usize) {
     // SAFETY: see above.
     let (owner, der) = unsafe { (&mut *owner.cast::<H>(), slice(der, length)) };
-    owner.certificate(is_leaf != 0, der)
+    owner.certificate(der);
+}
+
+unsafe extern "C" fn on_verdict<H: Hooks>(owner: *mut c_void) -> u32 {
+    // SAFETY: see above.
+    unsafe { &mut *owner.cast::<H>() }.verdict()
 }
 
 unsafe extern "C" fn on_check_cookie<H: Hooks>(owner: *mut c_void, cookie: *const u8, length: usize) -> c_int {

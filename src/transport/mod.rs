@@ -12,13 +12,18 @@ mod dtls_config;
 #[cfg(feature = "client")]
 pub mod dtls_server;
 mod failure;
+mod fault;
 #[cfg(feature = "client")]
 pub mod identity;
+mod key_kind;
 mod mbedtls;
+mod pem;
 pub mod raw_public_key;
 mod resumption;
+mod signatures;
 pub mod tls;
 pub mod tls_config;
+mod verifier;
 mod x509;
 
 pub use channel::Channel;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::verify_tls13_signature_with_raw_key;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
@@ -16,11 +15,13 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::credentials::Fault;
-use super::crypto::{ALPN, Clock, provider};
+use super::credentials::{Fault, KeyKind};
+use super::crypto::{ALPN, Clock, private_key, provider};
+use super::pem;
 use super::resumption::Sessions;
 use super::tls_config::{TlsClientConfig, fault, ticketer};
 use super::x509;
+use crate::model::Transport;
 
 /// Our own key, shown without a certificate. Cheap to clone.
 #[derive(Clone)]
@@ -30,11 +31,12 @@ impl OwnKey {
     /// Reads the content of the private key's file.
     ///
     /// # Errors
-    /// [`Fault::NoKey`]
-    pub fn read(pem: &[u8]) -> Result<Self, Fault> {
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| Fault::NoKey)?;
-        let key = provider().key_provider.load_private_key(key).map_err(|_| Fault::NoKey)?;
-        let public = key.public_key().ok_or(Fault::NoKey)?.to_vec();
+    /// Why there is no key in it that can be used.
+    pub fn read(content: &[u8]) -> Result<Self, Fault> {
+        let key = pem::private_key(content)?;
+        let unusable = || KeyKind::of_private(&key).map_or(Fault::BadKey, |k| Fault::UnusableKey(k, Transport::Tls));
+        let key = private_key(&key).map_err(|_| unusable())?;
+        let public = key.public_key().ok_or(Fault::BadKey)?.to_vec();
         Ok(Self(Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], key))))
     }
 
@@ -52,12 +54,12 @@ impl PeerKeys {
     /// Reads the file's content, one key after the other.
     ///
     /// # Errors
-    /// [`Fault::NoPublicKey`]
-    pub fn read(pem: &[u8]) -> Result<Self, Fault> {
-        let keys: Result<Vec<SubjectPublicKeyInfoDer<'_>>, _> = SubjectPublicKeyInfoDer::pem_slice_iter(pem).collect();
-        let keys = keys.map_err(|_| Fault::NoPublicKey)?;
-        let are_keys = !keys.is_empty() && keys.iter().all(|key| x509::is_public_key(key));
-        if are_keys { Ok(Self(keys)) } else { Err(Fault::NoPublicKey) }
+    /// Why there is no key in it, or one that can't be read.
+    pub fn read(content: &[u8]) -> Result<Self, Fault> {
+        let keys: Option<Vec<_>> = pem::public_keys(content)?.into_iter().collect();
+        let keys = keys.filter(|keys| keys.iter().all(|key| x509::is_public_key(key)));
+        let keys = keys.ok_or(Fault::NoPublicKey)?;
+        Ok(Self(keys.into_iter().map(SubjectPublicKeyInfoDer::from).collect()))
     }
 
     fn check(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {

@@ -7,17 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{
-    ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
-    verify_server_cert_signed_by_trust_anchor, verify_server_name,
-};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
-use rustls::{DigitallySignedStruct, Error, NamedGroup, RootCertStore, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, NamedGroup, SignatureScheme};
 
-use super::crypto::{Clock, provider};
+use super::crypto::Clock;
+use super::signatures::ALGORITHMS;
+use super::verifier::ProviderVerifier;
 use super::x509;
 
 /// Sessions remembered, eight for each name: the provider's and an alternate's.
@@ -130,19 +128,17 @@ impl ClientSessionStore for Offer {
     }
 }
 
-/// Verifies what servers prove, and tells the sessions how long it is valid. The library's own verifier does the same, but
-/// brings with it the reading of revocation lists, of which we have none: 20 KiB of the binary.
+/// Verifies what servers prove, and tells the sessions how long it is valid.
 #[derive(Debug)]
 pub(super) struct CertificateVerifier {
-    anchors: Arc<RootCertStore>,
-    algorithms: WebPkiSupportedAlgorithms,
+    verifier: ProviderVerifier,
     sessions: Arc<Sessions>,
 }
 
 impl CertificateVerifier {
-    /// Believes these authorities, and tells these sessions.
-    pub(super) fn new(anchors: Arc<RootCertStore>, sessions: Arc<Sessions>) -> Self {
-        Self { anchors, algorithms: provider().signature_verification_algorithms, sessions }
+    /// Tells these sessions.
+    pub(super) fn new(verifier: ProviderVerifier, sessions: Arc<Sessions>) -> Self {
+        Self { verifier, sessions }
     }
 }
 
@@ -155,10 +151,7 @@ impl ServerCertVerifier for CertificateVerifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let leaf = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&leaf, &self.anchors, intermediates, now, algorithms)?;
-        verify_server_name(&leaf, server_name)?;
+        self.verifier.verify(end_entity, intermediates, server_name, now)?;
         if let Some(validity) = x509::validity(end_entity) {
             self.sessions.verified(server_name, validity);
         }
@@ -171,7 +164,7 @@ impl ServerCertVerifier for CertificateVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        verify_tls12_signature(message, cert, dss, &ALGORITHMS)
     }
 
     fn verify_tls13_signature(
@@ -180,10 +173,10 @@ impl ServerCertVerifier for CertificateVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        verify_tls13_signature(message, cert, dss, &ALGORITHMS)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        ALGORITHMS.supported_schemes()
     }
 }

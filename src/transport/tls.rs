@@ -5,13 +5,11 @@ use std::mem;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection,
-};
+use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
 
 use super::channel::Channel;
 use super::crypto::ALPN;
-use super::failure::{Failure, alerted};
+use super::failure::{Failure, failure};
 #[cfg(feature = "client")]
 use super::identity;
 use super::x509;
@@ -140,23 +138,5 @@ impl Channel for TlsChannel {
     #[cfg(feature = "client")]
     fn peer_name(&self) -> Option<String> {
         self.peer_certificate().and_then(identity::name)
-    }
-}
-
-fn failure(error: rustls::Error, name: &str) -> Failure {
-    match error {
-        rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Failure::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Failure::NotYetValid,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Failure::WrongName(name.to_owned())
-            }
-            CertificateError::UnknownIssuer => Failure::UnknownAuthority,
-            CertificateError::ApplicationVerificationFailure => Failure::UnknownKey,
-            other => Failure::BadCertificate(format!("{other:?}")),
-        },
-        rustls::Error::NoCertificatesPresented => Failure::NoCertificate,
-        rustls::Error::AlertReceived(alert) => alerted(alert),
-        other => Failure::Protocol(other.to_string()),
     }
 }

@@ -5,14 +5,20 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::ServerName;
-use rustls::server::{ProducesTickets, WebPkiClientVerifier};
+use rustls::server::ProducesTickets;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::{Anchors, Fault, Identity};
-use super::crypto::{ALPN, Clock, provider};
+use super::crypto::{ALPN, Clock, private_key, provider};
 use super::failure::Failure;
 use super::resumption::{CertificateVerifier, Offer, Sessions};
 use super::tls::TlsChannel;
+use super::verifier::ProviderVerifier;
+#[cfg(feature = "client")]
+use super::verifier::RouterVerifier;
+use super::x509;
+use crate::model::Transport;
 
 /// What the router proves and believes towards one peer, and what later channels resume from. Cheap to clone.
 #[derive(Clone)]
@@ -55,35 +61,42 @@ impl TlsClientConfig {
 /// The router's side of TLS 1.2 and 1.3, with mutual authentication and without early data.
 ///
 /// # Errors
-/// [`Fault::KeyMismatch`], [`Fault::Unusable`]
+/// [`Fault::KeyMismatch`], [`Fault::UnusableKey`], [`Fault::Unusable`]
 pub fn client_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<TlsClientConfig, Fault> {
     let sessions = Arc::new(Sessions::new(Arc::clone(&clock)));
-    let verifier = CertificateVerifier::new(Arc::clone(&anchors.store), Arc::clone(&sessions));
+    let verifier = ProviderVerifier::new(Arc::clone(anchors.store()));
     let config = ClientConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(identity.chain, identity.key)
-        .map_err(fault)?;
+        .with_custom_certificate_verifier(Arc::new(CertificateVerifier::new(verifier, Arc::clone(&sessions))))
+        .with_client_cert_resolver(Arc::new(shown(&identity)?));
     Ok(TlsClientConfig::new(config, sessions))
+}
+
+/// What we show. The library would refuse a certificate for what only the peer has to judge.
+fn shown(identity: &Identity) -> Result<SingleCertAndKey, Fault> {
+    let key = private_key(identity.key()).map_err(|_| identity.unusable_over(Transport::Tls))?;
+    let public = key.public_key().ok_or_else(|| identity.unusable_over(Transport::Tls))?;
+    match identity.leaf().and_then(|leaf| x509::public_key(leaf)) {
+        Some(certified) if certified == public.as_ref() => Ok(CertifiedKey::new(identity.chain().to_vec(), key).into()),
+        _ => Err(Fault::KeyMismatch),
+    }
 }
 
 /// The provider's side: routers without a certificate of these authorities are refused. Tickets hold the state of
 /// sessions, the provider holds none.
 ///
 /// # Errors
-/// [`Fault::KeyMismatch`], [`Fault::Unusable`]
+/// [`Fault::KeyMismatch`], [`Fault::UnusableKey`], [`Fault::Unusable`]
+#[cfg(feature = "client")]
 pub fn server_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ServerConfig>, Fault> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&anchors.store), provider())
-        .build()
-        .map_err(|error| Fault::Unusable(error.to_string()))?;
+    let verifier = RouterVerifier::new(Arc::clone(anchors.store()))?;
     let mut config = ServerConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(identity.chain, identity.key)
-        .map_err(fault)?;
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(Arc::new(shown(&identity)?));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = ticketer()?;
     Ok(Arc::new(config))
@@ -95,8 +108,5 @@ pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, Fault> {
 }
 
 pub(super) fn fault(error: rustls::Error) -> Fault {
-    match error {
-        rustls::Error::InconsistentKeys(_) => Fault::KeyMismatch,
-        other => Fault::Unusable(other.to_string()),
-    }
+    Fault::Unusable(error.to_string())
 }

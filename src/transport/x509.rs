@@ -1,26 +1,140 @@
 //! The little one has to know of a certificate beyond what its verification tells (RFC 5280 section 4.1).
 
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+const BOOLEAN: u8 = 0x01;
 const VERSION: u8 = 0xa0;
-const BIT_STRING: u8 = 0x03;
+const EXTENSIONS: u8 = 0xa3;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// When a certificate is valid: first and last second, since 1970. Nothing where it can't be read.
-pub(super) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
+// Identifiers (RFC 5280 appendix A).
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+
+/// Characters of a name that are shown.
+const LONGEST_NAME: usize = 64;
+
+/// What a certificate says, as far as somebody asks.
+pub(super) struct Parts<'a> {
+    issuer: &'a [u8],
+    validity: &'a [u8],
+    subject: &'a [u8],
+    /// With its frame.
+    public_key: &'a [u8],
+    /// What follows it.
+    rest: &'a [u8],
+}
+
+/// Nothing where it can't be read.
+pub(super) fn parts(certificate: &[u8]) -> Option<Parts<'_>> {
     let (body, _) = element(certificate, SEQUENCE)?;
     let (mut rest, _) = element(body, SEQUENCE)?;
     if let Some((_, after)) = element(rest, VERSION) {
         rest = after;
     }
-    // Serial number, signature algorithm, issuer.
-    for _ in 0..3 {
+    // Serial number, signature algorithm.
+    for _ in 0..2 {
         rest = any(rest)?.2;
     }
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let (tag, from, rest) = any(validity)?;
+    let (issuer, rest) = element(rest, SEQUENCE)?;
+    let (validity, rest) = element(rest, SEQUENCE)?;
+    let (subject, framed) = element(rest, SEQUENCE)?;
+    let (_, rest) = element(framed, SEQUENCE)?;
+    let public_key = framed.get(..framed.len() - rest.len())?;
+    Some(Parts { issuer, validity, subject, public_key, rest })
+}
+
+/// When a certificate is valid: first and last second, since 1970. Nothing where it can't be read.
+pub(super) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
+    let (tag, from, rest) = any(parts(certificate)?.validity)?;
     let (until_tag, until, _) = any(rest)?;
     Some((time(tag, from)?, time(until_tag, until)?))
+}
+
+/// Its public key, as RFC 5280 section 4.1.2.7 has it.
+pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    parts(certificate).map(|parts| parts.public_key)
+}
+
+/// Whether one is named as the issuer of the other.
+pub(super) fn is_issuer(of: &[u8], certificate: &[u8]) -> bool {
+    parts(of).zip(parts(certificate)).is_some_and(|(of, it)| of.subject == it.issuer)
+}
+
+/// Whether it names itself as its issuer.
+pub(super) fn signs_itself(certificate: &[u8]) -> bool {
+    is_issuer(certificate, certificate)
+}
+
+/// What its subject is called: the common name, else the organization.
+pub(super) fn subject_name(certificate: &[u8]) -> Option<String> {
+    let named = |wanted: &[u8]| {
+        let mut rest = parts(certificate)?.subject;
+        let mut found = None;
+        while let Some((_, set, after)) = any(rest) {
+            rest = after;
+            let (pair, _) = element(set, SEQUENCE)?;
+            let (kind, value) = element(pair, OBJECT_IDENTIFIER)?;
+            let text = any(value).filter(|_| kind == wanted).map(|(_, text, _)| String::from_utf8_lossy(text));
+            found = text.map(|text| text.chars().take(LONGEST_NAME).collect()).or(found);
+        }
+        found
+    };
+    named(COMMON_NAME).or_else(|| named(ORGANIZATION))
+}
+
+/// Whether it says that it may sign others (RFC 5280 section 4.2.1.9).
+pub(super) fn is_authority(certificate: &[u8]) -> bool {
+    let says = || {
+        let (constraints, _) = element(extension(certificate, BASIC_CONSTRAINTS)?, SEQUENCE)?;
+        let (value, _) = element(constraints, BOOLEAN)?;
+        Some(value != [0])
+    };
+    says().unwrap_or(false)
+}
+
+/// Whether its key may be used like that (RFC 5280 section 4.2.1.3); without the extension for everything.
+pub(super) fn allows(certificate: &[u8], usage: KeyUsage) -> bool {
+    let Some(bits) = extension(certificate, KEY_USAGE) else { return true };
+    let first = || element(bits, BIT_STRING)?.0.get(1).copied();
+    first().is_some_and(|first| first & usage as u8 != 0)
+}
+
+/// What keys are for, by their bits in the first byte.
+#[derive(Clone, Copy)]
+pub(super) enum KeyUsage {
+    /// To prove who one is.
+    DigitalSignature = 0x80,
+    /// To sign certificates.
+    CertificateSign = 0x04,
+}
+
+/// An extension's value.
+fn extension<'a>(certificate: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = parts(certificate)?.rest;
+    let extensions = loop {
+        let (tag, content, after) = any(rest)?;
+        if tag == EXTENSIONS {
+            break content;
+        }
+        rest = after;
+    };
+    let (mut rest, _) = element(extensions, SEQUENCE)?;
+    while let Some((one, after)) = element(rest, SEQUENCE) {
+        rest = after;
+        let (kind, value) = element(one, OBJECT_IDENTIFIER)?;
+        let value = element(value, BOOLEAN).map_or(value, |(_, value)| value);
+        if kind == wanted {
+            return element(value, OCTET_STRING).map(|(value, _)| value);
+        }
+    }
+    None
 }
 
 /// Whether it is a public key and nothing else: an algorithm and bits.
@@ -35,7 +149,7 @@ pub(super) fn is_public_key(der: &[u8]) -> bool {
 }
 
 /// The first element's tag and content, and what follows it.
-fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], rest) = der.split_first_chunk()?;
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
@@ -49,7 +163,8 @@ fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-fn element(der: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
+/// The content of the first element, if it has this tag, and what follows it.
+pub(super) fn element(der: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
     any(der).filter(|(tag, _, _)| *tag == wanted).map(|(_, content, rest)| (content, rest))
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbedtls/ecdsa.h>
+#include <mbedtls/md.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
@@ -19,12 +21,12 @@
 
 /* A session without certificates; some libraries keep them in it. */
 #define LONGEST_SESSION 8192
-#define LONGEST_NAME 253
 /* What clients are told about tickets. */
 #define TICKET_SECONDS 86400
 
 struct dots_credentials {
 	mbedtls_x509_crt own;
+	/* Nobody: without a list the library would refuse before it asks. */
 	mbedtls_x509_crt trusted;
 	mbedtls_pk_context key;
 };
@@ -37,9 +39,6 @@ struct dots_channel {
 	void *owner;
 	const uint8_t *input;
 	size_t input_length;
-	char name[LONGEST_NAME + 1];
-	uint8_t address[16];
-	size_t address_length;
 	uint64_t now;
 	uint64_t due;
 };
@@ -83,11 +82,6 @@ int dots_credentials_own(struct dots_credentials *credentials, const uint8_t *de
 	return mbedtls_x509_crt_parse_der(&credentials->own, der, length);
 }
 
-int dots_credentials_trust(struct dots_credentials *credentials, const uint8_t *der, size_t length)
-{
-	return mbedtls_x509_crt_parse_der(&credentials->trusted, der, length);
-}
-
 int dots_credentials_key(struct dots_credentials *credentials, const uint8_t *der, size_t length,
 			 int (*random)(void *, uint8_t *, size_t), void *owner)
 {
@@ -95,6 +89,34 @@ int dots_credentials_key(struct dots_credentials *credentials, const uint8_t *de
 
 	if (ret == 0 && mbedtls_pk_check_pair(&credentials->own.pk, &credentials->key, random, owner) != 0)
 		ret = MBEDTLS_ERR_PK_TYPE_MISMATCH;
+	return ret;
+}
+
+int dots_verify_ecdsa(int curve, int hash, const uint8_t *key, size_t key_length, const uint8_t *message,
+		      size_t message_length, const uint8_t *signature, size_t signature_length)
+{
+	mbedtls_ecp_group_id id = curve == 256 ? MBEDTLS_ECP_DP_SECP256R1 :
+				  curve == 384 ? MBEDTLS_ECP_DP_SECP384R1 :
+						 MBEDTLS_ECP_DP_SECP521R1;
+	mbedtls_md_type_t kind = hash == 256 ? MBEDTLS_MD_SHA256 : hash == 384 ? MBEDTLS_MD_SHA384 : MBEDTLS_MD_SHA512;
+	const mbedtls_md_info_t *info = mbedtls_md_info_from_type(kind);
+	unsigned char digest[MBEDTLS_MD_MAX_SIZE];
+	mbedtls_ecdsa_context context;
+	mbedtls_ecp_group *group = &context.MBEDTLS_PRIVATE(grp);
+	mbedtls_ecp_point *point = &context.MBEDTLS_PRIVATE(Q);
+	int ret;
+
+	mbedtls_ecdsa_init(&context);
+	ret = info == NULL ? MBEDTLS_ERR_MD_FEATURE_UNAVAILABLE : mbedtls_ecp_group_load(group, id);
+	if (ret == 0)
+		ret = mbedtls_ecp_point_read_binary(group, point, key, key_length);
+	if (ret == 0)
+		ret = mbedtls_ecp_check_pubkey(group, point);
+	if (ret == 0)
+		ret = mbedtls_md(info, message, message_length, digest);
+	if (ret == 0)
+		ret = mbedtls_ecdsa_read_signature(&context, digest, mbedtls_md_get_size(info), signature, signature_length);
+	mbedtls_ecdsa_free(&context);
 	return ret;
 }
 
@@ -142,42 +164,18 @@ static int on_get_timer(void *context)
 	return channel->due <= channel->now ? 2 : 0;
 }
 
-/* The library takes no addresses from us, because it would send them as server name, and takes a URI for a name when both
- * read the same; RFC 9132 section 7.1 forbids URIs. */
-static uint32_t name_flags(const struct dots_channel *channel, const mbedtls_x509_crt *leaf)
-{
-	const mbedtls_x509_sequence *san;
-	uint32_t flags = channel->address_length == 0 ? 0 : MBEDTLS_X509_BADCERT_CN_MISMATCH;
-
-	for (san = &leaf->subject_alt_names; san != NULL; san = san->next) {
-		int type = san->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
-
-		if (channel->address_length == 0) {
-			if (type == MBEDTLS_X509_SAN_UNIFORM_RESOURCE_IDENTIFIER &&
-			    san->buf.len == strlen(channel->name) &&
-			    memcmp(san->buf.p, channel->name, san->buf.len) == 0)
-				return MBEDTLS_X509_BADCERT_CN_MISMATCH;
-		} else if (type == MBEDTLS_X509_SAN_IP_ADDRESS && san->buf.len == channel->address_length &&
-			   memcmp(san->buf.p, channel->address, san->buf.len) == 0) {
-			flags = 0;
-		}
-	}
-	return flags;
-}
-
-/* Dates are the owner's to judge, by its clock. What is trusted is trusted whatever its dates (RFC 5280 section 6.1). */
+/* All that was shown is the owner's to judge: the library knows less of chains than those who verify them for TLS. It comes last
+ * to the leaf, behind which the others hang as they were sent. */
 static int on_certificate(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
 	struct dots_channel *channel = context;
-	const mbedtls_x509_crt *trusted;
 
-	*flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
-	if (depth == 0)
-		*flags |= name_flags(channel, certificate);
-	for (trusted = &channel->credentials->trusted; trusted != NULL; trusted = trusted->next)
-		if (trusted == certificate)
-			return 0;
-	*flags |= channel->hooks->certificate(channel->owner, depth == 0, certificate->raw.p, certificate->raw.len);
+	*flags = 0;
+	if (depth != 0)
+		return 0;
+	for (; certificate != NULL; certificate = certificate->next)
+		channel->hooks->certificate(channel->owner, certificate->raw.p, certificate->raw.len);
+	*flags = channel->hooks->verdict(channel->owner);
 	return 0;
 }
 
@@ -258,14 +256,7 @@ struct dots_channel *dots_channel_client(const struct dots_credentials *credenti
 	channel = channel_set_up(channel, mtu, error);
 	if (channel == NULL)
 		return NULL;
-	if (client->address_length <= sizeof(channel->address) && strlen(client->name) <= LONGEST_NAME) {
-		strcpy(channel->name, client->name);
-		memcpy(channel->address, client->address, client->address_length);
-		channel->address_length = client->address_length;
-		*error = mbedtls_ssl_set_hostname(&channel->ssl, client->address_length == 0 ? client->name : NULL);
-	} else {
-		*error = MBEDTLS_ERR_SSL_BAD_INPUT_DATA;
-	}
+	*error = mbedtls_ssl_set_hostname(&channel->ssl, client->name);
 	if (*error == 0 && client->session_length != 0)
 		*error = resume(channel, client->session, client->session_length);
 	if (*error != 0) {
@@ -419,11 +410,6 @@ size_t dots_channel_room(const struct dots_channel *channel)
 	int room = mbedtls_ssl_get_max_out_record_payload(&channel->ssl);
 
 	return room < 0 ? 0 : (size_t)room;
-}
-
-uint32_t dots_channel_flags(const struct dots_channel *channel)
-{
-	return mbedtls_ssl_get_verify_result(&channel->ssl);
 }
 
 uint8_t dots_channel_alert(const struct dots_channel *channel)

@@ -15,8 +15,9 @@ struct dots_hooks {
 	void (*deliver)(void *owner, const uint8_t *message, size_t length);
 	/* 0, or there is no randomness. */
 	int (*random)(void *owner, uint8_t *bytes, size_t length);
-	/* What is wrong with the dates of a certificate of the peer's chain, in verification flags. */
-	uint32_t (*certificate)(void *owner, int is_leaf, const uint8_t *der, size_t length);
+	/* A certificate of the peer's, the leaf first; and what is wrong with all of them, in verification flags. */
+	void (*certificate)(void *owner, const uint8_t *der, size_t length);
+	uint32_t (*verdict)(void *owner);
 	/* The server's: lengths, or negative where there is none. */
 	int (*psk)(void *owner, const uint8_t *identity, size_t length, uint8_t *key, size_t room);
 	int (*cookie)(void *owner, uint8_t *cookie, size_t room);
@@ -27,10 +28,8 @@ struct dots_hooks {
 
 /* What a server verifies the reachability of, and what a client wants. */
 struct dots_client {
-	/* The name to prove and to ask for, and its bytes where it is an address. */
+	/* The name to ask for, or NULL. */
 	const char *name;
-	const uint8_t *address;
-	size_t address_length;
 	/* Instead of certificates. */
 	const uint8_t *psk;
 	size_t psk_length;
@@ -44,10 +43,13 @@ struct dots_client {
 struct dots_credentials *dots_credentials_new(void);
 void dots_credentials_free(struct dots_credentials *credentials);
 int dots_credentials_own(struct dots_credentials *credentials, const uint8_t *der, size_t length);
-int dots_credentials_trust(struct dots_credentials *credentials, const uint8_t *der, size_t length);
 /* After the own certificate; MBEDTLS_ERR_PK_TYPE_MISMATCH when it is the key of another. */
 int dots_credentials_key(struct dots_credentials *credentials, const uint8_t *der, size_t length,
 			 int (*random)(void *, uint8_t *, size_t), void *owner);
+
+/* Whether a signature over a message is a key's: bits of curve and hash, the point of the key. */
+int dots_verify_ecdsa(int curve, int hash, const uint8_t *key, size_t key_length, const uint8_t *message,
+		      size_t message_length, const uint8_t *signature, size_t signature_length);
 
 /* Both need `credentials`, `hooks` and `owner` to outlive the channel. NULL with the reason in `error`. */
 struct dots_channel *dots_channel_client(const struct dots_credentials *credentials, const struct dots_hooks *hooks,
@@ -65,8 +67,7 @@ int dots_channel_is_established(const struct dots_channel *channel);
 uint64_t dots_channel_due(const struct dots_channel *channel);
 /* The longest message that fits a datagram. */
 size_t dots_channel_room(const struct dots_channel *channel);
-/* What was found wrong with the peer's certificate; the fatal alert the peer sent. */
-uint32_t dots_channel_flags(const struct dots_channel *channel);
+/* The fatal alert the peer sent. */
 uint8_t dots_channel_alert(const struct dots_channel *channel);
 /* Writes what a later client resumes from, once; its length, 0 where there is nothing. */
 size_t dots_channel_session(struct dots_channel *channel, uint8_t *session, size_t room);

@@ -1,8 +1,10 @@
 //! The two programs themselves, and a real broker, over loopback.
 
+mod agreement;
 mod broker;
 mod check;
 mod home;
+mod openssl;
 mod program;
 mod provider;
 mod provider_control;

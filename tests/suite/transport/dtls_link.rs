@@ -99,7 +99,7 @@ fn a_repeated_handshake_has_no_second_effect() {
 #[test]
 fn datagrams_fit_the_smallest_path() {
     let root = Authority::new("Root");
-    let low = (0..6).fold(root.intermediate("Between"), |above, _| above.intermediate("Further between"));
+    let low = (0..5).fold(root.intermediate("Between"), |above, _| above.intermediate("Further between"));
     let client =
         ClientConfig::certificate(&low.issue_with(Kind::Rsa, params(ROUTER)), &root.anchors(), random(1)).unwrap();
     let server = serving(low.issue_with(Kind::Rsa, params(PROVIDER)), root.anchors(), Vec::new());

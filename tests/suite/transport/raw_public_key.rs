@@ -109,11 +109,12 @@ fn a_key_has_a_name() {
 fn unusable_files_are_told() {
     let key = key();
     let certificate = params(ROUTER).self_signed(&key).unwrap().pem();
-    assert_eq!(OwnKey::read(certificate.as_bytes()).err(), Some(Fault::NoKey));
+    let instead = |wanted, found: &str| Some(Fault::Instead { wanted, found: found.into() });
+    assert_eq!(OwnKey::read(certificate.as_bytes()).err(), instead("private key", "a certificate"));
     assert_eq!(OwnKey::read(b"").err(), Some(Fault::NoKey));
-    for wrong in
-        [certificate.as_str(), "", &key.serialize_pem(), "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
-    {
+    assert_eq!(PeerKeys::read(certificate.as_bytes()).err(), instead("public key", "a certificate"));
+    assert_eq!(PeerKeys::read(key.serialize_pem().as_bytes()).err(), instead("public key", "a private key"));
+    for wrong in ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
         assert_eq!(PeerKeys::read(wrong.as_bytes()).err(), Some(Fault::NoPublicKey), "{wrong}");
     }
 }

@@ -10,7 +10,7 @@ use dots_callhome::transport::credentials::{Anchors, Fault, Identity};
 use dots_callhome::transport::tls::TlsChannel;
 use dots_callhome::transport::tls_config::{client_config, server_config};
 use dots_callhome::transport::{Channel, Failure};
-use rcgen::{KeyPair, SanType};
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::version::{TLS12, TLS13};
 
 /// A call of a router that trusts `authority` to a provider that shows this.
@@ -59,10 +59,10 @@ fn a_missing_intermediate_is_an_unknown_authority() {
     let low = root.intermediate("Low");
     let (client, server) = refused(&root, low.issue_alone(PROVIDER));
     assert_eq!(client, Failure::UnknownAuthority);
-    assert_eq!(server, "the peer refuses our certificate: UnknownCA");
+    assert_eq!(server, "the peer refuses our certificate: it does not know the authority");
     let (client, server) = showing(&root, low.issue_alone(ROUTER)).fail();
     assert_eq!(server, Some(Failure::UnknownAuthority));
-    assert_eq!(client, Some(Failure::Refused("UnknownCA".into())));
+    assert_eq!(client, Some(Failure::Refused("it does not know the authority".into())));
 }
 
 /// Proves SC-7.1-03: another authority, even of the same name, and a certificate that signs itself.
@@ -96,10 +96,10 @@ fn an_expired_certificate_is_refused() {
     let expired = |name| root.issue_with(Kind::P256, params_from_until(name, 2020, 2026));
     let (client, server) = refused(&root, expired(PROVIDER));
     assert_eq!(client, Failure::Expired);
-    assert_eq!(server, "the peer refuses our certificate: CertificateExpired");
+    assert_eq!(server, "the peer refuses our certificate: it has expired");
     let (client, server) = showing(&root, expired(ROUTER)).fail();
     assert_eq!(server, Some(Failure::Expired));
-    assert_eq!(client, Some(Failure::Refused("CertificateExpired".into())));
+    assert_eq!(client, Some(Failure::Refused("it has expired".into())));
     let low = root.intermediate_from_until("Low", 2020, 2026);
     assert_eq!(refused(&root, low.issue(PROVIDER)).0, Failure::Expired);
 }
@@ -137,6 +137,29 @@ fn the_name_is_compared() {
     assert_eq!(outcome(vec![dns("isp.example")], None), wrong());
     assert_eq!(outcome(vec![dns("x.callhome.isp.example")], None), wrong());
     assert_eq!(outcome(Vec::new(), Some(PROVIDER)), wrong());
+}
+
+/// A certificate for clients is none for servers and the other way round, nor one for something else than signatures.
+#[test]
+fn the_use_of_a_certificate_counts() {
+    let root = Authority::new("Root");
+    for (name, other, own) in [
+        (PROVIDER, ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth),
+        (ROUTER, ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth),
+    ] {
+        let line = |identity| if name == PROVIDER { shown(&root, identity) } else { showing(&root, identity) };
+        let (mut extended, mut simple, mut right) = (params(name), params(name), params(name));
+        extended.extended_key_usages = vec![other];
+        simple.key_usages = vec![KeyUsagePurpose::KeyAgreement];
+        for params in [extended, simple] {
+            let (client, server) = line(root.issue_with(Kind::P256, params)).fail();
+            let why = Some(Failure::BadCertificate("it is for another use".into()));
+            assert_eq!(if name == PROVIDER { client } else { server }, why);
+        }
+        right.extended_key_usages = vec![own];
+        right.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        line(root.issue_with(Kind::P256, right)).connect();
+    }
 }
 
 /// Proves SC-7.1-05.
@@ -254,7 +277,7 @@ fn a_router_without_a_certificate_is_refused() {
     let anonymous = Arc::new(anonymous_router(&root));
     let (client, server) = Line::new(&anonymous, &provider(root.issue(PROVIDER), &root)).fail();
     assert_eq!(server, Some(Failure::NoCertificate));
-    assert_eq!(client, Some(Failure::Refused("CertificateRequired".into())));
+    assert_eq!(client, Some(Failure::Refused("it wants one".into())));
 }
 
 /// Proves CT-8.2-02: the provider chooses no protocol, or says that it knows none of ours.
@@ -272,7 +295,7 @@ fn a_provider_that_does_not_speak_coap_is_left() {
         let mut other = foreign_provider(&root, Kind::P256, version);
         other.alpn_protocols = vec![b"h2".to_vec()];
         let (client, _) = Line::new(&router(root.issue(ROUTER), &root), &Arc::new(other)).fail();
-        assert_eq!(client, Some(Failure::Protocol("the peer says NoApplicationProtocol".into())));
+        assert_eq!(client, Some(Failure::Protocol("the peer says that it does not speak CoAP there (ALPN)".into())));
     }
 }
 
@@ -303,11 +326,12 @@ fn unusable_files_are_told() {
     let (chain, key) = root.issue_pem(Kind::P256, params(ROUTER));
     let (chain, key) = (chain.as_bytes(), key.as_bytes());
     let outcome = |certificate: &[u8], key: &[u8]| Identity::read(certificate, key).err();
+    let instead = |wanted, found: &str| Fault::Instead { wanted, found: found.into() };
     assert_eq!(outcome(chain, key), None);
-    assert_eq!(outcome(key, key), Some(Fault::NoCertificate));
-    assert_eq!(outcome(chain, chain), Some(Fault::NoKey));
+    assert_eq!(outcome(key, key), Some(instead("certificate", "a private key")));
+    assert_eq!(outcome(chain, chain), Some(instead("private key", "a certificate")));
     assert_eq!(outcome(b"", key), Some(Fault::NoCertificate));
-    assert_eq!(Anchors::read(key).err(), Some(Fault::NoCertificate));
+    assert_eq!(Anchors::read(key).err(), Some(instead("certificate", "a private key")));
     let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert_eq!(Anchors::read(garbage).err(), Some(Fault::BadCertificate));
     let cut = &chain[..chain.len() / 2];
