@@ -3,6 +3,7 @@
 mod pending;
 mod refusal;
 mod session;
+pub mod wishes;
 
 pub use pending::Requester;
 pub use refusal::{RequestFailure, conflict_text};

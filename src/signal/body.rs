@@ -153,6 +153,11 @@ impl Conflict {
         Self { cause: Some(cause), ..Self::default() }
     }
 
+    /// Whether for its sake the request is not in force.
+    pub fn is_objection(&self) -> bool {
+        self.status != Some(REQUEST_ACTIVE)
+    }
+
     fn value(&self) -> Value {
         let small = |number: Option<u8>| number.map(|number| Value::Unsigned(number.into()));
         let clash = self.mid.is_some() || !self.target_prefixes.is_empty();

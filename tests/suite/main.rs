@@ -18,3 +18,4 @@ mod support;
 mod transport;
 mod ubus;
 mod uci;
+mod wishes;
