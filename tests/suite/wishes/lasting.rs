@@ -110,6 +110,8 @@ proptest! {
         }
         desk.come();
         desk.pass(61);
+        let now = desk.now;
+        desk.router.retain(|_, (_, until)| until.is_none_or(|until| until > now));
         let wanted = wanted(&desk);
         for (_, scope) in &wanted {
             let covering = desk.router.values().filter(|(held, _)| {
