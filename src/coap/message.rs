@@ -405,6 +405,11 @@ pub(super) fn response(packet: Packet) -> Result<Response, Refused> {
     })
 }
 
+/// Whether a response has no critical option that we don't know.
+pub(super) fn is_understood(packet: &Packet) -> bool {
+    Options::of(packet, false).is_ok()
+}
+
 /// A packet of any code, type and message id still unset.
 pub(super) fn packet(code: u8, token: &Token, payload: Vec<u8>) -> Packet {
     let mut packet = Packet::new();

@@ -4,7 +4,7 @@ use crate::model::Scope;
 use crate::signal::body::Report;
 
 use super::super::refusal::{RequestFailure, Verdict, conflict_text};
-use super::record::{Action, Answer, Phase, Sent, Wish, WishId, WishState};
+use super::record::{Action, Answer, Phase, Sent, Subject, Wish, WishId, WishState};
 use super::router::{About, Actions, DAY, RouterWishes, Unwanted};
 use super::scopes::{covers, serves};
 
@@ -110,7 +110,7 @@ impl RouterWishes {
         for waiting in self.waiting.extract_if(.., |w| matches!(&w.about, About::Wish(id, _) if wishes.contains(id))) {
             let About::Wish(wish, _) = waiting.about else { continue };
             let (asker, router, answer) = (waiting.asker, self.name.clone(), Answer::Waiting(why.to_owned()));
-            out.push(Action::Answer { asker, router, wish: Some(wish), answer });
+            out.push(Action::Answer { asker, router, about: Subject::Wish(wish), answer });
         }
     }
 

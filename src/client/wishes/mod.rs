@@ -18,7 +18,7 @@ use super::refusal::RequestFailure;
 use numbers::Numbers;
 use router::{Actions, RouterWishes};
 
-pub use record::{Action, Answer, Asker, Change, Kept, Phase, Sent, Wish, WishId, WishState};
+pub use record::{Action, Answer, Asker, Change, Kept, Phase, Sent, Subject, Wish, WishId, WishState};
 
 /// Wishes of one router at a time.
 const MOST_WANTED: usize = 1024;
@@ -66,7 +66,7 @@ impl Wishes {
             wishes.router(&wish.router.clone()).wishes.insert(wish.id, wish);
         }
         let names: Vec<String> = wishes.routers.keys().cloned().collect();
-        names.iter().for_each(|name| wishes.note_due(name));
+        names.iter().for_each(|name| wishes.note_due(name, 0));
         wishes
     }
 
@@ -74,8 +74,9 @@ impl Wishes {
         self.routers.entry(name.to_owned()).or_insert_with(|| RouterWishes::new(name))
     }
 
-    fn note_due(&mut self, name: &str) {
-        let due = self.routers.get(name).and_then(RouterWishes::due);
+    fn note_due(&mut self, name: &str, now: u64) {
+        // What is due and could not be done waits for something else to happen; nobody looks more than once a second.
+        let due = self.routers.get(name).and_then(RouterWishes::due).map(|due| due.max(now + 1));
         if let Some(former) = self.due_of.remove(name) {
             self.due.remove(&(former, name.to_owned()));
         }
@@ -92,7 +93,7 @@ impl Wishes {
             what(router, &mut self.actions);
             router.settle(now, &mut self.actions);
         }
-        self.note_due(name);
+        self.note_due(name, now);
     }
 
     /// Somebody wants something; the answer comes as an action.
@@ -108,7 +109,7 @@ impl Wishes {
                 Some(why) => actions.push(Action::Answer {
                     asker,
                     router: name.clone(),
-                    wish: None,
+                    about: Subject::Nothing,
                     answer: Answer::Declined(why),
                 }),
                 None => take_on(router, asker, want, known, now, actions),

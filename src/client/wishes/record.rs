@@ -171,6 +171,17 @@ impl Answer {
     }
 }
 
+/// What an answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Nothing that is kept.
+    Nothing,
+    /// A wish.
+    Wish(WishId),
+    /// A request, by its number.
+    Request(u32),
+}
+
 /// What the machine wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -198,10 +209,10 @@ pub enum Action {
     Answer {
         /// Who.
         asker: Asker,
-        /// About which wish; its router and requests are asked of the machine.
+        /// About which router.
         router: String,
-        /// Its number; none where nothing is kept.
-        wish: Option<WishId>,
+        /// About what there.
+        about: Subject,
         /// What.
         answer: Answer,
     },

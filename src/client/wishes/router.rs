@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::model::Scope;
 
 use super::numbers::Numbers;
-use super::record::{Action, Answer, Asker, Change, Phase, Sent, Wish, WishId, WishState};
+use super::record::{Action, Answer, Asker, Change, Phase, Sent, Subject, Wish, WishId, WishState};
 use super::scopes::{overlap, serves, split, union};
 
 /// Seconds for which what is over is remembered, and what was declined is not asked again where the router names no other time.
@@ -267,20 +267,22 @@ impl RouterWishes {
 
     fn answer(&mut self, now: u64, out: &mut Actions) {
         for waiting in std::mem::take(&mut self.waiting) {
-            let (wish, answer) = match &waiting.about {
+            let (about, answer) = match &waiting.about {
                 About::Withdrawal(mid) => {
                     let is_done = self.sent.get(mid).is_none_or(|sent| sent.phase != Phase::Withdrawn);
                     let is_late = self.link.is_none() || waiting.until <= now;
                     let why = || Answer::Waiting("the router has not confirmed it yet".to_owned());
-                    (None, if is_done { Some(Answer::Withdrawn) } else { is_late.then(why) })
+                    (Subject::Request(*mid), if is_done { Some(Answer::Withdrawn) } else { is_late.then(why) })
                 }
-                About::Wish(id, granted) => (Some(*id), self.answer_to(*id, granted, waiting.until <= now, now)),
+                About::Wish(id, granted) => {
+                    (Subject::Wish(*id), self.answer_to(*id, granted, waiting.until <= now, now))
+                }
             };
             match answer {
                 None => self.waiting.push(waiting),
                 Some(answer) => {
                     let (asker, router) = (waiting.asker, self.name.clone());
-                    out.push(Action::Answer { asker, router, wish, answer });
+                    out.push(Action::Answer { asker, router, about, answer });
                 }
             }
         }
