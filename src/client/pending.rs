@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use crate::coap::{Request, Response, Token};
 use crate::signal::body::MitigationRequest;
 
+use super::assembly::Assembly;
+
 /// After so long a notification is the latest whatever its number (RFC 7641 section 3.4).
 const ORDERED: Duration = Duration::from_secs(128);
 
@@ -16,7 +18,7 @@ pub(super) enum Expected {
     /// The configuration.
     Config,
     /// All mitigations, as far as their blocks have come.
-    All(Vec<u8>),
+    All(Assembly),
     /// A mitigation request.
     Put { requester: Requester, mid: u32, request: Box<MitigationRequest> },
     /// Nobody has asked when the router says itself that the attack has stopped.
@@ -25,8 +27,8 @@ pub(super) enum Expected {
     Redirect(Requester),
     /// What becomes of a mitigation.
     Observation(u32),
-    /// The rest of a notification that comes in blocks.
-    Rest(u32, Vec<u8>),
+    /// The same asked once, or the rest of a notification that comes in blocks.
+    Report(u32, Assembly),
 }
 
 impl Expected {
@@ -35,7 +37,7 @@ impl Expected {
         match self {
             Self::Put { requester, .. } | Self::Redirect(requester) => Some(requester),
             Self::Delete { requester, .. } => requester,
-            Self::Config | Self::All(_) | Self::Observation(_) | Self::Rest(..) => None,
+            Self::Config | Self::All(_) | Self::Observation(_) | Self::Report(..) => None,
         }
     }
 }
@@ -48,14 +50,16 @@ pub(super) struct PendingRequest {
     pub expected: Expected,
     /// What is to be repeated until it is answered.
     pub unanswered: Option<Request>,
+    /// When an answer is of no use any more.
+    pub until: Option<Instant>,
     /// The number of the latest notification, and when it came.
     latest: Option<(u32, Instant)>,
 }
 
 impl PendingRequest {
     /// Asked just now.
-    pub(super) fn new(token: Token, expected: Expected, unanswered: Option<Request>) -> Self {
-        Self { token, expected, unanswered, latest: None }
+    pub(super) fn new(token: Token, expected: Expected, unanswered: Option<Request>, until: Option<Instant>) -> Self {
+        Self { token, expected, unanswered, until, latest: None }
     }
 
     /// Takes note of an answer; false where it is a notification that others have overtaken (RFC 7641 section 3.4).

@@ -20,6 +20,8 @@ pub enum RequestFailure {
         diagnostic: Option<String>,
         /// The conflict it tells of (RFC 9132 section 4.4.1.3).
         conflict: Option<Conflict>,
+        /// Seconds after which it is worth trying again (RFC 7252 section 5.9.3.4).
+        retry: Option<u32>,
     },
     /// The router does not want to hear of this scope for so many seconds (RFC 9132 section 4.4.2.1).
     Withheld(u64),
@@ -35,6 +37,22 @@ pub enum RequestFailure {
     NoAnswer,
     /// The session ended before the router answered.
     SessionEnded,
+}
+
+/// Before what a router can't do now is tried again, where it does not say when (RFC 7252 section 5.10.5), and at the latest.
+const AGAIN: u32 = 60;
+const LONGEST: u32 = 3600;
+
+/// What an error means for what is wanted.
+pub(super) enum Verdict {
+    /// The router does not want it, for so many seconds if it says so.
+    Declined(Option<u32>),
+    /// It is not to be had as it stands.
+    Refused,
+    /// The router can't now, but may in so many seconds.
+    Later(u32),
+    /// Nobody knows what the router makes of it.
+    Unheard,
 }
 
 /// Wider prefixes are those of whole registries: no home's and no target's.
@@ -60,6 +78,23 @@ impl RequestFailure {
             code: response.code,
             diagnostic: response.diagnostic().map(printable),
             conflict: reports.into_iter().find_map(|report| report.conflict),
+            retry: response.max_age,
+        }
+    }
+
+    /// What it means for what is wanted.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::ByRouter { conflict: Some(conflict), .. } if conflict.is_objection() => {
+                let is_ours = conflict.cause == Some(CUID_COLLISION);
+                if is_ours { Verdict::Refused } else { Verdict::Declined(conflict.retry_timer) }
+            }
+            Self::ByRouter { code, retry, .. } if code.is_server_error() || *code == Code::TOO_MANY_REQUESTS => {
+                Verdict::Later(retry.unwrap_or(AGAIN).clamp(1, LONGEST))
+            }
+            Self::Withheld(seconds) => Verdict::Declined(u32::try_from(*seconds).ok()),
+            Self::ByRouter { .. } | Self::Unroutable(..) | Self::TooWide(_) | Self::TooLarge => Verdict::Refused,
+            Self::Withdrawn | Self::NoAnswer | Self::SessionEnded => Verdict::Unheard,
         }
     }
 
@@ -75,7 +110,7 @@ impl RequestFailure {
 impl fmt::Display for RequestFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ByRouter { code, diagnostic, conflict } => {
+            Self::ByRouter { code, diagnostic, conflict, .. } => {
                 let why = diagnostic.clone().or_else(|| conflict.as_ref().and_then(conflict_text));
                 write!(f, "{code}")?;
                 why.map_or(Ok(()), |why| write!(f, ": {why}"))

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::coap::Block;
 use crate::coap::{self, Broken, Code, Endpoint, Exchange, Method, Request, Response, Token};
 use crate::model::Scope;
 use crate::signal::body::{CUID_COLLISION, Conflict, Lifetime, MitigationRequest, REQUEST_ACTIVE, Report};
@@ -14,20 +13,18 @@ use crate::signal::session_config::{Parameters, SessionConfig};
 use crate::signal::{DOTS_CBOR, heartbeat};
 use crate::transport::identity::another_cuid;
 
+use super::assembly::Assembly;
 use super::pending::{Expected, PendingRequest, Requester};
+use super::records::MitigationRecord;
 use super::refusal::RequestFailure;
 
-/// Status 3: the attack has stopped, the client withdraws (RFC 9132 section 4.4.2.2).
-const ATTACK_STOPPED: u8 = 3;
-/// Status 6, terminated.
-const TERMINATED: u8 = 6;
-/// Ended mitigations that are still shown.
-const MOST_ENDED: usize = 64;
 /// Scopes the router does not want to hear of for a while.
 const MOST_WITHHELD: usize = 64;
 /// Before what is not answered is asked once more. Less than 3 seconds is forbidden without a measure of the round-trip time,
 /// more is welcome (RFC 9132 section 4.4).
 const REPEAT: Duration = Duration::from_secs(4);
+/// What the answer to a withdrawal is waited for where the router has not said how long the mitigation lasts.
+const WITHDRAWAL: Duration = Duration::from_secs(300);
 /// A configuration without Max-Age is fresh for so long (RFC 9132 section 4.5.3).
 const FRESH: Duration = Duration::from_secs(60);
 
@@ -35,6 +32,10 @@ const FRESH: Duration = Duration::from_secs(60);
 pub enum Event {
     /// The router is there.
     Ready,
+    /// The router has said what it knows of us.
+    Known,
+    /// What the router has said of a mitigation, or of all, can't be read; why.
+    Unreadable(Option<u32>, String),
     /// A request has its answer.
     Answered(Requester, Result<Outcome, RequestFailure>),
     /// The router reported something new about this mitigation.
@@ -54,18 +55,9 @@ pub enum Outcome {
     Redirected,
 }
 
-/// What is known of one mitigation.
-#[derive(Default)]
-pub struct MitigationRecord {
-    /// What the router said last.
-    pub report: Report,
-    /// Whether it is no more.
-    pub ended: bool,
-}
-
 /// A router that has called home.
 pub struct Session {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     cuid: String,
     /// Whether that is no more the one we began with.
     renamed: bool,
@@ -73,13 +65,16 @@ pub struct Session {
     /// When the configuration is no longer fresh.
     refresh: Option<Instant>,
     liveness: Liveness,
-    pending: Vec<PendingRequest>,
+    pub(super) pending: Vec<PendingRequest>,
     /// When we last sent a request that goes without acknowledgement.
     asked: Instant,
     /// What the router does not want to hear of until then.
     withheld: VecDeque<(Scope, Instant)>,
-    mitigations: BTreeMap<u32, MitigationRecord>,
-    events: VecDeque<Event>,
+    pub(super) mitigations: BTreeMap<u32, MitigationRecord>,
+    /// When all that the router knows is asked for once more, and how often it has been.
+    pub(super) anew: (Option<Instant>, u8),
+    pub(super) is_known: bool,
+    pub(super) events: VecDeque<Event>,
 }
 
 impl Session {
@@ -96,6 +91,8 @@ impl Session {
             asked: now,
             withheld: VecDeque::new(),
             mitigations: BTreeMap::new(),
+            anew: (None, 0),
+            is_known: false,
             events: VecDeque::new(),
         }
     }
@@ -108,6 +105,16 @@ impl Session {
     /// All mitigations known, by `mid`.
     pub fn mitigations(&self) -> impl Iterator<Item = (u32, &MitigationRecord)> {
         self.mitigations.iter().map(|(mid, known)| (*mid, known))
+    }
+
+    /// Whether the router has said what it knows of us.
+    pub fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// The largest payload that fits one message to this router.
+    pub fn max_payload(&self) -> usize {
+        self.endpoint.max_payload()
     }
 
     /// Takes plaintext of the secure channel.
@@ -149,7 +156,11 @@ impl Session {
 
     fn put(&mut self, requester: Requester, mid: u32, request: Box<MitigationRequest>, now: Instant) {
         let message = Request::new(Method::Put, &self.mitigate(Some(mid))).with_payload(DOTS_CBOR, request.encode());
-        self.send(message, Expected::Put { requester, mid, request }, now);
+        let until = match request.lifetime {
+            Some(Lifetime::Seconds(seconds)) => Some(now + Duration::from_secs(seconds.into())),
+            Some(Lifetime::Indefinite) | None => None,
+        };
+        self.send_until(message, Expected::Put { requester, mid, request }, until, now);
     }
 
     /// Withdraws a request, though it be still on its way.
@@ -162,9 +173,11 @@ impl Session {
         self.delete(Some(requester), mid, now);
     }
 
-    fn delete(&mut self, requester: Option<Requester>, mid: u32, now: Instant) {
+    pub(super) fn delete(&mut self, requester: Option<Requester>, mid: u32, now: Instant) {
         let request = Request::new(Method::Delete, &self.mitigate(Some(mid)));
-        self.send(request, Expected::Delete { requester, mid }, now);
+        let known = self.mitigations.get(&mid).and_then(MitigationRecord::over_at);
+        let until = Some(known.unwrap_or(now + WITHDRAWAL));
+        self.send_until(request, Expected::Delete { requester, mid }, until, now);
     }
 
     /// Sends the router elsewhere.
@@ -192,7 +205,10 @@ impl Session {
             true => (self.liveness.poll_heartbeat(), None),
             false => (self.liveness.poll_timeout(), self.refresh),
         };
-        [self.endpoint.poll_timeout(), liveness, repeat, refresh].into_iter().flatten().min()
+        let useless = self.pending.iter().filter_map(|pending| pending.until).min();
+        let records = self.mitigations.values().filter_map(MitigationRecord::due).min();
+        let all = [self.endpoint.poll_timeout(), liveness, repeat, refresh, useless, records, self.anew.0];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -202,6 +218,11 @@ impl Session {
             if let coap::Event::Failed { token } = event {
                 self.handle_failed(&token, now);
             }
+        }
+        self.give_up_late(now);
+        self.look_at_records(now);
+        if self.anew.0.take_if(|due| *due <= now).is_some() {
+            self.ask_all(now);
         }
         if self.asked + REPEAT <= now {
             self.repeat(now);
@@ -222,14 +243,18 @@ impl Session {
         }
     }
 
-    fn send(&mut self, request: Request, expected: Expected, now: Instant) {
+    pub(super) fn send(&mut self, request: Request, expected: Expected, now: Instant) {
+        self.send_until(request, expected, None, now);
+    }
+
+    fn send_until(&mut self, request: Request, expected: Expected, until: Option<Instant>, now: Instant) {
         let token = self.endpoint.request(&request, now);
         let mut unanswered = None;
         if !request.reliable && !self.endpoint.is_stream() {
             self.asked = now;
             unanswered = Some(request);
         }
-        self.pending.push(PendingRequest::new(token, expected, unanswered));
+        self.pending.push(PendingRequest::new(token, expected, unanswered, until));
     }
 
     /// Asks once more what has waited longest, one request at a time however many wait; what is to be done comes before
@@ -246,10 +271,18 @@ impl Session {
         self.pending.push(pending);
     }
 
+    /// Waits no longer for what is of no use any more.
+    fn give_up_late(&mut self, now: Instant) {
+        let is_late = |pending: &mut PendingRequest| pending.until.is_some_and(|until| until <= now);
+        for requester in self.pending.extract_if(.., is_late).filter_map(|pending| pending.expected.requester()) {
+            self.events.push_back(Event::Answered(requester, Err(RequestFailure::NoAnswer)));
+        }
+    }
+
     /// First the configuration, then what the router still knows of us.
     fn begin(&mut self, now: Instant) {
         self.ask_config(now);
-        self.send(self.ask_reports(None), Expected::All(Vec::new()), now);
+        self.ask_all(now);
         self.events.push_back(Event::Ready);
     }
 
@@ -259,23 +292,11 @@ impl Session {
         self.send(config, Expected::Config, now);
     }
 
-    fn mitigate(&self, mid: Option<u32>) -> Vec<String> {
+    pub(super) fn mitigate(&self, mid: Option<u32>) -> Vec<String> {
         let mut path: Vec<String> = [".well-known", "dots", "mitigate"].map(str::to_owned).to_vec();
         path.push(format!("cuid={}", self.cuid));
         path.extend(mid.map(|mid| format!("mid={mid}")));
         path
-    }
-
-    /// A request for one mitigation as far as we don't know it, which spares the path in an attack (RFC 9132 section 4.4.2),
-    /// or for all.
-    fn ask_reports(&self, mid: Option<u32>) -> Request {
-        let query = mid.map(|_| "c=n".to_owned()).into_iter().collect();
-        Request { query, ..Request::new(Method::Get, &self.mitigate(mid)) }
-    }
-
-    fn observe(&mut self, mid: u32, now: Instant) {
-        let request = Request { observe: Some(0), ..self.ask_reports(Some(mid)) };
-        self.send(request, Expected::Observation(mid), now);
     }
 
     /// Only heartbeats are served here.
@@ -312,19 +333,23 @@ impl Session {
         };
         match expected {
             Expected::Config => self.configured(&response, now),
-            Expected::All(body) => {
-                if let Some(response) = self.whole(None, body, response, now) {
+            Expected::All(assembly) => {
+                if let Some(response) = self.whole(None, assembly, response, now) {
                     self.all_reported(&response, now);
                 }
             }
-            Expected::Observation(mid) => self.mid_reported(mid, Vec::new(), response, now),
-            Expected::Rest(mid, body) => self.mid_reported(mid, body, response, now),
+            Expected::Observation(mid) => self.mid_reported(mid, Assembly::default(), response, now),
+            Expected::Report(mid, assembly) => self.mid_reported(mid, assembly, response, now),
             Expected::Put { requester, mid, request } => self.put_answered(requester, mid, request, &response, now),
-            Expected::Delete { requester: Some(requester), mid } => {
-                self.done(requester, Outcome::Mitigation(mid), &response);
+            Expected::Delete { requester, mid } => {
+                if let Some(known) = self.mitigations.get_mut(&mid).filter(|_| response.code.is_success()) {
+                    known.handle_deleted(now);
+                }
+                if let Some(requester) = requester {
+                    self.done(requester, Outcome::Mitigation(mid), &response);
+                }
             }
             Expected::Redirect(requester) => self.done(requester, Outcome::Redirected, &response),
-            Expected::Delete { requester: None, .. } => {}
         }
     }
 
@@ -349,45 +374,6 @@ impl Session {
         }
     }
 
-    /// The content as a whole; where more blocks are to come, the next one is asked for (RFC 7959 section 2.4).
-    fn whole(&mut self, mid: Option<u32>, mut body: Vec<u8>, response: Response, now: Instant) -> Option<Response> {
-        let Some(block) = response.block2.filter(|_| response.code == Code::CONTENT) else { return Some(response) };
-        let begin = usize::try_from(block.number).ok()?.checked_mul(block.size())?;
-        if begin != body.len() || response.payload.is_empty() {
-            return None;
-        }
-        body.extend(&response.payload);
-        if !block.more {
-            return Some(Response { payload: body, ..response });
-        }
-        if body.len() > Endpoint::max_body() {
-            return None;
-        }
-        let next = Block { number: u32::try_from(body.len() / block.size()).ok()?, more: false, szx: block.szx };
-        let request = Request { block2: Some(next), etag: response.etag, ..self.ask_reports(mid) };
-        let expected = match mid {
-            Some(mid) => Expected::Rest(mid, body),
-            None => Expected::All(body),
-        };
-        self.pending.retain(|pending| match (&pending.expected, &expected) {
-            (Expected::Rest(former, _), Expected::Rest(mid, _)) => former != mid,
-            _ => true,
-        });
-        self.send(request, expected, now);
-        None
-    }
-
-    fn all_reported(&mut self, response: &Response, now: Instant) {
-        for report in Report::parse_all(&response.payload).unwrap_or_default() {
-            if let Some(mid) = report.mid.filter(|_| response.code == Code::CONTENT) {
-                self.observe(mid, now);
-                self.take_report(mid, report, now);
-                self.events.push_back(Event::Reported(mid));
-            }
-        }
-        self.choose_parameters(now);
-    }
-
     fn put_answered(
         &mut self,
         requester: Requester,
@@ -409,16 +395,25 @@ impl Session {
             self.withhold(&request.scope, &conflict, now);
             return self.refuse(requester, refusal);
         }
-        let granted = Report::parse_all(&response.payload).unwrap_or_default().into_iter().next();
-        let report = Report { scope: Some(request.scope), mid: Some(mid), ..granted.unwrap_or_default() };
-        self.mitigations.insert(mid, MitigationRecord { report, ended: false });
+        let granted = Report::parse_all(&response.payload).unwrap_or_default().into_iter().next().unwrap_or_default();
         self.events.push_back(Event::Answered(requester, Ok(Outcome::Mitigation(mid))));
-        self.choose_parameters(now);
-        self.observe(mid, now);
+        match self.mitigations.get_mut(&mid).filter(|known| !known.ended) {
+            // What was observed before it was refreshed still is.
+            Some(known) => {
+                let report = Report { lifetime: granted.lifetime.or(known.report.lifetime), ..known.report.clone() };
+                known.take(report, None, now);
+            }
+            None => {
+                let report = Report { scope: Some(request.scope), mid: Some(mid), ..granted };
+                self.mitigations.insert(mid, MitigationRecord::new(report, now));
+                self.choose_parameters(now);
+                self.observe(mid, now);
+            }
+        }
     }
 
     /// A request that is not in force for a conflict is not sent again before its time (RFC 9132 section 4.4.2.1).
-    fn withhold(&mut self, scope: &Scope, conflict: &Conflict, now: Instant) {
+    pub(super) fn withhold(&mut self, scope: &Scope, conflict: &Conflict, now: Instant) {
         let Some(seconds) = conflict.retry_timer.filter(|_| conflict.status != Some(REQUEST_ACTIVE)) else { return };
         self.withheld.retain(|(withheld, _)| withheld != scope);
         if self.withheld.len() == MOST_WITHHELD {
@@ -427,48 +422,13 @@ impl Session {
         self.withheld.push_back((scope.clone(), now + Duration::from_secs(seconds.into())));
     }
 
-    /// A notification, or the answer to our registration for it.
-    fn mid_reported(&mut self, mid: u32, body: Vec<u8>, response: Response, now: Instant) {
-        let Some(response) = self.whole(Some(mid), body, response, now) else { return };
-        if !response.code.is_success() {
-            if let Some(known) = self.mitigations.get_mut(&mid) {
-                known.ended = true;
-                known.report.status = known.report.status.filter(|status| *status > 4).or(Some(TERMINATED));
-            }
-            self.forget_old();
-        } else if let Some(report) = Report::parse_all(&response.payload).unwrap_or_default().into_iter().next() {
-            self.take_report(mid, report, now);
-        }
-        self.choose_parameters(now);
-        self.events.push_back(Event::Reported(mid));
-    }
-
-    fn take_report(&mut self, mid: u32, report: Report, now: Instant) {
-        let known = self.mitigations.entry(mid).or_default();
-        let stopped = report.status == Some(ATTACK_STOPPED) && known.report.status != Some(ATTACK_STOPPED);
-        known.ended = false;
-        let scope = report.scope.clone().or_else(|| known.report.scope.take());
-        known.report = Report { scope: scope.clone(), ..report };
-        if let (Some(scope), Some(conflict)) = (scope, known.report.conflict.clone()) {
-            self.withhold(&scope, &conflict, now);
-        }
-        if stopped {
-            self.delete(None, mid, now);
-        }
-    }
-
-    fn forget_old(&mut self) {
-        let ended: Vec<u32> = self.mitigations.iter().filter(|(_, known)| known.ended).map(|(mid, _)| *mid).collect();
-        for mid in ended.iter().take(ended.len().saturating_sub(MOST_ENDED)) {
-            self.mitigations.remove(mid);
-        }
-    }
-
     fn handle_failed(&mut self, token: &Token, now: Instant) {
         let Some(position) = self.pending.iter().position(|pending| pending.token == *token) else { return };
         let expected = self.pending.remove(position).expected;
-        if matches!(expected, Expected::Config) {
-            self.refresh = Some(now + FRESH);
+        match expected {
+            Expected::Config => self.refresh = Some(now + FRESH),
+            Expected::All(_) => self.ask_all_anew(now),
+            _ => {}
         }
         if let Some(requester) = expected.requester() {
             self.refuse(requester, RequestFailure::NoAnswer);
@@ -481,7 +441,7 @@ impl Session {
     }
 
     /// Follows the set that is in force now (RFC 9132 section 4.5).
-    fn choose_parameters(&mut self, now: Instant) {
+    pub(super) fn choose_parameters(&mut self, now: Instant) {
         let parameters = if self.is_mitigating() { self.config.mitigating } else { self.config.idle };
         self.liveness.set_parameters(parameters, now);
         self.endpoint.set_parameters(parameters.transmission());

@@ -133,6 +133,7 @@ impl Code {
     pub const TOO_LARGE: Self = Self(0x8d);
     pub const UNSUPPORTED_FORMAT: Self = Self(0x8f);
     pub const UNPROCESSABLE: Self = Self(0x96);
+    pub const TOO_MANY_REQUESTS: Self = Self(0x9d);
     pub const UNAVAILABLE: Self = Self(0xa3);
     pub const PROXYING_NOT_SUPPORTED: Self = Self(0xa5);
 }
@@ -141,6 +142,11 @@ impl Code {
     /// Whether the class is 2.
     pub fn is_success(self) -> bool {
         self.0 >> 5 == 2
+    }
+
+    /// Whether the class is 5.
+    pub fn is_server_error(self) -> bool {
+        self.0 >> 5 == 5
     }
 }
 
@@ -397,6 +403,11 @@ pub(super) fn response(packet: Packet) -> Result<Response, Refused> {
         size2: options.number(SIZE2),
         payload: packet.payload,
     })
+}
+
+/// Whether a response has no critical option that we don't know.
+pub(super) fn is_understood(packet: &Packet) -> bool {
+    Options::of(packet, false).is_ok()
 }
 
 /// A packet of any code, type and message id still unset.

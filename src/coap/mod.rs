@@ -24,7 +24,7 @@ use tcp::Stream;
 use udp::Datagram;
 
 /// Requests of ours that may wait for an answer; older ones are forgotten first.
-const MOST_OUTSTANDING: usize = 256;
+const MOST_OUTSTANDING: usize = 4096;
 /// A datagram's CoAP message (RFC 7252 section 4.6 within an MTU of 1280).
 const DATAGRAM_PAYLOAD: usize = 1024;
 /// What options and token take at most beside a payload.
@@ -130,7 +130,11 @@ impl Endpoint {
                 outcome
             }
             Layer::Datagram(datagram) => {
-                match datagram.receive(bytes, now, self.random.as_mut(), &mut self.out) {
+                let outstanding = &self.outstanding;
+                let is_awaited = |packet: &Packet| {
+                    outstanding.iter().any(|(token, _)| token.0 == packet.get_token()) && message::is_understood(packet)
+                };
+                match datagram.receive(bytes, now, self.random.as_mut(), &is_awaited, &mut self.out) {
                     udp::DatagramInput::Request(packet, acknowledges) => self.requested(packet, acknowledges, false),
                     udp::DatagramInput::Response(packet) => self.answered(packet),
                     udp::DatagramInput::Reset(token) => {

@@ -112,6 +112,7 @@ impl Datagram {
         datagram: &[u8],
         now: Instant,
         random: &mut dyn Random,
+        is_awaited: &dyn Fn(&Packet) -> bool,
         out: &mut VecDeque<Vec<u8>>,
     ) -> DatagramInput {
         let Some((&[first, _, high, low], _)) = datagram.split_first_chunk() else { return DatagramInput::Nothing };
@@ -130,7 +131,10 @@ impl Datagram {
             MessageType::Acknowledgement => self.acknowledged(id, message),
             MessageType::Reset => self.reset(id, &message),
             _ if self.is_repeated(id, confirmable, now, out) => DatagramInput::Nothing,
-            _ => self.fresh(id, confirmable, message, now, out),
+            _ => {
+                let is_awaited = is_awaited(&message);
+                self.fresh(id, confirmable.then_some(is_awaited), message, now, out)
+            }
         };
         self.send_next(now, random, out);
         received
@@ -166,26 +170,34 @@ impl Datagram {
         true
     }
 
+    /// A message that is no repetition; `confirmable` is whether one that has to be acknowledged is awaited.
     fn fresh(
         &mut self,
         id: u16,
-        confirmable: bool,
+        confirmable: Option<bool>,
         message: Packet,
         now: Instant,
         out: &mut VecDeque<Vec<u8>>,
     ) -> DatagramInput {
         let (received, answer) = match u8::from(message.header.code) {
-            1..=31 => (DatagramInput::Request(message, confirmable.then_some(id)), None),
-            _ if is_response(&message) => (DatagramInput::Response(message), Some(MessageType::Acknowledgement)),
+            1..=31 => (DatagramInput::Request(message, confirmable.map(|_| id)), None),
+            // An answer acknowledges its request, whether the acknowledgement was lost or never sent (RFC 7252 section 5.2.2).
+            _ if is_response(&message) => {
+                self.waiting.retain(|waiting| waiting.due.is_none() || waiting.token.0 != message.get_token());
+                // What nobody has asked for is rejected, and whoever observes for it is gone (RFC 7641 section 3.6).
+                let is_known = confirmable.unwrap_or(true);
+                let reply = if is_known { MessageType::Acknowledgement } else { MessageType::Reset };
+                (DatagramInput::Response(message), Some(reply))
+            }
             // Empty, or of a reserved class (RFC 7252 section 4.2).
             _ => (DatagramInput::Nothing, Some(MessageType::Reset)),
         };
-        let reply = answer.filter(|_| confirmable).map(|kind| bare(kind, id));
+        let reply = answer.filter(|_| confirmable.is_some()).map(|kind| bare(kind, id));
         out.extend(reply.clone());
         if self.seen.len() == MOST_SEEN {
             self.seen.pop_front();
         }
-        self.seen.push_back(Seen { id, until: now + self.parameters.lifetime(confirmable), reply });
+        self.seen.push_back(Seen { id, until: now + self.parameters.lifetime(confirmable.is_some()), reply });
         received
     }
 

@@ -7,6 +7,7 @@ use super::range::{IcmpTypeRange, PortRange};
 
 /// A validated mitigation scope. Empty lists of ports, protocols or ICMP types mean "any".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "client", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scope {
     /// Attacked prefixes, never empty, host bits cleared, in the order of the request.
     pub target_prefixes: Vec<IpNet>,

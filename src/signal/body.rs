@@ -153,6 +153,11 @@ impl Conflict {
         Self { cause: Some(cause), ..Self::default() }
     }
 
+    /// Whether for its sake the request is not in force.
+    pub fn is_objection(&self) -> bool {
+        self.status != Some(REQUEST_ACTIVE)
+    }
+
     fn value(&self) -> Value {
         let small = |number: Option<u8>| number.map(|number| Value::Unsigned(number.into()));
         let clash = self.mid.is_some() || !self.target_prefixes.is_empty();
@@ -166,9 +171,8 @@ impl Conflict {
     }
 
     fn parse(value: &Value) -> Result<Self, Invalid> {
-        let keys = [CONFLICT_STATUS, CONFLICT_CAUSE, RETRY_TIMER, CONFLICT_SCOPE];
-        let fields = Fields::of(value, "conflict-information", &keys)?;
-        let scope = fields.get(CONFLICT_SCOPE).map(|value| Fields::of(value, "conflict-scope", &CONFLICT_KEYS));
+        let fields = Fields::of_report(value, "conflict-information")?;
+        let scope = fields.get(CONFLICT_SCOPE).map(|value| Fields::of_report(value, "conflict-scope"));
         let scope = scope.transpose()?;
         Ok(Self {
             status: fields.number(CONFLICT_STATUS, "conflict-status")?,
@@ -179,9 +183,6 @@ impl Conflict {
         })
     }
 }
-
-/// What a conflict scope may hold: targets, aliases, a mid, filtering rules.
-const CONFLICT_KEYS: [u16; 8] = [5, 6, 7, 10, 11, 12, 13, 22];
 
 /// What has been dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -240,20 +241,7 @@ impl Report {
     }
 
     fn parse(value: &Value) -> Result<Self, Invalid> {
-        let own = [
-            MID,
-            ALIAS_NAME,
-            LIFETIME,
-            MITIGATION_START,
-            STATUS,
-            CONFLICT_INFORMATION,
-            BYTES_DROPPED,
-            BPS_DROPPED,
-            PKTS_DROPPED,
-            PPS_DROPPED,
-            TRIGGER_MITIGATION,
-        ];
-        let fields = Fields::of(value, "scope", &[&scope::KEYS[..], &own].concat())?;
+        let fields = Fields::of_report(value, "scope")?;
         let lifetime = match fields.get(LIFETIME) {
             Some(Value::Negative(-1)) => Some(-1),
             Some(value) => Some(i64::from(number::<u32>(value, "lifetime")?)),
@@ -284,16 +272,19 @@ impl Report {
         wrap(reports.iter().map(Self::value).collect())
     }
 
-    /// Reads the body of a response.
+    /// Reads the body of a response. What is unknown in it is left alone, and so is what is absent: it is no request, whose every word
+    /// has to be understood.
     ///
     /// # Errors
     /// The server said something that RFC 9132 does not allow.
     pub fn parse_all(payload: &[u8]) -> Result<Vec<Self>, Invalid> {
         let body = Value::decode(payload)?;
-        let body = Fields::of(&body, "body", &[MITIGATION_SCOPE])?;
-        let outer = Fields::of(body.required(MITIGATION_SCOPE, "mitigation-scope")?, "mitigation-scope", &[SCOPE])?;
+        let body = Fields::of_report(&body, "body")?;
+        let outer = Fields::of_report(body.required(MITIGATION_SCOPE, "mitigation-scope")?, "mitigation-scope")?;
         outer.required(SCOPE, "scope")?;
-        outer.list(SCOPE, "scope", MOST_REPORTS, Self::parse)
+        let mut reports = outer.list(SCOPE, "scope", MOST_REPORTS, Self::parse)?;
+        reports.truncate(MOST_REPORTS);
+        Ok(reports)
     }
 }
 

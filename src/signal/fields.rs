@@ -62,6 +62,8 @@ impl From<Malformed> for Invalid {
 /// The entries of one map.
 pub(super) struct Fields<'a> {
     entries: &'a BTreeMap<Value, Value>,
+    /// Whether it is a report: those rules are for requests, and what can be read of a report is read.
+    is_report: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -76,11 +78,18 @@ impl<'a> Fields<'a> {
                 unknown.push(key);
             }
         }
-        if unknown.is_empty() { Ok(Self { entries }) } else { Err(Invalid::UnknownKeys(unknown)) }
+        if unknown.is_empty() { Ok(Self { entries, is_report: false }) } else { Err(Invalid::UnknownKeys(unknown)) }
+    }
+
+    /// Reads a map of a report, whatever else is in it.
+    pub(super) fn of_report(value: &'a Value, name: &'static str) -> Result<Self, Invalid> {
+        let Value::Map(entries) = value else { return Err(Invalid::Type(name)) };
+        Ok(Self { entries, is_report: true })
     }
 
     pub(super) fn get(&self, key: u16) -> Option<&'a Value> {
-        self.entries.get(&Value::Unsigned(key.into()))
+        let value = self.entries.get(&Value::Unsigned(key.into()));
+        value.filter(|value| !self.is_report || **value != Value::Other)
     }
 
     pub(super) fn required(&self, key: u16, name: &'static str) -> Result<&'a Value, Invalid> {
@@ -109,6 +118,7 @@ impl<'a> Fields<'a> {
         one: impl Fn(&'a Value) -> Result<T, Invalid>,
     ) -> Result<Vec<T>, Invalid> {
         match self.get(key) {
+            Some(Value::Array(items)) if self.is_report => items.iter().map(one).collect(),
             Some(Value::Array(items)) if items.is_empty() => Err(Invalid::Empty(name)),
             Some(Value::Array(items)) if items.len() > most => Err(Invalid::TooMany(name, most)),
             Some(Value::Array(items)) => items.iter().map(one).collect(),

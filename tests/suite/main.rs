@@ -4,6 +4,7 @@
 mod call_home;
 mod calling;
 mod client;
+mod client_reports;
 mod client_wire;
 mod coap;
 mod config;
@@ -18,3 +19,4 @@ mod support;
 mod transport;
 mod ubus;
 mod uci;
+mod wishes;

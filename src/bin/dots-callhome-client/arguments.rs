@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dots_callhome::model::CALL_HOME_PORT;
 
-use crate::control::Ask;
+use crate::control::{Ask, Page, Wanted};
 use crate::scope_arguments::ScopeAsked;
 
 /// The provider's side of DOTS Signal Channel Call Home (RFC 9066).
@@ -28,13 +28,17 @@ pub(crate) enum ClientCommand {
     /// Waits for routers to call home.
     Serve(Serve),
     /// Lists the routers that have called.
-    Routers,
-    /// Asks a router to stop attack traffic.
+    Routers(Page),
+    /// Asks a router to stop attack traffic, for as long as that is wanted.
     Request(RequestArguments),
     /// Shows mitigations as their routers report them.
     Status(StatusArguments),
+    /// Shows what is wanted of routers, and what has become of it.
+    Wishes(WishesArguments),
     /// Withdraws a request.
     Withdraw(WithdrawArguments),
+    /// Prints what happens, until it is ended.
+    Events,
     /// Sends a router to another address to call.
     Redirect(RedirectArguments),
 }
@@ -69,12 +73,24 @@ pub(crate) struct Serve {
 
 #[derive(Args)]
 pub(crate) struct RequestArguments {
-    /// The router, by the name it proves.
+    /// Reads requests from standard input, a JSON object a line, and prints an answer for each.
+    #[arg(value_name = "-", value_parser = ["-"], exclusive = true)]
+    pub batch: Option<String>,
+    /// The router, by the name it proves; without it the one that has the sources.
     #[arg(long, value_name = "NAME")]
-    pub router: String,
+    pub router: Option<String>,
     #[command(flatten)]
     pub scope: ScopeAsked,
-    /// Seconds; -1 for as long as the router allows.
+    /// Your own name for it: the same again only goes on for longer.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Who asks.
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Seconds; -1 until it is withdrawn.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, allow_negative_numbers = true,
           value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)))]
     pub lifetime: i64,
@@ -91,16 +107,33 @@ pub(crate) struct StatusArguments {
     /// Goes on with every change.
     #[arg(long)]
     pub watch: bool,
+    #[command(flatten)]
+    pub page: Page,
+}
+
+#[derive(Args)]
+pub(crate) struct WishesArguments {
+    /// Only this router's.
+    #[arg(long, value_name = "NAME")]
+    pub router: Option<String>,
+    /// Only those with this key.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    #[command(flatten)]
+    pub page: Page,
 }
 
 #[derive(Args)]
 pub(crate) struct WithdrawArguments {
-    /// The router.
-    #[arg(long, value_name = "NAME")]
-    pub router: String,
+    /// The router; with a key all that have it, without.
+    #[arg(long, value_name = "NAME", required_unless_present = "key")]
+    pub router: Option<String>,
     /// The mitigation's number.
-    #[arg(long, value_name = "N")]
-    pub mid: u32,
+    #[arg(long, value_name = "N", required_unless_present = "key")]
+    pub mid: Option<u32>,
+    /// The key it was asked for with.
+    #[arg(long, value_name = "KEY", conflicts_with = "mid")]
+    pub key: Option<String>,
 }
 
 #[derive(Args)]
@@ -129,15 +162,30 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("{text} is neither an address nor an address and a port"))
 }
 
+/// What a command is.
+pub(crate) enum Task {
+    /// To be the serving program.
+    Serve(Box<Serve>),
+    /// To ask it something.
+    Ask(Ask),
+    /// To ask it all that comes on standard input.
+    AskAll,
+}
+
 impl ClientCommand {
-    /// What to ask the serving program; or, that this is to be the serving program.
-    pub(crate) fn ask(self) -> Result<Ask, Box<Serve>> {
-        Ok(match self {
-            Self::Serve(serve) => return Err(Box::new(serve)),
-            Self::Routers => Ask::Routers,
-            Self::Request(RequestArguments { router, scope, lifetime }) => Ask::Request { router, scope, lifetime },
-            Self::Status(StatusArguments { router, mid, watch }) => Ask::Status { router, mid, watch },
-            Self::Withdraw(WithdrawArguments { router, mid }) => Ask::Withdraw { router, mid },
+    /// What is to be done.
+    pub(crate) fn task(self) -> Task {
+        Task::Ask(match self {
+            Self::Serve(serve) => return Task::Serve(Box::new(serve)),
+            Self::Request(RequestArguments { batch: Some(_), .. }) => return Task::AskAll,
+            Self::Routers(page) => Ask::Routers { page },
+            Self::Request(RequestArguments { router, scope, lifetime, key, by, reason, batch: None }) => {
+                Ask::Request(Box::new(Wanted { router, scope, lifetime, key, by, reason }))
+            }
+            Self::Status(StatusArguments { router, mid, watch, page }) => Ask::Status { router, mid, watch, page },
+            Self::Wishes(WishesArguments { router, key, page }) => Ask::Wishes { router, key, page },
+            Self::Withdraw(WithdrawArguments { router, mid, key }) => Ask::Withdraw { router, mid, key },
+            Self::Events => Ask::Events,
             Self::Redirect(RedirectArguments { router, to, address, ttl }) => {
                 Ask::Redirect { router, to, addresses: address, ttl }
             }

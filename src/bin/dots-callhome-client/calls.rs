@@ -19,6 +19,7 @@ use mio::{Registry, Token};
 use serde_json::{Value, json};
 
 use crate::accepting::accept_some;
+use crate::call_table::CallTable;
 use crate::ended::Ended;
 use crate::limits::Limits;
 use crate::listeners::{PeerAddress, UdpListeners};
@@ -42,6 +43,18 @@ pub(crate) enum CallEvent {
         /// What has become of the request.
         outcome: Result<Outcome, RequestFailure>,
     },
+    /// A router has a session and has said what it knows.
+    Known {
+        /// Which router.
+        router: String,
+    },
+    /// A router's session is over.
+    Gone {
+        /// Which router.
+        router: String,
+        /// Why, in words.
+        why: String,
+    },
     /// There is something new about a mitigation.
     Reported {
         /// Which router.
@@ -60,7 +73,7 @@ enum CallStage {
 }
 
 /// A connection of a router, proven or not.
-struct Call {
+pub(crate) struct Call {
     connection: Connection,
     from: SocketAddr,
     /// Where it came in, over datagrams.
@@ -74,7 +87,8 @@ impl Call {
         Self { connection, from, peer_address, stage: CallStage::Proving, since: Instant::now() }
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    /// When something is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let due = match &self.stage {
             CallStage::Admitted { session, .. } => session.poll_timeout(),
             CallStage::Proving => Some(self.since + HANDSHAKE),
@@ -100,7 +114,20 @@ impl Call {
         if self.peer_address.is_some() { Ended::Abandoned } else { Ended::TooSlow }
     }
 
-    fn name(&self) -> Option<&str> {
+    /// Where it comes from.
+    pub(crate) fn from(&self) -> SocketAddr {
+        self.from
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match &self.stage {
+            CallStage::Admitted { session, .. } => Some(session),
+            CallStage::Proving => None,
+        }
+    }
+
+    /// The router's name, once it is proven.
+    pub(crate) fn name(&self) -> Option<&str> {
         match &self.stage {
             CallStage::Admitted { name, .. } => Some(name),
             CallStage::Proving => None,
@@ -146,7 +173,7 @@ pub(crate) struct Calls {
     /// The one towards a router that has another client of that identifier.
     other_cuids: BTreeMap<String, String>,
     limits: Limits,
-    all: BTreeMap<usize, Call>,
+    all: CallTable,
     /// Streams with more to read: each turn reads some of each.
     unread: BTreeSet<usize>,
     events: VecDeque<CallEvent>,
@@ -171,7 +198,7 @@ impl Calls {
             cuid,
             other_cuids: BTreeMap::new(),
             limits,
-            all: BTreeMap::new(),
+            all: CallTable::default(),
             unread: BTreeSet::new(),
             events: VecDeque::new(),
         }
@@ -188,32 +215,35 @@ impl Calls {
         }
         let Ok(channel) = TlsChannel::server(Arc::clone(&self.config)) else { return };
         if let Ok(connection) = Connection::tls(stream, channel, &self.registry, Token(token)) {
-            self.all.insert(token, Call::new(connection, from, None));
+            self.all.put(token, Call::new(connection, from, None));
         }
     }
 
     /// Makes room for one more caller: who has not proven in good time who it is gives way to who comes later, first where one
     /// source has many of them. False: all room is taken by routers that have.
     fn make_room(&mut self, from: IpAddr) -> bool {
-        let source = block(from);
-        let proving = |call: &Call| matches!(call.stage, CallStage::Proving);
-        let of_source = |call: &Call| proving(call) && block(call.from.ip()) == source;
-        let oldest =
-            |wanted: &dyn Fn(&Call) -> bool| self.all.iter().find(|(_, call)| wanted(call)).map(|(token, _)| *token);
-        let displaced = if self.all.values().filter(|call| of_source(call)).count() >= self.limits.proving {
-            oldest(&of_source)
+        let (count, oldest) = self.all.proving_of(block(from));
+        let displaced = if count >= self.limits.proving {
+            oldest
         } else if self.all.len() >= self.limits.calls {
-            match oldest(&proving) {
+            match self.all.first_proving() {
                 None => return false,
                 some => some,
             }
         } else {
             None
         };
-        if let Some((token, call)) = displaced.and_then(|token| self.all.remove_entry(&token)) {
-            self.leave(token, call);
+        if let Some(token) = displaced {
+            self.remove(token, "it gave way to others");
         }
         true
+    }
+
+    /// Ends a call.
+    fn remove(&mut self, token: usize, why: &str) {
+        if let Some(call) = self.all.take(token) {
+            self.leave(token, call, why);
+        }
     }
 
     /// Takes what has come to a UDP socket, of all routers. Returns after what time more is to be taken.
@@ -257,7 +287,7 @@ impl Calls {
 
     /// Gives a datagram to a call. Returns whether it was for that.
     fn pass_on(&mut self, token: usize, datagram: &[u8]) -> bool {
-        let Some(mut call) = self.all.remove(&token) else { return false };
+        let Some(mut call) = self.all.take(token) else { return false };
         let outcome = call.connection.handle_datagram(datagram, clock::now());
         let outcome = outcome.map_err(|why| Ended::lost(&call.connection, why));
         let plaintext: Vec<Vec<u8>> = std::iter::from_fn(|| call.connection.poll_plaintext()).collect();
@@ -269,7 +299,7 @@ impl Calls {
 
     /// A stream can be read or written. Returns whether it is one of a call.
     pub(crate) fn handle_ready(&mut self, token: usize, writable: bool) -> bool {
-        let Some(mut call) = self.all.remove(&token) else { return false };
+        let Some(mut call) = self.all.take(token) else { return false };
         let outcome = self.read(token, &mut call, writable);
         self.go_on(token, call, outcome);
         true
@@ -318,12 +348,10 @@ impl Calls {
             return Err(Ended::Foreign(name));
         }
         // A router that calls again has lost its former session.
-        let former = self.all.iter().find(|(_, other)| other.name() == Some(&name)).map(|(token, _)| *token);
+        let former = self.all.named(&name);
         let displaced = call.peer_address.and_then(|from| self.listeners.as_mut()?.handle_proven(from, token));
         for token in former.into_iter().chain(displaced) {
-            if let Some(former) = self.all.remove(&token) {
-                self.leave(token, former);
-            }
+            self.remove(token, "it has called again");
         }
         output::log(format_args!("{name} has called from {} over {}", call.from, call.connection.transport().as_str()));
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
@@ -344,10 +372,10 @@ impl Calls {
         let (events, sent) = call.drain();
         let router = call.name().map_or_else(|| call.from.to_string(), str::to_owned);
         match outcome.and(sent) {
-            Ok(()) => drop(self.all.insert(token, call)),
+            Ok(()) => self.all.put(token, call),
             Err(ended) => {
                 self.tell_end(&router, call.from, &ended);
-                self.leave(token, call);
+                self.leave(token, call, &ended.to_string());
             }
         }
         for event in events {
@@ -358,6 +386,11 @@ impl Calls {
                 }
                 Event::Reported(mid) => self.events.push_back(CallEvent::Reported { router, mid }),
                 Event::Renamed(cuid) => drop(self.other_cuids.insert(router, cuid)),
+                Event::Known => self.events.push_back(CallEvent::Known { router }),
+                Event::Unreadable(mid, why) => {
+                    let what = mid.map_or_else(|| "all mitigations".to_owned(), |mid| format!("mid {mid}"));
+                    output::log(format_args!("what {router} reports of {what} can't be read: {why}"));
+                }
                 Event::Ready | Event::Lost => {}
             }
         }
@@ -373,8 +406,9 @@ impl Calls {
         }
     }
 
-    fn leave(&mut self, token: usize, mut call: Call) {
+    fn leave(&mut self, token: usize, mut call: Call, why: &str) {
         if let CallStage::Admitted { name, session } = &mut call.stage {
+            self.events.push_back(CallEvent::Gone { router: name.clone(), why: why.to_owned() });
             self.events.extend(session.give_up().into_iter().map(|requester| CallEvent::Answered {
                 requester,
                 router: name.clone(),
@@ -389,8 +423,8 @@ impl Calls {
 
     /// Ends all calls: the routers needn't find out by themselves.
     pub(crate) fn leave_all(&mut self) {
-        while let Some((token, call)) = self.all.pop_first() {
-            self.leave(token, call);
+        while let Some((token, call)) = self.all.take_first() {
+            self.leave(token, call, "we end");
         }
     }
 
@@ -401,16 +435,14 @@ impl Calls {
 
     /// When [`Calls::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.all.values().filter_map(Call::poll_timeout).min()
+        self.all.poll_timeout()
     }
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self) {
         let now = Instant::now();
-        let due = |call: &Call| call.poll_timeout().is_some_and(|due| due <= now);
-        let tokens: Vec<usize> = self.all.iter().filter(|(_, call)| due(call)).map(|(token, _)| *token).collect();
-        for token in tokens {
-            let Some(mut call) = self.all.remove(&token) else { continue };
+        for token in self.all.due(now) {
+            let Some(mut call) = self.all.take(token) else { continue };
             let outcome = call.handle_timeout();
             self.go_on(token, call, outcome);
         }
@@ -418,8 +450,8 @@ impl Calls {
 
     /// Lets the session of a router do something. Returns whether there is one.
     pub(crate) fn with_session(&mut self, router: &str, what: impl FnOnce(&mut Session, Instant)) -> bool {
-        let found = self.all.iter().find(|(_, call)| call.name() == Some(router)).map(|(token, _)| *token);
-        let Some((token, mut call)) = found.and_then(|token| Some((token, self.all.remove(&token)?))) else {
+        let found = self.all.named(router);
+        let Some((token, mut call)) = found.and_then(|token| Some((token, self.all.take(token)?))) else {
             return false;
         };
         if let CallStage::Admitted { session, .. } = &mut call.stage {
@@ -429,9 +461,21 @@ impl Calls {
         true
     }
 
-    /// Whether a router mitigates anything.
-    pub(crate) fn is_mitigating(&self, router: &str) -> bool {
-        self.sessions().any(|(name, session)| name == router && session.is_mitigating())
+    /// The session of a router.
+    pub(crate) fn session(&self, router: &str) -> Option<&Session> {
+        self.all.named(router).and_then(|token| self.all.get(token)).and_then(Call::session)
+    }
+
+    /// Whether a router may call at all.
+    pub(crate) fn admits(&self, router: &str) -> bool {
+        self.roster.admits(router)
+    }
+
+    /// The routers that have all these addresses: by where they call from, or by what is known of their homes.
+    pub(crate) fn routers_of(&self, sources: &[ipnet::IpNet]) -> BTreeSet<String> {
+        let calls_from = |call: &Call| sources.iter().all(|source| *source == call.from.ip().to_canonical().into());
+        let calling = self.all.routers().filter(|(_, call)| calls_from(call)).map(|(name, _)| name.to_owned());
+        calling.chain(self.roster.owners(sources)).collect()
     }
 
     /// The first source that is not this router's to answer for.
@@ -441,7 +485,7 @@ impl Calls {
 
     /// What there is to say about each router.
     pub(crate) fn routers(&self) -> Vec<Value> {
-        self.all.values().filter_map(Call::json).collect()
+        self.all.routers().filter_map(|(_, call)| call.json()).collect()
     }
 
     /// All mitigations known, with their routers and numbers.
@@ -450,9 +494,6 @@ impl Calls {
     }
 
     fn sessions(&self) -> impl Iterator<Item = (&str, &Session)> {
-        self.all.values().filter_map(|call| match &call.stage {
-            CallStage::Admitted { name, session } => Some((name.as_str(), &**session)),
-            CallStage::Proving => None,
-        })
+        self.all.routers().filter_map(|(name, call)| Some((name, call.session()?)))
     }
 }

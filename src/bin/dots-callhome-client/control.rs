@@ -1,7 +1,7 @@
-//! The control socket: one question as a line of JSON, answered by one line, or by one for each change.
+//! The control socket: questions as lines of JSON, each answered by one line, or by one for each change.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -15,20 +15,90 @@ use serde_json::Value;
 
 use crate::scope_arguments::ScopeAsked;
 
-/// A question to the serving program.
+/// The version of what is spoken.
+pub(crate) const VERSION: u32 = 1;
+
+/// A question, and what its answers bear. With `v` or `id` more questions may follow on the connection; without them it is over
+/// with the answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Question {
+    /// The version of what is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v: Option<u32>,
+    /// Whatever the asker likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Value>,
+    /// What is asked.
+    #[serde(flatten)]
+    pub ask: Ask,
+}
+
+/// What is asked of the serving program.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "ask")]
 pub(crate) enum Ask {
     /// Which routers have called?
-    Routers,
-    /// Send a mitigation request.
-    Request { router: String, scope: ScopeAsked, lifetime: i64 },
+    Routers {
+        #[serde(flatten)]
+        page: Page,
+    },
+    /// Keep a wish and send it to the router.
+    Request(Box<Wanted>),
     /// What do the routers report?
-    Status { router: Option<String>, mid: Option<u32>, watch: bool },
-    /// Withdraw a request.
-    Withdraw { router: String, mid: u32 },
+    Status {
+        router: Option<String>,
+        mid: Option<u32>,
+        #[serde(default)]
+        watch: bool,
+        #[serde(flatten)]
+        page: Page,
+    },
+    /// What is wanted of the routers, and what has become of it?
+    Wishes {
+        router: Option<String>,
+        key: Option<String>,
+        #[serde(flatten)]
+        page: Page,
+    },
+    /// Withdraw a request by its number, or all that have a key.
+    Withdraw { router: Option<String>, mid: Option<u32>, key: Option<String> },
     /// Send a router elsewhere.
     Redirect { router: String, to: String, addresses: Vec<IpAddr>, ttl: Option<u32> },
+    /// Tell what happens from now on.
+    Events,
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, clap::Args)]
+pub(crate) struct Page {
+    /// Only what comes after this router, in the order of names.
+    #[arg(long, value_name = "NAME")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// What is wanted of a router.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    /// Which; without it whichever has the sources.
+    pub router: Option<String>,
+    /// What is to be stopped.
+    pub scope: ScopeAsked,
+    /// Seconds; -1 until it is withdrawn.
+    pub lifetime: i64,
+    /// What the asker calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Listens for commands, of our own user and nobody else. A socket that a serving program of ours has left there is taken away, and
@@ -54,31 +124,4 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener, String> {
     let listener = UnixListener::bind(path);
     umask(former);
     listener.map_err(|error| told(&error))
-}
-
-/// Asks the serving program and hands each line of the answer to `show`.
-///
-/// # Errors
-/// In words: nobody serves there, or the question was refused.
-pub(crate) fn ask(
-    socket: &Path,
-    question: &Ask,
-    mut show: impl FnMut(&Value) -> Result<(), String>,
-) -> Result<(), String> {
-    let mut stream = UnixStream::connect(socket)
-        .map_err(|error| format!("{}: {error} (is \"dots-callhome-client serve\" running?)", socket.display()))?;
-    let mut line = serde_json::to_string(question).map_err(|error| error.to_string())?;
-    line.push('\n');
-    stream.write_all(line.as_bytes()).map_err(|error| error.to_string())?;
-    let mut answered = false;
-    for line in BufReader::new(stream).lines() {
-        let line = line.map_err(|error| error.to_string())?;
-        let value: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        if let Some(why) = value.get("error").and_then(Value::as_str) {
-            return Err(why.into());
-        }
-        answered = true;
-        show(&value)?;
-    }
-    if answered { Ok(()) } else { Err("the serving program ended without an answer".into()) }
 }

@@ -1,19 +1,12 @@
-//! Which routers may call, and the numbers given to requests.
+//! Which routers may call, and whose addresses are whose.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ipnet::IpNet;
 
 use crate::scope_arguments::prefix;
-
-/// From here on numbers begin anew once there is peace (RFC 9132 section 4.4.1).
-const ROLLOVER: u32 = 3_221_225_471;
-const FIRST: u32 = 1;
-/// How many numbers are given between two writes.
-const AHEAD: u32 = 128;
 
 /// The routers that may call and the prefixes of their homes.
 #[derive(Default)]
@@ -49,51 +42,10 @@ impl Roster {
         let own = self.routers.as_ref()?.get(name).filter(|own| !own.is_empty())?;
         sources.iter().find(|source| !own.iter().any(|prefix| prefix.contains(*source)))
     }
-}
 
-/// The next `mid` of each router. What is kept over a restart is a number ahead of all that were taken: numbers may be left
-/// out but never given twice, and a burst of requests does not wait for the disk at each.
-pub(crate) struct Numbers {
-    file: PathBuf,
-    next: BTreeMap<String, u32>,
-    kept: BTreeMap<String, u32>,
-}
-
-impl Numbers {
-    /// Reads what was kept.
-    pub(crate) fn read(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
-        let file = directory.join("mids.json");
-        let kept: BTreeMap<String, u32> = match fs::read(&file) {
-            Ok(content) => serde_json::from_slice(&content)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(Self { file, next: kept.clone(), kept })
-    }
-
-    /// A number higher than all before; in peace, 0 at last.
-    pub(crate) fn take(&mut self, router: &str, in_peace: bool) -> io::Result<u32> {
-        let next = self.next.get(router).copied().unwrap_or(FIRST);
-        let mid = if in_peace && next >= ROLLOVER { 0 } else { next };
-        let following = mid.saturating_add(1);
-        let ahead = following..=following.saturating_add(AHEAD);
-        if self.kept.get(router).is_none_or(|kept| !ahead.contains(kept)) {
-            self.keep(router, *ahead.end())?;
-        }
-        self.next.insert(router.to_owned(), following);
-        Ok(mid)
-    }
-
-    fn keep(&mut self, router: &str, number: u32) -> io::Result<()> {
-        let mut kept = self.kept.clone();
-        kept.insert(router.to_owned(), number);
-        let new = self.file.with_extension("new");
-        let mut file = fs::File::create(&new)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.file)?;
-        self.kept = kept;
-        Ok(())
+    /// The routers whose homes have all these addresses.
+    pub(crate) fn owners(&self, sources: &[IpNet]) -> impl Iterator<Item = String> {
+        let has = |own: &[IpNet]| sources.iter().all(|source| own.iter().any(|prefix| prefix.contains(source)));
+        self.routers.iter().flatten().filter(move |(_, own)| has(own)).map(|(name, _)| name.clone())
     }
 }

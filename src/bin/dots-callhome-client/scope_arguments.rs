@@ -14,18 +14,22 @@ pub struct ScopeAsked {
     source: Vec<IpNet>,
     /// Source port or range as seen outside the home; may be repeated.
     #[arg(long = "source-port", value_name = "A-B")]
+    #[serde(default)]
     source_port: Vec<PortRange>,
     /// ICMP type or range; may be repeated.
     #[arg(long = "source-icmp-type", value_name = "A-B")]
+    #[serde(default)]
     source_icmp_type: Vec<IcmpTypeRange>,
     /// Attacked prefix; may be repeated.
     #[arg(long = "target", required = true, value_name = "PREFIX", value_parser = prefix)]
     target: Vec<IpNet>,
     /// Attacked port or range; may be repeated.
     #[arg(long = "target-port", value_name = "A-B")]
+    #[serde(default)]
     target_port: Vec<PortRange>,
     /// IANA protocol number; may be repeated.
     #[arg(long = "protocol", value_name = "N")]
+    #[serde(default)]
     protocol: Vec<u8>,
 }
 

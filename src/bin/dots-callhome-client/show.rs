@@ -2,16 +2,15 @@
 
 use serde_json::{Value, json};
 
+use dots_callhome::client::wishes::{Wish, WishState};
 use dots_callhome::client::{MitigationRecord, conflict_text};
+use dots_callhome::model::Scope;
 use dots_callhome::model::printable;
 
 /// A mitigation as JSON.
 pub(crate) fn json(router: &str, mid: u32, known: &MitigationRecord) -> Value {
     let report = &known.report;
-    let scope = report.scope.as_ref();
-    let texts = |list: Vec<String>| if list.is_empty() { Value::Null } else { json!(list) };
-    let strings = |of: Option<Vec<String>>| of.map_or(Value::Null, texts);
-    json!({
+    let mut one = json!({
         "router": router,
         "mid": mid,
         "status": report.status,
@@ -19,17 +18,53 @@ pub(crate) fn json(router: &str, mid: u32, known: &MitigationRecord) -> Value {
         "ended": known.ended,
         "lifetime": report.lifetime,
         "start": report.start,
-        "sources": strings(scope.map(|s| s.source_prefixes.iter().map(ToString::to_string).collect())),
-        "source_ports": strings(scope.map(|s| s.source_ports.iter().map(ToString::to_string).collect())),
-        "targets": strings(scope.map(|s| s.target_prefixes.iter().map(ToString::to_string).collect())),
-        "target_ports": strings(scope.map(|s| s.target_ports.iter().map(ToString::to_string).collect())),
         "dropped": report.dropped.map(|d| json!({
             "packets": d.packets, "bytes": d.bytes, "pps": d.pps, "bps": d.bps,
         })),
         "conflict": report.conflict.as_ref().map(|c| json!({
             "status": c.status, "cause": c.cause, "retry": c.retry_timer, "mid": c.mid, "meaning": conflict_text(c),
         })),
-    })
+    });
+    add_scope(&mut one, report.scope.as_ref());
+    one
+}
+
+fn add_scope(one: &mut Value, scope: Option<&Scope>) {
+    fn texts<T: ToString>(list: &[T]) -> Value {
+        if list.is_empty() { Value::Null } else { list.iter().map(ToString::to_string).collect() }
+    }
+    one["sources"] = scope.map_or(Value::Null, |scope| texts(&scope.source_prefixes));
+    one["source_ports"] = scope.map_or(Value::Null, |scope| texts(&scope.source_ports));
+    one["targets"] = scope.map_or(Value::Null, |scope| texts(&scope.target_prefixes));
+    one["target_ports"] = scope.map_or(Value::Null, |scope| texts(&scope.target_ports));
+}
+
+/// What a router has not told anything of yet.
+pub(crate) fn unreported(router: &str, mid: Option<u32>, scope: Option<&Scope>) -> Value {
+    let mut one = json!({
+        "router": router, "mid": mid, "status": null, "meaning": "waits for the router", "ended": false, "lifetime": null,
+        "start": null, "dropped": null, "conflict": null,
+    });
+    add_scope(&mut one, scope);
+    one
+}
+
+/// A wish as JSON.
+pub(crate) fn wish(wish: &Wish, state: &str, mids: &[u32]) -> Value {
+    let mut one = json!({
+        "wish": wish.id, "router": wish.router, "key": wish.key, "state": state, "mids": mids, "until": wish.until,
+        "by": wish.by, "reason": wish.reason, "why": null, "at": null,
+    });
+    match &wish.state {
+        WishState::Wanted => {}
+        WishState::Declined { why, until } => {
+            one["why"] = json!(why);
+            one["at"] = json!(until);
+        }
+        WishState::Withdrawn { at } | WishState::Stopped { at } | WishState::Over { at } => one["at"] = json!(at),
+    }
+    add_scope(&mut one, Some(&wish.scope));
+    one
 }
 
 /// What a status means (RFC 9132 section 4.4.2).
@@ -82,6 +117,12 @@ fn plain_text(value: &Value) -> String {
     if let Some(all) = value.get("mitigations").and_then(Value::as_array) {
         return or(all.iter().map(mitigation).collect(), "no mitigations");
     }
+    if let Some(all) = value.get("wishes").and_then(Value::as_array) {
+        return or(all.iter().map(a_wish).collect(), "nothing is wanted");
+    }
+    if value.get("event").is_some() {
+        return value.to_string();
+    }
     mitigation(value)
 }
 
@@ -91,7 +132,8 @@ fn or(lines: Vec<String>, none: &str) -> String {
 
 fn mitigation(one: &Value) -> String {
     let Some(meaning) = one.get("meaning").and_then(Value::as_str) else { return "done".to_owned() };
-    let mut line = format!("{} mid {}: {meaning}", word(one, "router"), one["mid"]);
+    let mid = one["mid"].as_u64().map(|mid| format!(" mid {mid}")).unwrap_or_default();
+    let mut line = format!("{}{mid}: {meaning}", word(one, "router"));
     if let Some(status) = one["status"].as_u64() {
         line += &format!(" (status {status})");
     }
@@ -106,6 +148,25 @@ fn mitigation(one: &Value) -> String {
         line += &format!(", {why}");
     }
     line
+}
+
+fn a_wish(one: &Value) -> String {
+    let list = |key: &str| one[key].as_array().map(|all| all.iter().map(plain).collect::<Vec<_>>().join(" "));
+    let mut line = format!("{} wish {}: {}", word(one, "router"), one["wish"], word(one, "state"));
+    line += &format!(", {} to {}", list("sources").unwrap_or_default(), list("targets").unwrap_or_default());
+    if let Some(mids) = list("mids").filter(|mids| !mids.is_empty()) {
+        line += &format!(", mid {mids}");
+    }
+    for key in ["key", "by", "reason", "why"] {
+        if let Some(text) = one[key].as_str() {
+            line += &format!(", {key}: {text}");
+        }
+    }
+    line
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn word<'a>(value: &'a Value, key: &str) -> &'a str {

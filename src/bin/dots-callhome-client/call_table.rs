@@ -1,0 +1,116 @@
+//! All calls of routers, found by number, by name and by when something is due.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use dots_callhome::transport::drop_list::block;
+
+use crate::calls::Call;
+
+/// What a call was known by when it was put in.
+struct Entry {
+    call: Call,
+    due: Option<Instant>,
+    /// Where whoever calls has not proven yet who it is.
+    proving: Option<IpAddr>,
+}
+
+/// The calls. Each is taken out to be changed, and put back.
+#[derive(Default)]
+pub(crate) struct CallTable {
+    all: BTreeMap<usize, Entry>,
+    names: BTreeMap<String, usize>,
+    due: BTreeSet<(Instant, usize)>,
+    /// Who has not proven yet who it is, by source; whoever came first has the lowest number.
+    proving: BTreeMap<IpAddr, BTreeSet<usize>>,
+    all_proving: BTreeSet<usize>,
+}
+
+impl CallTable {
+    /// Puts a call in under its number.
+    pub(crate) fn put(&mut self, token: usize, call: Call) {
+        let due = call.poll_timeout();
+        self.due.extend(due.map(|due| (due, token)));
+        let proving = match call.name() {
+            Some(name) => {
+                self.names.insert(name.to_owned(), token);
+                None
+            }
+            None => Some(block(call.from().ip())),
+        };
+        if let Some(source) = proving {
+            self.proving.entry(source).or_default().insert(token);
+            self.all_proving.insert(token);
+        }
+        self.all.insert(token, Entry { call, due, proving });
+    }
+
+    /// Takes a call out.
+    pub(crate) fn take(&mut self, token: usize) -> Option<Call> {
+        let Entry { call, due, proving } = self.all.remove(&token)?;
+        if let Some(due) = due {
+            self.due.remove(&(due, token));
+        }
+        if let Some(name) = call.name().filter(|name| self.names.get(*name) == Some(&token)) {
+            self.names.remove(name);
+        }
+        if let Some(source) = proving {
+            self.all_proving.remove(&token);
+            if let Some(others) = self.proving.get_mut(&source) {
+                others.remove(&token);
+                if others.is_empty() {
+                    self.proving.remove(&source);
+                }
+            }
+        }
+        Some(call)
+    }
+
+    /// Takes any call out.
+    pub(crate) fn take_first(&mut self) -> Option<(usize, Call)> {
+        let token = *self.all.first_key_value()?.0;
+        Some((token, self.take(token)?))
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The call of the router of that name.
+    pub(crate) fn named(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    /// One call.
+    pub(crate) fn get(&self, token: usize) -> Option<&Call> {
+        self.all.get(&token).map(|entry| &entry.call)
+    }
+
+    /// All calls of routers that have proven who they are, by name.
+    pub(crate) fn routers(&self) -> impl Iterator<Item = (&str, &Call)> {
+        self.names.iter().filter_map(|(name, token)| Some((name.as_str(), self.get(*token)?)))
+    }
+
+    /// When something is due first.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// The calls for which something is due.
+    pub(crate) fn due(&self, now: Instant) -> Vec<usize> {
+        self.due.iter().take_while(|(due, _)| *due <= now).map(|(_, token)| *token).collect()
+    }
+
+    /// How many callers of this source have not proven yet who they are, and who of them came first.
+    pub(crate) fn proving_of(&self, source: IpAddr) -> (usize, Option<usize>) {
+        let of_source = self.proving.get(&source);
+        (of_source.map_or(0, BTreeSet::len), of_source.and_then(|tokens| tokens.first().copied()))
+    }
+
+    /// Who came first of all that have not proven yet who they are.
+    pub(crate) fn first_proving(&self) -> Option<usize> {
+        self.all_proving.first().copied()
+    }
+}
