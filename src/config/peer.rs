@@ -127,6 +127,8 @@ fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
     let port = options.get("port", |text| u16_in(text, 1, u16::MAX)).unwrap_or(CALL_HOME_PORT);
     let interface = options.get("interface", interface).unwrap_or_else(|| INTERFACE.to_owned());
     let domain = options.list("domain", prefix);
+    // For whoever shows it: the daemon does nothing with these.
+    options.know(&["display_name", "help_url", "help_phone"]);
     let heartbeat_interval = options.get("heartbeat_interval", heartbeat).unwrap_or(HEARTBEAT);
     let (name, transport, auth) = secured(options)?;
     let section = options.name()?.to_owned();

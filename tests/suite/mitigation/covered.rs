@@ -10,7 +10,8 @@ use crate::support::ledger::*;
 use dots_callhome::enforce::DropFilter;
 use dots_callhome::enforce::desired::{Desired, Owner};
 use dots_callhome::mitigation::{
-    Action, Client, Consent, DevicePolicy, Ledger, Mitigation, Policy, State, TimeoutAction, snapshot,
+    Action, Client, Consent, DevicePolicy, Ledger, Mitigation, Policy, State, Term, TimeoutAction, Until, Veto,
+    snapshot,
 };
 use dots_callhome::model::{IcmpTypeRange, Mac, MitigationId, Now, PortRange, Scope};
 use dots_callhome::source::{Confidence, Suspect};
@@ -110,6 +111,7 @@ enum Step {
         action: Option<Action>,
         devices: Vec<usize>,
         lifetime: Option<u64>,
+        until: Option<Until>,
     },
     Reject {
         which: usize,
@@ -134,6 +136,10 @@ enum Step {
         timeout_action: TimeoutAction,
     },
     Enforced {
+        which: usize,
+    },
+    /// Something was dropped.
+    Counted {
         which: usize,
     },
     Pass(u64),
@@ -187,6 +193,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let rule = prop_oneof![Just(DevicePolicy::Ask), Just(DevicePolicy::Auto), Just(DevicePolicy::Exempt)];
     let timeout_action =
         prop_oneof![Just(TimeoutAction::Ignore), Just(TimeoutAction::Approve), Just(TimeoutAction::Reject)];
+    let until = prop_oneof![Just(Until::Request), Just(Until::Time), Just(Until::Ended)];
     let suspects = |most| prop::collection::vec((device.clone(), confidence.clone()), most);
     let step = prop_oneof![
         14 => (client.clone(), 0..SCOPES.len(), suspects(1..3_usize))
@@ -201,9 +208,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             which.clone(),
             prop::option::weighted(0.3, action.clone()),
             prop::collection::vec(device.clone(), 0..2),
-            prop::option::weighted(0.1, lifetime.clone())
+            prop::option::weighted(0.1, lifetime.clone()),
+            prop::option::weighted(0.3, until)
         )
-            .prop_map(|(which, action, devices, lifetime)| Step::Approve { which, action, devices, lifetime }),
+            .prop_map(|(which, action, devices, lifetime, until)| Step::Approve { which, action, devices, lifetime, until }),
         1 => which.clone().prop_map(|which| Step::Reject { which }),
         1 => which.clone().prop_map(|which| Step::Withdraw { which }),
         1 => device.clone().prop_map(|device| Step::Release { device }),
@@ -213,11 +221,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (consent, action, prop::collection::vec((device, rule), 0..2), timeout_action).prop_map(
             |(consent, action, devices, timeout_action)| Step::Rules { consent, action, devices, timeout_action }
         ),
-        2 => which.prop_map(|which| Step::Enforced { which }),
-        2 => prop_oneof![Just(10_u64), Just(130), Just(400), Just(4000), Just(90_000)].prop_map(Step::Pass),
+        2 => which.clone().prop_map(|which| Step::Enforced { which }),
+        2 => which.prop_map(|which| Step::Counted { which }),
+        2 => prop_oneof![Just(10_u64), Just(50), Just(130), Just(400), Just(4000), Just(90_000)].prop_map(Step::Pass),
         1 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..40)
+}
+
+#[derive(Clone, Copy)]
+enum Lasts {
+    UntilEnded,
+    Until(Instant),
 }
 
 /// What was consented to for one request.
@@ -227,11 +242,22 @@ struct Allowed {
     by_rules: Packets,
     /// What a person has refused elsewhere since: no successor takes it over.
     contested: Packets,
+    /// Until when what a person has said holds, whatever becomes of the request.
+    lasts: Option<Lasts>,
 }
 
 impl Allowed {
     fn all(self) -> Packets {
         self.by_person | self.by_rules
+    }
+
+    /// What holds without the request.
+    fn own(self, now: Now) -> Packets {
+        match self.lasts {
+            Some(Lasts::UntilEnded) => self.by_person,
+            Some(Lasts::Until(time)) if time > now.instant => self.by_person,
+            _ => 0,
+        }
     }
 
     fn forget(&mut self, packets: Packets) {
@@ -287,7 +313,7 @@ impl Consents {
         let refused = self.nos.iter().fold(0, |all, no| all | no.packets());
         let too_wide =
             |m: &&Mitigation| m.scope().target_prefixes.iter().any(|p| p.addr().is_ipv4() && p.prefix_len() < 24);
-        for m in ledger.all().filter(|m| m.state().is_open() && !too_wide(m)) {
+        for m in ledger.all().filter(|m| m.asked() && m.state().is_open() && !too_wide(m)) {
             for (device, mac) in DEVICES.iter().enumerate() {
                 let sure = self.found.get(&(m.id(), device)).is_some_and(|found| *found >= Confidence::Likely);
                 let alone = match (policy.consent, policy.devices.get(mac)) {
@@ -340,7 +366,8 @@ impl Consents {
     /// A request took the place of others: of their consents, what it is about as well.
     fn succeed(&mut self, new: MitigationId, scope: &Scope, before: &BTreeMap<MitigationId, Scope>, ledger: &Ledger) {
         let about = (0..DEVICES.len()).fold(0, |all, device| all | effect(device, Action::Block, scope));
-        for (old, old_scope) in before.iter().filter(|(old, _)| ledger.get(**old).is_none()) {
+        let asked = |id: MitigationId| ledger.get(id).is_some_and(Mitigation::asked);
+        for (old, old_scope) in before.iter().filter(|(old, _)| !asked(**old)) {
             let all_of_it = packets_of(scope) & !packets_of(old_scope) == 0;
             let Some(old) = self.of_request.get(old).copied() else { continue };
             let taken = if all_of_it { Packets::MAX } else { about } & !old.contested;
@@ -401,7 +428,9 @@ impl World {
             Step::Delete { client, mid } => self.house.ledger.delete(&clients()[*client], *mid, now),
             Step::Found { which, suspects } => self.found(*which, suspects),
             Step::Spoofed { which, device, sends } => self.spoofed(*which, *device, *sends),
-            Step::Approve { which, action, devices, lifetime } => self.approve(*which, *action, devices, *lifetime),
+            Step::Approve { which, action, devices, lifetime, until } => {
+                self.approve(*which, *action, devices, lifetime.map(seconds), *until);
+            }
             Step::Reject { which } | Step::Withdraw { which } => {
                 let Some(about) = self.about(*which) else { return };
                 let done = match step {
@@ -434,6 +463,11 @@ impl World {
                     self.house.ledger.handle_enforced(id, Ok(()), now);
                 }
             }
+            Step::Counted { which } => {
+                if let Some((id, dropped)) = self.id(*which).map(|id| (id, self.house.m(id).dropped())) {
+                    self.house.ledger.handle_counted(id, packets(dropped.packets + 7), self.house.now);
+                }
+            }
             Step::Pass(time) => self.house.pass(seconds(*time)),
             Step::Restart => self.restart(),
         }
@@ -444,9 +478,20 @@ impl World {
                 self.consents.refuse(about, &about.devices, now);
             }
         }
+        self.forget_what_is_over();
         self.consents.nos.retain(|no| no.until > self.house.now.instant);
         self.consents.add_by_rules(&self.house.ledger, timed_out);
         self.consents.of_request.retain(|id, _| self.house.ledger.get(*id).is_some());
+    }
+
+    /// Without its request only what a person has said for longer is consented to.
+    fn forget_what_is_over(&mut self) {
+        let now = self.house.now;
+        for (id, allowed) in &mut self.consents.of_request {
+            if self.house.ledger.get(*id).is_some_and(|m| !m.asked()) {
+                (allowed.by_rules, allowed.by_person) = (0, allowed.own(now));
+            }
+        }
     }
 
     fn about(&self, which: usize) -> Option<About> {
@@ -464,10 +509,15 @@ impl World {
         }
     }
 
-    /// What is taken back is what was shown.
+    /// What is taken back is all that follows from the mitigation of what was shown.
     fn lift(&mut self, which: usize) {
-        let Some(veto) = self.house.ledger.vetoes().nth(which).cloned() else { return };
-        self.house.ledger.lift(veto.id, "root", self.house.now).unwrap();
+        let Some(id) = self.house.ledger.vetoes().nth(which).map(|veto| veto.id) else { return };
+        let shown: Vec<Veto> = self.house.ledger.vetoes().filter(|veto| veto.id == id).cloned().collect();
+        self.house.ledger.lift(id, "root", self.house.now).unwrap();
+        shown.into_iter().for_each(|veto| self.take_back(veto));
+    }
+
+    fn take_back(&mut self, veto: Veto) {
         let devices: Vec<usize> = veto.devices.into_iter().map(index_of).collect();
         let named = |no: &No| devices.is_empty() || no.device.is_some_and(|device| devices.contains(&device));
         let (lifted, nos) =
@@ -515,7 +565,14 @@ impl World {
     }
 
     /// The page shows a request, its suspects and its action; a yes is to that.
-    fn approve(&mut self, which: usize, action: Option<Action>, devices: &[usize], lifetime: Option<u64>) {
+    fn approve(
+        &mut self,
+        which: usize,
+        action: Option<Action>,
+        devices: &[usize],
+        lifetime: Option<Duration>,
+        until: Option<Until>,
+    ) {
         let Some(m) = self.id(which).and_then(|id| self.house.ledger.get(id)) else { return };
         let (id, shown, action_shown) = (m.id(), m.scope().clone(), action.unwrap_or(m.action()));
         let policy = self.house.ledger.policy();
@@ -523,9 +580,18 @@ impl World {
         let suspects: Vec<usize> = m.suspects().iter().filter(|s| !exempt(&s.mac)).map(|s| index_of(s.mac)).collect();
         let meant = if devices.is_empty() { suspects } else { devices.to_vec() };
         let macs: Vec<Mac> = devices.iter().map(|device| DEVICES[*device]).collect();
-        let (lifetime, now) = (lifetime.map(seconds), self.house.now);
-        if self.house.ledger.approve(id, action, &macs, lifetime, "root", now).is_ok() {
+        let (now, asked, goes_on) = (self.house.now, m.asked(), m.state().in_force());
+        let Some(term) = Term::new(until, lifetime) else { return };
+        if self.house.ledger.approve(id, action, &macs, term, "root", now).is_ok() {
             let allowed = self.consents.of_request.entry(id).or_default();
+            let own = action_shown == Action::Quarantine || !asked || (goes_on && allowed.lasts.is_some());
+            match (until, lifetime) {
+                (None, None) if goes_on && allowed.lasts.is_some() => {}
+                (Some(Until::Request), _) => allowed.lasts = None,
+                (_, Some(time)) if own || until.is_some() => allowed.lasts = Some(Lasts::Until(now.instant + time)),
+                (_, None) if own || until.is_some() => allowed.lasts = Some(Lasts::UntilEnded),
+                _ => allowed.lasts = None,
+            }
             for device in &meant {
                 allowed.by_person |= effect(*device, action_shown, &shown);
                 allowed.contested &= !device_bits(*device);
@@ -608,7 +674,7 @@ fn ask(scope: usize, suspects: &[(usize, Confidence)]) -> Step {
 }
 
 fn yes(action: Option<Action>, devices: &[usize]) -> Step {
-    Step::Approve { which: 0, action, devices: devices.to_vec(), lifetime: None }
+    Step::Approve { which: 0, action, devices: devices.to_vec(), lifetime: None, until: None }
 }
 
 fn rules(consent: Consent, action: Action, devices: &[(usize, DevicePolicy)]) -> Step {
@@ -627,7 +693,27 @@ fn what_was_once_dropped_without_consent() {
     let auto = rules(Consent::Auto, Action::Block, &[]);
     let both = [(0, Confidence::Exact), (1, Confidence::Exact)];
     let auto_at_last = auto.clone();
-    let cases: [&[Step]; 11] = [
+    let counted = Step::Counted { which: 0 };
+    let last_minute = Step::Put { client: 0, mid: 1, scope: 0, lifetime: 60 };
+    let cases: [&[Step]; 13] = [
+        // What the policy does for a request a person has prolonged does not go on with it.
+        &[
+            ask(0, &both),
+            rules(Consent::Auto, Action::Block, &[]),
+            yes(Some(Action::Quarantine), &[0]),
+            Step::Pass(4000),
+        ],
+        // A question about who goes on is answered by no rule.
+        &[
+            auto.clone(),
+            ask(0, SURE),
+            counted,
+            last_minute,
+            Step::Pass(10),
+            Step::Counted { which: 0 },
+            Step::Pass(50),
+            found.clone(),
+        ],
         // Another device than the one the person quarantined is no reason for the policy to do as much to it.
         &[
             ask(0, SURE),

@@ -8,5 +8,6 @@ mod lifecycle;
 mod overlap;
 mod restart;
 mod store;
+mod until;
 mod vetoes;
 mod wide;
