@@ -130,6 +130,8 @@ fn peer(options: &mut SectionReader<'_>) -> Option<Peer> {
         interfaces.push(INTERFACE.to_owned());
     }
     let domain = options.list("domain", prefix);
+    // For whoever shows it: the daemon does nothing with these.
+    options.know(&["display_name", "help_url", "help_phone"]);
     let heartbeat_interval = options.get("heartbeat_interval", heartbeat).unwrap_or(HEARTBEAT);
     let (name, transport, auth) = secured(options)?;
     let section = options.name()?.to_owned();

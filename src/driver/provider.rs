@@ -14,7 +14,7 @@ use crate::coap::Endpoint;
 use crate::config::{self, TransportChoice};
 use crate::io::connection::{Connection, Lost};
 use crate::io::random::Rng;
-use crate::mitigation::{self, Ledger};
+use crate::mitigation::{self, Ledger, Mitigation};
 use crate::model::{Now, Transport};
 use crate::signal::redirect::Redirect;
 use crate::signal::session::{self, Session};
@@ -321,7 +321,8 @@ impl Provider {
         self.session_events(s);
         self.transmit(s);
         self.look_for_interface(s.finder);
-        let attacked = s.ledger.all().any(|m| m.client().peer == self.settings.section && m.state().in_force());
+        let asks = |m: &Mitigation| m.asked() && m.client().peer == self.settings.section;
+        let attacked = s.ledger.all().any(|m| asks(m) && m.state().in_force());
         self.caller.set_attack(attacked);
         if self.caller.poll_timeout().is_some_and(|due| due <= s.now.instant) {
             self.caller.handle_timeout(s.now.instant);

@@ -338,6 +338,7 @@ impl Wiring {
                     self.finder.set_interfaces(bus_connection::interfaces_up(interfaces), self.now)
                 }
                 ubus::Event::ConfigChanged => self.configure(),
+                ubus::Event::Shown => self.finder.handle_shown(self.now),
                 ubus::Event::Joined => log::debug!("bus: joined"),
                 ubus::Event::Trouble(line) => log::warn!("bus: {line}"),
             }

@@ -29,7 +29,7 @@ impl Ledger {
 
     /// Finds out which requests of other clients a new one overlaps with.
     pub(super) fn note_conflicts(&mut self, new: &mut Mitigation) {
-        for other in self.mitigations.values_mut().filter(|other| other.client != new.client) {
+        for other in self.mitigations.values_mut().filter(|other| other.asked && other.client != new.client) {
             if new.conflicts.len() == MOST_CONFLICTS {
                 break;
             }

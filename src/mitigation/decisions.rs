@@ -12,7 +12,9 @@ impl Ledger {
     /// Draws the consequences of what is known about the suspects now.
     pub(super) fn consider(&mut self, id: MitigationId, now: Now) {
         let barred = self.barred(id);
-        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.assessed() && m.state().is_open()) else { return };
+        let Some(m) = self.mitigations.get_mut(&id).filter(|m| m.asked && m.assessed() && m.state().is_open()) else {
+            return;
+        };
         let inherited = m.inherited.clone();
         let before = inherited.as_ref().map_or(&[][..], |inherited| &inherited.approval.devices);
         match self.policy.judge(&m.suspects, before, &barred) {
@@ -57,19 +59,29 @@ impl Ledger {
         }
     }
 
-    /// Acts on `devices` from now on; the first decision about a mitigation is the one shown.
-    pub(super) fn act(&mut self, id: MitigationId, devices: &[Mac], action: Action, decision: Decision, now: Now) {
-        let Some(m) = self.mitigations.get_mut(&id) else { return };
+    /// Acts on `devices` from now on; the first decision about a mitigation is the one shown. Returns whether that
+    /// changes anything.
+    pub(super) fn act(
+        &mut self,
+        id: MitigationId,
+        devices: &[Mac],
+        action: Action,
+        decision: Decision,
+        now: Now,
+    ) -> bool {
+        let Some(m) = self.mitigations.get_mut(&id) else { return false };
         if devices.is_empty() || !m.act_on(devices, action, &decision) {
-            return;
+            return false;
         }
         self.outbox.note(m, Happened::Approved, Some(&decision.by), decision.comment.as_deref(), now);
         self.outbox.decided(m);
+        true
     }
 
     /// A person has approved what is done to these devices.
     pub(super) fn confirm(&mut self, id: MitigationId, devices: Vec<Mac>) {
-        if let Some(Phase::InForce { approval, .. }) = self.mitigations.get_mut(&id).map(|m| &mut m.phase) {
+        let phase = self.mitigations.get_mut(&id).map(|m| &mut m.phase);
+        if let Some(Phase::InForce { approval, .. } | Phase::Terminating { approval, .. }) = phase {
             approval.confirm(&devices);
         }
     }
@@ -78,7 +90,7 @@ impl Ledger {
     /// terminating period where the server itself withdraws). What the client has withdrawn itself is gone.
     pub(super) fn finish(&mut self, id: MitigationId, ending: Ending, decision: Decision, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        let nobody_waits = m.state() == State::Terminating;
+        let nobody_waits = m.state() == State::Terminating || !m.asked;
         let happened = if ending == Ending::Rejected { Happened::Rejected } else { Happened::Withdrawn };
         self.outbox.note(m, happened, Some(&decision.by), decision.comment.as_deref(), now);
         m.end(ending, decision);
@@ -99,7 +111,7 @@ impl Ledger {
             return;
         }
         if !policy.acts() {
-            if m.state() == State::Terminating {
+            if m.state() == State::Terminating || !m.asked {
                 return self.remove(id, Happened::Expired, now);
             }
             m.reopen();

@@ -7,6 +7,9 @@ use crate::model::Traffic;
 /// Averages are taken over such intervals (RFC 9132 section 4.4.2, bps-dropped and pps-dropped).
 const BUCKET: Duration = Duration::from_secs(300);
 
+/// How long nothing matches before the attack counts as stopped.
+pub(super) const QUIET: Duration = Duration::from_secs(60);
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct DropStats {
     /// Everything dropped so far.
@@ -19,6 +22,8 @@ pub(super) struct DropStats {
     read: Option<Instant>,
     began: Option<Instant>,
     matched: Option<Instant>,
+    /// When a packet was seen to be dropped last.
+    seen: Option<Instant>,
     full_buckets: u64,
     base: Traffic,
 }
@@ -54,9 +59,14 @@ impl DropStats {
         self.close_buckets(now);
         let matched = fresh.packets > 0;
         if matched {
-            self.matched = Some(now);
+            (self.matched, self.seen) = (Some(now), Some(now));
         }
         matched
+    }
+
+    /// Whether anything has matched lately.
+    pub(super) fn matches(&self, now: Instant) -> bool {
+        self.seen.is_some_and(|seen| now.saturating_duration_since(seen) < QUIET)
     }
 
     /// How long nothing has matched.

@@ -1,7 +1,6 @@
 //! Inputs: what the search and the enforcement have found.
 
-use std::time::Duration;
-
+use super::drop_stats::QUIET;
 use super::history::Happened;
 use super::ledger::Ledger;
 use super::lifecycle::Mitigation;
@@ -11,9 +10,6 @@ use super::veto::Veto;
 use crate::enforce::NotInForce;
 use crate::model::{Mac, MitigationId, Now, Traffic};
 use crate::source::{Stranger, Suspect};
-
-/// How long nothing matches before the attack counts as stopped.
-const QUIET: Duration = Duration::from_secs(60);
 
 impl Ledger {
     /// What the search found, perhaps nothing; may come again whenever there is more.

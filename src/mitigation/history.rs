@@ -33,6 +33,8 @@ pub enum Happened {
     Terminating,
     /// The mitigation ended.
     Expired,
+    /// The provider no longer asks, but what a person has chosen goes on.
+    Kept,
     /// A newer request of the same client took its place.
     Superseded,
     /// A device was quarantined.
@@ -58,6 +60,7 @@ impl Happened {
             Self::Resumed => "resumed",
             Self::Terminating => "terminating",
             Self::Expired => "expired",
+            Self::Kept => "kept",
             Self::Superseded => "superseded",
             Self::Quarantined => "quarantined",
             Self::Released => "released",

@@ -35,6 +35,7 @@ pub struct Ledger {
     pub(super) mitigations: VecMap<MitigationId, Mitigation>,
     pub(super) quarantines: VecMap<Mac, ManualQuarantine>,
     pub(super) vetoes: Vec<Veto>,
+    pub(super) ended: Vec<Mitigation>,
     pub(super) next: MitigationId,
     pub(super) restored: Option<Restored>,
     pub(super) outbox: Outbox,
@@ -49,6 +50,7 @@ impl Ledger {
             mitigations: VecMap::new(),
             quarantines: VecMap::new(),
             vetoes: Vec::new(),
+            ended: Vec::new(),
             next: MitigationId(1),
             restored: None,
             outbox: Outbox::default(),
@@ -66,6 +68,7 @@ impl Ledger {
         self.policy = policy;
         let policy = &self.policy;
         self.quarantines.retain(|mac, _| !policy.exempts(*mac));
+        self.ended.retain(|m| policy.acts() && !m.chosen().iter().any(|mac| policy.exempts(*mac)));
         let ids: Vec<MitigationId> = self.mitigations.keys().copied().collect();
         for id in ids {
             self.apply_policy(id, now);
@@ -90,17 +93,18 @@ impl Ledger {
         for mac in &addresses {
             self.set_free(*mac, &decision, now);
         }
+        self.forget_ended(|m| m.chosen().iter().any(|mac| addresses.contains(mac)));
         self.router = addresses;
     }
 
     /// The client's request with this `mid`.
     pub fn find(&self, client: &Client, mid: u32) -> Option<&Mitigation> {
-        self.all().find(|m| m.mid == mid && m.client == *client)
+        self.of_client(client).find(|m| m.mid == mid)
     }
 
-    /// All requests of a client, by number.
+    /// All that a client asks for, by number.
     pub fn of_client<'a, 'c>(&'a self, client: &'c Client) -> impl Iterator<Item = &'a Mitigation> + use<'a, 'c> {
-        self.all().filter(move |m| m.client == *client)
+        self.all().filter(move |m| m.asked && m.client == *client)
     }
 
     /// The mitigation with this number.
@@ -118,7 +122,7 @@ impl Ledger {
         let mut desired = Desired::default();
         for m in self.all() {
             let Some(approval) = m.phase.approval() else { continue };
-            let (id, remaining) = (m.id, m.remaining(now));
+            let (id, remaining) = (m.id, m.stands(now));
             match m.action {
                 Action::Block => {
                     let (scope, devices) = (m.scope.without_names(), approval.devices.clone());
@@ -127,7 +131,7 @@ impl Ledger {
                 Action::Quarantine => desired.quarantined.extend(approval.devices.iter().map(|mac| Quarantined {
                     mac: *mac,
                     owner: Owner::Mitigation(id),
-                    remaining: Some(remaining),
+                    remaining: Some(remaining).filter(|remaining| *remaining != Duration::MAX),
                 })),
             }
         }
@@ -177,14 +181,15 @@ impl Ledger {
         let ends = self.all().map(|m| m.ends);
         let answers = self.all().filter_map(|m| self.answer_due(m));
         let vetoes = self.vetoes.iter().map(|veto| veto.ends);
-        ends.chain(answers).chain(vetoes).chain(self.quarantines.values().filter_map(|s| s.ends)).min()
+        let questions = self.ended.iter().map(|m| m.ends);
+        ends.chain(answers).chain(vetoes).chain(questions).chain(self.quarantines.values().filter_map(|s| s.ends)).min()
     }
 
     /// Ends what has lived long enough, and stops waiting for answers that don't come.
     pub fn handle_timeout(&mut self, now: Now) {
         let over: Vec<MitigationId> = self.all().filter(|m| m.ends <= now.instant).map(|m| m.id).collect();
         for id in over {
-            self.remove(id, Happened::Expired, now);
+            self.end_of_time(id, now);
         }
         let unanswered = |m: &&Mitigation| self.answer_due(m).is_some_and(|due| due <= now.instant);
         let unanswered: Vec<MitigationId> = self.all().filter(unanswered).map(|m| m.id).collect();
@@ -192,6 +197,7 @@ impl Ledger {
             self.answer_by_timeout(id, now);
         }
         self.end_vetoes(now);
+        self.forget_ended(|m| m.ends <= now.instant);
         let lasting = self.quarantines.len();
         self.quarantines.retain(|_, quarantine| quarantine.ends.is_none_or(|ends| ends > now.instant));
         if self.quarantines.len() != lasting {
@@ -214,7 +220,7 @@ impl Ledger {
 
     fn answer_due(&self, m: &Mitigation) -> Option<Instant> {
         let answers = self.policy.acts() && self.policy.timeout_action != TimeoutAction::Ignore;
-        let timeout = self.policy.consent_timeout.filter(|_| answers)?;
+        let timeout = self.policy.consent_timeout.filter(|_| answers && m.asked)?;
         let Phase::Pending { asked } = m.phase else { return None };
         asked?.checked_add(timeout)
     }

@@ -10,6 +10,7 @@ use super::consent::Action;
 use super::drop_stats::DropStats;
 use super::phase::{Approval, Check, Ending, Inherited, Phase};
 use super::state::{Client, Decision, State, Status};
+use super::term::Until;
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
 use crate::source::{Confidence, Stranger, Suspect};
 
@@ -37,8 +38,12 @@ pub struct Mitigation {
     pub(super) ends: Instant,
     /// When it ends, as far as what is kept says.
     pub(super) kept_ends: Instant,
+    /// Whether its provider still asks for it.
+    pub(super) asked: bool,
     /// The administrator's own bound on the lifetime; refreshes don't pass it.
     pub(super) limit: Option<Instant>,
+    /// Until when it goes on.
+    pub(super) until: Until,
     /// How long it will go on after a withdrawal.
     pub(super) period: Duration,
     pub(super) action: Action,
@@ -82,7 +87,9 @@ impl Mitigation {
             granted: lifetime,
             ends: now.instant + lifetime,
             kept_ends: now.instant + lifetime,
+            asked: true,
             limit: None,
+            until: Until::Request,
             period: TERMINATING,
             action,
             suspects: Vec::new(),
@@ -138,11 +145,6 @@ impl Mitigation {
     /// The lifetime granted last.
     pub fn granted(&self) -> Duration {
         self.granted
-    }
-
-    /// What is left of the lifetime, or of the period after a withdrawal.
-    pub fn remaining(&self, now: Now) -> Duration {
-        self.ends.saturating_duration_since(now.instant)
     }
 
     /// What is, or would be, done to the devices.
@@ -279,7 +281,13 @@ impl Mitigation {
                 approval.add(devices);
                 self.phase = Phase::InForce { approval, check: Check::Unverified };
             }
-            Phase::Terminating { .. } | Phase::Ended { .. } => return false,
+            Phase::Terminating { approval, verified } => {
+                if !approval.add(devices) && self.action == action {
+                    return false;
+                }
+                *verified = false;
+            }
+            Phase::Ended { .. } => return false,
         }
         self.action = action;
         true
@@ -328,8 +336,8 @@ impl Mitigation {
         (self.period * 2).min(TERMINATING_MAX)
     }
 
-    /// Takes in what the search found. A search that finds less never weakens what is known. Returns whether anything is
-    /// known that was not.
+    /// Takes in what the search found. A search that finds less never weakens what is known. Returns whether anything but
+    /// figures is known that was not.
     pub(super) fn learn(&mut self, found: Vec<Suspect>) -> bool {
         let (mut changed, mut added) = (false, Vec::new());
         for mut suspect in found {
@@ -337,10 +345,10 @@ impl Mitigation {
                 suspect.confidence = Confidence::Possible;
             }
             match self.suspects.iter_mut().find(|known| known.mac == suspect.mac) {
-                Some(known) if known.confidence > suspect.confidence || *known == suspect => {}
+                Some(known) if known.confidence > suspect.confidence => known.update_figures(&suspect),
                 Some(known) => {
+                    changed |= !suspect.is_as(known);
                     *known = suspect;
-                    changed = true;
                 }
                 None => {
                     added.push(suspect.mac);

@@ -8,6 +8,7 @@ use super::ledger::{Ledger, ManualQuarantine};
 use super::lifecycle::Mitigation;
 use super::phase::Ending;
 use super::state::{Cause, Decision, State, decided_by};
+use super::term::Term;
 use super::veto::Veto;
 use crate::model::{Mac, MitigationId, Now};
 
@@ -15,10 +16,10 @@ use crate::model::{Mac, MitigationId, Now};
 const COMMENT: usize = 256;
 
 impl Ledger {
-    /// Consents to act on `devices`; if none are named, on the only suspect or on all of them if all are surely meant.
+    /// Consents to act on `devices`, also for one of [`Self::ended`]; if none are named, on the only suspect or on all of them if all are surely meant.
     /// On a mitigation already in force the devices are added; what goes further than what is done there is about all of
-    /// its devices, so all have to be named. `lifetime`, never zero, bounds what
-    /// the provider was granted, now and at every refresh.
+    /// its devices, so all have to be named. `term` says for how long; its time bounds what the provider was granted, now and at
+    /// every refresh.
     ///
     /// # Errors
     /// See [`Denied`]. Nothing has changed then.
@@ -27,12 +28,29 @@ impl Ledger {
         id: MitigationId,
         action: Option<Action>,
         devices: &[Mac],
-        lifetime: Option<Duration>,
+        term: impl Into<Term>,
+        by: &str,
+        now: Now,
+    ) -> Result<(), Denied> {
+        let was_over = self.take_up(id);
+        let outcome = self.consent(id, action, devices, term.into(), by, now);
+        if was_over && outcome.is_err() {
+            self.put_back(id);
+        }
+        outcome
+    }
+
+    fn consent(
+        &mut self,
+        id: MitigationId,
+        action: Option<Action>,
+        devices: &[Mac],
+        term: Term,
         by: &str,
         now: Now,
     ) -> Result<(), Denied> {
         let m = self.mitigations.get_mut(&id).ok_or(Denied::NoSuchMitigation)?;
-        let open = matches!(m.state(), State::Pending | State::Active | State::Stopped);
+        let open = matches!(m.state(), State::Pending | State::Active | State::Stopped | State::Terminating);
         if !open || !self.policy.acts() {
             return Err(Denied::NotInThisState);
         }
@@ -41,13 +59,14 @@ impl Ledger {
         if m.state().in_force() && action > m.action && m.chosen().iter().any(|mac| !devices.contains(mac)) {
             return Err(Denied::Ambiguous);
         }
-        m.released.retain(|mac| !devices.contains(mac));
-        if let Some(limit) = lifetime.and_then(|lifetime| now.instant.checked_add(lifetime)) {
-            m.limit = Some(limit);
-            m.ends = m.ends.min(limit);
-            self.outbox.decided(m);
+        let prolonged = self.set_until(id, action, term, now)?;
+        if let Some(m) = self.mitigations.get_mut(&id) {
+            m.released.retain(|mac| !devices.contains(mac));
         }
-        self.act(id, &devices, action, decided_by(by, None, now), now);
+        let acted = self.act(id, &devices, action, decided_by(by, None, now), now);
+        if let Some(m) = self.mitigations.get(&id).filter(|_| prolonged && !acted) {
+            self.outbox.note(m, Happened::Approved, Some(by), None, now);
+        }
         self.override_vetoes(id, &devices);
         self.confirm(id, devices);
         self.outbox.persist();
@@ -69,11 +88,13 @@ impl Ledger {
         }
     }
 
-    /// Ends the mitigation at once. The provider is told; where it had withdrawn the request itself, nothing remains.
+    /// Ends the mitigation at once. The provider is told; where it had withdrawn the request itself, nothing remains. One of
+    /// [`Self::ended`] is forgotten.
     ///
     /// # Errors
     /// See [`Denied`].
     pub fn withdraw(&mut self, id: MitigationId, comment: Option<&str>, by: &str, now: Now) -> Result<(), Denied> {
+        self.take_up(id);
         match self.get(id).ok_or(Denied::NoSuchMitigation)?.state() {
             state if state.is_open() || state == State::Terminating => {
                 self.refuse(id, Ending::Withdrawn, decided_by(by, brief(comment), now), now);

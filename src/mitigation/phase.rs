@@ -21,6 +21,11 @@ impl Approval {
         add_all(&mut self.devices, devices)
     }
 
+    /// Whether a person has approved all of them.
+    pub(super) fn is_by_person(&self) -> bool {
+        self.devices.iter().all(|mac| self.confirmed.contains(mac))
+    }
+
     /// A person has approved these.
     pub(super) fn confirm(&mut self, devices: &[Mac]) {
         add_all(&mut self.confirmed, devices);

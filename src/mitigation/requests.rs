@@ -165,8 +165,9 @@ impl Ledger {
             if let Some(old) = self.mitigations.get(&old) {
                 succeed(&mut m, old);
             }
-            self.remove(old, Happened::Superseded, now);
+            self.end_of_request(old, Happened::Superseded, now);
         }
+        self.forget_ended(|old| old.client == *client && !shared_targets(&old.scope, scope).is_empty());
         m.grant(lifetime, now);
         let grant = Grant { id, created: true, lifetime: m.granted };
         self.note_conflicts(&mut m);
@@ -185,7 +186,7 @@ impl Ledger {
         now: Now,
     ) -> Result<(), Refusal> {
         let stays = |m: &&Mitigation| m.client.peer == client.peer && !superseded.contains(&m.id);
-        let first = self.all().filter(stays).map(|m| m.remaining(now)).min();
+        let first = self.all().filter(stays).filter(|m| m.asked).map(|m| m.remaining(now)).min();
         let retry = first.unwrap_or_default();
         if self.all().filter(stays).count() >= self.policy.max_mitigations {
             return Err(Refusal::Full { retry });
@@ -199,7 +200,10 @@ impl Ledger {
 
     /// Numbers start again after the last one, past those in use.
     fn unused_id(&mut self) -> MitigationId {
-        while self.mitigations.contains_key(&self.next) || self.vetoes.iter().any(|veto| veto.id == self.next) {
+        while self.get(self.next).is_some()
+            || self.ended().any(|m| m.id == self.next)
+            || self.vetoes.iter().any(|veto| veto.id == self.next)
+        {
             self.next = MitigationId(self.next.0.wrapping_add(1));
         }
         let id = self.next;

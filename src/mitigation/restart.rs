@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::drop_stats::DropStats;
+use super::history::Happened;
 use super::ledger::{LONGEST, Ledger, ManualQuarantine};
 use super::lifecycle::{Mitigation, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
@@ -10,6 +11,7 @@ use super::phase::{Approval, Check, Ending, Phase};
 use super::restored::Restored;
 use super::snapshot::{SavedDevices, SavedMitigation, SavedQuarantine, Snapshot};
 use super::state::{Decision, State};
+use super::term::Until;
 use super::vetoes::saved;
 use crate::model::{ClockSet, Mac, MitigationId, Now};
 use crate::source::Suspect;
@@ -43,8 +45,12 @@ impl Ledger {
         let left =
             |seconds: u64| Some(seconds.saturating_sub(passed)).filter(|left| *left > 0).map(Duration::from_secs);
         for saved in &snapshot.mitigations {
-            if let Some(lifetime) = left(saved.remaining) {
+            let time = saved.limit.filter(|_| saved.until == Some(Until::Time)).and_then(left);
+            // What a person wants to go on does so also where the request has ended meanwhile.
+            let lasts = saved.until == Some(Until::Ended) || time.is_some();
+            if let Some(lifetime) = left(saved.remaining).or(lasts.then_some(Duration::ZERO)) {
                 self.restore_mitigation(saved, lifetime.min(self.policy.max_lifetime).min(LONGEST), passed, now);
+                self.end_what_is_over(MitigationId(saved.id), now);
             }
         }
         for saved in &snapshot.quarantines {
@@ -61,6 +67,13 @@ impl Ledger {
             self.quarantines.iter().filter_map(|(mac, quarantine)| Some((*mac, quarantine.ends?))).collect();
         self.restored = Some(Restored { saved: snapshot.saved, at: now.instant, passed, lifetimes, quarantines });
         self.outbox.enforce();
+    }
+
+    /// The request may have ended meanwhile.
+    fn end_what_is_over(&mut self, id: MitigationId, now: Now) {
+        if self.get(id).is_some_and(|m| m.ends <= now.instant) {
+            self.end_of_request(id, Happened::Expired, now);
+        }
     }
 
     /// The clock has been set. A router without a battery starts in the past and learns the time later: only then is known how
@@ -112,7 +125,8 @@ impl Ledger {
 
     fn restore_mitigation(&mut self, saved: &SavedMitigation, lifetime: Duration, passed: u64, now: Now) {
         let id = MitigationId(saved.id);
-        let known = self.get(id).is_some() || self.find(&saved.client, saved.mid).is_some();
+        let asked = saved.asked.unwrap_or(true);
+        let known = self.get(id).is_some() || asked && self.find(&saved.client, saved.mid).is_some();
         let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
         let mut m = Mitigation::new(id, saved.client.clone(), saved.mid, scope, lifetime, saved.action, now);
         m.phase = self.saved_phase(saved);
@@ -125,6 +139,10 @@ impl Ledger {
         m.granted = Duration::from_secs(saved.granted).min(LONGEST);
         let bound = saved.limit.map(|limit| Duration::from_secs(limit.saturating_sub(passed)));
         m.limit = bound.and_then(|bound| now.instant.checked_add(bound));
+        (m.asked, m.until) = (asked, saved.until.unwrap_or(Until::Request));
+        if !asked {
+            m.ends = m.own_end(now);
+        }
         m.period = Duration::from_secs(saved.period).clamp(TERMINATING, TERMINATING_MAX);
         m.released.clone_from(&saved.released);
         m.drops = DropStats::resumed(saved.dropped(), saved.reading());
@@ -184,7 +202,7 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         scope: (&m.scope).into(),
         requested: m.requested,
         granted: m.granted.as_secs(),
-        remaining: m.remaining(now).as_secs(),
+        remaining: m.ends.saturating_duration_since(now.instant).as_secs(),
         limit: m.limit.map(|limit| limit.saturating_duration_since(now.instant).as_secs()),
         period: m.period.as_secs(),
         action: m.action,
@@ -195,6 +213,8 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         started: m.started,
         dropped: (m.drops.dropped.packets, m.drops.dropped.bytes),
         reading: Some(m.drops.reading()).map(|reading| (reading.packets, reading.bytes)),
+        until: Some(m.until).filter(|until| *until != Until::Request),
+        asked: (!m.asked).then_some(false),
         confirmed: m.phase.approval().map(|approval| SavedDevices(approval.confirmed.clone())),
     }
 }

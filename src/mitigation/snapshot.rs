@@ -11,6 +11,7 @@ use minicbor::{Decode, Encode};
 
 use super::consent::Action;
 use super::state::{Cause, Client, Decision, State};
+use super::term::Until;
 use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
 use crate::source::{Confidence, Suspect};
 
@@ -104,6 +105,12 @@ pub struct SavedMitigation {
     /// Those of the devices chosen that a person has approved; nothing: all, if a person decided.
     #[n(18)]
     pub confirmed: Option<SavedDevices>,
+    /// Until when it goes on; nothing: as long as its provider asks.
+    #[n(19)]
+    pub until: Option<Until>,
+    /// Whether its provider asks for it; nothing: it does.
+    #[n(20)]
+    pub asked: Option<bool>,
 }
 
 /// Devices as kept.

@@ -124,6 +124,9 @@ impl Ledger {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
         m.phase.let_go(mac);
         if m.chosen().is_empty() && m.state() != State::Terminating {
+            if !m.asked {
+                return self.remove(id, Happened::Expired, now);
+            }
             m.ask(now);
         }
         self.outbox.decided(m);

@@ -115,7 +115,7 @@ impl Session {
     pub fn handle_mitigation(&mut self, event: &mitigation::Event, ledger: &Ledger) {
         match event {
             mitigation::Event::Changed(id) => {
-                if let Some(m) = ledger.get(*id).filter(|m| m.client().peer == self.peer) {
+                if let Some(m) = ledger.get(*id).filter(|m| m.asked() && m.client().peer == self.peer) {
                     self.observers.change(|subject| subject.covers(&m.client().cuid, m.mid()));
                 }
             }
@@ -202,7 +202,7 @@ impl Session {
     /// idle one when there is none or the router has ended it.
     fn choose_parameters(&mut self, ledger: &Ledger, now: Instant) {
         let mitigates = |state: State| state.is_open() || state == State::Terminating;
-        let mitigates = ledger.all().any(|m| m.client().peer == self.peer && mitigates(m.state()));
+        let mitigates = ledger.all().any(|m| m.asked() && m.client().peer == self.peer && mitigates(m.state()));
         let parameters = if mitigates { self.config.mitigating } else { self.config.idle };
         self.liveness.set_parameters(parameters, now);
         self.endpoint.set_parameters(parameters.transmission());

@@ -98,6 +98,12 @@ impl Finder {
         self.searches.remove(&id);
     }
 
+    /// Somebody is shown what was found: flows are read again, as they were when they were found, to tell what they do now.
+    pub fn handle_shown(&mut self, now: Now) {
+        self.searches.values_mut().for_each(|search| search.handle_shown(now));
+        self.proceed(now);
+    }
+
     /// Takes in who was seen to send what a search is about, whatever address it was sent from.
     pub fn handle_senders(&mut self, id: MitigationId, senders: &[Sender], now: Now) {
         let Some(search) = self.searches.get_mut(&id) else { return };

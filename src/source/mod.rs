@@ -51,7 +51,7 @@ mod upstream;
 pub use event::Event;
 pub use finder::{Finder, Socket};
 pub use inventory::{Device, Inventory};
-pub use stranger::{Stranger, StrangerKind};
 pub use listening::Listening;
+pub use stranger::{Stranger, StrangerKind};
 pub use suspect::{Confidence, Evidence, MOST_LOGGED, Sender, Suspect};
 pub use upstream::Interface;

@@ -25,7 +25,7 @@ pub(super) struct Observation {
     pub(super) reassigned: bool,
     /// Whether it is gone from conntrack.
     pub(super) ended: bool,
-    /// When it was seen last, seconds since 1970.
+    /// When it was last seen to send, seconds since 1970.
     pub(super) seen: u64,
     /// Whether it has been seen to send; whoever opens a flow does.
     pub(super) sending: bool,
@@ -77,22 +77,25 @@ impl Observation {
 
     /// Takes in a later look at the same flow.
     pub(super) fn update(&mut self, later: Self) {
-        let Self { mut sending, mut read, mut rate, mut grown, mut grown_by, covered_by, caught, .. } = *self;
+        let Self { mut seen, mut sending, mut read, mut rate, mut grown, mut grown_by, covered_by, caught, .. } = *self;
         let passed = later.read.saturating_duration_since(read);
         if let (Some(before), Some(sent)) = (self.flow.sent, later.flow.sent)
             && passed >= Duration::from_millis(1)
         {
             rate = sent.minus(before).per_second(passed);
             if sent.packets > before.packets {
-                sending = true;
+                (sending, seen) = (true, later.seen);
                 (grown, grown_by) = (Some((read, later.read)), later.covered_by);
             }
             read = later.read;
         }
+        if later.flow.sent.is_none() {
+            seen = later.seen;
+        }
         // The event of a flow that opens bears no counters.
         let sent = later.flow.sent.or(self.flow.sent);
         let flow = Flow { sent, ..later.flow };
-        *self = Self { flow, sending, read, rate, grown, grown_by, covered_by, caught, ..later };
+        *self = Self { flow, seen, sending, read, rate, grown, grown_by, covered_by, caught, ..later };
     }
 
     /// Notes that the flow is gone from conntrack.

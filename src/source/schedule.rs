@@ -74,6 +74,13 @@ impl Schedule {
         self.found = Some((now, 0));
     }
 
+    /// Somebody wants to see what sends now.
+    pub(super) fn read_anew(&mut self, now: Instant) {
+        if self.next_reading().is_none() {
+            self.read_from(now);
+        }
+    }
+
     /// Plans no reading.
     pub(super) fn stop_reading(&mut self) {
         self.found = None;

@@ -425,6 +425,13 @@ impl Search {
         }
     }
 
+    /// Somebody is shown what was found.
+    pub(super) fn handle_shown(&mut self, now: Now) {
+        if self.candidates.live_flows().next().is_some() {
+            self.schedule.read_anew(now.instant);
+        }
+    }
+
     /// The flows to be read again, if it is time.
     pub(super) fn poll_readings(&mut self, now: Now) -> Option<Vec<Tuple>> {
         if !self.schedule.poll_reading(now.instant) {

@@ -23,6 +23,27 @@ pub struct Suspect {
     pub evidence: Vec<Evidence>,
 }
 
+impl Suspect {
+    /// Whether nothing but figures has changed since it was so.
+    pub(crate) fn is_as(&self, before: &Self) -> bool {
+        let of = |s: &Self| (s.mac, s.behind, s.confidence, s.evidence.len());
+        of(self) == of(before)
+            && (&self.name, &self.addresses, &self.interface) == (&before.name, &before.addresses, &before.interface)
+    }
+
+    /// Takes the figures of a later look at the same flows. One that is not seen any more sends nothing.
+    pub(crate) fn update_figures(&mut self, later: &Self) {
+        for known in &mut self.evidence {
+            let same =
+                later.evidence.iter().find(|e| e.flow.id == known.flow.id && e.flow.original == known.flow.original);
+            match same {
+                Some(later) => *known = later.clone(),
+                None => known.rate = Traffic::default(),
+            }
+        }
+    }
+}
+
 /// How sure the attribution is. `auto` acts on `Likely` and `Exact` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {

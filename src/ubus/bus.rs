@@ -59,6 +59,8 @@ pub enum Event {
     Interfaces(VecMap<String, LogicalInterface>),
     /// Somebody has changed our configuration.
     ConfigChanged,
+    /// Somebody is shown mitigations, and wants to see what goes on now.
+    Shown,
     /// Something on the bus is not as it should be: a line for the log.
     Trouble(String),
 }
@@ -404,6 +406,9 @@ impl Bus {
         context: &mut CallContext<'_>,
         now: Now,
     ) {
+        if request.shows() && !self.events.contains(&Event::Shown) {
+            self.events.push_back(Event::Shown);
+        }
         match request.perform(by, self.version, context, now) {
             Ok(reply) if request.decides() => {
                 self.held.push_back(HeldAnswer { caller, decided: context.ledger.generation().decided, reply });

@@ -1,4 +1,4 @@
-//! The twelve methods of our object: what each takes, how that is read, and what it does.
+//! The thirteen methods of our object: what each takes, how that is read, and what it does.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::context::CallContext;
 use super::device;
 use super::object::{Argument, ArgumentType, CallArguments, ObjectMethod, UbusStatus};
 use super::reply;
-use crate::mitigation::{Action, Denied, State};
+use crate::mitigation::{Action, Denied, State, Term, Until};
 use crate::model::{Mac, MitigationId, Now};
 
 /// A call whose arguments have been read.
@@ -17,7 +17,7 @@ pub(super) enum MethodCall {
     Status,
     List { state: Option<State> },
     Get { id: MitigationId },
-    Approve { id: MitigationId, action: Option<Action>, devices: Vec<Mac>, lifetime: Option<Duration> },
+    Approve { id: MitigationId, action: Option<Action>, devices: Vec<Mac>, term: Term },
     Reject { id: MitigationId, comment: Option<String> },
     Withdraw { id: MitigationId, comment: Option<String> },
     Devices,
@@ -25,6 +25,7 @@ pub(super) enum MethodCall {
     Release { mac: Mac },
     History { limit: Option<usize> },
     Vetoes,
+    Ended,
     Lift { id: MitigationId },
 }
 
@@ -43,8 +44,14 @@ impl MethodCall {
             | Self::Get { .. }
             | Self::Devices
             | Self::History { .. }
-            | Self::Vetoes => false,
+            | Self::Vetoes
+            | Self::Ended => false,
         }
+    }
+
+    /// Whether it shows what devices do.
+    pub(super) fn shows(&self) -> bool {
+        matches!(self, Self::List { .. } | Self::Get { .. })
     }
 
     /// Carries out the call on behalf of `by`, and returns the reply.
@@ -62,8 +69,8 @@ impl MethodCall {
             Self::Status => Ok(reply::status(version, context, now)),
             Self::List { state } => Ok(reply::list(*state, context, now)),
             Self::Get { id } => mitigation(context, *id, now),
-            Self::Approve { id, action, devices, lifetime } => {
-                context.ledger.approve(*id, *action, devices, *lifetime, by, now)?;
+            Self::Approve { id, action, devices, term } => {
+                context.ledger.approve(*id, *action, devices, *term, by, now)?;
                 mitigation(context, *id, now)
             }
             Self::Reject { id, comment } => {
@@ -71,7 +78,8 @@ impl MethodCall {
                 mitigation(context, *id, now)
             }
             Self::Withdraw { id, comment } => {
-                let before = context.ledger.get(*id).cloned().ok_or(UbusStatus::NotFound)?;
+                let ended = || context.ledger.ended().find(|m| m.id() == *id);
+                let before = context.ledger.get(*id).or_else(ended).cloned().ok_or(UbusStatus::NotFound)?;
                 context.ledger.withdraw(*id, comment.as_deref(), by, now)?;
                 // One that the provider had withdrawn itself is gone now.
                 let gone = |_| reply::last_state(&before, State::Expired, context.inventory, now);
@@ -89,6 +97,7 @@ impl MethodCall {
                 one_device(context, *mac)
             }
             Self::History { limit } => Ok(reply::history(context.ledger, *limit)),
+            Self::Ended => Ok(reply::ended(context, now)),
             Self::Vetoes => Ok(reply::vetoes(context, now)),
             Self::Lift { id } => {
                 context.ledger.lift(*id, by, now)?;
@@ -111,6 +120,7 @@ pub(super) const METHODS: &[ObjectMethod<MethodCall>] = &[
     ObjectMethod { name: "release", policy: RELEASE, read: release },
     ObjectMethod { name: "history", policy: HISTORY, read: history },
     ObjectMethod { name: "vetoes", policy: &[], read: |_| Ok(MethodCall::Vetoes) },
+    ObjectMethod { name: "ended", policy: &[], read: |_| Ok(MethodCall::Ended) },
     ObjectMethod { name: "lift", policy: GET, read: |given| Ok(MethodCall::Lift { id: id(given)? }) },
 ];
 
@@ -132,6 +142,7 @@ const APPROVE: &[Argument] = &[
     Argument::optional("action", ArgumentType::Text),
     Argument::optional("devices", ArgumentType::Texts),
     Argument::optional("lifetime", ArgumentType::Integer),
+    Argument::optional("until", ArgumentType::Text),
 ];
 
 fn approve(given: &CallArguments<'_>) -> Result<MethodCall, UbusStatus> {
@@ -140,7 +151,9 @@ fn approve(given: &CallArguments<'_>) -> Result<MethodCall, UbusStatus> {
         Some(word) => Some(Action::from_word(word).ok_or(UbusStatus::InvalidArgument)?),
     };
     let devices = given.texts("devices")?.unwrap_or_default().into_iter().map(mac_of).collect::<Result<_, _>>()?;
-    Ok(MethodCall::Approve { id: id(given)?, action, devices, lifetime: lifetime(given)? })
+    let until = given.text("until").map(|word| Until::from_word(word).ok_or(UbusStatus::InvalidArgument));
+    let term = Term::new(until.transpose()?, lifetime(given)?).ok_or(UbusStatus::InvalidArgument)?;
+    Ok(MethodCall::Approve { id: id(given)?, action, devices, term })
 }
 
 const END: &[Argument] =

@@ -9,7 +9,7 @@ use vecset::VecMap;
 use super::blob::Writer;
 use super::context::{CallContext, PeerStatus};
 use super::device::{self, DeviceView};
-use crate::mitigation::{Entry, Ledger, Mitigation, State, Veto};
+use crate::mitigation::{Entry, Ledger, Mitigation, State, Until, Veto};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic, whole_seconds};
 use crate::source::Inventory;
 use crate::source::{Stranger, Suspect};
@@ -46,6 +46,13 @@ pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> Blob
         w.number("pending", count(|state| state == State::Pending));
         w.number("active", count(State::in_force));
         w.number("devices", device::all(context).len() as u64);
+        let leaks = |m: &&Mitigation| m.state().in_force() && !m.verified() && m.detail().is_some();
+        let leaking = context.ledger.all().filter(leaks).count() as u64;
+        for (name, number) in [("ended", context.ledger.ended().count() as u64), ("leaking", leaking)] {
+            if number > 0 {
+                w.number(name, number);
+            }
+        }
         w.optional("not_kept", context.not_kept);
         w.optional("not_read", context.not_read);
     })
@@ -94,6 +101,13 @@ pub(super) fn list(state: Option<State>, context: &CallContext<'_>, now: Now) ->
     })
 }
 
+/// The reply to `ended`: briefly, they are no more.
+pub(super) fn ended(context: &CallContext<'_>, now: Now) -> BlobMsgTable {
+    let brief = |m: &Mitigation| mitigation(m, m.state(), context.inventory, ReplyDetail::Brief, now);
+    let tables = fitting(context.ledger.ended().map(brief));
+    Writer::table_of(|w| w.list("mitigations", &tables, |w, table| w.put(None, table)))
+}
+
 /// One of each provider in turn, each provider's oldest first: so that no provider's requests push out those of others.
 fn in_turn<'a>(all: &[&'a Mitigation]) -> Vec<&'a Mitigation> {
     let mut count: VecMap<&str, usize> = VecMap::new();
@@ -138,6 +152,15 @@ fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Reply
         w.number("requested", m.requested());
         w.number("lifetime", m.granted().as_secs());
         w.number("remaining", whole_seconds(m.remaining(now)));
+        if !m.asked() {
+            w.boolean("asked", false);
+        }
+        if m.until() != Until::Request {
+            w.text("until", m.until().as_str());
+        }
+        if let Some(left) = m.left(now) {
+            w.number("left", whole_seconds(left));
+        }
         w.text("action", m.action().as_str());
         w.table(Some("target"), |w| write_target(w, m.scope(), detail));
         w.table(Some("source"), |w| write_source(w, m.scope(), detail));

@@ -28,7 +28,7 @@ export const veto = (id, more = {}) => ({ id, peer: 'isp', devices: [ { mac: '02
 	targets: [ '203.0.113.80/32' ], cause: 'rejected', by: 'root', at: now() - 60, comment: 'our own backup', remaining: 86340, ...more });
 
 export class Daemon {
-	mitigations = []; known = []; vetoes = []; events = []; consent = 'ask'; notKept = null; notRead = null; calls = [];
+	mitigations = []; over = []; known = []; vetoes = []; events = []; consent = 'ask'; notKept = null; notRead = null; calls = [];
 	peers = [ { name: 'isp', state: 'connected', transport: 'tls', address: '198.51.100.1:4647', since: now() - 7200, rtt_ms: 12 } ];
 
 	constructor(path) { this.path = path; }
@@ -68,15 +68,24 @@ export class Daemon {
 		return m;
 	}
 
+	/* One of those that have ended, decided about. */
+	#taken(id) {
+		const found = this.over.find(m => m.id == id);
+		this.over = this.over.filter(m => m.id != id);
+		return found;
+	}
+
 	#methods() {
 		const object = {
 			status: () => ({ version: '0.1.0', uptime: 7200, consent: this.consent, peers: this.peers,
 				...(this.notKept && { not_kept: this.notKept }), ...(this.notRead && { not_read: this.notRead }),
 				pending: this.mitigations.filter(m => m.state == 'pending').length,
-				active: this.mitigations.filter(m => m.state == 'active').length, devices: this.known.length }),
+				active: this.mitigations.filter(m => m.state == 'active').length, ...(this.over.length && { ended: this.over.length }),
+				...(this.mitigations.some(m => m.state == 'active' && m.detail && !m.verified) && { leaking: 1 }), devices: this.known.length }),
 			list: () => this.listed ?? { mitigations: this.mitigations },
 			get: args => this.#find(args.id),
-			approve: args => this.#decide(args, [ 'pending', 'active', 'stopped' ], m => {
+			ended: () => ({ mitigations: this.over }),
+			approve: args => this.#taken(args.id) ?? this.#decide(args, [ 'pending', 'active', 'stopped', 'terminating' ], m => {
 				m.state = 'active';
 				m.action = args.action ?? m.action;
 				for (const d of m.devices)
@@ -84,7 +93,7 @@ export class Daemon {
 				m.verified = true;
 			}),
 			reject: args => this.#decide(args, [ 'pending', 'searching', 'active', 'stopped' ], m => { m.state = 'rejected'; }),
-			withdraw: args => this.#decide(args, [ 'pending', 'searching', 'active', 'stopped', 'terminating' ], m => { m.state = 'withdrawn'; }),
+			withdraw: args => this.#taken(args.id) ?? this.#decide(args, [ 'pending', 'searching', 'active', 'stopped', 'terminating' ], m => { m.state = 'withdrawn'; }),
 			devices: () => ({ devices: this.known }),
 			quarantine: args => this.#device(args, 'quarantined'),
 			release: args => this.#device(args, 'free'),

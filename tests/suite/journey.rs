@@ -166,3 +166,29 @@ fn a_quarantine_leaves_what_the_router_itself_gives() {
     router.call("release", json!({ "mac": CAMERA.to_string() })).unwrap();
     assert_eq!(router.kernel.tables, Default::default());
 }
+
+/// Who looks an hour later sees what goes on then, and once it has stopped, since when.
+#[test]
+fn figures_are_of_the_moment_somebody_looks() {
+    let mut router = flooding(Consent::Ask, false);
+    router.want(1, &complaint());
+    router.pass(seconds(3000));
+    let id = router.id(1);
+    let evidence = |router: &mut TestRouter| router.get(id)["devices"][0]["evidence"][0].clone();
+    evidence(&mut router);
+    let told = router.sent().len();
+    router.pass(seconds(5));
+    let fresh = evidence(&mut router);
+    assert!(fresh["packets"].as_u64().unwrap() > 300_000, "{fresh}");
+    assert_eq!(fresh["pps"], 100);
+    assert!(router.now.unix - fresh["seen"].as_u64().unwrap() <= 5);
+    assert!(told < 10, "figures are no news");
+    router.kernel.floods[0].pps = 0;
+    let stopped = router.now.unix;
+    router.pass(seconds(20));
+    evidence(&mut router);
+    router.pass(seconds(5));
+    let quiet = evidence(&mut router);
+    assert_eq!((&quiet["pps"], &quiet["packets"]), (&json!(0), &json!(router.kernel.floods[0].passed)));
+    assert!(quiet["seen"].as_u64().unwrap().abs_diff(stopped) <= 20, "{quiet} {stopped}");
+}

@@ -4,7 +4,7 @@ use crate::support::ledger::*;
 use dots_callhome::enforce::NotInForce;
 use dots_callhome::enforce::desired::{Desired, Owner, SenderLog};
 use dots_callhome::mitigation::{
-    Action, Consent, Denied, DevicePolicy, Event, Happened, Policy, Refusal, State, TimeoutAction,
+    Action, Consent, Denied, DevicePolicy, Event, Happened, Policy, Refusal, State, Term, TimeoutAction, Until,
 };
 use dots_callhome::model::{Mac, MitigationId};
 use dots_callhome::source::Confidence;
@@ -320,12 +320,13 @@ fn the_router_is_never_a_device() {
     assert_eq!(house.state(late), State::Withdrawn);
 }
 
-/// Proves CH-5.3.1-28: quarantine by a mitigation lasts as long as the mitigation, a standing one until released.
+/// Proves CH-5.3.1-28: a quarantine asked for as long as the provider asks lasts as long as the mitigation, a standing one until released.
 #[test]
 fn quarantine_ends_with_the_mitigation_unless_made_standing() {
     let mut house = asking();
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
-    house.ledger.approve(id, Some(Action::Quarantine), &[], None, "root", house.now).unwrap();
+    let while_asked = Term::new(Some(Until::Request), None).unwrap();
+    house.ledger.approve(id, Some(Action::Quarantine), &[], while_asked, "root", house.now).unwrap();
     assert_eq!(house.quarantined(), [CAMERA]);
     assert!(house.blocked().is_empty());
     let desired = house.ledger.desired(house.now);

@@ -9,5 +9,6 @@ mod overlap;
 mod restart;
 mod store;
 mod strangers;
+mod until;
 mod vetoes;
 mod wide;

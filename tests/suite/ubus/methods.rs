@@ -100,7 +100,9 @@ fn a_mitigation_is_told_in_full() {
 
     desk.pass(seconds(10));
     desk.ledger.approve(id, None, &[CAMERA], None, "root", desk.now).unwrap();
+    assert!(desk.call("status", json!({})).unwrap().get("leaking").is_none());
     desk.ledger.handle_enforced(id, Err(NotInForce::Nft("nft: not found".into())), desk.now);
+    assert_eq!(desk.call("status", json!({})).unwrap()["leaking"], 1);
     expected["state"] = json!("active");
     expected["remaining"] = json!(3590);
     expected["devices"][0]["chosen"] = json!(true);
@@ -370,6 +372,7 @@ fn what_no_method_takes_is_refused() {
         ("devices", json!({})),
         ("history", json!({})),
         ("vetoes", json!({})),
+        ("ended", json!({})),
     ] {
         assert!(desk.call(method, good.clone()).is_ok(), "{method}");
         for (name, value, outcome) in [
@@ -419,4 +422,53 @@ fn integers_of_any_width_are_understood() {
     ] {
         assert_eq!(desk.call_bytes("get", build.contents()), Err(2));
     }
+}
+
+/// What a person chose is told, and what contradicts itself is refused.
+#[test]
+fn an_approval_says_until_when() {
+    let mut desk = ask();
+    let id = desk.pending(1).0;
+    for arguments in [
+        json!({ "id": id, "until": "ended", "lifetime": 60 }),
+        json!({ "id": id, "until": "time" }),
+        json!({ "id": id, "until": "never" }),
+        json!({ "id": id, "until": 1 }),
+    ] {
+        assert_eq!(desk.call("approve", arguments.clone()), Err(2), "{arguments}");
+    }
+    let reply = desk.call("approve", json!({ "id": id })).unwrap();
+    assert!(reply.get("until").is_none() && reply.get("asked").is_none());
+    let reply = desk.call("approve", json!({ "id": id, "until": "time", "lifetime": 7200 })).unwrap();
+    assert_eq!((&reply["until"], &reply["left"], &reply["remaining"]), (&json!("time"), &json!(7200), &json!(3600)));
+    let reply = desk.call("approve", json!({ "id": id, "until": "ended" })).unwrap();
+    assert_eq!((&reply["until"], reply.get("left")), (&json!("ended"), None));
+    desk.pass(seconds(3600));
+    let reply = desk.call("get", json!({ "id": id })).unwrap();
+    assert_eq!((&reply["asked"], &reply["remaining"], &reply["state"]), (&json!(false), &json!(0), &json!("active")));
+}
+
+#[test]
+fn what_goes_on_without_a_block_is_told_until_somebody_decides() {
+    let mut desk = ask();
+    let over = |desk: &mut TestRouter, n| {
+        let id = desk.pending(n);
+        desk.call("approve", json!({ "id": id.0 })).unwrap();
+        desk.delete(n);
+        desk.pass(seconds(110));
+        desk.ledger.handle_counted(id, packets(500), desk.now);
+        desk.pass(seconds(10));
+        id.0
+    };
+    assert!(desk.call("status", json!({})).unwrap().get("ended").is_none());
+    let (one, other) = (over(&mut desk, 1), over(&mut desk, 2));
+    assert_eq!(desk.call("list", json!({})).unwrap(), json!({ "mitigations": [] }));
+    assert_eq!(desk.call("status", json!({})).unwrap()["ended"], 2);
+    let told = desk.call("ended", json!({})).unwrap();
+    let first = &told["mitigations"][0];
+    assert_eq!((&first["id"], &first["state"], &first["asked"]), (&json!(one), &json!("expired"), &json!(false)));
+    assert_eq!((&first["devices"][0]["chosen"], &first["dropped"]["packets"]), (&json!(true), &json!(500)));
+    assert_eq!(desk.call("withdraw", json!({ "id": one })).unwrap()["state"], "expired");
+    assert_eq!(desk.call("approve", json!({ "id": other, "action": "quarantine" })).unwrap()["until"], "ended");
+    assert_eq!(desk.call("ended", json!({})).unwrap(), json!({ "mitigations": [] }));
 }

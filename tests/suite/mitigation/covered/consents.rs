@@ -10,6 +10,12 @@ use dots_callhome::model::{Mac, MitigationId, Now, Scope};
 use dots_callhome::source::Confidence;
 use ipnet::IpNet;
 
+#[derive(Clone, Copy)]
+pub enum Lasts {
+    UntilEnded,
+    Until(Instant),
+}
+
 /// What was consented to for one request.
 #[derive(Clone, Copy, Default)]
 pub struct Allowed {
@@ -17,11 +23,22 @@ pub struct Allowed {
     pub by_rules: Packets,
     /// What a person has refused elsewhere since: no successor takes it over.
     pub contested: Packets,
+    /// Until when what a person has said holds, whatever becomes of the request.
+    pub lasts: Option<Lasts>,
 }
 
 impl Allowed {
     pub fn all(self) -> Packets {
         self.by_person | self.by_rules
+    }
+
+    /// What holds without the request.
+    pub fn own(self, now: Now) -> Packets {
+        match self.lasts {
+            Some(Lasts::UntilEnded) => self.by_person,
+            Some(Lasts::Until(time)) if time > now.instant => self.by_person,
+            _ => 0,
+        }
     }
 
     pub fn forget(&mut self, packets: Packets) {
@@ -73,7 +90,7 @@ impl Consents {
         let refused = self.nos.iter().fold(0, |all, no| all | no.packets());
         let too_wide =
             |m: &&Mitigation| m.scope().target_prefixes.iter().any(|p| p.addr().is_ipv4() && p.prefix_len() < 24);
-        for m in ledger.all().filter(|m| m.state().is_open() && !too_wide(m)) {
+        for m in ledger.all().filter(|m| m.asked() && m.state().is_open() && !too_wide(m)) {
             for (device, mac) in DEVICES.iter().enumerate() {
                 let sure = self.found.get(&(m.id(), device)).is_some_and(|found| *found >= Confidence::Likely);
                 let alone = match (policy.consent, policy.devices.get(mac)) {
@@ -132,7 +149,8 @@ impl Consents {
         ledger: &Ledger,
     ) {
         let about = (0..DEVICES.len()).fold(0, |all, device| all | effect(device, Action::Block, scope));
-        for (old, old_scope) in before.iter().filter(|(old, _)| ledger.get(**old).is_none()) {
+        let asked = |id: MitigationId| ledger.get(id).is_some_and(Mitigation::asked);
+        for (old, old_scope) in before.iter().filter(|(old, _)| !asked(**old)) {
             let all_of_it = packets_of(scope) & !packets_of(old_scope) == 0;
             let Some(old) = self.of_request.get(old).copied() else { continue };
             let taken = if all_of_it { Packets::MAX } else { about } & !old.contested;

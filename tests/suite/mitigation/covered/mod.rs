@@ -40,7 +40,7 @@ fn ask(scope: usize, suspects: &[(usize, Confidence)]) -> Step {
 }
 
 fn yes(action: Option<Action>, devices: &[usize]) -> Step {
-    Step::Approve { which: 0, action, devices: devices.to_vec(), lifetime: None }
+    Step::Approve { which: 0, action, devices: devices.to_vec(), lifetime: None, until: None }
 }
 
 fn rules(consent: Consent, action: Action, devices: &[(usize, DevicePolicy)]) -> Step {
@@ -59,7 +59,27 @@ fn what_was_once_dropped_without_consent() {
     let auto = rules(Consent::Auto, Action::Block, &[]);
     let both = [(0, Confidence::Exact), (1, Confidence::Exact)];
     let auto_at_last = auto.clone();
-    let cases: [&[Step]; 11] = [
+    let counted = Step::Counted { which: 0 };
+    let last_minute = Step::Put { client: 0, mid: 1, scope: 0, lifetime: 60 };
+    let cases: [&[Step]; 13] = [
+        // What the policy does for a request a person has prolonged does not go on with it.
+        &[
+            ask(0, &both),
+            rules(Consent::Auto, Action::Block, &[]),
+            yes(Some(Action::Quarantine), &[0]),
+            Step::Pass(4000),
+        ],
+        // A question about who goes on is answered by no rule.
+        &[
+            auto.clone(),
+            ask(0, SURE),
+            counted,
+            last_minute,
+            Step::Pass(10),
+            Step::Counted { which: 0 },
+            Step::Pass(50),
+            found.clone(),
+        ],
         // Another device than the one the person quarantined is no reason for the policy to do as much to it.
         &[
             ask(0, SURE),

@@ -1,7 +1,7 @@
 //! What can happen, and random sequences of it.
 
 use super::packets::{DEVICES, SCOPES};
-use dots_callhome::mitigation::{Action, Client, Consent, DevicePolicy, TimeoutAction};
+use dots_callhome::mitigation::{Action, Client, Consent, DevicePolicy, TimeoutAction, Until};
 use dots_callhome::source::Confidence;
 use proptest::prelude::*;
 
@@ -37,6 +37,7 @@ pub enum Step {
         action: Option<Action>,
         devices: Vec<usize>,
         lifetime: Option<u64>,
+        until: Option<Until>,
     },
     Reject {
         which: usize,
@@ -63,6 +64,10 @@ pub enum Step {
     Enforced {
         which: usize,
     },
+    /// Something was dropped.
+    Counted {
+        which: usize,
+    },
     Pass(u64),
     Restart,
 }
@@ -87,6 +92,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let rule = prop_oneof![Just(DevicePolicy::Ask), Just(DevicePolicy::Auto), Just(DevicePolicy::Exempt)];
     let timeout_action =
         prop_oneof![Just(TimeoutAction::Ignore), Just(TimeoutAction::Approve), Just(TimeoutAction::Reject)];
+    let until = prop_oneof![Just(Until::Request), Just(Until::Time), Just(Until::Ended)];
     let suspects = |most| prop::collection::vec((device.clone(), confidence.clone()), most);
     let step = prop_oneof![
         14 => (client.clone(), 0..SCOPES.len(), suspects(1..3_usize))
@@ -101,9 +107,10 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
             which.clone(),
             prop::option::weighted(0.3, action.clone()),
             prop::collection::vec(device.clone(), 0..2),
-            prop::option::weighted(0.1, lifetime.clone())
+            prop::option::weighted(0.1, lifetime.clone()),
+            prop::option::weighted(0.3, until)
         )
-            .prop_map(|(which, action, devices, lifetime)| Step::Approve { which, action, devices, lifetime }),
+            .prop_map(|(which, action, devices, lifetime, until)| Step::Approve { which, action, devices, lifetime, until }),
         1 => which.clone().prop_map(|which| Step::Reject { which }),
         1 => which.clone().prop_map(|which| Step::Withdraw { which }),
         1 => device.clone().prop_map(|device| Step::Release { device }),
@@ -113,8 +120,9 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (consent, action, prop::collection::vec((device, rule), 0..2), timeout_action).prop_map(
             |(consent, action, devices, timeout_action)| Step::Rules { consent, action, devices, timeout_action }
         ),
-        2 => which.prop_map(|which| Step::Enforced { which }),
-        2 => prop_oneof![Just(10_u64), Just(130), Just(400), Just(4000), Just(90_000)].prop_map(Step::Pass),
+        2 => which.clone().prop_map(|which| Step::Enforced { which }),
+        2 => which.prop_map(|which| Step::Counted { which }),
+        2 => prop_oneof![Just(10_u64), Just(50), Just(130), Just(400), Just(4000), Just(90_000)].prop_map(Step::Pass),
         1 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..40)

@@ -1,11 +1,15 @@
 //! The ledger beside the consents, step by step.
 
-use super::consents::{About, Consents, No};
+use std::time::Duration;
+
+use super::consents::{About, Consents, Lasts, No};
 use super::packets::{DEVICES, Packets, SCOPES, device_bits, effect, index_of};
 use super::steps::{Step, clients};
 use crate::support::ledger::*;
 use dots_callhome::enforce::desired::{Desired, Owner};
-use dots_callhome::mitigation::{Action, Consent, DevicePolicy, Ledger, Mitigation, Policy, State, snapshot};
+use dots_callhome::mitigation::{
+    Action, Consent, DevicePolicy, Ledger, Mitigation, Policy, State, Term, Until, Veto, snapshot,
+};
 use dots_callhome::model::{Mac, MitigationId, Scope};
 use dots_callhome::source::{Confidence, Suspect};
 
@@ -37,7 +41,9 @@ impl World {
             Step::Delete { client, mid } => self.house.ledger.delete(&clients()[*client], *mid, now),
             Step::Found { which, suspects } => self.found(*which, suspects),
             Step::Spoofed { which, device, sends } => self.spoofed(*which, *device, *sends),
-            Step::Approve { which, action, devices, lifetime } => self.approve(*which, *action, devices, *lifetime),
+            Step::Approve { which, action, devices, lifetime, until } => {
+                self.approve(*which, *action, devices, lifetime.map(seconds), *until);
+            }
             Step::Reject { which } | Step::Withdraw { which } => {
                 let Some(about) = self.about(*which) else { return };
                 let done = match step {
@@ -70,6 +76,11 @@ impl World {
                     self.house.ledger.handle_enforced(id, Ok(()), now);
                 }
             }
+            Step::Counted { which } => {
+                if let Some((id, dropped)) = self.id(*which).map(|id| (id, self.house.m(id).dropped())) {
+                    self.house.ledger.handle_counted(id, packets(dropped.packets + 7), self.house.now);
+                }
+            }
             Step::Pass(time) => self.house.pass(seconds(*time)),
             Step::Restart => self.restart(),
         }
@@ -80,9 +91,20 @@ impl World {
                 self.consents.refuse(about, &about.devices, now);
             }
         }
+        self.forget_what_is_over();
         self.consents.nos.retain(|no| no.until > self.house.now.instant);
         self.consents.add_by_rules(&self.house.ledger, timed_out);
         self.consents.of_request.retain(|id, _| self.house.ledger.get(*id).is_some());
+    }
+
+    /// Without its request only what a person has said for longer is consented to.
+    fn forget_what_is_over(&mut self) {
+        let now = self.house.now;
+        for (id, allowed) in &mut self.consents.of_request {
+            if self.house.ledger.get(*id).is_some_and(|m| !m.asked()) {
+                (allowed.by_rules, allowed.by_person) = (0, allowed.own(now));
+            }
+        }
     }
 
     fn about(&self, which: usize) -> Option<About> {
@@ -100,10 +122,15 @@ impl World {
         }
     }
 
-    /// What is taken back is what was shown.
+    /// What is taken back is all that follows from the mitigation of what was shown.
     fn lift(&mut self, which: usize) {
-        let Some(veto) = self.house.ledger.vetoes().nth(which).cloned() else { return };
-        self.house.ledger.lift(veto.id, "root", self.house.now).unwrap();
+        let Some(id) = self.house.ledger.vetoes().nth(which).map(|veto| veto.id) else { return };
+        let shown: Vec<Veto> = self.house.ledger.vetoes().filter(|veto| veto.id == id).cloned().collect();
+        self.house.ledger.lift(id, "root", self.house.now).unwrap();
+        shown.into_iter().for_each(|veto| self.take_back(veto));
+    }
+
+    fn take_back(&mut self, veto: Veto) {
         let devices: Vec<usize> = veto.devices.into_iter().map(index_of).collect();
         let named = |no: &No| devices.is_empty() || no.device.is_some_and(|device| devices.contains(&device));
         let (lifted, nos) =
@@ -151,7 +178,14 @@ impl World {
     }
 
     /// The page shows a request, its suspects and its action; a yes is to that.
-    fn approve(&mut self, which: usize, action: Option<Action>, devices: &[usize], lifetime: Option<u64>) {
+    fn approve(
+        &mut self,
+        which: usize,
+        action: Option<Action>,
+        devices: &[usize],
+        lifetime: Option<Duration>,
+        until: Option<Until>,
+    ) {
         let Some(m) = self.id(which).and_then(|id| self.house.ledger.get(id)) else { return };
         let (id, shown, action_shown) = (m.id(), m.scope().clone(), action.unwrap_or(m.action()));
         let policy = self.house.ledger.policy();
@@ -159,9 +193,18 @@ impl World {
         let suspects: Vec<usize> = m.suspects().iter().filter(|s| !exempt(&s.mac)).map(|s| index_of(s.mac)).collect();
         let meant = if devices.is_empty() { suspects } else { devices.to_vec() };
         let macs: Vec<Mac> = devices.iter().map(|device| DEVICES[*device]).collect();
-        let (lifetime, now) = (lifetime.map(seconds), self.house.now);
-        if self.house.ledger.approve(id, action, &macs, lifetime, "root", now).is_ok() {
+        let (now, asked, goes_on) = (self.house.now, m.asked(), m.state().in_force());
+        let Some(term) = Term::new(until, lifetime) else { return };
+        if self.house.ledger.approve(id, action, &macs, term, "root", now).is_ok() {
             let allowed = self.consents.of_request.entry(id).or_default();
+            let own = action_shown == Action::Quarantine || !asked || (goes_on && allowed.lasts.is_some());
+            match (until, lifetime) {
+                (None, None) if goes_on && allowed.lasts.is_some() => {}
+                (Some(Until::Request), _) => allowed.lasts = None,
+                (_, Some(time)) if own || until.is_some() => allowed.lasts = Some(Lasts::Until(now.instant + time)),
+                (_, None) if own || until.is_some() => allowed.lasts = Some(Lasts::UntilEnded),
+                _ => allowed.lasts = None,
+            }
             for device in &meant {
                 allowed.by_person |= effect(*device, action_shown, &shown);
                 allowed.contested &= !device_bits(*device);

@@ -77,7 +77,13 @@ impl TestRouter {
     }
 
     pub(super) fn hear_bus(&mut self) {
-        self.bus_heard.extend(std::iter::from_fn(|| self.bus.poll_event()));
+        while let Some(event) = self.bus.poll_event() {
+            if event == Event::Shown {
+                self.finder.handle_shown(self.now);
+            } else {
+                self.bus_heard.push(event);
+            }
+        }
     }
 
     /// What our end has to say; nobody else is on the bus. Whether it asked anything.

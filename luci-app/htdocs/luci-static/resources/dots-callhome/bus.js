@@ -49,7 +49,7 @@ return baseclass.extend({
 	status: method('status'),
 	list: method('list'),
 	get: method('get', [ 'id' ]),
-	approve: method('approve', [ 'id', 'action', 'devices', 'lifetime' ]),
+	approve: method('approve', [ 'id', 'action', 'devices', 'lifetime', 'until' ]),
 	reject: method('reject', [ 'id', 'comment' ]),
 	withdraw: method('withdraw', [ 'id', 'comment' ]),
 	devices: method('devices'),
@@ -57,6 +57,7 @@ return baseclass.extend({
 	release: method('release', [ 'mac' ]),
 	history: method('history', [ 'limit' ]),
 	vetoes: method('vetoes'),
+	ended: method('ended'),
 	lift: method('lift', [ 'id' ]),
 
 	/* Starts or reloads the service: a login may run just these two command lines. */

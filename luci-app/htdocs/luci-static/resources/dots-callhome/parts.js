@@ -69,6 +69,8 @@ const STYLE = [
 	'.dots label.field > span { display: block; margin: 0 0 .25em }',
 	'.dots label.field input, .dots label.field select { width: 100%; max-width: 30em; box-sizing: border-box }',
 	'.dots label.pick { display: flex; gap: .6em; align-items: baseline; margin: 0 0 .7em; cursor: pointer }',
+	'.dots .choice input { width: 1.4em; height: 1.4em; flex: none } .dots .choice label { display: block; cursor: pointer }',
+	'.dots .headline { font-weight: bold } .dots .headline:focus { outline: none }',
 	'.dots .after { padding-inline-start: 1.2em; margin: 0 0 1em }',
 	'.dots .after li { margin: 0 0 .35em }',
 	'@media (max-width: 600px) {',
@@ -76,6 +78,8 @@ const STYLE = [
 	' .dots .facts { grid-template-columns: 1fr; gap: 0 }',
 	' .dots .facts dd { margin: 0 0 .4em }',
 	' .dots .log li { grid-template-columns: 1fr }',
+	' .dots .deeds .btn, .dots .deeds .cbi-button, .dots .button-row .btn, .dots summary, .dots .choice label { min-height: 44px }',
+	' .dots label.field input, .dots label.field select { min-height: 44px }',
 	' .dots .card:not(.row) .deeds .cbi-button { flex: 1 1 100% }',
 	'}'
 ].join('\n');
@@ -131,9 +135,10 @@ function confirm(title, body, label, style, act) {
 	const form = el('form', {}, body);
 
 	const close = () => {
+		document.removeEventListener('keydown', keep, true);
 		ui.hideModal();
-		if (opener?.isConnected)
-			opener.focus();
+		/* What was decided is gone: the next one is at hand. */
+		(opener?.isConnected ? opener : document.querySelector('.dots .card button:not(:disabled), .dots .headline'))?.focus();
 	};
 
 	const go = event => {
@@ -150,6 +155,22 @@ function confirm(title, body, label, style, act) {
 		});
 	};
 
+	/* Nothing behind a dialog is to be reached. */
+	const keep = event => {
+		const all = [ ...dialog.querySelectorAll('button, input, select, a[href]') ].filter(n => !n.disabled);
+		const edge = event.shiftKey ? all[0] : all[all.length - 1];
+
+		if (event.key == 'Escape') {
+			event.preventDefault();
+			event.stopPropagation();
+			close();
+		}
+		else if (event.key == 'Tab' && (document.activeElement == edge || !dialog.contains(document.activeElement))) {
+			event.preventDefault();
+			(event.shiftKey ? all[all.length - 1] : all[0])?.focus();
+		}
+	};
+
 	const no = button('cbi-button-neutral', _('Cancel'), close);
 	const yes = button(style, label, go);
 
@@ -161,6 +182,7 @@ function confirm(title, body, label, style, act) {
 	dialog.setAttribute('role', 'dialog');
 	dialog.setAttribute('aria-modal', 'true');
 	dialog.setAttribute('aria-label', title);
+	document.addEventListener('keydown', keep, true);
 	no.focus();
 }
 
@@ -173,9 +195,10 @@ function comment() {
 		el('input', { 'type': 'text', 'class': 'cbi-input-text', 'name': 'comment', 'maxlength': 256 }));
 }
 
-function lifetime(whole) {
+/* For how long; without a request of a provider, or beyond it, until somebody ends it. */
+function lifetime(...wholes) {
 	return field(_('For how long'), el('select', { 'name': 'lifetime', 'class': 'cbi-input-select' },
-		el('option', { 'value': '' }, whole),
+		wholes.map(([ value, label ]) => el('option', { 'value': value }, label)),
 		[ 3600, 6 * 3600, 86400, 7 * 86400 ].map(s => el('option', { 'value': s }, words.span(s)))));
 }
 
@@ -183,7 +206,8 @@ function lifetime(whole) {
 function chosen(values) {
 	return {
 		comment: values.comment?.trim() || undefined,
-		lifetime: values.lifetime ? +values.lifetime : undefined
+		lifetime: +values.lifetime || undefined,
+		until: +values.lifetime ? 'time' : values.lifetime || undefined
 	};
 }
 

@@ -1,5 +1,6 @@
 'use strict';
 'require baseclass';
+'require uci';
 'require dots-callhome.bus as bus';
 /* global bus */
 
@@ -48,6 +49,18 @@ function bytes(value) {
 	}
 
 	return left.toLocaleString(language(), { maximumSignificantDigits: unit ? 3 : 4 }) + '\u00a0' + units[unit];
+}
+
+/* What people know of their line: bits a second of bytes a second. */
+function bits(value) {
+	const rate = count(value) * 8, text = (n, digits) => n.toLocaleString(language(), { maximumSignificantDigits: digits });
+
+	if (rate >= 1e9)
+		return _('%s Gbit/s').format(text(rate / 1e9, 2));
+	if (rate >= 1e5)
+		return _('%s Mbit/s').format(text(rate / 1e6, 2));
+
+	return _('%s kbit/s').format(text(rate / 1e3, 2));
 }
 
 /* The whole units a person would use for so many seconds. */
@@ -212,19 +225,45 @@ function total(device) {
 	return sum;
 }
 
+/* Figures older than this are not of now. */
+const FRESH = 30;
+
+/* What goes on now in the present tense; else when it was, and how much. */
 function doing(mitigation, device) {
 	const sum = total(device), to = what(mitigation.target);
 	/* At the present rate; a flow that has grown is older than that. */
 	const lasts = sum.pps >= 1 ? sum.packets / sum.pps : 0;
 
-	if (sum.pps >= 1 && lasts >= 10)
-		return _('Sends about %s packets a second to %s, for about %s.').format(about(sum.pps), to, span(lasts));
+	const now = sum.pps >= 1 && bus.now() - sum.seen < FRESH;
+
+	if (now && lasts >= 10)
+		return _('Sends about %s of your upload (%s packets a second) to %s, for about %s.').format(bits(sum.bps), about(sum.pps), to, span(lasts));
+	if (now)
+		return _('Sends about %s of your upload (%s packets a second) to %s.').format(bits(sum.bps), about(sum.pps), to);
 	if (sum.pps >= 1)
-		return _('Sends about %s packets a second to %s.').format(about(sum.pps), to);
+		return _('When last looked, %s: about %s of your upload (%s packets a second) to %s.').format(ago(sum.seen), bits(sum.bps), about(sum.pps), to);
 	if (sum.packets)
-		return _('Has sent %s packets to %s; last seen %s.').format(number(sum.packets), to, ago(sum.seen));
+		return _('Stopped %s, after %s packets to %s.').format(ago(sum.seen), about(sum.packets), to);
 
 	return _('Has had connections to %s.').format(to);
+}
+
+/* The provider's own name, where the configuration has it. */
+function provider(section) {
+	return uci.get('dots-callhome', section, 'display_name') || String(section ?? '');
+}
+
+/* A session lost for so many seconds is worth a word everywhere. */
+const LONG = 900;
+
+/* The providers that can't be reached for long. */
+function lost(status) {
+	return list(status?.peers).filter(p => (p.state == 'waiting' || p.state == 'connecting') && p.since && bus.now() - p.since > LONG);
+}
+
+/* Blocks that are not in force as they should be, and that the daemon knows why. */
+function leaking(mitigations) {
+	return list(mitigations).filter(m => [ 'active', 'stopped', 'terminating' ].includes(m.state) && !m.verified && m.detail);
 }
 
 function who(by) {
@@ -251,6 +290,11 @@ return baseclass.extend({
 	who: who,
 	total: total,
 	doing: doing,
+	bits: bits,
+	provider: provider,
+	lost: lost,
+	leaking: leaking,
+	protocol: p => PROTOCOLS[p] ?? String(p),
 
 	/* The name of a device, or the best that is known instead. */
 	name(device) {
@@ -285,7 +329,7 @@ return baseclass.extend({
 		case 'pending': return _('Waiting for you');
 		case 'searching': return _('Looking for the device');
 		case 'active': return _('In force');
-		case 'stopped': return _('In force, quiet');
+		case 'stopped': return _('In force, quiet: it may be clean, or switched off');
 		case 'terminating': return _('Ending');
 		case 'rejected': return _('Answered as legitimate');
 		case 'withdrawn': return _('Ended here');
@@ -350,6 +394,7 @@ return baseclass.extend({
 		case 'resumed': return _('Attack goes on');
 		case 'terminating': return _('Provider no longer asks for it');
 		case 'expired': return _('Over', 'state of a request');
+		case 'kept': return _('Provider no longer asks; what you chose goes on');
 		case 'superseded': return _('Replaced by a newer request');
 		case 'quarantined': return _('Device quarantined');
 		case 'released': return _('Device released');

@@ -69,7 +69,7 @@ return view.extend({
 				_('It still gets an address and name service, and reaches the web page of this router.'),
 				_('Neighbours on the same switch or radio may stay within its reach where the hardware forwards by itself.'),
 				_('You can release it here at any time.')),
-			parts.lifetime(_('Until I release it')),
+			parts.lifetime([ '', _('Until I release it') ]),
 			parts.comment()
 		], _('Quarantine device'), 'cbi-button-negative important', values => {
 			const { lifetime, comment } = parts.chosen(values);

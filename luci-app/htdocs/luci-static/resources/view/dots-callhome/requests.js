@@ -3,11 +3,11 @@
 'require dom';
 'require uci';
 'require ui';
-'require preload.dots-callhome';
+'require preload.dots-callhome as indicator';
 'require dots-callhome.bus as bus';
 'require dots-callhome.words as words';
 'require dots-callhome.parts as parts';
-/* global bus, words, parts */
+/* global indicator, bus, words, parts */
 
 /* Cards shown of each list at first, and with each press of "show more". */
 const STEP = 20;
@@ -38,8 +38,7 @@ function evidence(device) {
 
 	return el('ul', { 'class': 'flows small' }, flows.map(e => el('li', {},
 		el('code', {}, stranger(e.flow)), el('br'),
-		_('%s packets, %s; now %s packets and %s a second; last seen %s').format(words.number(e.packets),
-			words.bytes(e.bytes), words.about(e.pps), words.bytes(e.bps), words.ago(words.count(e.seen))))));
+		_('%s packets, %s; last seen to send %s').format(words.number(e.packets), words.bytes(e.bytes), words.ago(words.count(e.seen))))));
 }
 
 function identity(device) {
@@ -95,9 +94,15 @@ function choice(m, device, picked, changed) {
 		changed();
 	});
 
+	/* The whole row is the target, but for what is a target itself. */
+	const toggle = event => {
+		if (!box.disabled && !event.target.closest('details, label, input'))
+			box.click();
+	};
+
 	return {
 		update: part.update,
-		node: el('div', { 'class': 'choice' }, box, el('div', {},
+		node: el('div', { 'class': 'choice', 'click': toggle }, box, el('div', {},
 			el('label', { 'for': id }, el('strong', {}, stranger(words.name(device)))), identity(device), part.nodes))
 	};
 }
@@ -123,7 +128,7 @@ function named(m) {
 		[ _('Target'), all(t.prefixes) ],
 		claims(t).length ? [ _('Names (the provider’s word, not checked)'), all(claims(t)) ] : null,
 		[ _('Target ports'), all(t.ports) ],
-		[ _('Protocols'), all(t.protocols) ],
+		[ _('Protocols'), all(words.list(t.protocols).map(words.protocol)) ],
 		[ _('Source as seen outside'), all(s.prefixes) ],
 		[ _('Source ports'), all(s.ports) ],
 		words.list(s.icmp_types).length ? [ _('ICMP types'), all(s.icmp_types) ] : null,
@@ -135,7 +140,7 @@ function asking(m, target) {
 	const asked = el('bdi', {}), left = el('span', {});
 
 	const update = m => {
-		asked.textContent = _('%s, %s', 'provider, time').format(m.peer, words.ago(m.requested));
+		asked.textContent = _('%s, %s', 'provider, time').format(words.provider(m.peer), words.ago(m.requested));
 		left.textContent = _('ends in %s unless the provider renews it', 'time span').format(words.span(m.remaining));
 	};
 
@@ -193,12 +198,23 @@ return view.extend({
 		return stillOpen(m, states)
 			.then(call)
 			.catch(error => explain(m, error))
-			.finally(() => this.page.refresh());
+			.finally(() => this.page.refresh().finally(() => indicator.look()));
 	},
 
+	/* What has ended is not to be asked for again: the daemon refuses what is none any more. */
 	approve(m, action, macs, values) {
-		return this.decide(m, [ 'pending', 'active', 'stopped' ].filter(s => (s == 'pending') == (m.state == 'pending')),
-			() => bus.approve(m.id, action, macs, values.lifetime));
+		const call = () => bus.approve(m.id, action, macs, values.lifetime, values.until);
+
+		if (m.state == 'expired')
+			return call().finally(() => this.page.refresh());
+
+		return this.decide(m, m.state == 'pending' ? [ 'pending' ] : [ 'active', 'stopped', 'terminating' ], call);
+	},
+
+	/* For how long a block may be chosen: as long as somebody asks only where somebody does. */
+	blockTimes(m) {
+		return parts.lifetime(...(m.asked === false || m.state == 'terminating' ? []
+			: [ [ '', _('While the provider asks (now %s)', 'time span').format(words.span(m.remaining)) ] ]), [ 'ended', _('Until I end it') ]);
 	},
 
 	askBlock(m, devices) {
@@ -210,7 +226,7 @@ return view.extend({
 				_('Whatever it does with this address stops working, the harmless too.'),
 				_('The provider is told that the attack is being stopped here.'),
 				_('You can end the block here at any time.')),
-			parts.lifetime(_('As long as the provider asks for it'))
+			this.blockTimes(m)
 		], _('Block this traffic'), 'cbi-button-action important',
 		values => this.approve(m, 'block', devices.map(d => d.mac), parts.chosen(values)));
 	},
@@ -222,8 +238,8 @@ return view.extend({
 				_('It reaches neither the Internet nor other devices in your home.'),
 				_('It still gets an address and name service, and reaches the web page of this router.'),
 				_('Neighbours on the same switch or radio may stay within its reach where the hardware forwards by itself.'),
-				_('It stays cut off until the provider’s request ends or you end it here.')),
-			parts.lifetime(_('As long as the provider asks for it'))
+				_('It stays cut off as long as you choose, whatever becomes of the provider’s request.')),
+			parts.lifetime([ '', _('Until I release it') ])
 		], _('Quarantine device'), 'cbi-button-negative important',
 		values => this.approve(m, 'quarantine', devices.map(d => d.mac), parts.chosen(values)));
 	},
@@ -239,6 +255,23 @@ return view.extend({
 			parts.comment()
 		], _('This is legitimate'), 'cbi-button-action important',
 		values => this.decide(m, [ 'pending', 'searching' ], () => bus.reject(m.id, parts.chosen(values).comment)));
+	},
+
+	askKeep(m) {
+		parts.confirm(_('Keep this?'), [
+			subject(acted(m), m.action == 'quarantine' ? _('Stays cut off.') : _('Still may not send to %s.').format(words.what(m.target))),
+			parts.lifetime([ 'ended', m.action == 'quarantine' ? _('Until I release it') : _('Until I end it') ])
+		], _('Keep it'), 'cbi-button-action important',
+		values => this.approve(m, m.action, acted(m).map(d => d.mac), parts.chosen(values)));
+	},
+
+	askLetGo(m) {
+		parts.confirm(_('Let it go?'), [
+			subject(acted(m), _('May go on sending to %s.').format(words.what(m.target))),
+			parts.afterwards(_('Nothing is blocked.'), _('For a day at least you are then asked, whatever the settings say.')),
+			parts.comment()
+		], _('Let it go'), 'cbi-button-action important',
+		values => bus.withdraw(m.id, parts.chosen(values).comment).finally(() => this.page.refresh().finally(() => indicator.look())));
 	},
 
 	askEnd(m) {
@@ -275,7 +308,7 @@ return view.extend({
 				el('div', {},
 					el('div', { 'class': 'head' }, el('h4', {}, stranger(refused(veto))), mark('', words.cause(veto))),
 					facts([ _('Target'), stranger(words.where({ prefixes: veto.targets })) ],
-						[ _('Asked by'), stranger(veto.peer) ],
+						[ _('Asked by'), stranger(words.provider(veto.peer)) ],
 						[ _('Decided by'), el('span', {}, stranger(words.who(veto.by)), ', ', words.date(veto.at),
 							veto.comment ? [ ' – ', stranger(veto.comment) ] : '') ],
 						[ _('Time left'), left ])),
@@ -342,6 +375,49 @@ return view.extend({
 		};
 	},
 
+	/* Over, but the device was still sending when it ended. */
+	endedCard(m) {
+		const devices = acted(m), dead = readonly();
+
+		return {
+			node: el('li', { 'class': 'card wait' },
+				el('div', { 'class': 'head' }, el('h4', {}, stranger(words.names(devices))), mark('wait', _('No longer blocked'))),
+				devices.length == 1 ? identity(devices[0]) : '',
+				el('p', { 'class': 'lead' }, _('%s no longer asks, so the block has ended. The device was still trying then: %s packets to %s had been stopped.').format(
+					words.provider(m.peer), words.number(m.dropped?.packets), words.what(m.target))),
+				named(m),
+				el('div', { 'class': 'deeds' },
+					button('cbi-button-action important', _('Block this traffic'), () => this.askBlock(m, devices), dead),
+					button('cbi-button-negative', _('Quarantine device'), () => this.askQuarantine(m, devices), dead),
+					button('cbi-button-neutral', _('Let it go'), () => this.askLetGo(m), dead))),
+			update() {}
+		};
+	},
+
+	/* Until when it goes on. */
+	ending(m) {
+		if (m.until == 'ended')
+			return m.action == 'quarantine' ? _('Until you release it') : _('Until you end it');
+		if (m.until == 'time')
+			return _('%s, whatever the provider does', 'time span').format(words.span(m.left));
+
+		return m.state == 'terminating'
+			? _('%s, then it ends: the provider no longer asks for it', 'time span').format(words.span(m.remaining))
+			: _('%s, unless the provider renews it', 'time span').format(words.span(m.remaining));
+	},
+
+	/* What is to be known of a device that goes on though nobody asks any more. */
+	orphaned(m) {
+		const rate = m.dropped ?? {}, by = words.provider(m.peer);
+
+		if (m.asked !== false && m.state != 'terminating')
+			return '';
+
+		return words.count(rate.pps)
+			? _('%s no longer asks. The device is still trying: %s (%s packets a second).').format(by, words.bits(rate.bps), words.about(rate.pps))
+			: _('%s no longer asks. Nothing has been tried lately.').format(by);
+	},
+
 	/* Verified, not yet, or leaking: in the daemon's own words where it has some. */
 	proof(m) {
 		if (m.verified)
@@ -352,20 +428,29 @@ return view.extend({
 		return mark('wait', _('Taking effect…'));
 	},
 
+	/* What is wrong with a block, and what may help. */
+	remedy(m, quarantined) {
+		return parts.notice('warning',
+			el('p', {}, el('strong', {}, _('Traffic still gets out.')), ' ', stranger(m.detail)),
+			el('p', {}, quarantined ? '' : [ _('Quarantine the device: that stops everything it sends through the router.'), ' ' ],
+				_('Restart the device: what was under way ends then.'), ' ',
+				el('a', { 'href': L.url('admin/network/firewall') }, _('Where the hardware forwards by itself, switch hardware offloading off.'))));
+	},
+
 	forceCard(m) {
 		const devices = acted(m), dead = readonly();
 		const chart = parts.chart();
-		const dropped = el('span', {}), left = el('span', {});
+		const dropped = el('span', {}), left = el('span', {}), orphan = el('p', { 'class': 'lead' });
 		const quarantined = m.action == 'quarantine';
 
 		const update = m => {
 			const d = m.dropped ?? {};
 
-			dropped.textContent = _('%s packets (%s); now %s packets and %s a second').format(
-				words.number(d.packets), words.bytes(d.bytes), words.about(d.pps), words.bytes(d.bps));
-			left.textContent = m.state == 'terminating'
-				? _('%s, then it ends: the provider no longer asks for it', 'time span').format(words.span(m.remaining))
-				: _('%s, unless the provider renews it', 'time span').format(words.span(m.remaining));
+			dropped.textContent = _('%s packets (%s); now %s (%s packets a second)').format(
+				words.number(d.packets), words.bytes(d.bytes), words.bits(d.bps), words.about(d.pps));
+			left.textContent = this.ending(m);
+			orphan.textContent = this.orphaned(m);
+			orphan.hidden = !orphan.textContent;
 			chart.add(d.pps);
 		};
 
@@ -378,17 +463,19 @@ return view.extend({
 				el('p', { 'class': 'lead' }, quarantined
 					? _('Cut off from the Internet and from other devices.')
 					: _('May not send to %s.').format(words.what(m.target))),
-				m.detail && !m.verified ? parts.notice('warning', el('p', {}, stranger(m.detail))) : '',
+				orphan,
+				m.detail && !m.verified ? this.remedy(m, quarantined) : '',
 				facts(m.state == 'active' ? null : [ _('State'), words.state(m.state) ],
 					[ _('Dropped'), dropped ],
 					[ _('Time left'), left ],
-					[ _('Asked by'), stranger(m.peer) ],
+					[ _('Asked by'), stranger(words.provider(m.peer)) ],
 					m.decision ? [ _('Decided by'), el('span', {}, stranger(words.who(m.decision.by)), ', ', words.date(m.decision.at),
 						m.decision.comment ? [ ' – ', stranger(m.decision.comment) ] : '') ] : null),
 				chart.node,
 				named(m),
 				el('div', { 'class': 'deeds' },
-					quarantined || m.state == 'terminating' || this.consent == 'observe' ? ''
+					m.state == 'terminating' && !m.until ? button('cbi-button-action important', _('Keep it'), () => this.askKeep(m), dead) : '',
+					quarantined || this.consent == 'observe' ? ''
 						: button('cbi-button-negative', _('Quarantine device'), () => this.askQuarantine(m, devices), dead),
 					button('cbi-button-neutral', _('End now'), () => this.askEnd(m), dead))),
 			update: update
@@ -454,26 +541,28 @@ return view.extend({
 	},
 
 	render() {
-		const shape = m => [ m.state, m.action, m.verified, m.detail, m.target, m.peer, m.decision, this.consent,
+		const shape = m => [ m.state, m.action, m.asked, m.until, m.verified, m.detail, m.target, m.peer, m.decision, this.consent,
 			candidates(m).map(d => [ d.mac, d.name, d.addresses, d.confidence, d.chosen ]) ];
 		const pending = this.section(_('Waiting for your decision'), this.cards(m => this.pendingCard(m), shape));
 		const force = this.section(_('In force'), this.cards(m => this.forceCard(m), shape));
 		const searching = this.section(_('Device not found yet'), this.cards(m => this.searchingCard(m), shape));
+		const ended = this.section(_('Not blocked any more'), this.cards(m => this.endedCard(m), shape));
 		const refusals = this.section(_('You have said no; here the router asks'), this.cards(v => this.vetoCard(v),
 			v => [ v.devices, v.targets, v.cause, v.peer, v.by, v.at, v.comment ]));
 		const calm = el('div', { 'class': 'cbi-section' });
 		const sessions = el('div', {}), history = el('ol', { 'class': 'plain log' });
 		const past = el('div', { 'class': 'cbi-section' }, el('h3', {}, _('What happened lately')), history);
-		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, force.node, searching.node, refusals.node, past);
+		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, ended.node, force.node, searching.node, refusals.node, past);
 		let waiting = null;
 
-		const show = ([ status, mitigations, events, omitted, vetoes ]) => {
+		const show = ([ status, mitigations, events, omitted, vetoes, over ]) => {
 			const of = (...states) => mitigations.filter(m => states.includes(m.state)).sort((a, b) => b.requested - a.requested);
 			const open = of('pending');
 
 			this.consent = status.consent;
 			pending.show(open);
-			force.show(of('active', 'stopped', 'terminating'));
+			ended.show(over);
+			force.show(of('active', 'stopped', 'terminating').sort((a, b) => words.leaking([ b ]).length - words.leaking([ a ]).length));
 			searching.show(of('searching'));
 			refusals.show(vetoes);
 			sessions.replaceChildren(...this.sessions(words.list(status.peers)));
@@ -487,9 +576,8 @@ return view.extend({
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
-			calm.hidden = open.length > 0;
-			calm.replaceChildren(el('p', { 'class': 'lead' }, _('Nothing waits for you.')),
-				el('p', { 'class': 'faint' }, _('When your provider reports an attack from your home, the request appears here.')));
+			calm.hidden = open.length + over.length > 0;
+			dom.content(calm, this.summary(status, mitigations));
 			past.hidden = !events.length;
 			dom.content(history, events.map(e => this.happened(e, mitigations)));
 
@@ -498,10 +586,10 @@ return view.extend({
 			waiting = open.length;
 		};
 
-		/* A daemon from before there were vetoes has none to tell of. */
-		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY), L.resolveDefault(bus.vetoes(), {}) ]).then(
-			([ status, list, history, vetoes ]) => [ status, words.list(list.mitigations), words.list(history.events),
-				words.count(list.omitted), words.list(vetoes.vetoes) ]);
+		/* A daemon from before there were vetoes, or questions about what has ended, has none to tell of. */
+		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY), L.resolveDefault(bus.vetoes(), {}), L.resolveDefault(bus.ended(), {}) ]).then(
+			([ status, list, history, vetoes, ended ]) => [ status, words.list(list.mitigations), words.list(history.events),
+				words.count(list.omitted), words.list(vetoes.vetoes), words.list(ended.mitigations) ]);
 
 		this.page = parts.live(load, show, body);
 
@@ -510,6 +598,24 @@ return view.extend({
 			el('div', { 'class': 'cbi-map-descr' }, _('Your provider reports attacks that come from your home. Here you see which device is meant, and decide.')),
 			this.page.node
 		]));
+	},
+
+	/* Where nothing waits: the worst there is, else that all is well, and with whom. */
+	summary(status, mitigations) {
+		const leaks = words.leaking(mitigations), away = words.list(status.peers).filter(p => p.state != 'connected' && p.state != 'disabled');
+		const there = words.list(status.peers).filter(p => p.state == 'connected');
+		const line = (kind, text) => el('p', { 'class': 'lead headline', 'tabindex': -1 }, mark(kind, ''), text);
+
+		if (leaks.length)
+			return leaks.map(m => line('bad', _('A block does not hold: %s').format(words.names(acted(m)))));
+
+		return [
+			away.length ? line('wait', _('Not connected to %s: new requests do not reach this router.').format(words.some(away.map(p => words.provider(p.name))))) : '',
+			el('p', { 'class': 'lead' }, _('Nothing waits for you.')),
+			there.map(p => line('good', p.since ? _('Connected to %s since %s.').format(words.provider(p.name), words.date(p.since))
+				: _('Connected to %s.').format(words.provider(p.name)))),
+			el('p', { 'class': 'faint' }, _('When your provider reports an attack from your home, the request appears here.'))
+		];
 	},
 
 	sessions(peers) {
@@ -521,7 +627,7 @@ return view.extend({
 		for (const peer of peers)
 			if (peer.state != 'connected')
 				lines.push(parts.notice(peer.state == 'connecting' ? '' : 'warning', el('p', {},
-					el('strong', {}, stranger(peer.name)), ': ', words.sessionState(peer.state), '. ', words.session(peer),
+					el('strong', {}, stranger(words.provider(peer.name))), ': ', words.sessionState(peer.state), '. ', words.session(peer),
 					peer.last_error ? [ ' ', stranger(peer.last_error) ] : '')));
 
 		if (bus.skew() > 120 || bus.skew() < -120)
@@ -532,8 +638,8 @@ return view.extend({
 
 	happened(entry, mitigations) {
 		const m = mitigations.find(m => m.id === entry.id);
-		const device = entry.mac ? words.list(m?.devices).find(d => d.mac == entry.mac) ?? { mac: entry.mac } : null;
-		const about = [ device ? words.name(device) : m ? words.names(acted(m).length ? acted(m) : m.devices) : '', m ? words.what(m.target) : '', entry.peer ];
+		const device = entry.mac ? words.list(m?.devices).find(d => d.mac == entry.mac) ?? { mac: entry.mac, name: entry.name } : null;
+		const about = [ device ? words.name(device) : m ? words.names(acted(m).length ? acted(m) : m.devices) : '', m ? words.what(m.target) : '', entry.peer ? words.provider(entry.peer) : '' ];
 
 		return el('li', {},
 			el('time', { 'class': 'faint small', 'title': words.date(entry.time) }, words.ago(entry.time)),
