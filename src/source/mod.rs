@@ -49,4 +49,5 @@ pub use domain::Interface;
 pub use event::Event;
 pub use finder::{Finder, Socket};
 pub use inventory::{Device, Inventory};
+pub(crate) use suspect::most_flows;
 pub use suspect::{Confidence, Evidence, MOST_LOGGED, Sender, Suspect};

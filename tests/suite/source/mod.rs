@@ -5,6 +5,7 @@ mod domain;
 mod doubts;
 mod evidence;
 mod inventory;
+mod kept;
 mod openers;
 mod pretenders;
 mod searching;
