@@ -53,6 +53,35 @@ fn a_single_request_is_bounded() {
     assert!(house.put(1, &large(1, 256, 0)).is_ok(), "256 targets are not too many");
 }
 
+/// To the last part: 256 targets, a source, and so many source ports.
+#[test]
+fn bounds_are_met_to_the_last_part() {
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let with = |n: u32, ports: u16| {
+        let port = |i| PortRange::new(2 * i + 1, 2 * i + 1).unwrap();
+        Scope { source_ports: (0..ports).map(port).collect(), ..large(n, 256, 0) }
+    };
+    assert_eq!(house.put(1, &with(1, 256)), Err(Refusal::TooLarge));
+    assert!(house.put(1, &with(1, 255)).is_ok(), "512");
+    assert_eq!(house.put(2, &with(2, 256)), Err(Refusal::TooLarge));
+    assert!(house.put(2, &with(2, 254)).is_ok(), "1023");
+    assert!(matches!(house.put(3, &large(3, 1, 0)), Err(Refusal::OverBudget { .. })), "1025");
+    house.delete(2);
+    assert!(house.put(2, &with(2, 255)).is_ok(), "1024");
+
+    // A target in two rules, 100 ports, 3 protocols, 50 types, a source.
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let of_all = |source_ports: usize| Scope {
+        target_ports: large(1, 0, 100).target_ports,
+        target_protocols: vec![6, 17, 58],
+        source_icmp_types: large(1, 0, 50).source_icmp_types,
+        source_ports: large(1, 0, 250).target_ports.into_iter().cycle().take(source_ports).collect(),
+        ..large(1, 1, 0)
+    };
+    assert_eq!(house.put(1, &of_all(357)), Err(Refusal::TooLarge));
+    assert!(house.put(1, &of_all(356)).is_ok(), "512");
+}
+
 /// Neither ever new names of the client nor a larger limit of requests make the budget larger; another provider has its own.
 #[test]
 fn the_budget_is_the_providers() {

@@ -133,17 +133,22 @@ fn quarantines_are_restored_by_the_rules_of_today() {
 /// longer than that.
 #[test]
 fn a_device_let_go_stays_so_as_long_as_its_request() {
-    let mut house = TestRouter::by_hand(policy(Consent::Auto));
-    let id = house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
-    house.ledger.release(TV, "root", house.now).unwrap();
-    for _ in 0..50 {
-        house.pass(seconds(1800));
-        house.put(1, &attack()).unwrap();
+    for restarts in [false, true] {
+        let mut house = TestRouter::by_hand(policy(Consent::Auto));
+        let id = house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+        house.ledger.release(TV, "root", house.now).unwrap();
+        if restarts {
+            house = restored(&house.ledger.snapshot(house.now), policy(Consent::Auto), &house);
+        }
+        for _ in 0..50 {
+            house.pass(seconds(1800));
+            house.put(1, &attack()).unwrap();
+        }
+        assert_eq!(house.ledger.vetoes().count(), 0);
+        let again = Suspect { addresses: Vec::new(), ..exact(TV) };
+        house.ledger.handle_attribution(id, vec![exact(CAMERA), again], house.now);
+        assert_eq!(house.blocked(), [CAMERA], "{restarts}");
     }
-    assert_eq!(house.ledger.vetoes().count(), 0);
-    let again = Suspect { addresses: Vec::new(), ..exact(TV) };
-    house.ledger.handle_attribution(id, vec![exact(CAMERA), again], house.now);
-    assert_eq!(house.blocked(), [CAMERA]);
 }
 
 /// A yes to a device that was let go is one like any other: it passes to the successor.
@@ -156,4 +161,25 @@ fn a_yes_after_a_release_counts_for_the_successor() {
     house.ledger.approve(id, None, &[TV], None, "root", house.now).unwrap();
     house.request(2, &attack(), &[exact(CAMERA), exact(TV)]);
     assert_eq!(house.blocked(), [CAMERA, TV]);
+}
+
+/// An Ethernet address that turns out to be the router's own is no suspect any more, whoever approves.
+#[test]
+fn the_router_can_never_be_approved() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[possible(CAMERA), possible(TV)]);
+    house.ledger.set_router([CAMERA].into(), house.now);
+    assert_eq!(house.ledger.approve(id, None, &[CAMERA], None, "root", house.now), Err(Denied::NoSuchDevice));
+    house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
+    assert_eq!(house.blocked(), [TV]);
+}
+
+/// Where all suspects have become exempt there is nobody to approve.
+#[test]
+fn an_approval_is_of_somebody() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[possible(CAMERA)]);
+    house.ledger.set_policy(with_device(Consent::Ask, CAMERA, DevicePolicy::Exempt), house.now);
+    assert_eq!(house.state(id), State::Pending);
+    assert_eq!(house.ledger.approve(id, None, &[], None, "root", house.now), Err(Denied::NoSuchDevice));
 }

@@ -221,6 +221,21 @@ fn the_administrator_takes_back_a_no() {
     assert_eq!((lifted.mac(), lifted.by.as_deref()), (Some(CAMERA), Some("root")));
 }
 
+/// What a person had approved before letting go is no yes for what the policy does after the no was taken back.
+#[test]
+fn a_yes_ends_with_the_release() {
+    let mut house = auto();
+    let id = house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+    house.ledger.approve(id, None, &[CAMERA, TV], None, "root", house.now).unwrap();
+    house.ledger.release(TV, "root", house.now).unwrap();
+    house.ledger.lift(id, "root", house.now).unwrap();
+    assert_eq!(house.blocked(), [CAMERA, TV], "by policy");
+    let others = house.ledger.put(&other(), 1, &attack(), None, false, house.now).unwrap().id;
+    house.ledger.handle_attribution(others, vec![exact(TV)], house.now);
+    house.ledger.reject(others, None, "root", house.now).unwrap();
+    assert_eq!(house.blocked(), [CAMERA]);
+}
+
 /// A yes to less than what was refused leaves the rest refused.
 #[test]
 fn a_smaller_yes_leaves_the_no() {
