@@ -245,6 +245,7 @@ impl Wiring {
                 mitigation::Event::Search(id) => {
                     if let Some(m) = self.ledger.get(*id) {
                         self.finder.start_search(*id, &m.scope().without_names(), self.now);
+                        self.finder.set_most_suspects(*id, m.most_suspects());
                     }
                 }
                 mitigation::Event::Gone(last) => self.finder.end_search(last.id()),

@@ -11,6 +11,11 @@ use crate::model::Scope;
 pub(super) const MOST_OF_REQUEST: usize = 512;
 /// Most parts of all requests of a provider: 128 with eight parts each.
 pub(super) const MOST_OF_PROVIDER: usize = 1024;
+/// Suspects of a request, with their flows: all that fit, as long as the provider has few requests.
+const MOST_SUSPECTS: usize = 64;
+/// With many, each further one may have its share of these, but always some.
+const SUSPECTS_OF_PROVIDER: usize = 512;
+const FEWEST_SUSPECTS: usize = 4;
 /// Bytes of names and URIs kept of a request; the first ones are.
 const MOST_TEXT: usize = 512;
 
@@ -51,6 +56,12 @@ fn parts(scope: &Scope) -> usize {
     let sources = scope.source_prefixes.len() + scope.source_ports.len();
     let kinds = scope.target_ports.len() + scope.target_protocols.len() + scope.source_icmp_types.len();
     scope.target_prefixes.len() * rules_per_target(scope) + kinds + sources
+}
+
+/// Suspects kept of a request whose provider has so many, with this one. However often requests come and go, those with
+/// many suspects are few.
+pub(super) fn suspects(requests: usize) -> usize {
+    (SUSPECTS_OF_PROVIDER / requests.max(1)).clamp(FEWEST_SUSPECTS, MOST_SUSPECTS)
 }
 
 /// The scope as it is kept: of the provider's texts, which nothing is done with but to show them, the first ones.

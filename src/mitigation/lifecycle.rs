@@ -6,22 +6,20 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use vecset::VecMap;
 
+use super::budget;
 use super::consent::Action;
 use super::drop_stats::DropStats;
 use super::phase::{Approval, Check, Ending, Inherited, Phase};
 use super::state::{Client, Decision, State, Status};
 use super::term::Until;
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
-use crate::source::{Confidence, Stranger, Suspect};
+use crate::source::{Confidence, Stranger, Suspect, most_flows};
 
 /// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
 pub(super) const TERMINATING: Duration = Duration::from_secs(120);
 
 /// The longest such period, reached by doubling when the client asks again meanwhile (RFC 9132 section 4.4.4).
 pub(super) const TERMINATING_MAX: Duration = Duration::from_secs(300);
-
-/// Most suspects remembered of one request; the least likely give way.
-const MAX_SUSPECTS: usize = 64;
 
 /// One request of a client and what has become of it.
 #[derive(Clone, Debug)]
@@ -50,6 +48,8 @@ pub struct Mitigation {
     pub(super) suspects: Vec<Suspect>,
     /// Who sends and is no device.
     pub(super) strangers: Vec<Stranger>,
+    /// Most of them; the least likely give way.
+    pub(super) most_suspects: usize,
     /// Requests of other clients that overlap, and where.
     pub(super) conflicts: VecMap<MitigationId, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
@@ -94,6 +94,7 @@ impl Mitigation {
             action,
             suspects: Vec::new(),
             strangers: Vec::new(),
+            most_suspects: budget::suspects(1),
             conflicts: VecMap::new(),
             released: Vec::new(),
             spoofed: Vec::new(),
@@ -155,6 +156,11 @@ impl Mitigation {
     /// The devices that may be meant, most likely first.
     pub fn suspects(&self) -> &[Suspect] {
         &self.suspects
+    }
+
+    /// Most suspects kept of it, which its provider's other requests leave room for.
+    pub fn most_suspects(&self) -> usize {
+        self.most_suspects
     }
 
     /// The devices the decision is about.
@@ -256,9 +262,15 @@ impl Mitigation {
 
     /// Restarts the lifetime, within the administrator's bound.
     pub(super) fn grant(&mut self, lifetime: Duration, now: Now) {
-        let bound = self.limit.map_or(lifetime, |limit| limit.saturating_duration_since(now.instant));
-        self.granted = lifetime.min(bound);
-        self.ends = now.instant + self.granted;
+        self.granted = self.end_within(lifetime, now);
+    }
+
+    /// Lets it end then, or at the administrator's bound. Returns what is left.
+    fn end_within(&mut self, time: Duration, now: Now) -> Duration {
+        let bound = self.limit.map_or(time, |limit| limit.saturating_duration_since(now.instant));
+        let left = time.min(bound);
+        self.ends = now.instant + left;
+        left
     }
 
     /// Asks the administrator.
@@ -293,11 +305,12 @@ impl Mitigation {
         true
     }
 
-    /// The client no longer wants it. What is not in force is not kept in force either.
+    /// The client no longer wants it. What is not in force is not kept in force either. What it was granted stays known: a no
+    /// lasts as long.
     pub(super) fn terminate(&mut self, now: Now) {
         if let Phase::InForce { approval, .. } = &self.phase {
             self.phase = Phase::Terminating { approval: approval.clone(), verified: self.phase.verified() };
-            self.grant(self.period, now);
+            self.end_within(self.period, now);
         }
     }
 
@@ -357,7 +370,9 @@ impl Mitigation {
             }
         }
         self.sort_suspects();
-        self.suspects.truncate(MAX_SUSPECTS);
+        self.suspects.truncate(self.most_suspects);
+        let most_flows = most_flows(self.most_suspects, self.suspects.len());
+        self.suspects.iter_mut().for_each(|suspect| suspect.evidence.truncate(most_flows));
         changed || self.suspects.iter().any(|suspect| added.contains(&suspect.mac))
     }
 

@@ -169,6 +169,7 @@ impl Ledger {
         }
         self.forget_ended(|old| old.client == *client && !shared_targets(&old.scope, scope).is_empty());
         m.grant(lifetime, now);
+        m.most_suspects = self.most_suspects(&client.peer);
         let grant = Grant { id, created: true, lifetime: m.granted };
         self.note_conflicts(&mut m);
         self.outbox.record(&m, Happened::Requested, now);
@@ -196,6 +197,11 @@ impl Ledger {
             Some(Excess::Request) => Err(Refusal::TooLarge),
             Some(Excess::Provider) => Err(Refusal::OverBudget { retry }),
         }
+    }
+
+    /// Suspects kept of the peer's next request.
+    pub(super) fn most_suspects(&self, peer: &str) -> usize {
+        budget::suspects(self.all().filter(|m| m.client.peer == peer).count() + 1)
     }
 
     /// Numbers start again after the last one, past those in use.

@@ -130,6 +130,7 @@ impl Ledger {
         let Some(scope) = saved.scope.scope().filter(|_| !known) else { return };
         let mut m = Mitigation::new(id, saved.client.clone(), saved.mid, scope, lifetime, saved.action, now);
         m.phase = self.saved_phase(saved);
+        m.most_suspects = self.most_suspects(&saved.client.peer);
         m.names_forgotten = true;
         if m.state() != State::Searching {
             m.started = saved.started;

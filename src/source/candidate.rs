@@ -12,24 +12,43 @@ use super::observation::Observation;
 use super::suspect::{Confidence, Suspect};
 use crate::model::{Mac, Tuple};
 
-/// Most keys kept of one device.
-const MOST_KEYS: usize = 64;
+/// Most keys kept of one device, and of all senders that are none.
+const MOST_KEYS: usize = 16;
+
+/// The keys that flows have had. One that could not be kept may be any.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    kept: VecSet<UniqueKey>,
+    lost: bool,
+}
+
+impl Keys {
+    pub(super) fn add(&mut self, key: UniqueKey) {
+        if self.kept.len() < MOST_KEYS {
+            self.kept.insert(key);
+        } else {
+            self.lost |= !self.kept.contains(&key);
+        }
+    }
+
+    /// Whether it may be one of them.
+    pub(super) fn contains(&self, key: UniqueKey) -> bool {
+        self.lost || self.kept.contains(&key)
+    }
+}
 
 /// All flows of one device that match.
 #[derive(Debug, Default)]
 pub(super) struct Candidate {
-    /// The strongest first.
     observations: Vec<Observation>,
-    keys: VecSet<UniqueKey>,
+    keys: Keys,
 }
 
 impl Candidate {
-    /// Takes in a flow, and keeps the strongest only; tells whether it is new.
-    pub(super) fn observe(&mut self, observation: Observation, most: usize) -> bool {
-        if let Some(key) = observation.key()
-            && self.keys.len() < MOST_KEYS
-        {
-            self.keys.insert(key);
+    /// Takes in a flow; tells whether it is new.
+    pub(super) fn observe(&mut self, observation: Observation) -> bool {
+        if let Some(key) = observation.key() {
+            self.keys.add(key);
         }
         if let Some(known) = self.observations.iter_mut().find(|known| known.is_of_same_flow(&observation)) {
             known.update(observation);
@@ -38,9 +57,15 @@ impl Candidate {
         // An entry of the same tuple that is another one has taken its place.
         self.end_flow(&observation.flow.original, None);
         self.observations.push(observation);
-        self.observations.sort_by_key(|observation| Reverse(observation.weight()));
-        self.observations.truncate(most);
         true
+    }
+
+    /// Keeps the strongest flows only.
+    pub(super) fn keep(&mut self, most: usize) {
+        if self.observations.len() > most {
+            self.observations.sort_by_key(|observation| Reverse(observation.weight()));
+            self.observations.truncate(most);
+        }
     }
 
     /// Notes that a flow is gone from conntrack: any with this tuple, or the one of this number.
@@ -91,7 +116,7 @@ impl Candidate {
 
     /// Whether any flow, of whatever worth, has had this key.
     pub(super) fn has_key(&self, key: UniqueKey) -> bool {
-        self.keys.contains(&key)
+        self.keys.contains(key)
     }
 
     /// Bytes a second, of all flows.

@@ -5,62 +5,92 @@ use std::net::IpAddr;
 
 use vecset::{VecMap, VecSet};
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, Keys};
 use super::direction::{Match, UniqueKey};
 use super::home_network::HomeNetwork;
 use super::observation::Observation;
-use super::suspect::{Confidence, Suspect};
+use super::suspect::{Confidence, Suspect, most_flows};
 use crate::model::{Mac, Tuple};
 
-/// Most devices kept for one request.
+/// Most devices kept for one request, unless it is told otherwise.
 const MOST: usize = 64;
-/// Most flows kept of one device: the strongest.
-const MOST_FLOWS: usize = 8;
-/// About as many flows are kept of all devices together.
-const MOST_FLOWS_OF_ALL: usize = 128;
-/// Most keys kept of senders that are no device.
-const MOST_KEYS: usize = 64;
-/// Most of their addresses.
+/// Most addresses kept of senders that are no device.
 const MOST_STRANGERS: usize = 8;
 
 /// Whether it is known that a device and no other has sent the packets of a flow.
 pub(super) type Earned<'a> = dyn Fn(Mac, &Observation) -> bool + 'a;
 
 /// All devices with flows that match.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Candidates {
     devices: VecMap<Mac, Candidate>,
-    /// The keys, if any, of senders that are no device or none that is known: the router itself, an address nobody answers
-    /// to.
-    unattributed: VecSet<Option<UniqueKey>>,
+    most: usize,
+    unattributed: Unattributed,
     /// Those of the look before, until the one under way is over.
-    unattributed_before: VecSet<Option<UniqueKey>>,
-    /// Their addresses, and those of the look before.
-    strangers: VecSet<IpAddr>,
-    strangers_before: VecSet<IpAddr>,
+    unattributed_before: Unattributed,
+}
+
+/// Senders that are no device or none that is known: the router itself, an address nobody answers to.
+#[derive(Debug, Default)]
+struct Unattributed {
+    any: bool,
+    keys: Keys,
+    addresses: VecSet<IpAddr>,
+}
+
+impl Default for Candidates {
+    fn default() -> Self {
+        Self::new(MOST)
+    }
 }
 
 impl Candidates {
+    /// None yet, of so many.
+    pub(super) fn new(most: usize) -> Self {
+        let (unattributed, unattributed_before) = (Unattributed::default(), Unattributed::default());
+        Self { devices: VecMap::new(), most, unattributed, unattributed_before }
+    }
+
+    /// How many devices are kept.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many devices are kept from now on.
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// Begins a new look: who was unknown may be known now.
     pub(super) fn begin_look(&mut self) {
         self.unattributed_before = std::mem::take(&mut self.unattributed);
-        self.strangers_before = std::mem::take(&mut self.strangers);
     }
 
     /// Ends the look: who is still unknown has been seen again.
     pub(super) fn end_look(&mut self) {
-        self.unattributed_before.clear();
-        self.strangers_before.clear();
+        self.unattributed_before = Unattributed::default();
     }
 
     /// Takes in a flow of a device that matches; tells whether it is new.
     pub(super) fn observe(&mut self, mac: Mac, observation: Observation) -> bool {
-        if self.devices.len() >= MOST && !self.devices.contains_key(&mac) {
+        if !self.devices.contains_key(&mac) && !self.make_room(observation.matched) {
             self.observe_unattributed(observation.matched, observation.address);
             return false;
         }
-        let most = (MOST_FLOWS_OF_ALL / self.devices.len().max(1)).clamp(1, MOST_FLOWS);
-        self.devices.entry(mac).or_default().observe(observation, most)
+        let is_new = self.devices.entry(mac).or_default().observe(observation);
+        let most = most_flows(self.most, self.devices.len());
+        self.devices.values_mut().for_each(|candidate| candidate.keep(most));
+        is_new
+    }
+
+    /// Makes sure that there is room for one more device. Who matches in all that is named takes the place of one who does not.
+    fn make_room(&mut self, matched: Match) -> bool {
+        if self.devices.len() < self.most {
+            return true;
+        }
+        let others = self.devices.iter().find(|(_, candidate)| !candidate.matches_in_full());
+        let gives_way = others.map(|(mac, _)| *mac).filter(|_| matched != Match::Partial);
+        gives_way.is_some_and(|mac| self.devices.remove(&mac).is_some())
     }
 
     /// Takes in a flow that matches, but of nobody who could be blocked.
@@ -68,17 +98,24 @@ impl Candidates {
         if matched == Match::Partial {
             return;
         }
-        if self.unattributed.len() < MOST_KEYS {
-            self.unattributed.insert(matched.key());
+        self.unattributed.any = true;
+        if let Some(key) = matched.key() {
+            self.unattributed.keys.add(key);
         }
-        if self.strangers.len() < MOST_STRANGERS {
-            self.strangers.insert(address);
+        if self.unattributed.addresses.len() < MOST_STRANGERS {
+            self.unattributed.addresses.insert(address);
         }
     }
 
     /// The addresses of senders that match in all that is named and are nobody who could be blocked.
     pub(super) fn strangers(&self) -> VecSet<IpAddr> {
-        self.strangers.iter().chain(&self.strangers_before).copied().take(MOST_STRANGERS).collect()
+        self.unattributed
+            .addresses
+            .iter()
+            .chain(&self.unattributed_before.addresses)
+            .copied()
+            .take(MOST_STRANGERS)
+            .collect()
     }
 
     /// Notes that a flow is gone from conntrack: any with this tuple, or the one of this number.
@@ -88,7 +125,7 @@ impl Candidates {
 
     /// Whether somebody unknown matches.
     pub(super) fn has_unattributed(&self) -> bool {
-        !(self.unattributed.is_empty() && self.unattributed_before.is_empty())
+        self.unattributed.any || self.unattributed_before.any
     }
 
     /// Whether anybody matches in all that is named.
@@ -161,8 +198,8 @@ impl Candidates {
     /// Whether the key points to somebody else as well.
     fn is_shared(&self, mac: Mac, key: UniqueKey) -> bool {
         let mut others = self.devices.iter().filter(|(other, _)| **other != mac);
-        self.unattributed.contains(&Some(key))
-            || self.unattributed_before.contains(&Some(key))
+        self.unattributed.keys.contains(key)
+            || self.unattributed_before.keys.contains(key)
             || others.any(|(_, other)| other.has_key(key))
     }
 }

@@ -93,6 +93,13 @@ impl Finder {
         self.proceed(now);
     }
 
+    /// Bounds what is kept of a search: the devices, and about two flows for each. At first there may be 64.
+    pub fn set_most_suspects(&mut self, id: MitigationId, most: usize) {
+        if let Some(search) = self.searches.get_mut(&id) {
+            search.set_most_suspects(most);
+        }
+    }
+
     /// Ends a search.
     pub fn end_search(&mut self, id: MitigationId) {
         self.searches.remove(&id);

@@ -53,5 +53,6 @@ pub use finder::{Finder, Socket};
 pub use inventory::{Device, Inventory};
 pub use listening::Listening;
 pub use stranger::{Stranger, StrangerKind};
+pub(crate) use suspect::most_flows;
 pub use suspect::{Confidence, Evidence, MOST_LOGGED, Sender, Suspect};
 pub use upstream::Interface;

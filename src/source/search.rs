@@ -105,6 +105,11 @@ impl Search {
         }
     }
 
+    /// Bounds how many devices are kept, and about two flows for each.
+    pub(super) fn set_most_suspects(&mut self, most: usize) {
+        self.candidates.set_most(most);
+    }
+
     /// What is searched for.
     pub(super) fn scope(&self) -> &Scope {
         &self.scope
@@ -210,7 +215,7 @@ impl Search {
     /// Begins a look; [`Self::look_at_ended`] follows.
     pub(super) fn start_look(&mut self) {
         if std::mem::take(&mut self.outdated) {
-            self.candidates = Candidates::default();
+            self.candidates = Candidates::new(self.candidates.most());
         }
         self.candidates.begin_look();
         self.unknown.clear();

@@ -91,3 +91,12 @@ pub struct Sender {
 /// How many senders of each family a sender log holds: whoever makes up addresses must not fill the memory. One that is
 /// full may lack anybody.
 pub const MOST_LOGGED: usize = 128;
+
+/// Most flows kept of one device.
+const MOST_FLOWS: usize = 8;
+
+/// How many flows are kept of each of so many devices, where there may be `most` devices: the strongest, and about two for
+/// each that there may be.
+pub(crate) fn most_flows(most: usize, devices: usize) -> usize {
+    (2 * most / devices.max(1)).clamp(1, MOST_FLOWS)
+}

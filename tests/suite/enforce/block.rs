@@ -250,6 +250,42 @@ fn selects_flows_as_the_rules_select_packets() {
     assert_eq!(house.kernel.flows, others);
 }
 
+/// Where neither ports nor protocols nor types are named all that goes to the target is meant, and cut.
+#[test]
+fn a_bare_target_means_all_that_goes_there() {
+    let of = |id, protocol, detail, to: &str| {
+        let side = |source: &str, destination: &str| Tuple {
+            source: ip(source),
+            destination: ip(destination),
+            protocol,
+            detail,
+            zone: 0,
+        };
+        Flow { id, original: side(CAMERA_V4, to), reply: side(to, WAN_ADDRESS), sent: None, answered: None }
+    };
+    let ports = Detail::Ports { source: 4000, destination: 4000 };
+    let all = |first, to: &str| {
+        let echo = Detail::Icmp { kind: 8, code: 0, id: 7 };
+        [
+            of(first, 17, ports, to),
+            of(first + 1, 6, ports, to),
+            of(first + 2, 1, echo, to),
+            of(first + 3, 47, Detail::None, to),
+        ]
+    };
+    let scope = Scope {
+        target_prefixes: vec!["203.0.113.80/31".parse().unwrap()],
+        source_prefixes: vec!["198.51.100.7/32".parse().unwrap()],
+        ..Scope::default()
+    };
+    let others: Vec<Flow> = all(11, "203.0.113.79").into_iter().chain(all(15, "203.0.113.82")).collect();
+    let mut house = TestRouter::enforcing();
+    house.kernel.flows =
+        all(1, "203.0.113.80").into_iter().chain(all(5, "203.0.113.81")).chain(others.clone()).collect();
+    house.desire(blocks(&[Block { scope, ..block(7, &[CAMERA]) }]));
+    assert_eq!(house.kernel.flows, others);
+}
+
 /// A device with more addresses than are worth a question each, and thousands of flows.
 #[test]
 fn copes_with_many_addresses_and_flows() {

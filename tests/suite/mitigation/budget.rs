@@ -2,7 +2,9 @@
 
 use crate::support::ledger::*;
 use dots_callhome::mitigation::{Client, Consent, Policy, Refusal};
-use dots_callhome::model::{IcmpTypeRange, PortRange, Scope};
+use dots_callhome::model::{Detail, Flow, IcmpTypeRange, Mac, PortRange, Scope, Traffic, Tuple};
+use dots_callhome::source::Confidence::Possible;
+use dots_callhome::source::{Evidence, Suspect};
 
 /// Targets of request `n`, and as much else as the lists hold.
 fn large(n: u32, targets: usize, others: usize) -> Scope {
@@ -49,6 +51,35 @@ fn a_single_request_is_bounded() {
     let mut house = TestRouter::by_hand(policy(Consent::Ask));
     assert_eq!(house.put(1, &large(1, 256, 256)), Err(Refusal::TooLarge));
     assert!(house.put(1, &large(1, 256, 0)).is_ok(), "256 targets are not too many");
+}
+
+/// To the last part: 256 targets, a source, and so many source ports.
+#[test]
+fn bounds_are_met_to_the_last_part() {
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let with = |n: u32, ports: u16| {
+        let port = |i| PortRange::new(2 * i + 1, 2 * i + 1).unwrap();
+        Scope { source_ports: (0..ports).map(port).collect(), ..large(n, 256, 0) }
+    };
+    assert_eq!(house.put(1, &with(1, 256)), Err(Refusal::TooLarge));
+    assert!(house.put(1, &with(1, 255)).is_ok(), "512");
+    assert_eq!(house.put(2, &with(2, 256)), Err(Refusal::TooLarge));
+    assert!(house.put(2, &with(2, 254)).is_ok(), "1023");
+    assert!(matches!(house.put(3, &large(3, 1, 0)), Err(Refusal::OverBudget { .. })), "1025");
+    house.delete(2);
+    assert!(house.put(2, &with(2, 255)).is_ok(), "1024");
+
+    // A target in two rules, 100 ports, 3 protocols, 50 types, a source.
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let of_all = |source_ports: usize| Scope {
+        target_ports: large(1, 0, 100).target_ports,
+        target_protocols: vec![6, 17, 58],
+        source_icmp_types: large(1, 0, 50).source_icmp_types,
+        source_ports: large(1, 0, 250).target_ports.into_iter().cycle().take(source_ports).collect(),
+        ..large(1, 1, 0)
+    };
+    assert_eq!(house.put(1, &of_all(357)), Err(Refusal::TooLarge));
+    assert!(house.put(1, &of_all(356)).is_ok(), "512");
 }
 
 /// Neither ever new names of the client nor a larger limit of requests make the budget larger; another provider has its own.
@@ -130,4 +161,39 @@ fn the_routers_own_addresses_decide_nothing() {
     assert_eq!(house.blocked(), []);
     assert_eq!(after.decided, before.decided);
     assert_ne!(after.followed, before.followed);
+}
+
+/// What is kept of suspects, with their flows, is the provider's, too: with many requests each one has fewer, and however often
+/// they come and go, those with many are few. Another provider's first request has room for all.
+#[test]
+fn suspects_and_their_flows_are_bounded_together() {
+    let mut house = TestRouter::by_hand(policy(Consent::Ask));
+    let crowd = |n: u32| -> Vec<Suspect> {
+        let flow = |port| Evidence {
+            flow: Flow { id: port, original: udp(port as u16), reply: udp(port as u16), sent: None, answered: None },
+            rate: Traffic::default(),
+            seen: u64::from(n),
+        };
+        let evidence: Vec<Evidence> = (0..8).map(flow).collect();
+        (0..64).map(|i| Suspect { evidence: evidence.clone(), ..suspect(Mac([2, 0, 0, 0, 0, i]), Possible) }).collect()
+    };
+    for mid in (1..=128).chain(64..=128).chain(1..=32) {
+        house.delete(mid);
+        let id = house.put(mid, &large(mid, 1, 0)).unwrap().id;
+        house.ledger.handle_attribution(id, crowd(mid), house.now);
+    }
+    let suspects = house.ledger.all().map(|m| m.suspects().len()).sum::<usize>();
+    assert!((512..=2048).contains(&suspects), "{suspects} suspects");
+    let flows: usize = house.ledger.all().flat_map(|m| m.suspects()).map(|suspect| suspect.evidence.len()).sum();
+    assert!(flows <= 4096, "{flows} flows");
+    let other = Client { peer: "other".into(), cuid: "L".into() };
+    let id = house.ledger.put(&other, 1, &large(1, 1, 0), None, false, house.now).unwrap().id;
+    house.ledger.handle_attribution(id, crowd(1), house.now);
+    assert_eq!(house.m(id).suspects().len(), 64);
+}
+
+fn udp(port: u16) -> Tuple {
+    let detail = Detail::Ports { source: port, destination: 53 };
+    let (source, destination) = ("192.168.1.11".parse().unwrap(), "203.0.113.80".parse().unwrap());
+    Tuple { source, destination, protocol: 17, detail, zone: 0 }
 }

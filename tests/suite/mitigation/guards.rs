@@ -3,6 +3,7 @@
 use crate::support::ledger::*;
 use dots_callhome::mitigation::snapshot::Snapshot;
 use dots_callhome::mitigation::{Action, Consent, Denied, DevicePolicy, Ledger, Policy, State, TimeoutAction};
+use dots_callhome::source::Suspect;
 use vecset::VecSet;
 
 fn asking() -> TestRouter {
@@ -126,4 +127,59 @@ fn quarantines_are_restored_by_the_rules_of_today() {
     ledger.set_router(VecSet::from([TV]), before.now);
     ledger.restore(&before.ledger.snapshot(before.now), before.now);
     assert_eq!(TestRouter::resumed(ledger, before.now).quarantined(), [LAPTOP]);
+}
+
+/// Who was let go stays so in the same request, also when the no that followed from it is over: the request has been renewed for
+/// longer than that.
+#[test]
+fn a_device_let_go_stays_so_as_long_as_its_request() {
+    for restarts in [false, true] {
+        let mut house = TestRouter::by_hand(policy(Consent::Auto));
+        let id = house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+        house.ledger.release(TV, "root", house.now).unwrap();
+        if restarts {
+            house = restored(&house.ledger.snapshot(house.now), policy(Consent::Auto), &house);
+        }
+        for _ in 0..50 {
+            house.pass(seconds(1800));
+            house.put(1, &attack()).unwrap();
+        }
+        assert_eq!(house.ledger.vetoes().count(), 0);
+        let again = Suspect { addresses: Vec::new(), ..exact(TV) };
+        house.ledger.handle_attribution(id, vec![exact(CAMERA), again], house.now);
+        assert_eq!(house.blocked(), [CAMERA], "{restarts}");
+    }
+}
+
+/// A yes to a device that was let go is one like any other: it passes to the successor.
+#[test]
+fn a_yes_after_a_release_counts_for_the_successor() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+    house.ledger.approve(id, None, &[CAMERA, TV], None, "root", house.now).unwrap();
+    house.ledger.release(TV, "root", house.now).unwrap();
+    house.ledger.approve(id, None, &[TV], None, "root", house.now).unwrap();
+    house.request(2, &attack(), &[exact(CAMERA), exact(TV)]);
+    assert_eq!(house.blocked(), [CAMERA, TV]);
+}
+
+/// An Ethernet address that turns out to be the router's own is no suspect any more, whoever approves.
+#[test]
+fn the_router_can_never_be_approved() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[possible(CAMERA), possible(TV)]);
+    house.ledger.set_router([CAMERA].into(), house.now);
+    assert_eq!(house.ledger.approve(id, None, &[CAMERA], None, "root", house.now), Err(Denied::NoSuchDevice));
+    house.ledger.approve(id, None, &[], None, "root", house.now).unwrap();
+    assert_eq!(house.blocked(), [TV]);
+}
+
+/// Where all suspects have become exempt there is nobody to approve.
+#[test]
+fn an_approval_is_of_somebody() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[possible(CAMERA)]);
+    house.ledger.set_policy(with_device(Consent::Ask, CAMERA, DevicePolicy::Exempt), house.now);
+    assert_eq!(house.state(id), State::Pending);
+    assert_eq!(house.ledger.approve(id, None, &[], None, "root", house.now), Err(Denied::NoSuchDevice));
 }

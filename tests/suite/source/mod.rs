@@ -6,6 +6,7 @@ mod doubts;
 mod evidence;
 mod homes;
 mod inventory;
+mod kept;
 mod listening;
 mod openers;
 mod pretenders;

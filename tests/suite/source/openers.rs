@@ -96,6 +96,15 @@ fn no_sender_is_left_out_for_the_links_of_another() {
     house.opens(mac(17), &v4(11), LAN);
     borrowed(&mut house, 0);
     assert_eq!(nobody_is_sure(&mut house, BY_PORT), [11, 17]);
+
+    let mut house = home();
+    for link in 100..120 {
+        house.opens(mac(11), &v4(11), link);
+        house.opens(mac(9), &v4(11), link);
+    }
+    house.opens(mac(17), &v4(11), LAN);
+    borrowed(&mut house, 0);
+    assert_eq!(nobody_is_sure(&mut house, BY_PORT), [9, 11, 17], "in whatever order they are told");
 }
 
 /// Made-up addresses have filled the sets: who borrowed this one may be missing, and for everybody else as well.

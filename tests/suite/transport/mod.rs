@@ -1,5 +1,6 @@
 //! TLS and DTLS: who is let in, and what a line does.
 
+mod credentials;
 mod drop_list;
 mod dtls;
 mod dtls_hostile;

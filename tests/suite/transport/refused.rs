@@ -65,6 +65,22 @@ fn tickets_of_before_a_full_handshake_are_not_offered_again() {
     }
 }
 
+/// Nothing of before is left, also where the full handshake leaves nothing: what began an older session may have expired since.
+#[test]
+fn a_full_handshake_without_tickets_leaves_nothing() {
+    let root = Authority::new("Root");
+    for version in [&TLS12, &TLS13] {
+        let ours = ours(&root);
+        let first = Arc::new(foreign_provider(&root, Kind::P256, version));
+        let mut second = foreign_provider(&root, Kind::P256, version);
+        second.send_tls13_tickets = 0;
+        second.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        connect(&ours, &first, true);
+        assert_eq!(connect(&ours, &Arc::new(second), false), (false, false));
+        assert!(!ours.channel(PROVIDER, true).unwrap().has_offered(), "{version:?}");
+    }
+}
+
 #[test]
 fn raw_public_keys_are_no_different() {
     let (own, theirs) = (Kind::P256.key(), Kind::P256.key());

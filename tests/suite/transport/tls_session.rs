@@ -8,6 +8,7 @@ use dots_callhome::transport::tls_config::{client_config, server_config};
 use dots_callhome::transport::{Channel, Failure};
 use rustls::version::{TLS12, TLS13};
 
+const YEAR_2024: u64 = 1_704_067_200;
 const YEAR_2030: u64 = 1_893_456_000;
 
 /// Proves CH-5.2.1-10, SC-7.2-01 and, over TLS, SC-7.1-11: tickets are all there is.
@@ -75,7 +76,8 @@ fn sessions_are_for_one_name() {
     assert!(!line.client.is_resumed());
 }
 
-/// Proves SC-7.1-03: a certificate that has expired meanwhile is not overlooked, in either role and version.
+/// Proves SC-7.1-03: a certificate that has expired meanwhile, or is not valid yet by a clock set back, is not overlooked, in
+/// either role and version.
 #[test]
 fn nothing_is_resumed_when_the_certificate_has_expired() {
     let root = Authority::new("Root");
@@ -97,12 +99,14 @@ fn nothing_is_resumed_when_the_certificate_has_expired() {
         let router = Arc::new(router);
         let provider = server_config(root.issue(PROVIDER), &root.anchors(), Arc::clone(&theirs)).unwrap();
         Line::new(&router, &provider).connect();
-        theirs.set(YEAR_2030 + 1);
-        let mut line = Line::new(&router, &provider);
-        line.carry();
-        assert!(line.server.is_resumed());
-        assert_eq!(line.server_failure, Some(Failure::Expired));
-        assert!(!line.server.is_established() && line.at_server.is_empty());
+        for (unix, failure) in [(YEAR_2024, Failure::NotYetValid), (YEAR_2030 + 1, Failure::Expired)] {
+            theirs.set(unix);
+            let mut line = Line::new(&router, &provider);
+            line.carry();
+            assert!(line.server.is_resumed());
+            assert_eq!(line.server_failure, Some(failure));
+            assert!(!line.server.is_established() && line.at_server.is_empty());
+        }
     }
 }
 

@@ -63,6 +63,7 @@ impl TestRouter {
             mitigation::Event::Search(id) => {
                 if let Some(m) = self.ledger.get(*id) {
                     self.finder.start_search(*id, m.scope(), self.now);
+                    self.finder.set_most_suspects(*id, m.most_suspects());
                 }
             }
             mitigation::Event::Gone(last) => self.finder.end_search(last.id()),
