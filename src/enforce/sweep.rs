@@ -112,7 +112,9 @@ impl Sweep {
         let mut concerned = VecMap::new();
         for (address, mac) in &addresses.devices {
             let mut numbers = by_device.get(mac).cloned().unwrap_or_default();
-            numbers.retain(|number| subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*address)));
+            numbers.retain(|number| {
+                subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*mac, *address))
+            });
             if !numbers.is_empty() {
                 concerned.insert(*address, numbers);
             }
@@ -219,9 +221,10 @@ impl Sweep {
 }
 
 impl Measure {
-    /// Whether it may be about packets of this address.
-    fn speaks_of(&self, address: IpAddr) -> bool {
-        self.target.as_ref().is_none_or(|target| target.speaks_of(address))
+    /// Whether it may be about packets of this device from this address.
+    fn speaks_of(&self, mac: Mac, address: IpAddr) -> bool {
+        let is_meant = self.narrowed.get(&mac).is_none_or(|addresses| addresses.contains(&address));
+        is_meant && self.target.as_ref().is_none_or(|target| target.speaks_of(address))
     }
 
     /// Whether the packet of a device must not pass.

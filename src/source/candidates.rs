@@ -9,7 +9,9 @@ use super::candidate::Candidate;
 use super::direction::{Match, UniqueKey};
 use super::home_network::HomeNetwork;
 use super::observation::Observation;
+use super::senders::Senders;
 use super::suspect::{Confidence, Suspect};
+use crate::model::address::is_link_local;
 use crate::model::{Mac, Tuple};
 
 /// Most devices kept for one request.
@@ -96,6 +98,11 @@ impl Candidates {
         self.full().next().is_some()
     }
 
+    /// Whether the device is one of them.
+    pub(super) fn has(&self, mac: Mac) -> bool {
+        self.devices.contains_key(&mac)
+    }
+
     /// The flows that have not ended.
     pub(super) fn live_flows(&self) -> impl Iterator<Item = Tuple> {
         self.devices.values().flat_map(Candidate::live_flows)
@@ -118,7 +125,13 @@ impl Candidates {
 
     /// Who may be meant, most likely first. `complete`: everything there is has been looked at. `earned`: whether it is
     /// known that this device and no other has sent the packets of a flow.
-    pub(super) fn suspects(&self, home: &HomeNetwork, complete: bool, earned: &Earned<'_>) -> Vec<Suspect> {
+    pub(super) fn suspects(
+        &self,
+        home: &HomeNetwork,
+        senders: &Senders,
+        complete: bool,
+        earned: &Earned<'_>,
+    ) -> Vec<Suspect> {
         let alone = self.is_alone(complete);
         let mut candidates: Vec<_> = self.full().collect();
         if candidates.is_empty() && !self.has_unattributed() {
@@ -127,11 +140,28 @@ impl Candidates {
         }
         let weighed = candidates.into_iter().map(|(mac, candidate)| {
             let confidence = self.confidence(*mac, candidate, alone, earned);
-            (confidence, candidate.rate(), candidate.suspect(*mac, confidence, home))
+            let sharers = self.sharers(*mac, candidate, home, senders);
+            (confidence, candidate.rate(), candidate.suspect(*mac, confidence, sharers, home))
         });
         let mut weighed: Vec<_> = weighed.collect();
         weighed.sort_by_key(|(confidence, rate, _)| Reverse((*confidence, *rate)));
         weighed.into_iter().map(|(.., suspect)| suspect).collect()
+    }
+
+    /// All who send under the Ethernet address of a candidate, if these are several devices. One device has one IPv4 address on
+    /// a link, and one link-local address; of other IPv6 addresses it may have many.
+    fn sharers(&self, mac: Mac, candidate: &Candidate, home: &HomeNetwork, senders: &Senders) -> Vec<IpAddr> {
+        let all = candidate.addresses(true).chain(candidate.addresses(false)).chain(senders.addresses_of(mac));
+        let local = home.inventory.addresses_of(mac).iter().copied().filter(|address| address.is_ipv6());
+        let all = all.chain(local.filter(|address| is_link_local(*address)));
+        let held: VecSet<(u32, IpAddr)> = all.flat_map(|address| home.inventory.links_of(mac, address)).collect();
+        let several = |telling: &dyn Fn(IpAddr) -> bool| {
+            held.iter().any(|(link, _)| held.iter().filter(|(other, a)| other == link && telling(*a)).count() > 1)
+        };
+        if !several(&|address| address.is_ipv4()) && !several(&|a| a.is_ipv6() && is_link_local(a)) {
+            return Vec::new();
+        }
+        held.into_iter().map(|(_, address)| address).collect()
     }
 
     /// Whether any suspect is more than a possible one, as far as conntrack can tell.

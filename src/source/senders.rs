@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use vecset::VecMap;
+use vecset::{VecMap, VecSet};
 
 use super::network::{Located, Network};
 use super::observation::Observation;
@@ -13,6 +13,8 @@ use crate::model::Mac;
 /// Most addresses remembered, and most senders of one.
 const MOST_ADDRESSES: usize = 64;
 const MOST_SENDERS: usize = 8;
+/// Most addresses remembered of all devices in question, whatever they have sent.
+const MOST_NOTED: usize = 256;
 /// Between a packet and its sender's place in what is read of the sender log.
 const MOMENT: Duration = Duration::from_secs(1);
 /// How long the sender log remembers, less what passes until it is read.
@@ -31,6 +33,8 @@ pub(super) struct Senders {
     overflowed: bool,
     /// Those who had opened flows before, whatever these were about.
     before: VecMap<IpAddr, Openers>,
+    /// From which addresses the devices in question have lately opened flows, whatever these were about.
+    addresses: VecSet<(Mac, IpAddr)>,
 }
 
 /// Who has opened flows from an address.
@@ -93,6 +97,19 @@ impl Senders {
         let differs = senders.iter().any(|sender| Some(sender.mac) != holder);
         let known = self.before.insert(address, Openers { senders: senders.clone(), whole });
         differs && known.is_none_or(|known| known.senders != senders)
+    }
+
+    /// Takes all who have lately opened flows, as far as they are `in_question`.
+    pub(super) fn set_addresses(&mut self, senders: &[Sender], in_question: impl Fn(&Sender) -> bool) {
+        let meant = senders.iter().filter(|sender| in_question(sender));
+        self.addresses = meant.map(|sender| (sender.mac, sender.address)).take(MOST_NOTED).collect();
+    }
+
+    /// The addresses from which a device was seen to send.
+    pub(super) fn addresses_of(&self, mac: Mac) -> impl Iterator<Item = IpAddr> {
+        let logged = self.seen.values().flatten().map(|sender| (sender.mac, sender.address));
+        let all = self.addresses.iter().copied().chain(logged);
+        all.filter(move |(of, _)| *of == mac).map(|(_, address)| address)
     }
 
     /// Nothing is known any more of who had opened flows before.

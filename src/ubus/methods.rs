@@ -1,5 +1,6 @@
 //! The twelve methods of our object: what each takes, how that is read, and what it does.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ubus::BlobMsgTable;
@@ -8,24 +9,50 @@ use super::context::CallContext;
 use super::device;
 use super::object::{Argument, ArgumentType, CallArguments, ObjectMethod, UbusStatus};
 use super::reply;
-use crate::mitigation::{Action, Denied, State};
+use crate::mitigation::{Action, Denied, State, Whom};
 use crate::model::{Mac, MitigationId, Now};
 
 /// A call whose arguments have been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MethodCall {
     Status,
-    List { state: Option<State> },
-    Get { id: MitigationId },
-    Approve { id: MitigationId, action: Option<Action>, devices: Vec<Mac>, lifetime: Option<Duration> },
-    Reject { id: MitigationId, comment: Option<String> },
-    Withdraw { id: MitigationId, comment: Option<String> },
+    List {
+        state: Option<State>,
+    },
+    Get {
+        id: MitigationId,
+    },
+    Approve {
+        id: MitigationId,
+        action: Option<Action>,
+        devices: Vec<Mac>,
+        addresses: Vec<IpAddr>,
+        lifetime: Option<Duration>,
+    },
+    Reject {
+        id: MitigationId,
+        comment: Option<String>,
+    },
+    Withdraw {
+        id: MitigationId,
+        comment: Option<String>,
+    },
     Devices,
-    Quarantine { mac: Mac, lifetime: Option<Duration>, comment: Option<String> },
-    Release { mac: Mac },
-    History { limit: Option<usize> },
+    Quarantine {
+        mac: Mac,
+        lifetime: Option<Duration>,
+        comment: Option<String>,
+    },
+    Release {
+        mac: Mac,
+    },
+    History {
+        limit: Option<usize>,
+    },
     Vetoes,
-    Lift { id: MitigationId },
+    Lift {
+        id: MitigationId,
+    },
 }
 
 impl MethodCall {
@@ -62,8 +89,9 @@ impl MethodCall {
             Self::Status => Ok(reply::status(version, context, now)),
             Self::List { state } => Ok(reply::list(*state, context, now)),
             Self::Get { id } => mitigation(context, *id, now),
-            Self::Approve { id, action, devices, lifetime } => {
-                context.ledger.approve(*id, *action, devices, *lifetime, by, now)?;
+            Self::Approve { id, action, devices, addresses, lifetime } => {
+                let whom = Whom { devices, addresses };
+                context.ledger.approve_only(*id, *action, whom, *lifetime, by, now)?;
                 mitigation(context, *id, now)
             }
             Self::Reject { id, comment } => {
@@ -131,6 +159,7 @@ const APPROVE: &[Argument] = &[
     Argument::required("id", ArgumentType::Integer),
     Argument::optional("action", ArgumentType::Text),
     Argument::optional("devices", ArgumentType::Texts),
+    Argument::optional("addresses", ArgumentType::Texts),
     Argument::optional("lifetime", ArgumentType::Integer),
 ];
 
@@ -140,7 +169,9 @@ fn approve(given: &CallArguments<'_>) -> Result<MethodCall, UbusStatus> {
         Some(word) => Some(Action::from_word(word).ok_or(UbusStatus::InvalidArgument)?),
     };
     let devices = given.texts("devices")?.unwrap_or_default().into_iter().map(mac_of).collect::<Result<_, _>>()?;
-    Ok(MethodCall::Approve { id: id(given)?, action, devices, lifetime: lifetime(given)? })
+    let parse = |text: &str| text.parse().map_err(|_| UbusStatus::InvalidArgument);
+    let addresses = given.texts("addresses")?.unwrap_or_default().into_iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(MethodCall::Approve { id: id(given)?, action, devices, addresses, lifetime: lifetime(given)? })
 }
 
 const END: &[Argument] =

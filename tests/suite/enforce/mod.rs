@@ -3,6 +3,7 @@
 mod block;
 mod counters;
 mod faults;
+mod narrowed;
 mod ruleset;
 mod shared_targets;
 mod slow;

@@ -9,6 +9,7 @@ mod inventory;
 mod openers;
 mod pretenders;
 mod searching;
+mod sharers;
 mod strangers;
 mod turns;
 mod upstreams;
