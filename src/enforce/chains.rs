@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::left_open;
 use super::ruleset::Ruleset;
+use super::servers::PASS;
 use super::set::Set;
 use super::target::DropFilter;
 use crate::model::MitigationId;
@@ -34,7 +35,7 @@ pub(super) fn chains(ruleset: &Ruleset, family: Family) -> Vec<Chain> {
     match family {
         Family::Inet => inet(ruleset),
         Family::Bridge => {
-            let rules = ["ether saddr @quarantine drop", "ether daddr @quarantine drop"].map(str::to_owned);
+            let rules = ["saddr", "daddr"].map(|end| format!("ether {end} @quarantine meta mark != {PASS} drop"));
             vec![Chain { hook: Some("forward priority filter"), ..Chain::new("forward", rules.into()) }]
         }
     }
@@ -54,6 +55,10 @@ fn inet(ruleset: &Ruleset) -> Vec<Chain> {
     }
     received.extend(quarantine.iter().cloned());
     let mut targeted = blocks(ruleset);
+    if ruleset.sets.contains_key(&Set::Quarantine) {
+        // A frame between ports of a bridge that comes by here, as it does where `br_netfilter` is loaded.
+        targeted.push(format!("meta mark {PASS} accept"));
+    }
     targeted.extend(quarantine);
     let seen = DropFilter::any_of(ruleset.logged.values().map(Rc::as_ref));
     let mut all: Vec<String> = seen.into_iter().map(|traffic| format!("{traffic} jump witness")).collect();

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
 use super::desired::Owner;
 use super::kernel_queries::{BATCH, Query};
-use super::left_open::is_left_open;
+use super::left_open::{is_left_open, is_served_at_home};
 use super::ruleset::Measure;
+use crate::model::address::is_internal;
 use crate::model::{Detail, Flow, Mac, Tuple};
 use crate::netlink::conntrack::{By, Family, Filter};
 
@@ -231,7 +233,12 @@ impl Measure {
     fn covers(&self, packet: &Tuple, router: &VecSet<IpAddr>) -> bool {
         match &self.target {
             Some(target) => target.covers(packet) && !router.contains(&packet.destination),
-            None => !(is_left_open(packet) && is_received(packet.destination, router)),
+            None => {
+                let to_router = is_left_open(packet) && is_received(packet.destination, router);
+                // Where conntrack sees what bridges forward, it sees what a server of the home is asked.
+                let to_server = is_served_at_home(packet) && is_internal(&IpNet::from(packet.destination));
+                !to_router && !to_server
+            }
         }
     }
 }

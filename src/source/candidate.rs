@@ -84,6 +84,11 @@ impl Candidate {
         matching.map(|observation| observation.address)
     }
 
+    /// From where it sends: over which links, from which addresses.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        self.observations.iter().map(|observation| (observation.link, observation.address))
+    }
+
     /// Its flows.
     pub(super) fn observations_mut(&mut self) -> impl Iterator<Item = &mut Observation> {
         self.observations.iter_mut()

@@ -151,14 +151,19 @@ impl Candidates {
     /// All who send under the Ethernet address of a candidate, if these are several devices. One device has one IPv4 address on
     /// a link, and one link-local address; of other IPv6 addresses it may have many.
     fn sharers(&self, mac: Mac, candidate: &Candidate, home: &HomeNetwork, senders: &Senders) -> Vec<IpAddr> {
-        let all = candidate.addresses(true).chain(candidate.addresses(false)).chain(senders.addresses_of(mac));
-        let local = home.inventory.addresses_of(mac).iter().copied().filter(|address| address.is_ipv6());
-        let all = all.chain(local.filter(|address| is_link_local(*address)));
-        let held: VecSet<(u32, IpAddr)> = all.flat_map(|address| home.inventory.links_of(mac, address)).collect();
+        let local = home.inventory.addresses_of(mac).iter().copied().filter(|address| is_link_local(*address));
+        let local = local.flat_map(|address| home.inventory.links_of(mac, address));
+        let seen = candidate.places().chain(senders.places_of(mac)).chain(local);
+        // What another one has, or what is reached through another router, is not the device's own.
+        let is_own = |(link, address): &(u32, IpAddr)| {
+            let holder = home.inventory.mac_on(*address, *link);
+            home.network.may_hold(*address, *link) && holder.is_none_or(|holder| holder == mac)
+        };
+        let held: VecSet<(u32, IpAddr)> = seen.filter(is_own).collect();
         let several = |telling: &dyn Fn(IpAddr) -> bool| {
             held.iter().any(|(link, _)| held.iter().filter(|(other, a)| other == link && telling(*a)).count() > 1)
         };
-        if !several(&|address| address.is_ipv4()) && !several(&|a| a.is_ipv6() && is_link_local(a)) {
+        if !several(&|address| address.is_ipv4()) && !several(&|address| address.is_ipv6() && is_link_local(address)) {
             return Vec::new();
         }
         held.into_iter().map(|(_, address)| address).collect()

@@ -182,7 +182,7 @@ impl Search {
         self.readings.end();
         let Some(witnessed) = witnessed else { return self.senders.forget_before() };
         let in_question = |sender: &Sender| self.candidates.has(sender.mac) && home.is_inside(sender);
-        self.senders.set_addresses(&witnessed.senders, in_question);
+        self.senders.set_openers(&witnessed.senders, in_question);
         let mut differs = false;
         let mut addresses: Vec<IpAddr> = Vec::new();
         for address in self.candidates.addresses().chain(self.unattributed.iter().copied()) {

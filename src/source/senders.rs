@@ -33,8 +33,8 @@ pub(super) struct Senders {
     overflowed: bool,
     /// Those who had opened flows before, whatever these were about.
     before: VecMap<IpAddr, Openers>,
-    /// From which addresses the devices in question have lately opened flows, whatever these were about.
-    addresses: VecSet<(Mac, IpAddr)>,
+    /// Those of the devices in question who have lately opened flows, whatever these were about.
+    openers: VecSet<Sender>,
 }
 
 /// Who has opened flows from an address.
@@ -100,16 +100,14 @@ impl Senders {
     }
 
     /// Takes all who have lately opened flows, as far as they are `in_question`.
-    pub(super) fn set_addresses(&mut self, senders: &[Sender], in_question: impl Fn(&Sender) -> bool) {
-        let meant = senders.iter().filter(|sender| in_question(sender));
-        self.addresses = meant.map(|sender| (sender.mac, sender.address)).take(MOST_NOTED).collect();
+    pub(super) fn set_openers(&mut self, senders: &[Sender], in_question: impl Fn(&Sender) -> bool) {
+        self.openers = senders.iter().filter(|sender| in_question(sender)).copied().take(MOST_NOTED).collect();
     }
 
-    /// The addresses from which a device was seen to send.
-    pub(super) fn addresses_of(&self, mac: Mac) -> impl Iterator<Item = IpAddr> {
-        let logged = self.seen.values().flatten().map(|sender| (sender.mac, sender.address));
-        let all = self.addresses.iter().copied().chain(logged);
-        all.filter(move |(of, _)| *of == mac).map(|(_, address)| address)
+    /// From where a device was seen to send: over which links, from which addresses.
+    pub(super) fn places_of(&self, mac: Mac) -> impl Iterator<Item = (u32, IpAddr)> {
+        let all = self.openers.iter().chain(self.seen.values().flatten());
+        all.filter(move |sender| sender.mac == mac).map(|sender| (sender.link, sender.address))
     }
 
     /// Nothing is known any more of who had opened flows before.
