@@ -160,13 +160,14 @@ impl Candidates {
             home.network.may_hold(*address, *link) && holder.is_none_or(|holder| holder == mac)
         };
         let held: VecSet<(u32, IpAddr)> = seen.filter(is_own).collect();
-        let several = |telling: &dyn Fn(IpAddr) -> bool| {
-            held.iter().any(|(link, _)| held.iter().filter(|(other, a)| other == link && telling(*a)).count() > 1)
+        let several = |telling: &dyn Fn(IpAddr) -> bool| -> Vec<IpAddr> {
+            let of = |link| held.iter().filter(move |(other, address)| *other == link && telling(*address));
+            let link = held.iter().map(|(link, _)| *link).find(|link| of(*link).count() > 1);
+            link.map_or(Vec::new(), |link| of(link).map(|(_, address)| *address).collect())
         };
-        if !several(&|address| address.is_ipv4()) && !several(&|address| address.is_ipv6() && is_link_local(address)) {
-            return Vec::new();
-        }
-        held.into_iter().map(|(_, address)| address).collect()
+        let mut sharers = several(&|address| address.is_ipv4());
+        sharers.extend(several(&|address| address.is_ipv6() && is_link_local(address)));
+        sharers
     }
 
     /// Whether any suspect is more than a possible one, as far as conntrack can tell.

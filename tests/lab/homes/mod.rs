@@ -19,7 +19,6 @@ const ALL: &[(&str, fn())] = &[
     ("split_default", upstreams::split_default),
     ("inner_router", upstreams::inner_router),
     ("switch_ports", upstreams::switch_ports),
-    ("vlans", upstreams::vlans),
     ("vpn_server", senders::vpn_server),
     ("proxy", senders::proxy),
     ("repeater", senders::repeater),

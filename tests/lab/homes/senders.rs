@@ -40,7 +40,7 @@ pub fn proxy() {
     let build = |home: &Home| {
         home.router.nft(
             "table inet proxy { chain pre { type nat hook prerouting priority dstnat; policy accept;
-             iifname \"br-lan\" udp dport 53 redirect to :5300 } }",
+             iifname \"br-lan\" udp dport 53 redirect to :5300;\n}\n}\n",
         );
     };
     let stage = open("", 1, build, Value::Null);
