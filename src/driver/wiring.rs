@@ -23,7 +23,7 @@ use super::snapshot_files::SnapshotFiles;
 use crate::coap::Random;
 use crate::config::Config;
 use crate::enforce::desired::Owner;
-use crate::enforce::{self, Enforcer};
+use crate::enforce::{self, Enforcer, ServerTable};
 use crate::io::clock;
 use crate::io::netlink::Received;
 use crate::io::random::Rng;
@@ -49,6 +49,7 @@ const CLOCK_SET: u64 = 60;
 enum NftUser {
     Enforcer,
     Finder,
+    Servers,
 }
 
 /// The state machines with their sockets, files and processes.
@@ -65,6 +66,7 @@ pub(super) struct Wiring {
     ledger: Ledger,
     finder: Finder,
     enforcer: Enforcer,
+    servers: ServerTable,
     persistence: Persistence,
     news_limiter: NewsLimiter,
     /// Names of devices: as LuCI knows them, and as configured.
@@ -93,6 +95,7 @@ impl Wiring {
             ledger: Ledger::new(Config::default().policy),
             finder: Finder::new(),
             enforcer: Enforcer::new(),
+            servers: ServerTable::default(),
             persistence: Persistence::new(SnapshotFiles::new(&paths.state, &paths.run), waker),
             news_limiter: NewsLimiter::default(),
             hints: VecMap::new(),
@@ -156,7 +159,8 @@ impl Wiring {
     /// # Errors
     /// As the kernel says, of its own sockets.
     pub(super) fn read_on(&mut self) -> io::Result<()> {
-        let (finder, enforcer, now) = (&mut self.finder, &mut self.enforcer, self.now);
+        let Self { finder, enforcer, servers, now, .. } = self;
+        let now = *now;
         self.kernel.read(&self.registry, now.instant, |socket, received| match (socket, received) {
             (KernelSocket::Source(socket), Received::Datagram(datagram)) => {
                 finder.handle_datagram(socket, datagram, now);
@@ -168,6 +172,7 @@ impl Wiring {
             (KernelSocket::Enforce(socket), Received::Datagram(datagram)) => {
                 if socket == enforce::Socket::Events {
                     finder.handle_tables(datagram, now);
+                    servers.handle_change(datagram, now.instant);
                 }
                 enforcer.handle_datagram(socket, datagram, now);
             }
@@ -366,6 +371,11 @@ impl Wiring {
         let finder = if self.nft.is_idle() { self.finder.poll_ruleset() } else { None };
         if let Some(ruleset) = finder {
             self.start_nft(ruleset, NftUser::Finder);
+            return self.nft.release();
+        }
+        let servers = if self.nft.is_idle() { self.servers.poll_ruleset(self.now.instant) } else { None };
+        if let Some(ruleset) = servers {
+            self.start_nft(ruleset, NftUser::Servers);
             self.nft.release();
         }
     }
@@ -385,6 +395,12 @@ impl Wiring {
                     log::warn!("who opens flows is not noted: {error}");
                 }
                 self.finder.handle_nft(outcome.is_ok(), self.now);
+            }
+            NftUser::Servers => {
+                if let Err(error) = &outcome {
+                    log::debug!("who serves names at home is not noted: {error}");
+                }
+                self.servers.handle_nft(outcome.is_ok(), self.now.instant);
             }
         }
     }
@@ -472,6 +488,7 @@ impl Wiring {
             self.ledger.poll_timeout(),
             self.finder.poll_timeout(),
             self.enforcer.poll_timeout(),
+            self.servers.poll_timeout(),
             self.bus.bus.poll_timeout(),
             self.peers.poll_timeout(),
             self.persistence.poll_timeout(),

@@ -1,11 +1,14 @@
 //! The chains of our tables, and the rules in them.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::left_open;
 use super::ruleset::Ruleset;
+use super::servers::PASS;
 use super::set::Set;
 use super::target::DropFilter;
+use crate::model::MitigationId;
 use crate::netlink::conntrack;
 use crate::netlink::nftables::Family;
 
@@ -32,7 +35,7 @@ pub(super) fn chains(ruleset: &Ruleset, family: Family) -> Vec<Chain> {
     match family {
         Family::Inet => inet(ruleset),
         Family::Bridge => {
-            let rules = ["ether saddr @quarantine drop", "ether daddr @quarantine drop"].map(str::to_owned);
+            let rules = ["saddr", "daddr"].map(|end| format!("ether {end} @quarantine meta mark != {PASS} drop"));
             vec![Chain { hook: Some("forward priority filter"), ..Chain::new("forward", rules.into()) }]
         }
     }
@@ -52,6 +55,10 @@ fn inet(ruleset: &Ruleset) -> Vec<Chain> {
     }
     received.extend(quarantine.iter().cloned());
     let mut targeted = blocks(ruleset);
+    if ruleset.sets.contains_key(&Set::Quarantine) {
+        // A frame between ports of a bridge that comes by here, as it does where `br_netfilter` is loaded.
+        targeted.push(format!("meta mark {PASS} accept"));
+    }
     targeted.extend(quarantine);
     let seen = DropFilter::any_of(ruleset.logged.values().map(Rc::as_ref));
     let mut all: Vec<String> = seen.into_iter().map(|traffic| format!("{traffic} jump witness")).collect();
@@ -76,8 +83,13 @@ fn blocks(ruleset: &Ruleset) -> Vec<String> {
         marks |= shared;
         let verdict = if shared { format!("meta mark set {DROP}") } else { "drop".to_owned() };
         let set = Set::BlockBy(*id);
-        let matches = target.families().flat_map(|family| target.matches(family));
-        rules.extend(matches.map(|traffic| format!("{traffic} ether saddr @{set} {verdict}")));
+        for family in target.families() {
+            let whom = senders(ruleset, *id, family);
+            let matches = target.matches(family).into_iter();
+            rules.extend(matches.flat_map(|traffic| {
+                whom.iter().map(|whom| format!("{traffic} {whom}ether saddr @{set} {verdict}")).collect::<Vec<_>>()
+            }));
+        }
     }
     if marks {
         rules.push(format!("meta mark {DROP} drop"));
@@ -105,6 +117,23 @@ fn sender_logs(ruleset: &Ruleset) -> Vec<String> {
         }
     }
     rules
+}
+
+/// Whose packets a block drops, one match for each rule it takes: those of the devices that are meant as a whole, and those
+/// from the addresses meant of others. The set that counts follows.
+fn senders(ruleset: &Ruleset, id: MitigationId, family: conntrack::Family) -> Vec<String> {
+    let Some(narrowed) = ruleset.narrowed.get(&id) else { return vec![String::new()] };
+    let of_family = |address: &&IpAddr| conntrack::Family::of(**address) == family;
+    let mut senders = Vec::new();
+    if !ruleset.is_all_narrowed(id) {
+        senders.push(narrowed.keys().map(|mac| format!("ether saddr != {mac} ")).collect());
+    }
+    for (mac, addresses) in narrowed {
+        let saddr = address(family);
+        let only = |from: &IpAddr| format!("ether saddr {mac} {saddr} saddr {from} ");
+        senders.extend(addresses.iter().filter(of_family).map(only));
+    }
+    senders
 }
 
 /// The word for the addresses of a family in rules.

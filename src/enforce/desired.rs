@@ -1,8 +1,14 @@
 //! What must be in force: the language the ledger speaks to the enforcer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use vecset::VecMap;
+
 use crate::model::{Mac, MitigationId, Scope};
+
+/// Devices, each with the addresses that alone are meant of it.
+pub type Narrowed = VecMap<Mac, Vec<IpAddr>>;
 
 /// Everything that must be in force at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub struct Block {
     pub scope: Scope,
     /// Whose.
     pub devices: Vec<Mac>,
+    /// For those of the devices that stand for others as well: from which addresses only.
+    pub narrowed: Narrowed,
     /// For how long.
     pub remaining: Duration,
 }

@@ -23,3 +23,9 @@ pub(super) fn is_left_open(packet: &Tuple) -> bool {
     let Detail::Ports { destination, .. } = packet.detail else { return false };
     PORTS.iter().any(|(_, number, ports)| *number == packet.protocol && ports.contains(&destination))
 }
+
+/// Whether a packet is one that a quarantined device may send to another box of the home that serves names or leases.
+pub(super) fn is_served_at_home(packet: &Tuple) -> bool {
+    let Detail::Ports { destination, .. } = packet.detail else { return false };
+    matches!((packet.protocol, destination), (UDP, 53 | 67) | (TCP, 53))
+}

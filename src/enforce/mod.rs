@@ -13,6 +13,7 @@ mod monitor;
 mod progress;
 mod render;
 mod ruleset;
+mod servers;
 mod set;
 mod sweep;
 mod tables;
@@ -20,5 +21,6 @@ mod target;
 
 pub use enforcer::{Enforcer, Socket};
 pub use event::{Event, NotInForce};
+pub use servers::ServerTable;
 pub use sweep::PassingFlows;
 pub use target::{DropFilter, rules_per_target};

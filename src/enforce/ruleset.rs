@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vecset::{VecMap, VecSet};
 
-use super::desired::{Block, Desired, Owner, Quarantined, SenderLog};
+use super::desired::{Block, Desired, Narrowed, Owner, Quarantined, SenderLog};
 use super::set::Set;
 use super::target::DropFilter;
 use crate::model::{Mac, MitigationId, Scope};
@@ -36,6 +36,8 @@ pub(super) type Members = VecMap<Mac, Option<Instant>>;
 pub(super) struct Ruleset {
     /// What blocks are about.
     pub(super) targets: VecMap<MitigationId, Rc<DropFilter>>,
+    /// From which addresses only blocks drop, of those devices where that is so.
+    pub(super) narrowed: VecMap<MitigationId, Narrowed>,
     /// What sender logs are about.
     pub(super) logged: VecMap<MitigationId, Rc<DropFilter>>,
     pub(super) sets: VecMap<Set, Members>,
@@ -49,6 +51,8 @@ pub(super) struct Measure {
     pub(super) target: Option<Rc<DropFilter>>,
     /// Sorted.
     pub(super) devices: Vec<Mac>,
+    /// From which addresses only, of those of them where that is so.
+    pub(super) narrowed: Narrowed,
 }
 
 impl Ruleset {
@@ -78,6 +82,9 @@ impl Ruleset {
         }
         let target = self.target(before, block.id, &block.scope);
         self.targets.insert(block.id, target);
+        if !block.narrowed.is_empty() {
+            self.narrowed.insert(block.id, block.narrowed.clone());
+        }
     }
 
     fn add_sender_log(&mut self, log: &SenderLog, before: &Self) {
@@ -123,6 +130,7 @@ impl Ruleset {
             (Some(_), None) => false,
         };
         self.targets == wanted.targets
+            && self.narrowed == wanted.narrowed
             && self.logged == wanted.logged
             && self.sets.keys().eq(wanted.sets.keys())
             && self
@@ -176,11 +184,13 @@ impl Ruleset {
         match owner {
             Owner::Mitigation(id) => {
                 let members = self.sets.get(&Set::BlockBy(id)).or_else(|| self.sets.get(&Set::QuarantineBy(id)))?;
-                Some(Measure { target: self.targets.get(&id).cloned(), devices: members.keys().copied().collect() })
+                let (target, narrowed) = (self.targets.get(&id).cloned(), self.narrowed.get(&id).cloned());
+                let devices = members.keys().copied().collect();
+                Some(Measure { target, devices, narrowed: narrowed.unwrap_or_default() })
             }
             Owner::Administrator => {
                 let devices: Vec<Mac> = self.by_administrator.iter().copied().collect();
-                (!devices.is_empty()).then_some(Measure { target: None, devices })
+                (!devices.is_empty()).then_some(Measure { target: None, devices, narrowed: Narrowed::new() })
             }
         }
     }
@@ -217,6 +227,13 @@ impl Ruleset {
     pub(super) fn sets(&self, family: Family) -> impl Iterator<Item = (Set, &Members)> {
         let within = move |set: Set| family == Family::Inet || set == Set::Quarantine;
         self.sets.iter().map(|(set, members)| (*set, members)).filter(move |(set, _)| within(*set))
+    }
+
+    /// Whether a block drops from certain addresses only, of each of its devices.
+    pub(super) fn is_all_narrowed(&self, id: MitigationId) -> bool {
+        let narrowed = self.narrowed.get(&id);
+        let devices = self.sets.get(&Set::BlockBy(id)).into_iter().flat_map(VecMap::keys);
+        narrowed.is_some_and(|narrowed| devices.into_iter().all(|mac| narrowed.contains_key(mac)))
     }
 
     /// Whether a later block of one of the same devices is about any of the same targets.

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use vecset::{VecMap, VecSet};
 
 use super::desired::Owner;
 use super::kernel_queries::{BATCH, Query};
-use super::left_open::is_left_open;
+use super::left_open::{is_left_open, is_served_at_home};
 use super::ruleset::Measure;
 use super::target::ExactTarget;
+use crate::model::address::is_internal;
 use crate::model::{Detail, Flow, Mac, Tuple};
 use crate::netlink::conntrack::{By, Filter};
 
@@ -117,7 +119,9 @@ impl Sweep {
         let mut concerned = VecMap::new();
         for (address, mac) in &addresses.devices {
             let mut numbers = by_device.get(mac).cloned().unwrap_or_default();
-            numbers.retain(|number| subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*address)));
+            numbers.retain(|number| {
+                subjects.get(*number).is_some_and(|subject| subject.measure.speaks_of(*mac, *address))
+            });
             if !numbers.is_empty() {
                 concerned.insert(*address, numbers);
             }
@@ -247,16 +251,22 @@ impl Sweep {
 }
 
 impl Measure {
-    /// Whether it may be about packets of this address.
-    fn speaks_of(&self, address: IpAddr) -> bool {
-        self.target.as_ref().is_none_or(|target| target.speaks_of(address))
+    /// Whether it may be about packets of this device from this address.
+    fn speaks_of(&self, mac: Mac, address: IpAddr) -> bool {
+        let is_meant = self.narrowed.get(&mac).is_none_or(|addresses| addresses.contains(&address));
+        is_meant && self.target.as_ref().is_none_or(|target| target.speaks_of(address))
     }
 
     /// Whether the packet of a device must not pass.
     fn covers(&self, packet: &Tuple, router: &VecSet<IpAddr>) -> bool {
         match &self.target {
             Some(target) => target.covers(packet) && !router.contains(&packet.destination),
-            None => !(is_left_open(packet) && is_received(packet.destination, router)),
+            None => {
+                let to_router = is_left_open(packet) && is_received(packet.destination, router);
+                // Where conntrack sees what bridges forward, it sees what a server of the home is asked.
+                let to_server = is_served_at_home(packet) && is_internal(&IpNet::from(packet.destination));
+                !to_router && !to_server
+            }
         }
     }
 }

@@ -46,6 +46,8 @@ impl Ledger {
         let action = if m.state().in_force() { m.action } else { self.policy.action };
         let mut barred = self.forbidden(m.suspects.iter().map(|s| s.mac), action, &m.scope);
         barred.extend(&m.released);
+        // Which of those under one Ethernet address is meant a person decides.
+        barred.extend(m.suspects.iter().filter(|s| s.is_shared()).map(|s| s.mac));
         barred
     }
 
@@ -73,6 +75,7 @@ impl Ledger {
         if devices.is_empty() || !m.act_on(devices, action, &decision) {
             return false;
         }
+        m.narrow();
         self.outbox.note(m, Happened::Approved, Some(&decision.by), decision.comment.as_deref(), now);
         self.outbox.decided(m);
         true

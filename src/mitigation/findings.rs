@@ -27,7 +27,11 @@ impl Ledger {
         if m.state() == State::Pending && m.suspects.is_empty() {
             m.reopen();
         }
-        if let Some(hint) = m.reassigned_address().filter(|hint| m.verified() && m.detail.as_ref() != Some(hint)) {
+        if m.narrow() {
+            self.outbox.decided(m);
+        }
+        let hint = m.reassigned_address().or_else(|| m.unblocked_sender());
+        if let Some(hint) = hint.filter(|hint| m.verified() && m.detail.as_ref() != Some(hint)) {
             self.outbox.note(m, Happened::Failed, None, Some(&hint), now);
             m.detail = Some(hint);
         }

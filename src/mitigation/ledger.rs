@@ -126,7 +126,7 @@ impl Ledger {
             match m.action {
                 Action::Block => {
                     let (scope, devices) = (m.scope.without_names(), approval.devices.clone());
-                    desired.blocks.push(Block { id, scope, devices, remaining });
+                    desired.blocks.push(Block { id, scope, devices, narrowed: m.narrowed.clone(), remaining });
                 }
                 Action::Quarantine => desired.quarantined.extend(approval.devices.iter().map(|mac| Quarantined {
                     mac: *mac,
@@ -151,7 +151,7 @@ impl Ledger {
         let mut flows = Vec::new();
         for m in self.all().filter(|m| m.state().in_force() && !m.verified()) {
             let targeted = m.suspects.iter().filter(|suspect| m.chosen().contains(&suspect.mac));
-            flows.extend(targeted.flat_map(|suspect| &suspect.evidence).map(|evidence| evidence.flow.original));
+            flows.extend(targeted.flat_map(|suspect| m.flows_meant(suspect)));
         }
         flows
     }

@@ -12,7 +12,8 @@ use super::drop_stats::DropStats;
 use super::phase::{Approval, Check, Ending, Inherited, Phase};
 use super::state::{Client, Decision, State, Status};
 use super::term::Until;
-use crate::model::{Mac, MitigationId, Now, Scope, Traffic};
+use crate::enforce::desired::Narrowed;
+use crate::model::{Flow, Mac, MitigationId, Now, Scope, Traffic, Tuple};
 use crate::source::{Confidence, Stranger, Suspect, most_flows};
 
 /// How long a mitigation goes on after its withdrawal (RFC 9132 section 4.4.4).
@@ -50,6 +51,8 @@ pub struct Mitigation {
     pub(super) strangers: Vec<Stranger>,
     /// Most of them; the least likely give way.
     pub(super) most_suspects: usize,
+    /// From which addresses only a block drops, of those of its devices that stand for others as well.
+    pub(super) narrowed: Narrowed,
     /// Requests of other clients that overlap, and where.
     pub(super) conflicts: VecMap<MitigationId, Vec<IpNet>>,
     /// Devices the administrator let go: policy must not choose them again.
@@ -95,6 +98,7 @@ impl Mitigation {
             suspects: Vec::new(),
             strangers: Vec::new(),
             most_suspects: budget::suspects(1),
+            narrowed: Narrowed::new(),
             conflicts: VecMap::new(),
             released: Vec::new(),
             spoofed: Vec::new(),
@@ -376,6 +380,62 @@ impl Mitigation {
         changed || self.suspects.iter().any(|suspect| added.contains(&suspect.mac))
     }
 
+    /// The addresses that a block is about, of a device that stands for others as well.
+    pub fn narrowed(&self, mac: Mac) -> Option<&[IpAddr]> {
+        let is_meant = self.action == Action::Block && self.chosen().contains(&mac);
+        self.narrowed.get(&mac).filter(|_| is_meant).map(Vec::as_slice)
+    }
+
+    /// The flows of a suspect that what is done is about.
+    pub(super) fn flows_meant<'a>(&'a self, suspect: &'a Suspect) -> impl Iterator<Item = Tuple> + use<'a> {
+        let only = self.narrowed(suspect.mac);
+        let is_meant = move |flow: &&Flow| {
+            let by = |address| only.is_none_or(|only| only.contains(&address));
+            by(flow.original.source) || by(flow.reply.source)
+        };
+        suspect.evidence.iter().map(|evidence| &evidence.flow).filter(is_meant).map(|flow| flow.original)
+    }
+
+    /// What is done about devices that turn out to stand for others as well is done about those who send only. Returns whether
+    /// that changes anything. What a person has narrowed stays.
+    pub(super) fn narrow(&mut self) -> bool {
+        let before = self.narrowed.len();
+        for suspect in self.suspects.iter().filter(|suspect| self.phase.devices().contains(&suspect.mac)) {
+            if (suspect.is_shared() || suspect.behind) && !suspect.senders.is_empty() {
+                self.narrowed.entry(suspect.mac).or_insert_with(|| suspect.senders.clone());
+            }
+        }
+        self.narrowed.len() > before
+    }
+
+    /// A person has chosen these devices, and perhaps some of their addresses; else those who were seen to send.
+    pub(super) fn narrow_to(&mut self, devices: &[Mac], addresses: &[IpAddr]) {
+        for mac in devices {
+            let known = self.narrowed.remove(mac).filter(|_| self.phase.confirmed(*mac)).unwrap_or_default();
+            let Some(suspect) = self.suspects.iter().find(|suspect| suspect.mac == *mac) else { continue };
+            let chosen = match addresses {
+                [] if suspect.is_shared() || suspect.behind => suspect.senders.clone(),
+                chosen => chosen.iter().copied().filter(|address| has_address(suspect, *address)).collect(),
+            };
+            let mut all: Vec<IpAddr> = known.into_iter().chain(chosen).collect();
+            all.sort_unstable();
+            all.dedup();
+            if !all.is_empty() {
+                self.narrowed.insert(*mac, all);
+            }
+        }
+    }
+
+    /// Whether others under the Ethernet address of a device acted upon send as well, in words.
+    pub(super) fn unblocked_sender(&self) -> Option<String> {
+        let concerned = self.suspects.iter().filter(|suspect| self.state().in_force() && suspect.is_shared());
+        concerned.into_iter().find_map(|suspect| {
+            let only = self.narrowed(suspect.mac)?;
+            let other = suspect.senders.iter().find(|address| !only.contains(address))?;
+            Some(format!("{other} sends as well under the Ethernet address {}, and is not blocked", suspect.mac))
+        })
+    }
+
     /// Takes in who sends and is no device. Whoever was suspected for want of anybody with the ports named is not any more.
     pub(super) fn meet_strangers(&mut self, strangers: Vec<Stranger>) {
         if !strangers.is_empty() && matches!(self.state(), State::Searching | State::Pending) {
@@ -432,4 +492,9 @@ impl Mitigation {
         let sources = suspect.evidence.iter().map(|evidence| evidence.flow.original.source);
         sources.filter(|source| !self.scope.target_prefixes.iter().any(|target| target.contains(source)))
     }
+}
+
+/// Whether a suspect is known to use an address.
+pub(super) fn has_address(suspect: &Suspect, address: IpAddr) -> bool {
+    [&suspect.senders, &suspect.sharers, &suspect.addresses].iter().any(|known| known.contains(&address))
 }

@@ -35,6 +35,7 @@ pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
 pub use history::{About, Entry, Happened};
 pub use ledger::{Ledger, ManualQuarantine};
 pub use lifecycle::Mitigation;
+pub use orders::Whom;
 pub use outbox::{Event, Generation};
 pub use requests::{Grant, Refusal};
 pub use state::{Cause, Client, Decision, State, Status};

@@ -1,11 +1,12 @@
 //! Commands of the administrator.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::consent::{Action, Denied};
 use super::history::Happened;
 use super::ledger::{Ledger, ManualQuarantine};
-use super::lifecycle::Mitigation;
+use super::lifecycle::{Mitigation, has_address};
 use super::phase::Ending;
 use super::state::{Cause, Decision, State, decided_by};
 use super::term::Term;
@@ -14,6 +15,16 @@ use crate::model::{Mac, MitigationId, Now};
 
 /// Characters kept of a comment.
 const COMMENT: usize = 256;
+
+/// Whom an approval is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Whom<'a> {
+    /// The devices; none: the only one suspected, or all if all are surely meant.
+    pub devices: &'a [Mac],
+    /// What they send from these addresses only; none: all that they send, or, of those that stand for others as well, what
+    /// comes from where they were seen to send.
+    pub addresses: &'a [IpAddr],
+}
 
 impl Ledger {
     /// Consents to act on `devices`, also for one of [`Self::ended`]; if none are named, on the only suspect or on all of them if all are surely meant.
@@ -32,8 +43,25 @@ impl Ledger {
         by: &str,
         now: Now,
     ) -> Result<(), Denied> {
+        self.approve_only(id, action, Whom { devices, addresses: &[] }, term.into(), by, now)
+    }
+
+    /// The same, about some addresses of the devices only. Of devices that stand for others as well, without such addresses
+    /// those who were seen to send are meant.
+    ///
+    /// # Errors
+    /// See [`Denied`]. Nothing has changed then.
+    pub fn approve_only(
+        &mut self,
+        id: MitigationId,
+        action: Option<Action>,
+        whom: Whom<'_>,
+        term: Term,
+        by: &str,
+        now: Now,
+    ) -> Result<(), Denied> {
         let was_over = self.take_up(id);
-        let outcome = self.consent(id, action, devices, term.into(), by, now);
+        let outcome = self.consent(id, action, whom, term, by, now);
         if was_over && outcome.is_err() {
             self.put_back(id);
         }
@@ -44,7 +72,7 @@ impl Ledger {
         &mut self,
         id: MitigationId,
         action: Option<Action>,
-        devices: &[Mac],
+        whom: Whom<'_>,
         term: Term,
         by: &str,
         now: Now,
@@ -54,7 +82,13 @@ impl Ledger {
         if !open || !self.policy.acts() {
             return Err(Denied::NotInThisState);
         }
-        let devices = self.policy.pick(&m.suspects, devices)?;
+        let devices = self.policy.pick(&m.suspects, whom.devices)?;
+        let is_known = |address: &IpAddr| {
+            m.suspects.iter().any(|suspect| devices.contains(&suspect.mac) && has_address(suspect, *address))
+        };
+        if !whom.addresses.iter().all(is_known) {
+            return Err(Denied::NoSuchDevice);
+        }
         let action = action.unwrap_or(m.action);
         if m.state().in_force() && action > m.action && m.chosen().iter().any(|mac| !devices.contains(mac)) {
             return Err(Denied::Ambiguous);
@@ -62,6 +96,7 @@ impl Ledger {
         let prolonged = self.set_until(id, action, term, now)?;
         if let Some(m) = self.mitigations.get_mut(&id) {
             m.released.retain(|mac| !devices.contains(mac));
+            m.narrow_to(&devices, whom.addresses);
         }
         let acted = self.act(id, &devices, action, decided_by(by, None, now), now);
         if let Some(m) = self.mitigations.get(&id).filter(|_| prolonged && !acted) {

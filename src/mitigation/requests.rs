@@ -249,6 +249,7 @@ fn succeed(new: &mut Mitigation, old: &Mitigation) {
         approval.devices.retain(|mac| !old.released.contains(mac));
         new.inherited = Some(Inherited { approval, action: old.action });
         new.action = old.action;
+        new.narrowed.clone_from(&old.narrowed);
         new.limit = old.limit;
     }
 }

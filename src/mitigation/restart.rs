@@ -1,5 +1,6 @@
 //! The ledger over a restart of the daemon or the router.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::drop_stats::DropStats;
@@ -9,7 +10,7 @@ use super::lifecycle::{Mitigation, TERMINATING, TERMINATING_MAX};
 use super::outbox::Event;
 use super::phase::{Approval, Check, Ending, Phase};
 use super::restored::Restored;
-use super::snapshot::{SavedDevices, SavedMitigation, SavedQuarantine, Snapshot};
+use super::snapshot::{SavedDevices, SavedMitigation, SavedNarrowing, SavedQuarantine, Snapshot};
 use super::state::{Decision, State};
 use super::term::Until;
 use super::vetoes::saved;
@@ -146,6 +147,8 @@ impl Ledger {
         }
         m.period = Duration::from_secs(saved.period).clamp(TERMINATING, TERMINATING_MAX);
         m.released.clone_from(&saved.released);
+        let narrowed = saved.narrowed.iter().flatten().map(|of| (of.mac, of.addresses.clone()));
+        m.narrowed = narrowed.filter(|(_, addresses)| !addresses.is_empty()).collect();
         m.drops = DropStats::resumed(saved.dropped(), saved.reading());
         self.next = self.next.max(MitigationId(saved.id.wrapping_add(1)));
         self.outbox.changed(id);
@@ -194,6 +197,10 @@ fn passed(saved: u64, unix: u64) -> u64 {
     if saved < KNOWN { 0 } else { unix.saturating_sub(saved) }
 }
 
+fn narrowing((mac, addresses): (&Mac, &Vec<IpAddr>)) -> SavedNarrowing {
+    SavedNarrowing { mac: *mac, addresses: addresses.clone() }
+}
+
 fn save(m: &Mitigation, now: Now) -> SavedMitigation {
     SavedMitigation {
         id: m.id.0,
@@ -216,6 +223,7 @@ fn save(m: &Mitigation, now: Now) -> SavedMitigation {
         reading: Some(m.drops.reading()).map(|reading| (reading.packets, reading.bytes)),
         until: Some(m.until).filter(|until| *until != Until::Request),
         asked: (!m.asked).then_some(false),
+        narrowed: (!m.narrowed.is_empty()).then(|| m.narrowed.iter().map(narrowing).collect()),
         confirmed: m.phase.approval().map(|approval| SavedDevices(approval.confirmed.clone())),
     }
 }

@@ -3,6 +3,7 @@
 //! CBOR: an array of the version and the [`Snapshot`]. Keys are only ever added; a change of meaning raises the version.
 
 use std::fmt::{self, Display};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -111,6 +112,23 @@ pub struct SavedMitigation {
     /// Whether its provider asks for it; nothing: it does.
     #[n(20)]
     pub asked: Option<bool>,
+    /// From which addresses only a block drops, of those of its devices where that is so.
+    #[n(21)]
+    pub narrowed: Option<Vec<SavedNarrowing>>,
+}
+
+/// The addresses meant of a device as kept.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SavedNarrowing {
+    /// The device.
+    #[n(0)]
+    #[cbor(with = "word")]
+    pub mac: Mac,
+    /// Its addresses.
+    #[n(1)]
+    #[cbor(with = "words")]
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Devices as kept.
@@ -342,6 +360,8 @@ impl From<&SavedSuspect> for Suspect {
             addresses: Vec::new(),
             interface: saved.interface.clone(),
             behind: saved.behind.unwrap_or_default(),
+            senders: Vec::new(),
+            sharers: Vec::new(),
             confidence: match saved.confidence {
                 2 => Confidence::Exact,
                 1 => Confidence::Likely,

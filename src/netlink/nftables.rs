@@ -14,6 +14,7 @@ use crate::model::{Mac, Traffic};
 
 /// NFNL_SUBSYS_NFTABLES in the upper byte of the type.
 const NFTABLES: u16 = 10;
+const DELETE_TABLE: u8 = 2;
 const NEW_RULE: u8 = 6;
 const GET_RULE: u8 = 7;
 const NEW_ELEMENTS: u8 = 12;
@@ -98,6 +99,12 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
 /// Whether a datagram of events speaks of a table of this name, in whatever family.
 pub fn touches(datagram: &[u8], table: &str) -> bool {
     raw(datagram).any(|message| table_of(&message) == Some(table.as_bytes()))
+}
+
+/// Whether a datagram of events says that a table of this name is gone.
+pub fn removes(datagram: &[u8], table: &str) -> bool {
+    let gone = |message: &Raw<'_>| message_of(message) == Some(DELETE_TABLE);
+    raw(datagram).any(|message| gone(&message) && table_of(&message) == Some(table.as_bytes()))
 }
 
 fn header(family: Family) -> Nfgenmsg {

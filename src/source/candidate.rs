@@ -109,6 +109,11 @@ impl Candidate {
         matching.map(|observation| observation.address)
     }
 
+    /// From where it sends: over which links, from which addresses.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        self.observations.iter().map(|observation| (observation.link, observation.address))
+    }
+
     /// Its flows.
     pub(super) fn observations_mut(&mut self) -> impl Iterator<Item = &mut Observation> {
         self.observations.iter_mut()
@@ -124,8 +129,22 @@ impl Candidate {
         self.observations.iter().fold(0, |sum, observation| sum.saturating_add(observation.rate.bytes))
     }
 
-    /// The device as a suspect.
-    pub(super) fn suspect(&self, mac: Mac, confidence: Confidence, home: &HomeNetwork) -> Suspect {
+    /// The addresses that match best.
+    fn senders(&self) -> Vec<IpAddr> {
+        let mut senders: Vec<IpAddr> = self.addresses(self.matches_in_full()).collect();
+        senders.sort_unstable();
+        senders.dedup();
+        senders
+    }
+
+    /// The device as a suspect; `sharers`: those who send under its Ethernet address, if these are several devices.
+    pub(super) fn suspect(
+        &self,
+        mac: Mac,
+        confidence: Confidence,
+        sharers: Vec<IpAddr>,
+        home: &HomeNetwork,
+    ) -> Suspect {
         let device = home.inventory.device(mac);
         let name = device.and_then(|device| device.name.clone());
         let mut observations: Vec<&Observation> = self.observations.iter().collect();
@@ -141,10 +160,18 @@ impl Candidate {
         if addresses.is_empty() {
             addresses.extend(strongest.map(|observation| observation.address));
         }
+        let senders = self.senders();
+        let name = match (behind.is_empty(), sharers.is_empty()) {
+            (true, true) => name,
+            (true, false) => Some(name_among(&senders, sharers.len(), mac)),
+            (false, _) => Some(name_behind(&behind, mac, name)),
+        };
         Suspect {
             mac,
-            name: if behind.is_empty() { name } else { Some(name_behind(&behind, mac, name)) },
+            name,
             addresses,
+            senders,
+            sharers,
             interface: interface.map(str::to_owned),
             behind: !behind.is_empty(),
             confidence,
@@ -163,6 +190,14 @@ fn name_behind(behind: &VecSet<IpAddr>, mac: Mac, name: Option<String>) -> Strin
     }
 }
 
+/// None of those under one Ethernet address is to be called by the name of another.
+fn name_among(senders: &[IpAddr], all: usize, mac: Mac) -> String {
+    match senders {
+        [only] => format!("{only}, one of {all} senders under {mac}"),
+        _ => format!("{all} senders under {mac}"),
+    }
+}
+
 /// The owner of an address that a request names alone, without any flow to show for it.
 pub(super) fn owner(address: IpAddr, inventory: &Inventory) -> Option<Suspect> {
     let device = inventory.device(inventory.mac_of(address)?)?;
@@ -172,6 +207,8 @@ pub(super) fn owner(address: IpAddr, inventory: &Inventory) -> Option<Suspect> {
         addresses: device.addresses.clone(),
         interface: device.interface.clone(),
         behind: false,
+        senders: vec![address],
+        sharers: Vec::new(),
         confidence: Confidence::Possible,
         evidence: Vec::new(),
     })

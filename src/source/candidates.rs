@@ -9,7 +9,9 @@ use super::candidate::{Candidate, Keys};
 use super::direction::{Match, UniqueKey};
 use super::home_network::HomeNetwork;
 use super::observation::Observation;
+use super::senders::Senders;
 use super::suspect::{Confidence, Suspect, most_flows};
+use crate::model::address::is_link_local;
 use crate::model::{Mac, Tuple};
 
 /// Most devices kept for one request, unless it is told otherwise.
@@ -133,6 +135,11 @@ impl Candidates {
         self.full().next().is_some()
     }
 
+    /// Whether the device is one of them.
+    pub(super) fn has(&self, mac: Mac) -> bool {
+        self.devices.contains_key(&mac)
+    }
+
     /// The flows that have not ended.
     pub(super) fn live_flows(&self) -> impl Iterator<Item = Tuple> {
         self.devices.values().flat_map(Candidate::live_flows)
@@ -155,7 +162,13 @@ impl Candidates {
 
     /// Who may be meant, most likely first. `complete`: everything there is has been looked at. `earned`: whether it is
     /// known that this device and no other has sent the packets of a flow.
-    pub(super) fn suspects(&self, home: &HomeNetwork, complete: bool, earned: &Earned<'_>) -> Vec<Suspect> {
+    pub(super) fn suspects(
+        &self,
+        home: &HomeNetwork,
+        senders: &Senders,
+        complete: bool,
+        earned: &Earned<'_>,
+    ) -> Vec<Suspect> {
         let alone = self.is_alone(complete);
         let mut candidates: Vec<_> = self.full().collect();
         if candidates.is_empty() && !self.has_unattributed() {
@@ -164,11 +177,34 @@ impl Candidates {
         }
         let weighed = candidates.into_iter().map(|(mac, candidate)| {
             let confidence = self.confidence(*mac, candidate, alone, earned);
-            (confidence, candidate.rate(), candidate.suspect(*mac, confidence, home))
+            let sharers = self.sharers(*mac, candidate, home, senders);
+            (confidence, candidate.rate(), candidate.suspect(*mac, confidence, sharers, home))
         });
         let mut weighed: Vec<_> = weighed.collect();
         weighed.sort_by_key(|(confidence, rate, _)| Reverse((*confidence, *rate)));
         weighed.into_iter().map(|(.., suspect)| suspect).collect()
+    }
+
+    /// All who send under the Ethernet address of a candidate, if these are several devices. One device has one IPv4 address on
+    /// a link, and one link-local address; of other IPv6 addresses it may have many.
+    fn sharers(&self, mac: Mac, candidate: &Candidate, home: &HomeNetwork, senders: &Senders) -> Vec<IpAddr> {
+        let local = home.inventory.addresses_of(mac).iter().copied().filter(|address| is_link_local(*address));
+        let local = local.flat_map(|address| home.inventory.links_of(mac, address));
+        let seen = candidate.places().chain(senders.places_of(mac)).chain(local);
+        // What another one has, or what is reached through another router, is not the device's own.
+        let is_own = |(link, address): &(u32, IpAddr)| {
+            let holder = home.inventory.mac_on(*address, *link);
+            home.network.may_hold(*address, *link) && holder.is_none_or(|holder| holder == mac)
+        };
+        let held: VecSet<(u32, IpAddr)> = seen.filter(is_own).collect();
+        let several = |telling: &dyn Fn(IpAddr) -> bool| -> Vec<IpAddr> {
+            let of = |link| held.iter().filter(move |(other, address)| *other == link && telling(*address));
+            let link = held.iter().map(|(link, _)| *link).find(|link| of(*link).count() > 1);
+            link.map_or(Vec::new(), |link| of(link).map(|(_, address)| *address).collect())
+        };
+        let mut sharers = several(&|address| address.is_ipv4());
+        sharers.extend(several(&|address| address.is_ipv6() && is_link_local(address)));
+        sharers
     }
 
     /// Whether any suspect is more than a possible one, as far as conntrack can tell.

@@ -105,6 +105,12 @@ impl Inventory {
         self.holders.get(&(address, link)).map(|holder| holder.mac)
     }
 
+    /// The links on which a device has this address.
+    pub(super) fn links_of(&self, mac: Mac, address: IpAddr) -> impl Iterator<Item = (u32, IpAddr)> {
+        let held = self.holders.range((address, 0)..=(address, u32::MAX));
+        held.filter(move |(_, holder)| holder.mac == mac).map(|((address, link), _)| (*link, *address))
+    }
+
     /// Whether an older flow from this address may be another device's, because the address has changed hands.
     pub(super) fn is_reassigned(&self, address: IpAddr, now: Instant) -> bool {
         let lately = |at: Instant| now.saturating_duration_since(at) < MEMORY;

@@ -188,6 +188,8 @@ impl Search {
     pub(super) fn end_reading(&mut self, witnessed: Option<&Witnessed>, home: &HomeNetwork, now: Now) {
         self.readings.end();
         let Some(witnessed) = witnessed else { return self.senders.forget_before() };
+        let in_question = |sender: &Sender| self.candidates.has(sender.mac) && home.is_inside(sender);
+        self.senders.set_openers(&witnessed.senders, in_question);
         let mut differs = false;
         let mut addresses: Vec<IpAddr> = Vec::new();
         for address in self.candidates.addresses().chain(self.unattributed.iter().copied()) {
@@ -502,7 +504,7 @@ impl Search {
         let earned = |mac, observation: &Observation| {
             (observation.caught || noted(mac, observation)) && !home.stations.may_have_moved(mac, now.instant)
         };
-        let suspects = self.candidates.suspects(home, self.complete, &earned);
+        let suspects = self.candidates.suspects(home, &self.senders, self.complete, &earned);
         if !suspects.is_empty() || self.candidates.has_unattributed() {
             return suspects;
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use vecset::VecMap;
+use vecset::{VecMap, VecSet};
 
 use super::network::{Located, Network};
 use super::observation::Observation;
@@ -13,6 +13,8 @@ use crate::model::Mac;
 /// Most addresses remembered, and most senders of one.
 const MOST_ADDRESSES: usize = 64;
 const MOST_SENDERS: usize = 8;
+/// Most addresses remembered of all devices in question, whatever they have sent.
+const MOST_NOTED: usize = 256;
 /// Between a packet and its sender's place in what is read of the sender log.
 const MOMENT: Duration = Duration::from_secs(1);
 /// How long the sender log remembers, less what passes until it is read.
@@ -31,6 +33,8 @@ pub(super) struct Senders {
     overflowed: bool,
     /// Those who had opened flows before, whatever these were about.
     before: VecMap<IpAddr, Openers>,
+    /// Those of the devices in question who have lately opened flows, whatever these were about.
+    openers: VecSet<Sender>,
 }
 
 /// Who has opened flows from an address.
@@ -93,6 +97,17 @@ impl Senders {
         let differs = senders.iter().any(|sender| Some(sender.mac) != holder);
         let known = self.before.insert(address, Openers { senders: senders.clone(), whole });
         differs && known.is_none_or(|known| known.senders != senders)
+    }
+
+    /// Takes all who have lately opened flows, as far as they are `in_question`.
+    pub(super) fn set_openers(&mut self, senders: &[Sender], in_question: impl Fn(&Sender) -> bool) {
+        self.openers = senders.iter().filter(|sender| in_question(sender)).copied().take(MOST_NOTED).collect();
+    }
+
+    /// From where a device was seen to send: over which links, from which addresses.
+    pub(super) fn places_of(&self, mac: Mac) -> impl Iterator<Item = (u32, IpAddr)> {
+        let all = self.openers.iter().chain(self.seen.values().flatten());
+        all.filter(move |sender| sender.mac == mac).map(|sender| (sender.link, sender.address))
     }
 
     /// Nothing is known any more of who had opened flows before.

@@ -17,6 +17,11 @@ pub struct Suspect {
     pub interface: Option<String>,
     /// Whether it is a router that others are behind, who are hit by whatever is done to it; the name says so.
     pub behind: bool,
+    /// From which addresses it sends what the request names, or failing that the most like it.
+    pub senders: Vec<IpAddr>,
+    /// The addresses of all who send under its Ethernet address, where these are several devices: a repeater, an extender or
+    /// virtual machines are behind it. Else nothing.
+    pub sharers: Vec<IpAddr>,
     /// How sure it is that the request speaks of it.
     pub confidence: Confidence,
     /// Why it is a suspect; strongest first, bounded.
@@ -24,6 +29,11 @@ pub struct Suspect {
 }
 
 impl Suspect {
+    /// Whether it stands for several devices, of which one sends.
+    pub fn is_shared(&self) -> bool {
+        !self.sharers.is_empty()
+    }
+
     /// Whether nothing but figures has changed since it was so.
     pub(crate) fn is_as(&self, before: &Self) -> bool {
         let of = |s: &Self| (s.mac, s.behind, s.confidence, s.evidence.len());

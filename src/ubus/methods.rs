@@ -1,5 +1,6 @@
 //! The thirteen methods of our object: what each takes, how that is read, and what it does.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ubus::BlobMsgTable;
@@ -8,7 +9,7 @@ use super::context::CallContext;
 use super::device;
 use super::object::{Argument, ArgumentType, CallArguments, ObjectMethod, UbusStatus};
 use super::reply;
-use crate::mitigation::{Action, Denied, State, Term, Until};
+use crate::mitigation::{Action, Denied, State, Term, Until, Whom};
 use crate::model::{Mac, MitigationId, Now};
 
 /// A call whose arguments have been read.
@@ -17,7 +18,7 @@ pub(super) enum MethodCall {
     Status,
     List { state: Option<State> },
     Get { id: MitigationId },
-    Approve { id: MitigationId, action: Option<Action>, devices: Vec<Mac>, term: Term },
+    Approve { id: MitigationId, action: Option<Action>, devices: Vec<Mac>, addresses: Vec<IpAddr>, term: Term },
     Reject { id: MitigationId, comment: Option<String> },
     Withdraw { id: MitigationId, comment: Option<String> },
     Devices,
@@ -69,8 +70,9 @@ impl MethodCall {
             Self::Status => Ok(reply::status(version, context, now)),
             Self::List { state } => Ok(reply::list(*state, context, now)),
             Self::Get { id } => mitigation(context, *id, now),
-            Self::Approve { id, action, devices, term } => {
-                context.ledger.approve(*id, *action, devices, *term, by, now)?;
+            Self::Approve { id, action, devices, addresses, term } => {
+                let whom = Whom { devices, addresses };
+                context.ledger.approve_only(*id, *action, whom, *term, by, now)?;
                 mitigation(context, *id, now)
             }
             Self::Reject { id, comment } => {
@@ -141,6 +143,7 @@ const APPROVE: &[Argument] = &[
     Argument::required("id", ArgumentType::Integer),
     Argument::optional("action", ArgumentType::Text),
     Argument::optional("devices", ArgumentType::Texts),
+    Argument::optional("addresses", ArgumentType::Texts),
     Argument::optional("lifetime", ArgumentType::Integer),
     Argument::optional("until", ArgumentType::Text),
 ];
@@ -153,7 +156,9 @@ fn approve(given: &CallArguments<'_>) -> Result<MethodCall, UbusStatus> {
     let devices = given.texts("devices")?.unwrap_or_default().into_iter().map(mac_of).collect::<Result<_, _>>()?;
     let until = given.text("until").map(|word| Until::from_word(word).ok_or(UbusStatus::InvalidArgument));
     let term = Term::new(until.transpose()?, lifetime(given)?).ok_or(UbusStatus::InvalidArgument)?;
-    Ok(MethodCall::Approve { id: id(given)?, action, devices, term })
+    let parse = |text: &str| text.parse().map_err(|_| UbusStatus::InvalidArgument);
+    let addresses = given.texts("addresses")?.unwrap_or_default().into_iter().map(parse).collect::<Result<_, _>>()?;
+    Ok(MethodCall::Approve { id: id(given)?, action, devices, addresses, term })
 }
 
 const END: &[Argument] =

@@ -217,12 +217,19 @@ fn write_source(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {
 /// only the search knows them.
 fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &Inventory, detail: ReplyDetail) {
     let known = inventory.device(suspect.mac);
-    let name = inventory.name_of(suspect.mac).filter(|_| !suspect.behind).or(suspect.name.as_deref());
+    let stands_for_others = suspect.behind || suspect.is_shared();
+    let name = inventory.name_of(suspect.mac).filter(|_| !stands_for_others).or(suspect.name.as_deref());
     let addresses = known.filter(|_| !suspect.behind).map(|device| &device.addresses);
     let addresses = addresses.filter(|addresses| !addresses.is_empty());
     // A machine may have a leg in several networks: what counts is where its traffic came from.
     let interface = suspect.interface.as_deref().or(known.and_then(|device| device.interface.as_deref()));
     write_identity(w, suspect.mac, name, addresses.unwrap_or(&suspect.addresses), interface);
+    if suspect.is_shared() {
+        w.texts("sharers", suspect.sharers.iter().take(detail.most()));
+    }
+    if let Some(only) = m.narrowed(suspect.mac) {
+        w.texts("only", only.iter().take(detail.most()));
+    }
     w.boolean("chosen", m.chosen().contains(&suspect.mac));
     w.text("confidence", suspect.confidence.as_str());
     let shown = if detail == ReplyDetail::Full { suspect.evidence.as_slice() } else { &[] };

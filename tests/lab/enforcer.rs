@@ -42,7 +42,13 @@ fn scope() -> Scope {
 
 fn block(id: u32, seconds: u64, devices: &[u8]) -> Block {
     let devices = devices.iter().map(|n| mac(*n)).collect();
-    Block { id: MitigationId(id), scope: scope(), devices, remaining: Duration::from_secs(seconds) }
+    Block {
+        id: MitigationId(id),
+        scope: scope(),
+        devices,
+        narrowed: Default::default(),
+        remaining: Duration::from_secs(seconds),
+    }
 }
 
 fn blocks(blocks: &[Block]) -> Desired {

@@ -13,6 +13,7 @@ mod demo;
 mod enforcer;
 mod faults;
 mod home;
+mod homes;
 mod host;
 mod hostile;
 mod offload;
@@ -60,6 +61,7 @@ fn tests() -> bool {
     let blocks = || if blocks::run() { Ok(()) } else { Err("its table says what is wrong".into()) };
     // Those that take longest come first.
     let mut trials = scenarios::trials();
+    trials.extend(homes::trials());
     trials.push(Trial::test("blocks", blocks));
     trials.extend(faults.trials());
     trials.extend(enforcer::ALL.iter().map(|(name, test)| trial(format!("enforcer::{name}"), test)));

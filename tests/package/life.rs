@@ -153,6 +153,7 @@ fn removed_it_leaves_configuration_and_no_table() {
         "nft delete table inet dots_callhome_2",
         "nft delete table bridge dots_callhome_2",
         "nft delete table inet dots_callhome_senders",
+        "nft delete table bridge dots_callhome_servers",
         "stop dots-callhome",
     ];
     assert_eq!(noted, expected);
@@ -178,7 +179,9 @@ fn switched_off_it_notes_nothing_more() {
     assert_ne!(config, router.read(CONFIG));
     router.write(CONFIG, &config);
     let noted = router.run(&format!("{INIT} reload"));
-    assert!(noted.contains(&"nft delete table inet dots_callhome_senders".to_owned()), "{noted:?}");
+    for table in ["inet dots_callhome_senders", "bridge dots_callhome_servers"] {
+        assert!(noted.contains(&format!("nft delete table {table}")), "{noted:?}");
+    }
     assert!(!noted.iter().any(|line| line.starts_with("command")), "{noted:?}");
 }
 

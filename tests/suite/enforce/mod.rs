@@ -4,6 +4,7 @@ mod block;
 mod counters;
 mod erasing;
 mod faults;
+mod narrowed;
 mod ruleset;
 mod shared_targets;
 mod slow;

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use dots_callhome::enforce::Socket;
-use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined, SenderLog};
+use dots_callhome::enforce::desired::{Block, Desired, Narrowed, Owner, Quarantined, SenderLog};
 use dots_callhome::model::{IcmpTypeRange, Mac, MitigationId, PortRange, Scope};
 
 use crate::support::enforce::*;
@@ -25,7 +25,13 @@ fn any(targets: &[&str]) -> Scope {
 }
 
 fn with(id: u32, scope: Scope, devices: &[Mac], remaining: u64) -> Block {
-    Block { id: MitigationId(id), scope, devices: devices.into(), remaining: seconds(remaining) }
+    Block {
+        id: MitigationId(id),
+        scope,
+        devices: devices.into(),
+        narrowed: Narrowed::new(),
+        remaining: seconds(remaining),
+    }
 }
 
 fn log(id: u32, scope: &Scope) -> SenderLog {

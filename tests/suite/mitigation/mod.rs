@@ -7,6 +7,7 @@ mod guards;
 mod lifecycle;
 mod overlap;
 mod restart;
+mod sharers;
 mod store;
 mod strangers;
 mod until;

@@ -159,7 +159,10 @@ fn the_object_is_found_with_its_methods_and_answers() {
     let objects = router.with(|client| client.lookup_objects(Some("dots-*")).unwrap());
     assert_eq!(objects.len(), 1);
     let signature = blobmsg_to_json(&objects[0].signature).unwrap();
-    assert_eq!(signature["approve"], json!({ "id": 5, "action": 3, "devices": 1, "lifetime": 5, "until": 3 }));
+    assert_eq!(
+        signature["approve"],
+        json!({ "id": 5, "action": 3, "devices": 1, "addresses": 1, "lifetime": 5, "until": 3 })
+    );
     assert_eq!(signature.as_object().unwrap().len(), 13);
     for (method, arguments, status) in [
         ("reboot", json!({}), 3),

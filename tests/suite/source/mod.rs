@@ -11,6 +11,7 @@ mod listening;
 mod openers;
 mod pretenders;
 mod searching;
+mod sharers;
 mod strangers;
 mod turns;
 mod upstreams;

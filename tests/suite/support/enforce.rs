@@ -1,7 +1,7 @@
 //! What may have to be in force, and flows it is about.
 
 use dots_callhome::enforce::Event;
-use dots_callhome::enforce::desired::{Block, Desired, Owner, Quarantined};
+use dots_callhome::enforce::desired::{Block, Desired, Narrowed, Owner, Quarantined};
 use dots_callhome::model::{Detail, Flow, Mac, MitigationId, PortRange, Scope, Tuple};
 
 pub use super::home::*;
@@ -24,6 +24,7 @@ pub fn block(id: u32, devices: &[Mac]) -> Block {
         id: MitigationId(id),
         scope: scope(&["203.0.113.80/32"]),
         devices: devices.into(),
+        narrowed: Narrowed::new(),
         remaining: seconds(3600),
     }
 }

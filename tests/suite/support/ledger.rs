@@ -60,6 +60,8 @@ pub fn suspect(mac: Mac, confidence: Confidence) -> Suspect {
         addresses: vec!["192.168.1.23".parse().unwrap()],
         interface: Some("br-lan".into()),
         behind: false,
+        senders: vec!["192.168.1.23".parse().unwrap()],
+        sharers: Vec::new(),
         confidence,
         evidence: vec![Evidence { flow: flow(), rate: Traffic::default(), seen: 1 }],
     }

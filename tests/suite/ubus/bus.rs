@@ -86,7 +86,7 @@ fn joining_registers_object_receiver_and_patterns() {
         signature,
         json!({
             "status": {}, "list": { "state": 3 }, "get": { "id": 5 },
-            "approve": { "id": 5, "action": 3, "devices": 1, "lifetime": 5, "until": 3 },
+            "approve": { "id": 5, "action": 3, "devices": 1, "addresses": 1, "lifetime": 5, "until": 3 },
             "reject": { "id": 5, "comment": 3 }, "withdraw": { "id": 5, "comment": 3 }, "devices": {},
             "quarantine": { "mac": 3, "lifetime": 5, "comment": 3 }, "release": { "mac": 3 }, "history": { "limit": 5 },
             "vetoes": {}, "ended": {}, "lift": { "id": 5 },

@@ -92,6 +92,8 @@ impl Kernel {
                     (3, true)
                 }
                 ("meta", ["mark", mark, ..]) => (2, passage.mark.as_deref() == Some(mark)),
+                ("ether", ["saddr", "!=", mac, ..]) => (3, packet.sender != mac.parse().unwrap()),
+                ("ether", ["saddr", mac, ..]) if mac.contains(':') => (2, packet.sender == mac.parse().unwrap()),
                 ("ether", ["saddr", set, ..]) => (2, member(table, &set[1..], packet.sender, passage)),
                 ("fib", ["daddr", "type", _, ..]) => (3, self.is_local(packet.target)),
                 (of, [field, values, ..]) => (2, matches_field(packet, of, field, values)),
@@ -148,6 +150,8 @@ fn matches_field(packet: &Packet, of: &str, field: &str, values: &str) -> bool {
     match (of, field) {
         ("ip", "daddr") => packet.target.is_ipv4() && has_address(values, packet.target),
         ("ip6", "daddr") => packet.target.is_ipv6() && has_address(values, packet.target),
+        ("ip", "saddr") => packet.source.is_ipv4() && has_address(values, packet.source),
+        ("ip6", "saddr") => packet.source.is_ipv6() && has_address(values, packet.source),
         ("meta", "nfproto") => values == if packet.target.is_ipv4() { "ipv4" } else { "ipv6" },
         ("meta", "l4proto") => has_number(values, packet.protocol.into()),
         ("th", "dport") => port.is_some_and(|port| has_number(values, port)),

@@ -37,8 +37,17 @@ pub fn about(n: u32) -> String {
 }
 
 pub fn camera(confidence: Confidence) -> Suspect {
-    let (addresses, evidence) = (Vec::new(), Vec::new());
-    Suspect { mac: CAMERA, name: None, addresses, interface: None, behind: false, confidence, evidence }
+    Suspect {
+        mac: CAMERA,
+        name: None,
+        addresses: Vec::new(),
+        interface: None,
+        behind: false,
+        senders: Vec::new(),
+        sharers: Vec::new(),
+        confidence,
+        evidence: Vec::new(),
+    }
 }
 
 /// What holds for every response: RFC 9132 sections 3 and 4.4.1.

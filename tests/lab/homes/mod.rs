@@ -1,0 +1,32 @@
+//! The homes people have: what the provider may speak of in each, and who is found there. The table of them is in
+//! `docs/reference.md`.
+
+mod senders;
+mod upstreams;
+mod world;
+
+use libtest_mimic::Trial;
+
+const ALL: &[(&str, fn())] = &[
+    ("dhcp", upstreams::dhcp),
+    ("point_to_point", upstreams::point_to_point),
+    ("map_e", upstreams::map_e),
+    ("map_t", upstreams::map_t),
+    ("ds_lite", upstreams::ds_lite),
+    ("relay", upstreams::relay),
+    ("cgn", upstreams::cgn),
+    ("npt", upstreams::npt),
+    ("split_default", upstreams::split_default),
+    ("inner_router", upstreams::inner_router),
+    ("switch_ports", upstreams::switch_ports),
+    ("vpn_server", senders::vpn_server),
+    ("proxy", senders::proxy),
+    ("repeater", senders::repeater),
+    ("cloned_address", senders::cloned_address),
+    ("servers_of_the_home", senders::servers_of_the_home),
+];
+
+/// All of them as tests.
+pub fn trials() -> impl Iterator<Item = Trial> {
+    ALL.iter().map(|(home, play)| crate::trial(format!("homes::{home}"), play))
+}
