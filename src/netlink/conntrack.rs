@@ -7,14 +7,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use netlink_bindings::conntrack::{
-    ConntrackAttrs, CounterAttrs, IterableConntrackAttrs, IterableCounterAttrs, IterableTupleAttrs,
-    IterableTupleIpAttrs, IterableTupleProtoAttrs, OpGetDo, PushConntrackAttrs, PushTupleAttrs, PushTupleIpAttrs,
-    TupleAttrs, TupleIpAttrs, TupleProtoAttrs,
-};
+use netlink_bindings::conntrack::{PushConntrackAttrs, PushTupleAttrs, PushTupleIpAttrs};
 use netlink_bindings::traits::Pusher;
 
-use super::{ACK, DONE, DUMP, ECHO, ERROR, Raw, raw, request};
+use super::{ACK, DONE, DUMP, ECHO, ERROR, Raw, attributes, raw, request};
 use crate::model::{Detail, Flow, Traffic, Tuple, protocol};
 
 /// The multicast group of new entries (`NFNLGRP_CONNTRACK_NEW`).
@@ -29,6 +25,9 @@ pub const ENOENT: i32 = 2;
 const NEW: u16 = 0x100;
 const GET: u16 = 0x101;
 const DELETE: u16 = 0x102;
+
+/// Length of the `nfgenmsg` before the attributes.
+const GENERAL: usize = 4;
 
 /// An entry that has just been made (`NLM_F_CREATE`); without it, one that has changed.
 const CREATED: u16 = 0x400;
@@ -167,23 +166,21 @@ fn read(message: &Raw<'_>) -> Message {
     }
 }
 
+/// By hand, with the kernel's numbers (`enum ctattr_type`, …): in a busy home thousands of flows end a second.
 fn flow(body: &[u8]) -> Option<Flow> {
-    let (_, attributes): (_, IterableConntrackAttrs<'_>) = OpGetDo::decode_request(body);
-    let mut original = None;
-    let mut reply = None;
-    let mut id = 0;
-    let mut zone = 0;
-    let mut sent = None;
-    let mut answered = None;
-    for attribute in attributes {
-        match attribute.ok()? {
-            ConntrackAttrs::TupleOrig(attributes) => original = Some(tuple(attributes)?),
-            ConntrackAttrs::TupleReply(attributes) => reply = Some(tuple(attributes)?),
+    let (mut original, mut reply) = (None, None);
+    let (mut id, mut zone) = (0, 0);
+    let (mut sent, mut answered) = (None, None);
+    for attribute in attributes(body.get(GENERAL..)?) {
+        let (number, value) = attribute?;
+        match number {
+            1 => original = Some(tuple(value)?),
+            2 => reply = Some(tuple(value)?),
+            9 => sent = Some(traffic(value)?),
+            10 => answered = Some(traffic(value)?),
             // As delete() gives it back: the bytes count, not the number.
-            ConntrackAttrs::Id(number) => id = number,
-            ConntrackAttrs::Zone(number) => zone = number,
-            ConntrackAttrs::CountersOrig(attributes) => sent = traffic(attributes),
-            ConntrackAttrs::CountersReply(attributes) => answered = traffic(attributes),
+            12 => id = u32::from_be_bytes(value.try_into().ok()?),
+            18 => zone = u16::from_be_bytes(value.try_into().ok()?),
             _ => {}
         }
     }
@@ -192,82 +189,73 @@ fn flow(body: &[u8]) -> Option<Flow> {
     Some(Flow { id, original: placed(original?), reply: placed(reply?), sent, answered })
 }
 
-fn traffic(attributes: IterableCounterAttrs<'_>) -> Option<Traffic> {
+fn traffic(value: &[u8]) -> Option<Traffic> {
     let mut traffic = Traffic::default();
-    for attribute in attributes {
-        match attribute.ok()? {
-            CounterAttrs::Packets(packets) => traffic.packets = packets,
-            CounterAttrs::Bytes(bytes) => traffic.bytes = bytes,
+    for attribute in attributes(value) {
+        match attribute? {
+            (1, packets) => traffic.packets = u64::from_be_bytes(packets.try_into().ok()?),
+            (2, bytes) => traffic.bytes = u64::from_be_bytes(bytes.try_into().ok()?),
             _ => {}
         }
     }
     Some(traffic)
 }
 
-/// The attributes of a tuple.
-#[derive(Default)]
-struct TupleParts {
-    source: Option<IpAddr>,
-    destination: Option<IpAddr>,
-    protocol: Option<u8>,
-    source_port: Option<u16>,
-    destination_port: Option<u16>,
-    icmp_type: Option<u8>,
-    icmp_code: Option<u8>,
-    icmp_id: Option<u16>,
-    zone: u16,
+fn tuple(value: &[u8]) -> Option<Tuple> {
+    let (mut addresses, mut protocol, mut zone) = (None, None, 0);
+    for attribute in attributes(value) {
+        match attribute? {
+            (1, value) => addresses = Some(between(value)?),
+            (2, value) => protocol = Some(of_protocol(value)?),
+            (3, value) => zone = u16::from_be_bytes(value.try_into().ok()?),
+            _ => {}
+        }
+    }
+    let (source, destination) = addresses?;
+    let (protocol, detail) = protocol?;
+    Some(Tuple { source, destination, protocol, detail, zone })
 }
 
-fn tuple(attributes: IterableTupleAttrs<'_>) -> Option<Tuple> {
-    let mut parts = TupleParts::default();
-    for attribute in attributes {
-        match attribute.ok()? {
-            TupleAttrs::TupleIp(attributes) => parts.read_addresses(attributes)?,
-            TupleAttrs::TupleProto(attributes) => parts.read_protocol(attributes)?,
-            TupleAttrs::TupleZone(number) => parts.zone = number,
-        }
-    }
-    parts.tuple()
-}
-
-impl TupleParts {
-    fn read_addresses(&mut self, attributes: IterableTupleIpAttrs<'_>) -> Option<()> {
-        for attribute in attributes {
-            match attribute.ok()? {
-                TupleIpAttrs::IpV4Src(address) => self.source = Some(address.into()),
-                TupleIpAttrs::IpV4Dst(address) => self.destination = Some(address.into()),
-                TupleIpAttrs::IpV6Src(address) => self.source = Some(address.into()),
-                TupleIpAttrs::IpV6Dst(address) => self.destination = Some(address.into()),
-            }
-        }
-        Some(())
-    }
-
-    fn read_protocol(&mut self, attributes: IterableTupleProtoAttrs<'_>) -> Option<()> {
-        use TupleProtoAttrs as A;
-        for attribute in attributes {
-            match attribute.ok()? {
-                A::ProtoNum(number) => self.protocol = Some(number),
-                A::ProtoSrcPort(port) => self.source_port = Some(port),
-                A::ProtoDstPort(port) => self.destination_port = Some(port),
-                A::ProtoIcmpType(kind) | A::ProtoIcmpv6Type(kind) => self.icmp_type = Some(kind),
-                A::ProtoIcmpCode(code) | A::ProtoIcmpv6Code(code) => self.icmp_code = Some(code),
-                A::ProtoIcmpId(id) | A::ProtoIcmpv6Id(id) => self.icmp_id = Some(id),
-            }
-        }
-        Some(())
-    }
-
-    fn tuple(self) -> Option<Tuple> {
-        let icmp = (self.icmp_type, self.icmp_code, self.icmp_id);
-        let detail = match (self.source_port, self.destination_port, icmp) {
-            (Some(source), Some(destination), _) => Detail::Ports { source, destination },
-            (_, _, (Some(kind), Some(code), Some(id))) => Detail::Icmp { kind, code, id },
-            _ => Detail::None,
+fn between(value: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let (mut source, mut destination) = (None, None);
+    for attribute in attributes(value) {
+        let (number, value) = attribute?;
+        let address = match number {
+            1 | 2 => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
+            3 | 4 => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
+            _ => continue,
         };
-        let Self { source, destination, protocol, zone, .. } = self;
-        Some(Tuple { source: source?, destination: destination?, protocol: protocol?, detail, zone })
+        if number % 2 == 1 {
+            source = Some(address);
+        } else {
+            destination = Some(address);
+        }
     }
+    source.zip(destination)
+}
+
+fn of_protocol(value: &[u8]) -> Option<(u8, Detail)> {
+    let byte = |value: &[u8]| value.first().copied();
+    let word = |value: &[u8]| Some(u16::from_be_bytes(value.try_into().ok()?));
+    let (mut protocol, mut ports, mut icmp) = (None, (None, None), (None, None, None));
+    for attribute in attributes(value) {
+        let (number, value) = attribute?;
+        match number {
+            1 => protocol = Some(byte(value)?),
+            2 => ports.0 = Some(word(value)?),
+            3 => ports.1 = Some(word(value)?),
+            4 | 7 => icmp.2 = Some(word(value)?),
+            5 | 8 => icmp.0 = Some(byte(value)?),
+            6 | 9 => icmp.1 = Some(byte(value)?),
+            _ => {}
+        }
+    }
+    let detail = match (ports, icmp) {
+        ((Some(source), Some(destination)), _) => Detail::Ports { source, destination },
+        (_, (Some(kind), Some(code), Some(id))) => Detail::Icmp { kind, code, id },
+        _ => Detail::None,
+    };
+    Some((protocol?, detail))
 }
 
 type Attributes = PushConntrackAttrs<Vec<u8>>;

@@ -71,6 +71,32 @@ pub(crate) fn raw(mut datagram: &[u8]) -> impl Iterator<Item = Raw<'_>> {
     })
 }
 
+/// The attributes of a body, or of an attribute that nests others: their numbers and values. Nothing in place of one whose
+/// length makes no sense, which is the last.
+pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
+    /// Length of the header before every value.
+    const HEAD: usize = 4;
+    /// The bits beside the number: nested, in the network's order.
+    const NUMBER: u16 = 0x3fff;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut rest);
+        let attribute = || {
+            let length = usize::from(parse_u16(bytes.get(..2)?)?);
+            let value = bytes.get(HEAD..length)?;
+            Some((length, parse_u16(bytes.get(2..4)?)? & NUMBER, value))
+        };
+        let (length, number, value) = match attribute() {
+            Some(attribute) => attribute,
+            None => return Some(None),
+        };
+        rest = bytes.get(nla_align_up(length)..).unwrap_or_default();
+        Some(Some((number, value)))
+    })
+}
+
 /// A request with its header.
 pub(crate) fn request(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     let length = HEADER + body.len();
