@@ -48,6 +48,9 @@ pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> Blob
         w.number("devices", device::all(context).len() as u64);
         w.optional("not_kept", context.not_kept);
         w.optional("not_read", context.not_read);
+        if !context.config_faults.is_empty() {
+            w.texts("config_faults", context.config_faults);
+        }
     })
 }
 

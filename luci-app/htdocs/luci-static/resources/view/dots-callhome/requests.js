@@ -480,6 +480,9 @@ return view.extend({
 			if (status.not_kept)
 				sessions.append(parts.notice('warning', el('p', {},
 					_('What is decided now would not survive a reboot:'), ' ', stranger(status.not_kept))));
+			for (const fault of words.list(status.config_faults))
+				sessions.append(parts.notice('warning', el('p', {},
+					_('The configuration has a fault:'), ' ', stranger(fault))));
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
