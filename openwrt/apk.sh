@@ -34,6 +34,7 @@ mkdir "$work/scripts"
 script "add_group_and_user; default_postinst" postinst-pkg "" >"$work/scripts/post-install"
 script "add_group_and_user; default_postinst" postinst-pkg "export PKG_UPGRADE=1" >"$work/scripts/post-upgrade"
 script "default_prerm" prerm-pkg "" >"$work/scripts/pre-deinstall"
+! grep -qs . "$control/postrm" || cp "$control/postrm" "$work/scripts/post-deinstall"
 
 # What OpenWrt's scripts and sysupgrade read.
 mkdir -p "${info%/*}"
@@ -53,6 +54,6 @@ mkdir -p "$directory"
 file=$directory/$package-$(value Version).$arch.apk
 [ "$arch" != all ] || arch=noarch
 python3 openwrt/apk.py "$stage" "$file" "$work/scripts" name="$package" version="$(value Version)" arch="$arch" \
-	description="$(value Description)" license="$(value License)" origin="$(value Source)" \
+	description="$(value Description)" license="$(value License)" url="$(value URL)" origin="$(value Source)" \
 	maintainer="$(value Maintainer)" depends="$(value Depends | sed 's/,//g')"
 echo "$file"

@@ -1,7 +1,8 @@
 //! The daemon's configuration: `/etc/config/dots-callhome`, parsed to types.
 //!
 //! Reading never fails. What is wrong is said, all at once, and left out: a faulty peer is disabled without harm to the
-//! others, and a faulty rule becomes the careful one. So a half-wrong file never opens or blocks more than it says.
+//! others, and a faulty rule becomes the careful one. While a line can't be read at all, nothing is done without asking. So a
+//! half-wrong file never opens or blocks more than it says.
 
 mod fault;
 mod peer;
@@ -70,19 +71,22 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the file's text: what is valid, and all that is wrong. Of a file that can't be read as one of OpenWrt's
-    /// configuration files nothing is taken.
+    /// Reads the file's text: what is valid, and all that is wrong. Of a file that is too long nothing is taken.
     pub fn read(text: &str) -> (Self, Vec<Problem>) {
         let mut config = Self::default();
-        let sections = match uci::parse(text) {
-            Ok(sections) => sections,
-            Err(error) => {
-                let (reason, line) = (ConfigFault::Syntax(error.reason()), Some(error.line()));
-                return (config, vec![Problem { section: String::new(), option: None, reason, line }]);
-            }
+        let problem = |error: uci::SyntaxError| Problem {
+            section: String::new(),
+            option: None,
+            reason: ConfigFault::Syntax(error.reason()),
+            line: Some(error.line()),
+        };
+        let (sections, errors) = match uci::read(text) {
+            Ok(read) => read,
+            Err(error) => return (config, vec![problem(error)]),
         };
         let mut counts = VecMap::new();
-        let mut problems = Vec::new();
+        let is_whole = errors.is_empty() && sections.iter().all(|section| section.errors().is_empty());
+        let mut problems: Vec<Problem> = errors.into_iter().map(problem).collect();
         for section in &sections {
             let index = counts.entry(section.kind()).or_insert(0_usize);
             let label = section.name().map_or_else(|| format!("@{}[{index}]", section.kind()), str::to_owned);
@@ -90,11 +94,15 @@ impl Config {
             problems.extend(config.take(section, label));
         }
         problems.sort_by_key(|problem| problem.line);
+        if !is_whole {
+            ask_first(&mut config.policy);
+        }
         (config, problems)
     }
 
     fn take(&mut self, section: &Section, label: String) -> Vec<Problem> {
         let mut options = SectionReader::new(section, label);
+        options.note_errors();
         match section.kind() {
             "globals" if section.name() == Some("globals") => self.take_globals(&mut options),
             "globals" => return only(options, ConfigFault::OtherGlobals),
@@ -168,6 +176,19 @@ impl Config {
 fn only(mut options: SectionReader<'_>, reason: ConfigFault) -> Vec<Problem> {
     options.fault(None, reason);
     options.into_faults()
+}
+
+/// Does nothing without asking: a line that can't be read may be one that forbids it.
+fn ask_first(policy: &mut Policy) {
+    if policy.consent == Consent::Auto {
+        policy.consent = Consent::Ask;
+    }
+    if policy.timeout_action == TimeoutAction::Approve {
+        policy.timeout_action = TimeoutAction::Ignore;
+    }
+    for device in policy.devices.values_mut().filter(|device| **device == DevicePolicy::Auto) {
+        *device = DevicePolicy::Ask;
+    }
 }
 
 /// How little is done to the device without asking.

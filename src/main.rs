@@ -20,7 +20,7 @@ Call Home DOTS server (RFC 9066): finds and blocks the compromised device behind
   --version       print the version and end
   --help          print this and end
 
-Stays in the foreground and logs to standard error. SIGHUP reads the configuration again, SIGTERM ends.
+Stays in the foreground. Logs warnings and errors to standard error, the rest to standard output. SIGHUP reads the configuration again, SIGTERM ends.
 ";
 
 /// What the arguments ask for.

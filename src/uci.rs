@@ -1,13 +1,20 @@
 //! The reader of OpenWrt's configuration files.
 //!
-//! It takes a file for what `uci show` takes it for, and refuses what `uci` refuses: quotes may span lines, a backslash
-//! takes the next character as it is, an option set to nothing is not set, while a list may hold empty items.
+//! It takes a file for what `uci show` takes it for: quotes may span lines, a backslash takes the next character as it is, an
+//! option set to nothing is not set, while a list may hold empty items. Of a file that `uci` refuses it still reads what it can:
+//! a line that nobody understands harms the section it stands in, and no other.
 
 use std::fmt;
 use std::str::Chars;
 
 /// The longest file read, in bytes; a home with hundreds of devices needs a tenth of it.
 pub const MAX_LENGTH: usize = 64 * 1024;
+
+/// Most faults of a file: behind them nothing is read, for each may have cost a look at all that follows it.
+const MAX_ERRORS: usize = 64;
+
+/// U+FEFF, with which some editors begin a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Why a file is none of OpenWrt's configuration files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +46,10 @@ pub enum Reason {
     OpenQuote,
     /// A zero byte, which no text holds.
     Zero,
+    /// The file begins with a byte order mark.
+    ByteOrderMark,
+    /// Behind so many faults nothing more is read.
+    TooManyErrors,
 }
 
 impl SyntaxError {
@@ -74,6 +85,8 @@ impl fmt::Display for Reason {
             Self::OtherKind => "another section of this name is of another kind",
             Self::OpenQuote => "a quote is never closed",
             Self::Zero => "a zero byte",
+            Self::ByteOrderMark => "a byte order mark, which uci does not take: save the file without",
+            Self::TooManyErrors => "what follows is not read: there are too many faults",
         })
     }
 }
@@ -85,9 +98,15 @@ pub struct Section {
     name: Option<String>,
     line: u32,
     settings: Vec<Setting>,
+    errors: Vec<SyntaxError>,
 }
 
 impl Section {
+    /// Lines in it that can't be read, so that nobody knows what it says in full.
+    pub fn errors(&self) -> &[SyntaxError] {
+        &self.errors
+    }
+
     /// Its kind: the first word after `config`.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -172,25 +191,49 @@ impl SettingValue {
     }
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file as `uci` does.
 ///
 /// # Errors
 /// The first line that `uci` would refuse.
 pub fn parse(text: &str) -> Result<Vec<Section>, SyntaxError> {
+    let (sections, errors) = read(text)?;
+    let all = errors.into_iter().chain(sections.iter().flat_map(|section| section.errors.iter().copied()));
+    all.min_by_key(|error| error.line).map_or(Ok(sections), Err)
+}
+
+/// Reads what can be read of a configuration file: its sections, and the lines outside of them that can't be read.
+///
+/// # Errors
+/// [`Reason::TooLong`]
+pub fn read(text: &str) -> Result<(Vec<Section>, Vec<SyntaxError>), SyntaxError> {
     if text.len() > MAX_LENGTH {
         return Err(SyntaxError { line: 1, reason: Reason::TooLong });
     }
-    let mut reader = Reader { rest: text.chars(), line: 1 };
     let mut sections = Sections::default();
-    while reader.skip_to_command() {
-        let line = reader.line;
-        let command = reader.command().and_then(|words| sections.take(words, line));
-        command.map_err(|reason| SyntaxError { line, reason })?;
+    let marked = text.strip_prefix(BYTE_ORDER_MARK);
+    if marked.is_some() {
+        sections.errors.push(SyntaxError { line: 1, reason: Reason::ByteOrderMark });
     }
-    Ok(sections.all)
+    let mut reader = Reader { rest: marked.unwrap_or(text).chars(), line: 1 };
+    let mut count = 0;
+    while reader.skip_to_command() {
+        let (start, line) = (reader.clone(), reader.line);
+        let Err(reason) = reader.command().and_then(|words| sections.take(words, line)) else { continue };
+        // A quote that is never closed, or by the next one, may have swallowed lines that are good.
+        reader = start;
+        sections.blame(&reader.plain_word(), SyntaxError { line, reason });
+        reader.skip_line();
+        count += 1;
+        if count >= MAX_ERRORS {
+            sections.errors.push(SyntaxError { line: reader.line, reason: Reason::TooManyErrors });
+            break;
+        }
+    }
+    Ok((sections.all, sections.errors))
 }
 
 /// The words of one command.
+#[derive(Clone)]
 struct Reader<'a> {
     rest: Chars<'a>,
     line: u32,
@@ -314,6 +357,9 @@ struct Sections {
     all: Vec<Section>,
     /// The section that options belong to.
     open: Option<usize>,
+    /// The section's own line can't be read, so nobody knows whose its options are.
+    is_lost: bool,
+    errors: Vec<SyntaxError>,
 }
 
 impl Sections {
@@ -323,14 +369,29 @@ impl Sections {
         let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let too_many = words.any(|word| !word.is_empty());
         match command.as_str() {
+            "option" | "o" | "list" | "l" if self.is_lost => {}
+            "config" | "c" | "option" | "o" | "list" | "l" if too_many => return Err(Reason::TooManyArguments),
             "config" | "c" => self.open_section(first, second, line)?,
             "option" | "o" => self.current()?.set(option_name(first)?, second, line),
             "list" | "l" => self.current()?.add(option_name(first)?, second, line),
             // The file's own name says the same.
-            "package" | "p" => return package(&first, &second),
+            "package" | "p" => package(&first, &second)?,
             _ => return Err(Reason::UnknownCommand),
         }
-        if too_many { Err(Reason::TooManyArguments) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Notes a line that can't be read by the section it stands in, or as the line of one.
+    fn blame(&mut self, command: &str, error: SyntaxError) {
+        // A word with this letter is meant to begin a section.
+        if command.starts_with(['c', 'C']) {
+            self.open = None;
+            self.is_lost = true;
+        }
+        match self.open.and_then(|open| self.all.get_mut(open)) {
+            Some(section) => section.errors.push(error),
+            None => self.errors.push(error),
+        }
     }
 
     fn current(&mut self) -> Result<&mut Section, Reason> {
@@ -349,9 +410,10 @@ impl Sections {
         if known.and_then(|known| self.all.get(known)).is_some_and(|section| section.kind != kind) {
             return Err(Reason::OtherKind);
         }
+        self.is_lost = false;
         self.open = known.or(Some(self.all.len()));
         if known.is_none() {
-            self.all.push(Section { kind, name, line, settings: Vec::new() });
+            self.all.push(Section { kind, name, line, settings: Vec::new(), errors: Vec::new() });
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod caller;
 mod caller_status;
+pub mod dns;
 mod race;
 mod redirection;
 mod target;

@@ -51,6 +51,13 @@ pub struct Problem {
     pub line: Option<u32>,
 }
 
+impl Problem {
+    /// Whether all that is meant is done all the same.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self.reason, ConfigFault::UnknownOption | ConfigFault::UnknownKind(_) | ConfigFault::OtherGlobals)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.section.as_str(), &self.option) {
@@ -68,7 +75,9 @@ impl fmt::Display for Problem {
 pub enum ConfigFault {
     /// The file can't be read; in the system's words.
     Unreadable(String),
-    /// The file is none of OpenWrt's configuration files.
+    /// The file is in UTF-16.
+    Utf16,
+    /// The file, or a line of it, is none of OpenWrt's configuration files.
     Syntax(uci::Reason),
     /// A section of a kind we don't know.
     UnknownKind(String),
@@ -141,6 +150,7 @@ impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => f.write_str(error),
+            Self::Utf16 => f.write_str("the file is in UTF-16, which uci does not take: save it as UTF-8"),
             Self::Syntax(reason) => reason.fmt(f),
             Self::UnknownKind(kind) => write!(f, "{} is an unknown kind of section, ignored", quoted(kind)),
             Self::OtherGlobals => f.write_str("ignored, only config globals 'globals' counts"),

@@ -19,6 +19,17 @@ impl<'a> SectionReader<'a> {
         Self { section, label, known: Vec::new(), problems: Vec::new() }
     }
 
+    /// Notes the lines that can't be read. One that is not used any more may be the only one of its kind: a domain, an exemption.
+    pub(super) fn note_errors(&mut self) {
+        let section = self.label.clone();
+        self.problems.extend(self.section.errors().iter().map(|error| Problem {
+            section: section.clone(),
+            option: None,
+            reason: ConfigFault::Syntax(error.reason()),
+            line: Some(error.line()),
+        }));
+    }
+
     pub(super) fn label(&self) -> &str {
         &self.label
     }
@@ -116,6 +127,8 @@ impl<'a> SectionReader<'a> {
     /// All that was noted, and the options nobody knows.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         let Self { section, label, known, mut problems } = self;
+        // What is missing may stand in a line that can't be read.
+        problems.retain(|problem| section.errors().is_empty() || !matches!(problem.reason, ConfigFault::Missing(_)));
         let unknown = section.settings().iter().filter(|setting| !known.contains(&setting.name()));
         problems.extend(unknown.map(|setting| Problem {
             section: label.clone(),

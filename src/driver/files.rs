@@ -7,18 +7,43 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Auth, Config, ConfigFault, Problem};
+use crate::uci;
+
+/// Faults that are told on the bus, and characters of each.
+const FAULTS: usize = 16;
+const LONGEST_FAULT: usize = 200;
 
 /// More than any of these files can sensibly be.
 const MOST: u64 = 1024 * 1024;
 
-/// Reads the configuration; a file that can't be read configures nothing.
-pub(super) fn configuration(path: &Path) -> (Config, Vec<Problem>) {
-    let fault = match read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => return Config::read(&text),
-        Ok(Err(_)) => ConfigFault::Unreadable("it is no text".to_owned()),
+/// Reads the configuration, unless the file can't be read as a whole; and what is wrong with it. Bytes that are no UTF-8, which
+/// `uci` takes, become replacement characters.
+pub(super) fn configuration(path: &Path) -> (Option<Config>, Vec<Problem>) {
+    let reason = match read(path).map(|bytes| (is_utf16(&bytes), String::from_utf8_lossy(&bytes).into_owned())) {
         Err(error) => ConfigFault::Unreadable(error.to_string()),
+        Ok((true, _)) => ConfigFault::Utf16,
+        Ok((_, text)) if text.len() > uci::MAX_LENGTH => ConfigFault::Syntax(uci::Reason::TooLong),
+        Ok((_, text)) => {
+            let (config, problems) = Config::read(&text);
+            return (Some(config), problems);
+        }
     };
-    (Config::default(), vec![Problem { section: String::new(), option: None, reason: fault, line: None }])
+    (None, vec![Problem { section: String::new(), option: None, reason, line: None }])
+}
+
+/// Logs what is wrong with the configuration, and returns the first faults as they are told on the bus.
+pub(super) fn told(path: &Path, problems: &[Problem]) -> Vec<String> {
+    for problem in problems {
+        let level = if problem.is_harmless() { log::Level::Warn } else { log::Level::Error };
+        log::log!(level, "{}: {problem}", path.display());
+    }
+    let shown = |problem: &Problem| problem.to_string().chars().take(LONGEST_FAULT).collect();
+    problems.iter().take(FAULTS).map(shown).collect()
+}
+
+/// By its mark, or as text in the letters of ASCII looks then.
+fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=0xff, ..] | [1..=0xff, 0, ..])
 }
 
 /// What a peer's credentials consist of, as read.

@@ -1,4 +1,5 @@
-//! The log: one line each on standard error, which procd carries to syslog.
+//! The log: one line each, warnings and errors on standard error, the rest on standard output: procd carries both to syslog, the
+//! first as errors, the second as information.
 
 use std::io::Write;
 
@@ -35,7 +36,11 @@ impl Log for Logger {
             return;
         }
         // A line is written at once or not at all.
-        let _ = std::io::stderr().write_all(line(record.level(), &record.args().to_string()).as_bytes());
+        let line = line(record.level(), &record.args().to_string());
+        let _ = match record.level() {
+            Level::Error | Level::Warn => std::io::stderr().write_all(line.as_bytes()),
+            Level::Info | Level::Debug | Level::Trace => std::io::stdout().write_all(line.as_bytes()),
+        };
     }
 
     fn flush(&self) {}

@@ -5,6 +5,7 @@ mod daemon;
 mod files;
 mod kernel_sockets;
 pub mod logger;
+mod name_servers;
 mod news;
 mod news_limiter;
 mod nft;

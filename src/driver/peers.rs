@@ -159,7 +159,7 @@ impl Peers {
 pub fn check(path: &Path) -> Vec<String> {
     let (config, problems) = files::configuration(path);
     let mut all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    for peer in &config.peers {
+    for peer in config.iter().flat_map(|config| &config.peers) {
         let outcome = files::secrets(&peer.auth)
             .map_err(|unusable| unusable.to_string())
             .and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));

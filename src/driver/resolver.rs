@@ -8,6 +8,8 @@ use std::thread;
 
 use mio::Waker;
 
+use super::name_servers;
+
 /// An answer: the name asked for, and its addresses or why there are none.
 pub(super) type Resolution = (String, Result<Vec<IpAddr>, String>);
 
@@ -32,8 +34,8 @@ impl Resolver {
     pub(super) fn ask(&self, name: String) -> io::Result<()> {
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
         thread::Builder::new().name("resolve".into()).stack_size(128 * 1024).spawn(move || {
-            let found = (name.as_str(), 0).to_socket_addrs();
-            let answer = found.map(|all| all.map(|address| address.ip()).collect()).map_err(|error| error.to_string());
+            let found = (name.as_str(), 0).to_socket_addrs().map(|all| all.map(|address| address.ip()).collect());
+            let answer = found.or_else(|error| name_servers::resolve(&name).ok_or(error.to_string()));
             // Both fail only when the loop is gone.
             let _ = sender.send((name, answer));
             let _ = waker.wake();

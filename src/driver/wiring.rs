@@ -72,6 +72,8 @@ pub(super) struct Wiring {
     /// Names of devices: as LuCI knows them, and as configured.
     hints: VecMap<Mac, String>,
     names: VecMap<Mac, String>,
+    /// What is wrong with the configuration, as told.
+    config_faults: Vec<String>,
     /// The token used last.
     token: usize,
     started: Now,
@@ -100,6 +102,7 @@ impl Wiring {
             news_limiter: NewsLimiter::default(),
             hints: VecMap::new(),
             names: VecMap::new(),
+            config_faults: Vec::new(),
             token: CONNECTIONS,
             started: now,
             now,
@@ -442,6 +445,7 @@ impl Wiring {
             started: self.started.instant,
             not_kept: self.persistence.trouble(),
             not_read: self.persistence.unread(),
+            config_faults: &self.config_faults,
         };
         what(&mut self.bus, &mut cx, &self.registry, self.now);
     }
@@ -461,9 +465,9 @@ impl Wiring {
     /// Reads the configuration, at the start and whenever it has changed.
     pub(super) fn configure(&mut self) {
         let (config, problems) = files::configuration(&self.paths.config);
-        for problem in &problems {
-            log::error!("{}: {problem}", self.paths.config.display());
-        }
+        self.config_faults = files::told(&self.paths.config, &problems);
+        // What can't be read as a whole changes nothing: sessions go on as they were configured.
+        let Some(config) = config else { return };
         logger::set_level(config.log_level);
         self.ledger.set_policy(config.policy.clone(), self.now);
         self.names.clone_from(&config.names);

@@ -45,6 +45,8 @@ const MOST_WAITING: usize = 512 * 1024;
 const MOST_HELD: usize = 256;
 /// Script runs that wait for the bus: as many as the history has entries.
 const MOST_HOOKS: usize = 256;
+/// Between two runs of scripts: procd answers when it has heard of one, before its scripts run. So short ones are through.
+const HOOK_SPACING: Duration = Duration::from_secs(1);
 /// Longest name of a user.
 const LONGEST_USER: usize = 64;
 
@@ -114,6 +116,8 @@ pub struct Bus {
     held: VecDeque<HeldAnswer>,
     /// Variables of scripts to run.
     hooks: VecDeque<BlobMsgTable>,
+    /// Runs of scripts that there were to be.
+    hook_count: u64,
     events: VecDeque<Event>,
 }
 
@@ -127,6 +131,7 @@ impl Bus {
             connection: BrokerConnection::default(),
             held: VecDeque::new(),
             hooks: VecDeque::new(),
+            hook_count: 0,
             events: VecDeque::new(),
         }
     }
@@ -185,7 +190,10 @@ impl Bus {
         match &self.state {
             BusState::Disconnected(due) => *due,
             BusState::Connecting | BusState::AwaitingHello => None,
-            BusState::Joined(joined) => joined.poll_timeout().into_iter().chain(self.connection.poll_timeout()).min(),
+            BusState::Joined(joined) => {
+                let hook = joined.hook_after.filter(|_| !self.hooks.is_empty());
+                [joined.poll_timeout(), self.connection.poll_timeout(), hook].into_iter().flatten().min()
+            }
         }
     }
 
@@ -193,6 +201,7 @@ impl Bus {
     pub fn handle_timeout(&mut self, context: &mut CallContext<'_>, now: Now) {
         self.connection.handle_timeout(now.instant);
         self.handle_messages(context, now);
+        self.run_hook(now);
         let BusState::Joined(joined) = &mut self.state else { return };
         if joined.again.is_some_and(|again| again <= now.instant) {
             joined.again = None;
@@ -234,11 +243,14 @@ impl Bus {
         self.tell(PEER_EVENT, &reply::peer(status));
     }
 
-    /// Runs the user's scripts in `/etc/hotplug.d/dots-callhome/` with these variables, one call after the other. What
-    /// the bus can't take yet waits, within bounds; where nobody runs scripts nothing happens.
+    /// Runs the user's scripts in `/etc/hotplug.d/dots-callhome/` with these variables and the number of the run, one call
+    /// after the other and a second between them: scripts that take longer see by the number what came first. What the bus
+    /// can't take yet waits, within bounds; where nobody runs scripts nothing happens.
     pub fn hotplug(&mut self, variables: &[(&str, &str)], now: Now) {
         let assignment = |(name, value): &(&str, &str)| format!("{name}={}", printable(value));
-        let arguments = Writer::table_of(|w| w.texts("env", variables.iter().map(assignment)));
+        self.hook_count += 1;
+        let number = format!("SEQUENCE={}", self.hook_count);
+        let arguments = Writer::table_of(|w| w.texts("env", variables.iter().map(assignment).chain([number])));
         if self.hooks.len() < MOST_HOOKS {
             self.hooks.push_back(arguments);
         }
@@ -247,9 +259,11 @@ impl Bus {
 
     fn run_hook(&mut self, now: Now) {
         let BusState::Joined(joined) = &mut self.state else { return };
-        let Some(due) = now.instant.checked_add(PATIENCE).filter(|_| !joined.hook_runs) else { return };
+        let may_run = !joined.hook_runs && joined.hook_after.is_none_or(|after| after <= now.instant);
+        let Some(due) = now.instant.checked_add(PATIENCE).filter(|_| may_run) else { return };
         if let Some(arguments) = self.hooks.pop_front() {
             joined.hook_runs = true;
+            joined.hook_after = None;
             self.connection.call(HOTPLUG, "call", arguments, due, Purpose::Hook);
         }
     }
@@ -257,6 +271,7 @@ impl Bus {
     fn handle_hook(&mut self, outcome: Result<Reply, i32>, now: Now) {
         if let BusState::Joined(joined) = &mut self.state {
             joined.hook_runs = false;
+            joined.hook_after = now.instant.checked_add(HOOK_SPACING);
         }
         if outcome.is_err() {
             // Nobody is there to run the others either.

@@ -24,6 +24,8 @@ pub struct CallContext<'a> {
     pub not_kept: Option<&'a str>,
     /// Why decisions of before could not be read, if so; their rules were left alone.
     pub not_read: Option<&'a str>,
+    /// What is wrong with the configuration's file.
+    pub config_faults: &'a [String],
 }
 
 /// How it stands with one provider.

@@ -28,6 +28,8 @@ pub(super) struct Joined {
     pub(super) subscribed: bool,
     /// Whether a script run is awaited.
     pub(super) hook_runs: bool,
+    /// When the next one may begin.
+    pub(super) hook_after: Option<Instant>,
     pub(super) hints: RateLimitedQuery,
     pub(super) interfaces: RateLimitedQuery,
     /// Mitigations to tell of at the end of the turn.
@@ -62,6 +64,7 @@ impl Joined {
             refused: false,
             subscribed: false,
             hook_runs: false,
+            hook_after: None,
             hints: RateLimitedQuery::new(HINTS_SPACING),
             interfaces: RateLimitedQuery::new(INTERFACES_SPACING),
             changed: VecMap::new(),

@@ -55,6 +55,9 @@ pub(super) fn status(version: &str, context: &CallContext<'_>, now: Now) -> Blob
         }
         w.optional("not_kept", context.not_kept);
         w.optional("not_read", context.not_read);
+        if !context.config_faults.is_empty() {
+            w.texts("config_faults", context.config_faults);
+        }
     })
 }
 

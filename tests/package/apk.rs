@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::router::Router;
 use crate::{make, package, run, scratch};
 
 /// A value of the tree.
@@ -150,9 +151,20 @@ fn an_apk_brings_its_scripts_and_lists() {
     let scripts = tree.slot(3);
     let (install, deinstall, upgrade) = (scripts.slot(3).text(), scripts.slot(4).text(), scripts.slot(7).text());
     assert!(install.starts_with("#!/bin/sh\n") && install.contains("\nadd_group_and_user; default_postinst\n"));
-    assert!(install.contains("killall -HUP ubusd") && !install.contains("PKG_UPGRADE"));
+    assert!(install.contains("killall -HUP ubusd") && !install.contains("export PKG_UPGRADE"));
     assert!(upgrade.contains("\nexport PKG_UPGRADE=1\n") && upgrade.contains("default_postinst\n"));
-    assert!(deinstall.contains("\ndefault_prerm\n") && deinstall.contains("nft delete table inet dots_callhome"));
+    assert!(deinstall.contains("\ndefault_prerm\n"));
+    assert!(scripts.slot(5).text().contains("nft delete table inet dots_callhome"));
+    let router = Router::new("apk-upgrade", true);
+    router.install();
+    let config = router.read("/etc/config/dots-callhome");
+    assert!(!router.upgrade_by_apk(upgrade).iter().any(|line| line.starts_with("procd")), "it was not switched on");
+    router.write("/etc/config/dots-callhome", &config.replace("option enabled '0'", "option enabled '1'"));
+    router.run("/etc/init.d/dots-callhome start");
+    let noted = router.upgrade_by_apk(upgrade);
+    let last = noted.iter().position(|line| line == "procd starts it").expect("the new program runs");
+    assert!(noted[..last].contains(&"stop dots-callhome".to_owned()), "{noted:?}");
+    assert!(!noted.iter().any(|line| line.starts_with("nft")), "blocks stay: {noted:?}");
     let lists = tree.slot(2).slots().iter().position(|d| d.slot(1).text() == "lib/apk/packages").unwrap();
     let list = |name: &str| {
         let files = tree.slot(2).slots()[lists].slot(3).slots();

@@ -61,8 +61,8 @@ fn files_modes_and_owners() {
         -rw-r--r-- 0/0 ./control\n\
         -rwxr-xr-x 0/0 ./postinst\n\
         -rwxr-xr-x 0/0 ./postinst-pkg\n\
-        -rwxr-xr-x 0/0 ./prerm\n\
-        -rwxr-xr-x 0/0 ./prerm-pkg";
+        -rwxr-xr-x 0/0 ./postrm\n\
+        -rwxr-xr-x 0/0 ./prerm";
     assert_eq!(listed("control.tar.gz").join("\n"), control);
 }
 
@@ -85,6 +85,7 @@ fn what_it_says_of_itself() {
             "Section",
             "Require-User",
             "SourceDateEpoch",
+            "URL",
             "Maintainer",
             "Architecture",
             "Installed-Size",
@@ -247,4 +248,18 @@ fn the_feeds_test_passes() {
     let mut test = Command::new("sh");
     test.args(["openwrt/test.sh", "dots-callhome", env!("CARGO_PKG_VERSION")]).env("PATH", path);
     run(&mut test);
+}
+
+/// All say the same version: the feeds read it from the recipes, the rest from Cargo.
+#[test]
+fn one_version() {
+    for recipe in ["openwrt/Makefile", "luci-app/Makefile"] {
+        let text = fs::read_to_string(recipe).unwrap();
+        assert!(text.contains(concat!("\nPKG_VERSION:=", env!("CARGO_PKG_VERSION"), "\n")), "{recipe}");
+    }
+    let control = run(Command::new("tar").args(["xzOf", "control.tar.gz", "./control"]).current_dir(&package().luci));
+    assert!(
+        control.contains("\nMaintainer: The dots-callhome founders <") && control.contains("\nURL: https://"),
+        "{control}"
+    );
 }

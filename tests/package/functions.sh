@@ -1,5 +1,6 @@
-# Stands in for OpenWrt's /lib/functions.sh: what the package's scripts use of it, and what installing and removing does.
-# /tmp/log tells what the scripts would have done to the router.
+# Stands in for OpenWrt's /lib/functions.sh: what the package's scripts use of it, and what installing and removing does, in the
+# order seen with base-files of August 2026 under opkg-lede 38eccbb and apk-tools 3.0.6. /tmp/log tells what the scripts would
+# have done to the router.
 
 log() {
 	echo "$*" >>/tmp/log
@@ -20,8 +21,10 @@ uci() {
 	esac
 }
 
+# Fails for a file that uci refuses, and reads nothing of it then.
 config_load() {
 	SECTIONS=
+	sh -n "/etc/config/$1" 2>/dev/null || return 1
 	. "/etc/config/$1"
 }
 
@@ -66,6 +69,11 @@ own_part() {
 	[ ! -f "$INFO.$1-pkg" ] || (. "$INFO.$1-pkg")
 }
 
+add_group_and_user() {
+	INFO=/usr/lib/opkg/info/$pkgname
+	add_user
+}
+
 add_user() {
 	local wanted
 	wanted=$(sed -n 's/^Require-User: //p' "$INFO.control")
@@ -73,15 +81,17 @@ add_user() {
 	grep -qs "^${wanted%%:*}:" /etc/passwd || echo "${wanted%%:*}:x:32768:32768:::/bin/false" >>/etc/passwd
 }
 
+# opkg calls it with the script's own path; apk's scripts set the package's name instead, and bring their own part themselves.
 default_postinst() {
 	INFO=${1%.*}
+	[ -n "$1" ] || INFO=/usr/lib/opkg/info/$pkgname
 	local file
 	add_user
 	for file in $(installed /etc/uci-defaults/); do
 		[ ! -f "$file" ] || { (. "$file") && rm "$file"; }
 	done
 	uci commit
-	own_part postinst
+	[ -z "$1" ] || own_part postinst
 	for file in $(installed /etc/init.d/); do
 		[ "$PKG_UPGRADE" = 1 ] || "$file" enable
 		"$file" start
@@ -90,8 +100,9 @@ default_postinst() {
 
 default_prerm() {
 	INFO=${1%.*}
+	[ -n "$1" ] || INFO=/usr/lib/opkg/info/$pkgname
 	local file
-	own_part prerm
+	[ -z "$1" ] || own_part prerm
 	for file in $(installed /etc/init.d/); do
 		[ "$PKG_UPGRADE" = 1 ] || "$file" disable
 		"$file" stop

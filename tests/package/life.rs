@@ -52,6 +52,7 @@ fn it_runs_in_a_jail() {
         sees /usr/sbin/nft\n\
         sees /etc/hosts\n\
         sees /var/etc/dots-callhome:/etc/config\n\
+        sees /tmp/resolv.conf.d\n\
         writes /etc/dots-callhome\n\
         writes /var/run/dots-callhome\n\
         writes /var/run/ubus\n\
@@ -63,7 +64,8 @@ fn it_runs_in_a_jail() {
         file /etc/dots-callhome/router.pem\n\
         file /etc/dots-callhome/router.key\n\
         instance ends\n\
-        reload with dots-callhome";
+        reload with dots-callhome\n\
+        procd starts it";
     assert_eq!(noted.join("\n"), expected);
     for file in ["isp-ca.pem", "router.pem", "router.key"] {
         assert_eq!(router.mode(&format!("/etc/dots-callhome/{file}")), 0o600, "as nobody else's business");
@@ -99,6 +101,46 @@ fn credentials_may_lie_anywhere() {
     assert!(!noted.iter().any(|line| line.contains("missing.key")));
 }
 
+/// A file that is replaced by another one stays the old one in the jail, so it is shown by its directory; and the one that a link
+/// leads to too.
+#[test]
+fn credentials_elsewhere_are_seen_when_they_are_replaced() {
+    let router = running("replaced", true);
+    fs::create_dir_all(router.path("/etc/ssl/acme")).unwrap();
+    fs::create_dir_all(router.path("/etc/acme/home")).unwrap();
+    router.write("/etc/acme/home/full.cer", "secret");
+    symlink("/etc/acme/home/full.cer", router.path("/etc/ssl/acme/home.crt")).unwrap();
+    let config = router.read(CONFIG).replace("/etc/dots-callhome/router.pem", "/etc/ssl/acme/home.crt");
+    router.write(CONFIG, &config);
+    let noted = router.run(&format!("{INIT} start"));
+    for directory in ["sees /etc/ssl/acme", "sees /etc/acme/home"] {
+        assert!(noted.contains(&directory.to_owned()), "{noted:?}");
+    }
+    assert!(!noted.iter().any(|line| line.starts_with("sees") && line.contains("home.")), "{noted:?}");
+}
+
+/// One broken line, and uci reads nothing of the file; the daemon does, so it is told and not ended.
+#[test]
+fn a_configuration_that_uci_refuses_ends_nothing() {
+    let router = running("refused", true);
+    router.run(&format!("{INIT} start"));
+    let broken = format!("{}\tconfig device\n\toption name 'Ron's camera'\n", router.read(CONFIG));
+    router.write(CONFIG, &broken);
+    let noted = router.run(&format!("{INIT} reload"));
+    assert!(noted.contains(&"procd sends HUP".to_owned()), "{noted:?}");
+    assert!(!noted.iter().any(|line| line.starts_with("nft")), "{noted:?}");
+    assert_eq!(router.read("/var/etc/dots-callhome/dots-callhome"), broken);
+}
+
+/// Modes are put right before anybody looks, be it before the first start.
+#[test]
+fn a_check_before_the_first_start_is_right() {
+    let router = running("check", true);
+    router.run("chmod 644 /etc/dots-callhome/router.key");
+    router.run(&format!("{INIT} check"));
+    assert_eq!(router.mode("/etc/dots-callhome/router.key"), 0o600);
+}
+
 /// A daemon gone bad gains nothing from links it left in the directory it may write.
 #[test]
 fn links_are_not_followed() {
@@ -121,6 +163,8 @@ fn without_ujail_it_runs_all_the_same() {
             .iter()
             .any(|line| line.starts_with("logger -t dots-callhome -p daemon.warn procd-ujail is not installed"))
     );
+    let again = router.run(&format!("{INIT} reload"));
+    assert!(!again.iter().any(|line| line.starts_with("logger")), "told once: {again:?}");
     let of_a_jail =
         |line: &String| ["jail", "sees", "writes", "user", "chown"].iter().any(|word| line.starts_with(word));
     assert!(!noted.iter().any(of_a_jail), "{noted:?}");
@@ -129,9 +173,13 @@ fn without_ujail_it_runs_all_the_same() {
 #[test]
 fn an_upgrade_keeps_configuration_and_blocks() {
     let router = running("upgraded", true);
+    router.run(&format!("{INIT} start"));
     let config = router.read(CONFIG);
     router.write("/etc/hotplug.d/dots-callhome/50-mine", "true");
+    router.write("/etc/dots-callhome/decisions.cbor", "a quarantine");
     let noted = router.install();
+    assert_eq!(router.read("/etc/dots-callhome/decisions.cbor"), "a quarantine");
+    assert!(noted.contains(&"procd starts it".to_owned()), "the new program: {noted:?}");
     assert_eq!(router.read(CONFIG), config);
     assert_eq!(router.read("/etc/dots-callhome/router.key"), "secret");
     assert!(router.path("/etc/hotplug.d/dots-callhome/50-mine").exists());
@@ -145,6 +193,7 @@ fn an_upgrade_keeps_configuration_and_blocks() {
 fn removed_it_leaves_configuration_and_no_table() {
     let router = running("removed", true);
     router.run(&format!("{INIT} start"));
+    router.write("/etc/dots-callhome/decisions.cbor", "a quarantine");
     let noted = router.remove();
     let expected = [
         "stop dots-callhome",
@@ -154,7 +203,7 @@ fn removed_it_leaves_configuration_and_no_table() {
         "nft delete table bridge dots_callhome_2",
         "nft delete table inet dots_callhome_senders",
         "nft delete table bridge dots_callhome_servers",
-        "stop dots-callhome",
+        "logger -t dots-callhome -p daemon.notice removed: all blocks have ended",
     ];
     assert_eq!(noted, expected);
     for gone in [
@@ -163,6 +212,7 @@ fn removed_it_leaves_configuration_and_no_table() {
         "/etc/rc.d/S95dots-callhome",
         "/var/run/dots-callhome",
         "/var/etc/dots-callhome",
+        "/etc/dots-callhome/decisions.cbor",
     ] {
         assert!(fs::symlink_metadata(router.path(gone)).is_err(), "{gone}");
     }
@@ -189,8 +239,9 @@ fn switched_off_it_notes_nothing_more() {
 #[test]
 fn built_into_an_image_it_touches_nothing() {
     let router = running("image", true);
-    for script in ["postinst", "prerm"] {
-        let noted = router.run(&format!("IPKG_INSTROOT=/image /usr/lib/opkg/info/dots-callhome.{script}-pkg"));
+    for script in ["postinst-pkg", "postrm"] {
+        let noted = router
+            .run(&format!(". /lib/functions.sh; IPKG_INSTROOT=/image; . /usr/lib/opkg/info/dots-callhome.{script}"));
         assert_eq!(noted, [""; 0], "{script}");
     }
 }

@@ -74,7 +74,7 @@ impl Router {
         fs::read_to_string(self.path("tmp/log")).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
-    /// As opkg does it; configuration that differs from the package's stays.
+    /// As opkg-lede 38eccbb does it; configuration that differs from the package's stays.
     pub fn install(&self) -> Vec<String> {
         let upgrade = self.path("usr/lib/opkg/info/dots-callhome.list").exists();
         let environment = if upgrade { "PKG_UPGRADE=1 " } else { "" };
@@ -88,24 +88,38 @@ impl Router {
         for (path, content) in kept.into_iter().filter_map(|(path, content)| Some((path, content?))) {
             fs::write(self.path(path), content).unwrap();
         }
-        for part in ["control", "postinst", "postinst-pkg", "prerm", "prerm-pkg"] {
+        if upgrade {
+            let script = ". /lib/functions.sh; set -- upgrade 0.2.0-r1; . /usr/lib/opkg/info/dots-callhome.postrm";
+            assert_eq!(self.run(script), [""; 0], "nothing ends in an upgrade");
+        }
+        for part in ["control", "postinst", "postinst-pkg", "prerm", "prerm-pkg", "postrm"] {
             let place = self.path(&format!("usr/lib/opkg/info/dots-callhome.{part}"));
-            fs::copy(package().control.join(part), place).unwrap();
+            if package().control.join(part).exists() {
+                fs::copy(package().control.join(part), place).unwrap();
+            }
         }
         let list = run(Command::new("find").args([".", "-type", "f"]).current_dir(&package().data));
         self.write("usr/lib/opkg/info/dots-callhome.list", &list.replace("./", "/"));
         self.run(&format!("{environment}/usr/lib/opkg/info/dots-callhome.postinst configure"))
     }
 
-    /// As opkg does it: files of the package go, but for configuration.
+    /// As apk-tools 3.0.6 does it: nothing of the old version is run, and the files are there when the new one's script is.
+    pub fn upgrade_by_apk(&self, script: &str) -> Vec<String> {
+        run(Command::new("cp").arg("-a").arg(package().data.join("usr")).arg(&self.root));
+        self.write("/tmp/post-upgrade", script);
+        self.run("sh /tmp/post-upgrade 0.2.0-r1 0.1.0-r1")
+    }
+
+    /// As opkg-lede 38eccbb does it: files of the package go, but for configuration.
     pub fn remove(&self) -> Vec<String> {
-        let noted = self.run("/usr/lib/opkg/info/dots-callhome.prerm remove");
+        let mut noted = self.run("/usr/lib/opkg/info/dots-callhome.prerm remove");
         let conffiles = fs::read_to_string(package().control.join("conffiles")).unwrap();
         for path in self.read("usr/lib/opkg/info/dots-callhome.list").lines() {
             if !conffiles.lines().any(|kept| kept == path) {
                 let _ = fs::remove_file(self.path(path));
             }
         }
+        noted.extend(self.run(". /lib/functions.sh; set -- remove; . /usr/lib/opkg/info/dots-callhome.postrm"));
         noted
     }
 }

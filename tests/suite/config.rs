@@ -365,16 +365,22 @@ fn devices_are_known_by_their_address() {
     }
 }
 
-/// Of a file that is no configuration at all nothing is taken, and one line says why.
+/// Of what is no configuration at all nothing is taken, and one line says why.
 #[test]
 fn a_broken_file_does_nothing() {
-    for text in ["{}", "config globals 'globals'\noption enabled 1\nconfig peer 'isp\n", "\u{fffd}ELF"] {
+    for text in ["{}", "\u{fffd}ELF", "config globals 'globals\noption enabled 1\n"] {
         let (config, problem) = faulty(text);
         assert_eq!(config, good(""));
         assert_eq!((problem.section.as_str(), &problem.option), ("", &None));
     }
+    let (config, problem) = faulty("config globals 'globals'\noption enabled 1\nconfig peer 'isp\n");
+    assert!(config.enabled && config.peers.is_empty());
+    assert_eq!(problem.to_string(), "a quote is never closed (line 3)");
     let (_, problem) = faulty("config globals 'globals'\noption enabled\toption consent auto");
-    assert_eq!(problem.to_string(), "there is too much on the line, a value with spaces needs quotes (line 2)");
+    assert_eq!(
+        problem.to_string(),
+        "section globals: there is too much on the line, a value with spaces needs quotes (line 2)"
+    );
 }
 
 /// A provider still being filled in is nobody's trouble, but what is wrong already is said.
@@ -435,4 +441,41 @@ fn hostile_files_do_no_harm() {
         assert!(config.policy.max_lifetime > Duration::ZERO && config.policy.max_mitigations > 0);
     }
     assert!(taken > 100 && partly > 100, "{taken} taken, {partly} partly");
+}
+
+/// What can't be read harms its own section; but as it may have been a no, nothing is done without asking.
+#[test]
+fn a_broken_line_leaves_the_rest_and_makes_careful() {
+    let text = COMPLETE.replace("'reject'", "'approve'");
+    for broken in
+        ["config device\n\toption name 'Ron's camera'\n", "config device\n\topton policy exempt\n", "confg device\n"]
+    {
+        let (config, problems) = Config::read(&format!("{text}\n{broken}"));
+        assert_eq!(config.peers.len(), 3, "{problems:?}");
+        assert_eq!((config.policy.consent, config.policy.timeout_action), (Consent::Ask, TimeoutAction::Ignore));
+        let policies: Vec<DevicePolicy> = config.policy.devices.values().copied().collect();
+        assert_eq!(policies, [DevicePolicy::Exempt, DevicePolicy::Ask], "what is forbidden stays so");
+        assert!(problems.iter().all(|problem| problem.line.is_some()), "{problems:?}");
+    }
+    // It may have been the one that keeps its requests within bounds.
+    let (config, problems) =
+        Config::read(&text.replace("list domain '198.51.100.7/32'", "lst domain '198.51.100.7/32'"));
+    assert_eq!((config.peers.len(), config.disabled.len()), (2, 1));
+    assert!(config.disabled[0].reason.to_string().contains("none of config, option and list"), "{problems:?}");
+    // Its options are not the section's before.
+    let (config, _) = Config::read(&format!("{text}\nconfig peer 'ot her'\n\toption name 'evil.example'\n"));
+    assert_eq!(config.peers[2].auth, Config::read(&text).0.peers[2].auth);
+    assert!(config.peers.iter().all(|peer| peer.name != "evil.example"));
+}
+
+/// `uci` takes any byte; what is no text is shown as such.
+#[test]
+fn what_is_unknown_but_harmless_is_told_so() {
+    let text = format!(
+        "{COMPLETE}config device\n\toption mac '02:00:00:00:00:77'\n\toption name 'K\u{fffd}che'\n\toption hue '1'\n"
+    );
+    let (config, problems) = Config::read(&text);
+    assert_eq!(config.names.get(&mac(0x77)).map(String::as_str), Some("K\u{fffd}che"));
+    assert_eq!(problems.iter().map(Problem::is_harmless).collect::<Vec<_>>(), [true]);
+    assert_eq!(config.policy.consent, Consent::Auto);
 }

@@ -182,3 +182,67 @@ fn escapes_are_not_decoded() {
     assert_eq!(setting(&sections, "c"), &SettingValue::Scalar("t".to_owned()));
     assert_eq!(setting(&sections, "d"), &SettingValue::Scalar("\\n".to_owned()));
 }
+
+/// Its sections as `show` has them, and all lines that can't be read: of sections by their kind, of none.
+fn recovered(text: &str) -> (String, Vec<(String, u32, Reason)>) {
+    let (sections, errors) = uci::read(text).unwrap();
+    let of = |kind: &str, error: &uci::SyntaxError| (kind.to_owned(), error.line(), error.reason());
+    let mut all: Vec<_> = errors.iter().map(|error| of("", error)).collect();
+    all.extend(sections.iter().flat_map(|section| section.errors().iter().map(|error| of(section.kind(), error))));
+    let settings = |section: &Section| {
+        section.settings().iter().map(|setting| setting.name().to_owned()).collect::<Vec<_>>().join(",")
+    };
+    let shown: Vec<String> =
+        sections.iter().map(|section| format!("{}:{}", section.kind(), settings(section))).collect();
+    (shown.join(" "), all)
+}
+
+/// What can't be read harms its own section: the lines before and behind it count.
+#[test]
+fn a_broken_line_harms_its_own_section() {
+    let at = |kind: &str, line, reason| (kind.to_owned(), line, reason);
+    for (text, shown, errors) in [
+        // The quote is never closed, or by the next one.
+        ("config a\no b 1\no c 'x\no d 2\nconfig e\no f 3\n", "a:b,d e:f", vec![at("a", 3, Reason::OpenQuote)]),
+        ("config a\no b Ron's\no c 'x'\nconfig e\no f 'y'\n", "a:c e:f", vec![at("a", 2, Reason::OpenQuote)]),
+        ("config a\nopton b 1\no c 2\n", "a:c", vec![at("a", 2, Reason::UnknownCommand)]),
+        ("config a\n<<<<<<< x\no c 2\nconfig e\n", "a:c e:", vec![at("a", 2, Reason::UnknownCommand)]),
+        (
+            "config a\no b 1 2\nl c 1 2\no d-e 3\no f 4",
+            "a:f",
+            vec![
+                at("a", 2, Reason::TooManyArguments),
+                at("a", 3, Reason::TooManyArguments),
+                at("a", 4, Reason::BadName),
+            ],
+        ),
+        // Options of a section that nobody knows are nobody's.
+        ("config a\no b 1\nconfg c\no d 2\nl e 3\nconfig f\no g 4", "a:b f:g", vec![at("", 3, Reason::UnknownCommand)]),
+        ("config a\no b 1\nconfig c 'd d'\no e 2\n", "a:b", vec![at("", 3, Reason::BadName)]),
+        ("config a x\no b 1\nconfig c x\no d 2\n", "a:b", vec![at("", 3, Reason::OtherKind)]),
+        ("o b 1\nconfig a\no c 2\n", "a:c", vec![at("", 1, Reason::OutsideSection)]),
+        ("\u{feff}config a\no b 1\n", "a:b", vec![at("", 1, Reason::ByteOrderMark)]),
+        ("config a\no b x\0y\no c 1\n", "a:c", vec![at("a", 2, Reason::Zero)]),
+        ("config a\no b '\u{fffd}'\n", "a:b", vec![]),
+    ] {
+        assert_eq!(recovered(text), (shown.to_owned(), errors), "{text:?}");
+    }
+}
+
+/// However many quotes are open, the time it takes is bounded, and where it ends is told.
+#[test]
+fn faults_are_bounded() {
+    let (shown, errors) = recovered(&format!("config a\n{}config b\n", "x\n".repeat(1000)));
+    assert_eq!((shown.as_str(), errors.len()), ("a:", 65));
+    assert!(errors.contains(&(String::new(), 66, Reason::TooManyErrors)));
+}
+
+/// What `uci` takes is read the same way, and what it refuses is told.
+#[test]
+fn both_readers_agree() {
+    for text in ["", "config a\no b 1\n", "config a\nx\n", "config a 'b\n", "o a b", "package x y\nconfig a"] {
+        let (sections, errors) = uci::read(text).unwrap();
+        let is_whole = errors.is_empty() && sections.iter().all(|section| section.errors().is_empty());
+        assert_eq!(uci::parse(text).is_ok(), is_whole, "{text:?}");
+    }
+}

@@ -44,6 +44,9 @@ define prerm
 default_prerm "$$0" "$$@"
 endef
 
+# After the files are gone there is only the package's own.
+postrm=$(Package/$(1)/postrm)
+
 # What a new firmware keeps besides the files it knows to be configuration: those of whole directories.
 kept=$(filter %/,$(Package/$(1)/conffiles))
 
@@ -61,6 +64,7 @@ stage: $$(STAGE)/CONTROL
 	$$(file >$$</prerm,$$(prerm))
 	$$(file >$$</postinst-pkg,$$(Package/$(1)/postinst))
 	$$(file >$$</prerm-pkg,$$(Package/$(1)/prerm))
+	$$(file >$$</postrm,$$(call postrm,$(1)))
 	chmod 0755 $$</p*
 
 $$(STAGE)/CONTROL:

@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
         enforcer: &Enforcer::new(),
         started: now.instant,
         not_kept: None,
+        config_faults: &[],
         not_read: None,
     };
     let mut bus = Bus::new("0");

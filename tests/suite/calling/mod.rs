@@ -2,5 +2,6 @@
 
 mod again;
 mod attempts;
+mod dns;
 mod elsewhere;
 mod refused;

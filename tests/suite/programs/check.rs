@@ -104,7 +104,7 @@ fn the_configuration_itself_is_told_with_its_lines() {
     assert_eq!(lines[0], "section isp, option port: 'many' is no number from 1 to 65535 (line 6)");
     assert_eq!(lines[1], "section globals, option shape: unknown, ignored (line 8)");
     house.write("config", &text[..text.len() - 3]);
-    assert_eq!(house.check(), ["a quote is never closed (line 5)"]);
+    assert_eq!(house.check(), ["section isp: a quote is never closed (line 5)"]);
     fs::remove_file(house.path("config")).unwrap();
     assert_eq!(house.check().len(), 1);
 }

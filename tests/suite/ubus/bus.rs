@@ -483,8 +483,15 @@ fn hooks_are_run_through_the_bus() {
     desk.bus.hotplug(&[("ACTION", "approved"), ("ID", "7"), ("NAME", "my\ncamera\0")], desk.now);
     desk.bus.hotplug(&[("ACTION", "enforced")], desk.now);
     let given = serve(&mut desk, "hotplug.dots-callhome", "call", &json!({}));
-    assert_eq!(given, json!({ "env": ["ACTION=approved", "ID=7", "NAME=my camera "] }));
-    assert_eq!(serve(&mut desk, "hotplug.dots-callhome", "call", &json!({})), json!({ "env": ["ACTION=enforced"] }));
+    assert_eq!(given, json!({ "env": ["ACTION=approved", "ID=7", "NAME=my camera ", "SEQUENCE=1"] }));
+    // procd has not run the scripts yet when it answers.
+    assert_eq!(desk.sent(), []);
+    desk.pass(Duration::from_millis(999));
+    assert_eq!(desk.sent(), []);
+    desk.pass(Duration::from_millis(1));
+    let given = serve(&mut desk, "hotplug.dots-callhome", "call", &json!({}));
+    assert_eq!(given, json!({ "env": ["ACTION=enforced", "SEQUENCE=2"] }));
+    desk.pass(Duration::from_secs(60));
     assert_eq!(desk.sent(), []);
 }
 
@@ -500,6 +507,7 @@ fn hooks_wait_for_the_bus_within_bounds() {
     desk.feed_bus(&hello());
     let mut calls = 0;
     loop {
+        desk.pass(Duration::from_secs(1));
         let sent = desk.sent();
         if sent.is_empty() {
             break;
@@ -513,6 +521,7 @@ fn hooks_wait_for_the_bus_within_bounds() {
     assert_eq!(calls, 256);
 
     // Where nobody runs scripts the rest is forgotten.
+    desk.pass(Duration::from_secs(1));
     for _ in 0..10 {
         desk.bus.hotplug(&[("ACTION", "approved")], desk.now);
     }

@@ -53,6 +53,9 @@ fn status_tells_of_the_daemon_and_its_peers() {
     );
     desk.not_kept = Some("/etc/dots-callhome/decisions.cbor: No space left on device");
     assert_eq!(desk.call("status", json!({})).unwrap()["not_kept"], desk.not_kept.unwrap());
+    assert!(desk.call("status", json!({})).unwrap().get("config_faults").is_none());
+    desk.config_faults = vec!["section isp: a quote is never closed (line 5)".into()];
+    assert_eq!(desk.call("status", json!({})).unwrap()["config_faults"], json!(desk.config_faults));
     desk.not_read = Some("/etc/dots-callhome/decisions.cbor: it is too large");
     assert_eq!(desk.call("status", json!({})).unwrap()["not_read"], desk.not_read.unwrap());
     for (consent, word) in [(Consent::Auto, "auto"), (Consent::Observe, "observe")] {

@@ -1,5 +1,7 @@
 # As LuCI's own: htdocs is the web server's root, root the router's, and each translation in po/ a package of its own.
 PKG_NAME:=$(LUCI_NAME)
+PKG_MAINTAINER:=$(or $(LUCI_MAINTAINER),OpenWrt LuCI community)
+URL:=$(or $(LUCI_URL),https://github.com/openwrt/luci)
 
 include $(INCLUDE_DIR)/package.mk
 

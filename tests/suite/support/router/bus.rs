@@ -59,6 +59,7 @@ impl TestRouter {
             enforcer: &self.enforcer,
             started: self.start,
             not_kept: self.not_kept,
+            config_faults: &self.config_faults,
             not_read: self.not_read,
         };
         what(&mut self.bus, &mut context)

@@ -82,6 +82,8 @@ pub struct TestRouter {
     /// What is said of the peers on the bus.
     pub peers: Vec<PeerStatus>,
     pub not_kept: Option<&'static str>,
+    /// What is wrong with its configuration.
+    pub config_faults: Vec<String>,
     pub not_read: Option<&'static str>,
     bus_heard: Vec<bus_events::Event>,
     bus_sent: Vec<Frame>,
@@ -181,6 +183,7 @@ impl TestRouter {
             told: Vec::new(),
             peers: vec![super::ubus::peer("isp")],
             not_kept: None,
+            config_faults: Vec::new(),
             not_read: None,
             bus_heard: Vec::new(),
             bus_sent: Vec::new(),

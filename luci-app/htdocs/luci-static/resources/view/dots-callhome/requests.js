@@ -573,6 +573,9 @@ return view.extend({
 				sessions.append(parts.notice('error', el('p', {},
 					_('Decisions made before the last start could not be read:'), ' ', stranger(status.not_read)),
 					el('p', {}, _('What they block stays blocked until its time is over, at the latest until the router restarts, and is not listed here. Please quarantine again what shall stay quarantined.'))));
+			for (const fault of words.list(status.config_faults))
+				sessions.append(parts.notice('warning', el('p', {},
+					_('The configuration has a fault:'), ' ', stranger(fault))));
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
