@@ -25,7 +25,7 @@ pub(super) enum KernelSocket {
     Enforce(enforce::Socket),
 }
 
-const SOCKETS: [(KernelSocket, isize, &[u32]); 7] = [
+const SOCKETS: [(KernelSocket, isize, &[u32]); 8] = [
     (KernelSocket::Source(source::Socket::Conntrack), NETFILTER, &[]),
     (
         KernelSocket::Source(source::Socket::ConntrackEvents),
@@ -36,6 +36,7 @@ const SOCKETS: [(KernelSocket, isize, &[u32]); 7] = [
     (KernelSocket::Source(source::Socket::RouteEvents), ROUTE, &neighbour::GROUPS),
     (KernelSocket::Source(source::Socket::Senders), NETFILTER, &[]),
     (KernelSocket::Enforce(enforce::Socket::Netfilter), NETFILTER, &[]),
+    (KernelSocket::Enforce(enforce::Socket::Changes), NETFILTER, &[]),
     (KernelSocket::Enforce(enforce::Socket::Events), NETFILTER, &[NFTABLES]),
 ];
 

@@ -2,8 +2,10 @@
 
 mod bridge;
 mod chains;
+mod change;
 mod counters;
 pub mod desired;
+mod dispatch;
 mod enforcer;
 mod event;
 mod inspection;
@@ -12,6 +14,7 @@ mod left_open;
 mod monitor;
 mod progress;
 mod render;
+mod rule;
 mod ruleset;
 mod set;
 mod sweep;

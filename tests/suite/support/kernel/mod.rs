@@ -2,6 +2,7 @@
 //! on. It takes the very datagrams, and the very text `nft` would get, and is as strict as the real one about what exists.
 
 mod asked;
+pub mod batch;
 mod conntrack;
 pub mod messages;
 mod network;

@@ -80,6 +80,7 @@ impl Kernel {
         while let [first, more @ ..] = rest {
             let (used, matches) = match (*first, more) {
                 ("drop", _) => return (Verdict::Drop, true),
+                ("return", _) => return (Verdict::Continue, true),
                 ("accept", _) => return (Verdict::Accept, true),
                 ("jump", [chain, ..]) => return (self.chain(table, chain, packet, passage), false),
                 ("goto", [chain, ..]) => return (self.chain(table, chain, packet, passage), true),
@@ -93,7 +94,16 @@ impl Kernel {
                 }
                 ("meta", ["mark", mark, ..]) => (2, passage.mark.as_deref() == Some(mark)),
                 ("ether", ["saddr", set, ..]) => (2, member(table, &set[1..], packet.sender, passage)),
-                ("fib", ["daddr", "type", _, ..]) => (3, self.is_local(packet.target)),
+                ("ip" | "ip6", ["daddr", "vmap", map, ..]) => {
+                    let within = |(first, last, _): &&(IpAddr, IpAddr, String)| {
+                        (*first..=*last).contains(&packet.target)
+                    };
+                    return match table.maps[&map[1..]].iter().find(within) {
+                        Some((.., chain)) => (self.chain(table, chain, packet, passage), false),
+                        None => (Verdict::Continue, false),
+                    };
+                }
+                ("fib", ["daddr", "type", "@local", ..]) => (3, self.is_local(packet.target)),
                 (of, [field, values, ..]) => (2, matches_field(packet, of, field, values)),
                 _ => panic!("not understood: {rule}"),
             };

@@ -5,7 +5,10 @@ use dots_callhome::enforce::{Event, Socket};
 use dots_callhome::model::{Mac, Traffic, Tuple};
 
 use super::TestRouter;
+use crate::support::kernel::messages;
 use crate::support::enforce::owner;
+
+const EBUSY: i32 = 16;
 
 impl TestRouter {
     pub fn desire(&mut self, desired: Desired) {
@@ -17,10 +20,16 @@ impl TestRouter {
         self.settle();
     }
 
-    /// The running nft ends.
+    /// The running nft ends, or the batch is answered.
     pub fn end_nft(&mut self) {
         let outcome = self.kernel.run(self.runs.last().expect("one runs"));
-        self.enforcer.handle_nft(outcome, self.now);
+        match self.batch.take() {
+            Some(sequence) => {
+                let answer = messages::error(if outcome.is_ok() { 0 } else { EBUSY }, sequence);
+                self.enforcer.handle_datagram(Socket::Changes, &answer, self.now);
+            }
+            None => self.enforcer.handle_nft(outcome, self.now),
+        }
     }
 
     pub fn hear(&mut self, socket: Socket, datagram: &[u8]) {

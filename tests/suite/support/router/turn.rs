@@ -6,6 +6,7 @@ use dots_callhome::model::MitigationId;
 use dots_callhome::{mitigation, source};
 
 use super::{TestRouter, Wired};
+use crate::support::kernel::batch;
 use crate::support::kernel::noted::Noted;
 
 impl TestRouter {
@@ -167,6 +168,16 @@ impl TestRouter {
         true
     }
 
+    /// Lets the kernel take a batch.
+    fn change(&mut self, batch: &[u8]) {
+        let (text, sequence) = batch::text(batch);
+        self.runs.push(text);
+        self.batch = Some(sequence);
+        if !self.slow_nft {
+            self.end_nft();
+        }
+    }
+
     fn run_nft_for_finder(&mut self) -> bool {
         let Some(text) = self.finder.poll_ruleset() else { return false };
         let done = !self.kernel.nft_fails && Noted::apply(&mut self.kernel.noted, &text).is_ok();
@@ -192,6 +203,10 @@ impl TestRouter {
         }
         while let Some((socket, request)) = self.enforcer.poll_transmit() {
             any = true;
+            if socket == Socket::Changes {
+                self.change(&request);
+                continue;
+            }
             assert_eq!(socket, Socket::Netfilter);
             for datagram in self.kernel.answer(&request) {
                 self.enforcer.handle_datagram(socket, &datagram, self.now);
