@@ -74,7 +74,8 @@ impl Change<'_> {
     /// What is referred to is made before what refers to it, and deleted after it.
     fn write(&self, batch: &mut Batch) {
         let family = self.table.family;
-        let (old, new) = (chains(self.before, family), chains(self.after, family));
+        let old = if self.before.needs(family) { chains(self.before, family) } else { Vec::new() };
+        let new = chains(self.after, family);
         self.add_sets(batch);
         self.fill_chains(batch, &old, &new);
         self.change_maps(batch);

@@ -40,6 +40,11 @@ const VERDICT: u32 = 0;
 const FIRST: u32 = 1;
 const OF_FOUR_BYTES: u32 = 8;
 
+/// NFT_CMP_EQ, NFT_CMP_LTE, NFT_CMP_GTE
+const EQUAL: u32 = 0;
+const AT_MOST: u32 = 3;
+const AT_LEAST: u32 = 5;
+
 /// Linux's number of a kind of value, with its length in bytes; `nft` shows elements by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueKind {
@@ -453,6 +458,10 @@ impl Expressions {
         self.load(field, FIRST);
         match ranges.as_slice() {
             [(low, high)] if low == high => self.equals(low),
+            [(low, high)] => {
+                self.compare(AT_LEAST, low);
+                self.compare(AT_MOST, high);
+            }
             _ => {
                 let id = self.first + u32::try_from(self.unnamed.len()).unwrap_or(u32::MAX);
                 self.unnamed.push((field.kind(), ranges));
@@ -590,9 +599,13 @@ impl Expressions {
     }
 
     fn equals(&mut self, value: &[u8]) {
+        self.compare(EQUAL, value);
+    }
+
+    fn compare(&mut self, how: u32, value: &[u8]) {
         self.add("cmp", |out| {
             number(out, 1, FIRST);
-            number(out, 2, 0);
+            number(out, 2, how);
             nested(out, 3, |out| attribute(out, 1, value));
         });
     }

@@ -55,7 +55,7 @@ pub fn text(batch: &[u8]) -> (String, u32) {
             0xa05 => line("delete", "chain", &format!(" {}", name(3))),
             0xa06 => {
                 let rule = rule(get(&attributes, 4).unwrap(), &unnamed);
-                Part::Block { family, head: format!("chain {}", name(2)), lines: vec![rule] }
+                line("add", "rule", &format!(" {} {rule}", name(2)))
             }
             0xa08 => line("flush", "chain", &format!(" {}", name(2))),
             0xa09 if name(2) == "__set%d" => {
@@ -202,6 +202,7 @@ fn rule(list: &[u8], unnamed: &[(u32, bool, Vec<Vec<u8>>)]) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut loaded: Vec<String> = Vec::new();
     let mut value = Vec::new();
+    let mut least = String::new();
     for (_, expression) in attributes(list) {
         let expression = attributes(expression);
         let data = attributes(get(&expression, 2).unwrap());
@@ -235,7 +236,21 @@ fn rule(list: &[u8], unnamed: &[(u32, bool, Vec<Vec<u8>>)]) -> String {
             }
             "cmp" => {
                 let wanted = get(&attributes(get(&data, 3).unwrap()), 1).unwrap();
-                words.push(match loaded.pop().unwrap().as_str() {
+                let field = loaded.pop().unwrap();
+                match word(2) {
+                    // NFT_CMP_GTE: NFT_CMP_LTE follows.
+                    5 => {
+                        least = choice(&field, false, &[wanted.to_vec()]);
+                        loaded.push(field);
+                        continue;
+                    }
+                    3 => {
+                        words.push(format!("{field} {least}-{}", choice(&field, false, &[wanted.to_vec()])));
+                        continue;
+                    }
+                    other => assert_eq!(other, 0),
+                }
+                words.push(match field.as_str() {
                     "iiftype" => continue,
                     "nfproto" if wanted == [2] => "meta nfproto ipv4".into(),
                     "nfproto" => "meta nfproto ipv6".into(),

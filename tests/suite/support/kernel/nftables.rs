@@ -123,6 +123,10 @@ fn apply<'a>(
         ["add", "table", family, "dots_callhome"] => drop(tables.entry((*family).into()).or_default()),
         ["delete", "table", family, "dots_callhome"] => drop(tables.remove(*family).ok_or("no table")?),
         ["table", family, "dots_callhome", "{"] => block(tables.entry((*family).into()).or_default(), lines)?,
+        ["add", "rule", family, "dots_callhome", chain, rule @ ..] => {
+            let table = tables.get_mut(*family).ok_or("no table")?;
+            table.chains.get_mut(*chain).ok_or("no chain")?.push(rule.join(" "));
+        }
         ["flush", "chain", family, "dots_callhome", chain] => {
             let table = tables.get_mut(*family).ok_or("no table")?;
             table.chains.get_mut(*chain).ok_or("no chain")?.clear();
