@@ -75,6 +75,8 @@ pub struct Kernel {
     pub senders: BTreeMap<String, Vec<Sender>>,
     /// What nft complains about.
     pub nft: Option<String>,
+    /// Batches are refused, so that all is left to nft.
+    pub no_batches: bool,
     /// Bridges are not filtered.
     pub no_bridge: bool,
     /// Nobody answers.
@@ -115,6 +117,7 @@ impl Kernel {
             tables: BTreeMap::new(),
             senders: BTreeMap::new(),
             nft: None,
+            no_batches: false,
             no_bridge: false,
             mute: false,
         };

@@ -23,13 +23,26 @@ impl TestRouter {
     /// The running nft ends, or the batch is answered.
     pub fn end_nft(&mut self) {
         let outcome = self.kernel.run(self.runs.last().expect("one runs"));
+        match outcome {
+            Err(_) if self.batch.is_some() => self.refuse(),
+            outcome => self.end_nft_as(outcome),
+        }
+    }
+
+    /// It ends so, whatever the kernel says.
+    pub fn end_nft_as(&mut self, outcome: Result<(), String>) {
         match self.batch.take() {
             Some(sequence) => {
-                let answer = messages::error(if outcome.is_ok() { 0 } else { EBUSY }, sequence);
-                self.enforcer.handle_datagram(Socket::Changes, &answer, self.now);
+                let errno = if outcome.is_ok() { 0 } else { EBUSY };
+                self.enforcer.handle_datagram(Socket::Changes, &messages::error(errno, sequence), self.now);
             }
             None => self.enforcer.handle_nft(outcome, self.now),
         }
+    }
+
+    /// The kernel does not take the batch.
+    pub(super) fn refuse(&mut self) {
+        self.end_nft_as(Err("refused".into()));
     }
 
     pub fn hear(&mut self, socket: Socket, datagram: &[u8]) {

@@ -162,6 +162,8 @@ impl TestRouter {
         let Some(text) = self.enforcer.poll_ruleset() else { return self.run_nft_for_finder() };
         assert_eq!(self.enforcer.poll_ruleset(), None, "one nft at a time");
         self.runs.push(text);
+        // A batch that was not answered is not waited for any more.
+        self.batch = None;
         if !self.slow_nft {
             self.end_nft();
         }
@@ -171,8 +173,11 @@ impl TestRouter {
     /// Lets the kernel take a batch.
     fn change(&mut self, batch: &[u8]) {
         let (text, sequence) = batch::text(batch);
-        self.runs.push(text);
         self.batch = Some(sequence);
+        if self.kernel.no_batches {
+            return self.refuse();
+        }
+        self.runs.push(text);
         if !self.slow_nft {
             self.end_nft();
         }
