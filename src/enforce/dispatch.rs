@@ -13,9 +13,9 @@ use super::target::DropFilter;
 use crate::model::MitigationId;
 use crate::netlink::conntrack::Family;
 
-/// Most mitigations named in the chains of a family, over all chains. Where overlaps are so many that it were more, one
-/// chain looks at the targets of each in turn.
-const MOST_NAMED: usize = 4096;
+/// Most that the rules of a family say, over all chains: protocols, ports and types. Where overlaps are so many that it were
+/// more, one chain looks at the targets of each mitigation in turn.
+const MOST_SAID: usize = 8192;
 
 /// What traffic is sorted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +61,9 @@ pub(super) struct Piece {
     pub(super) chain: ChainName,
 }
 
+/// What mitigations are about.
+type Targets = VecMap<MitigationId, Rc<DropFilter>>;
+
 /// How packets get to the rules of some mitigations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dispatch {
@@ -71,20 +74,21 @@ pub(super) struct Dispatch {
 
 impl Dispatch {
     /// Sorts these targets; groups of mitigations that were there before keep their chains.
-    pub(super) fn new(purpose: Purpose, targets: &VecMap<MitigationId, Rc<DropFilter>>, before: &Self) -> Self {
+    pub(super) fn new(purpose: Purpose, targets: &Targets, before: &Self) -> Self {
         let mut dispatch = Self::default();
         for family in [Family::V4, Family::V6] {
             let ranges = ranges(targets, family);
             if !ranges.is_empty() {
-                dispatch.add(Map { purpose, family }, ranges, before);
+                dispatch.add(Map { purpose, family }, ranges, targets, before);
             }
         }
         dispatch
     }
 
-    fn add(&mut self, map: Map, mut ranges: Vec<Range>, before: &Self) {
+    fn add(&mut self, map: Map, mut ranges: Vec<Range>, targets: &Targets, before: &Self) {
         let groups: VecSet<&Vec<MitigationId>> = ranges.iter().map(|range| &range.owners).collect();
-        if groups.iter().map(|owners| owners.len()).sum::<usize>() > MOST_NAMED {
+        let says = |id| targets.get(id).map_or(0, |target| target.parts(map.family));
+        if groups.iter().flat_map(|owners| owners.iter()).map(says).sum::<usize>() > MOST_SAID {
             let owners: VecSet<MitigationId> = ranges.iter().flat_map(|range| range.owners.iter().copied()).collect();
             let owners: Vec<MitigationId> = owners.iter().copied().collect();
             self.chains.insert((map, owners.clone()), Owners::All);
@@ -162,7 +166,7 @@ struct Range {
 }
 
 /// Cuts the addresses of a family where the targets of any mitigation begin or end.
-fn ranges(targets: &VecMap<MitigationId, Rc<DropFilter>>, family: Family) -> Vec<Range> {
+fn ranges(targets: &Targets, family: Family) -> Vec<Range> {
     let mut bounds: Vec<(u128, MitigationId, bool)> = Vec::new();
     for (id, target) in targets {
         for prefix in target.prefixes(family) {

@@ -154,7 +154,11 @@ impl Inspection {
             Verdict::Unknown
         } else if self.rules.get(&Family::Inet) == Some(&0) {
             Verdict::Gone
-        } else if self.missing || !self.sets.iter().all(whole) || !self.rules.iter().all(complete) || !maps(&held.ruleset, Family::Inet).all(leads) {
+        } else if self.missing
+            || !self.sets.iter().all(whole)
+            || !self.rules.iter().all(complete)
+            || !maps(&held.ruleset, Family::Inet).all(leads)
+        {
             Verdict::Disturbed
         } else {
             Verdict::Intact

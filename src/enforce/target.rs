@@ -102,6 +102,21 @@ impl DropFilter {
         }
     }
 
+    /// How much the rules for a family say: protocols, ports and types, and one for each rule.
+    pub(super) fn parts(&self, family: Family) -> usize {
+        let side = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        let parts = side.kinds.iter().map(|kind| match kind {
+            Kind::Any => 1,
+            Kind::Protocols(protocols) => 1 + protocols.len(),
+            Kind::Ports { protocols, ports } => 1 + protocols.len() + ports.len(),
+            Kind::IcmpTypes(types) => 1 + types.len(),
+        });
+        parts.sum()
+    }
+
     /// What selects the traffic to targets of a family, one rule each; `looks_at_target`: among that to any.
     pub(super) fn matches(&self, family: Family, looks_at_target: bool) -> Vec<Vec<Term>> {
         let side = match family {

@@ -220,7 +220,9 @@ impl Batch {
         let answered = self.last;
         self.bound(END);
         let mut start = 0;
-        while let Some((header, _)) = self.bytes.get_mut(start..).and_then(|rest| rest.split_first_chunk_mut::<HEADER>()) {
+        while let Some((header, _)) =
+            self.bytes.get_mut(start..).and_then(|rest| rest.split_first_chunk_mut::<HEADER>())
+        {
             let [l0, l1, l2, l3, _, _, f0, f1, s0, s1, s2, s3, ..] = header;
             [*s0, *s1, *s2, *s3] = sequence.to_ne_bytes();
             if start == answered {

@@ -116,7 +116,8 @@ fn a_batch_makes_what_nft_would_make() {
         });
     };
     let nothing: (&[u32], &[u8]) = (&[], &[]);
-    let states: [(&[u32], &[u8]); 5] = [(&all[..1], &[]), (&all, &[1]), (&all[2..], &[]), (&[], &[2]), (&all[3..4], &[])];
+    let states: [(&[u32], &[u8]); 5] =
+        [(&all[..1], &[]), (&all, &[1]), (&all[2..], &[]), (&[], &[2]), (&all[3..4], &[])];
     for pair in [&[nothing][..], &states, &[nothing]].concat().windows(2) {
         let mut router = Router::new(&home.router);
         bring(&mut router, nothing);

@@ -53,7 +53,9 @@ fn rules(scope: Scope) -> Vec<String> {
             .map(|elements| elements.trim_end_matches(" }").replace(&format!(" : jump m7_{family}"), ""));
         let rules = lines().filter_map(|line| line.strip_prefix(&format!("rule inet dots_callhome m7_{family} ")));
         let rules = rules.filter_map(|rule| rule.strip_suffix("ether saddr @m7 drop"));
-        all.extend(rules.map(|rule| format!("{address} daddr {} {rule}", elements.as_ref().unwrap()).trim().to_owned()));
+        all.extend(
+            rules.map(|rule| format!("{address} daddr {} {rule}", elements.as_ref().unwrap()).trim().to_owned()),
+        );
     }
     all
 }

@@ -187,7 +187,11 @@ fn elements(list: &[u8], with_all: bool) -> Vec<String> {
             if let Some(timeout) = get(&parts, 4) {
                 let seconds = u64::from_be_bytes(timeout.try_into().unwrap()) / 1000;
                 let (days, rest) = (seconds / 86_400, seconds % 86_400);
-                text += &if seconds > 99_999_999 { format!(" timeout {days}d{rest}s") } else { format!(" timeout {seconds}s") };
+                text += &if seconds > 99_999_999 {
+                    format!(" timeout {days}d{rest}s")
+                } else {
+                    format!(" timeout {seconds}s")
+                };
             }
             assert!(with_all || parts.len() == 1);
             elements.push(text);
@@ -209,7 +213,10 @@ fn rule(list: &[u8], unnamed: &[(u32, bool, Vec<Vec<u8>>)]) -> String {
         let word = |kind| number(get(&data, kind).unwrap());
         match string(get(&expression, 1).unwrap()).as_str() {
             "meta" if get(&data, 3).is_some() => {
-                words.push(format!("meta mark set 0x{:x}", u32::from_ne_bytes(Vec::try_into(std::mem::take(&mut value)).unwrap())));
+                words.push(format!(
+                    "meta mark set 0x{:x}",
+                    u32::from_ne_bytes(Vec::try_into(std::mem::take(&mut value)).unwrap())
+                ));
             }
             "meta" => loaded.push(match word(2) {
                 3 => "meta mark".into(),

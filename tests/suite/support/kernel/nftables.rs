@@ -84,7 +84,8 @@ impl Kernel {
         if let Some(ranges) = table.maps.get(names.get(1).map_or("", String::as_str)) {
             let elements = ranges.iter().flat_map(|(first, last, chain)| range_bodies(*first, *last, chain));
             let list = |element: Vec<u8>| attribute(3 | 0x8000, &attribute(1 | 0x8000, &element));
-            let body = |element| [vec![1, 0, 0, 0], name(1, "dots_callhome"), name(2, &names[1]), list(element)].concat();
+            let body =
+                |element| [vec![1, 0, 0, 0], name(1, "dots_callhome"), name(2, &names[1]), list(element)].concat();
             let answers = elements.map(|element| message(0xa0c, 2, sequence, &body(element)));
             return answers.chain([message(3, 2, sequence, &[0; 4])]).collect();
         }

@@ -95,9 +95,8 @@ impl Kernel {
                 ("meta", ["mark", mark, ..]) => (2, passage.mark.as_deref() == Some(mark)),
                 ("ether", ["saddr", set, ..]) => (2, member(table, &set[1..], packet.sender, passage)),
                 ("ip" | "ip6", ["daddr", "vmap", map, ..]) => {
-                    let within = |(first, last, _): &&(IpAddr, IpAddr, String)| {
-                        (*first..=*last).contains(&packet.target)
-                    };
+                    let within =
+                        |(first, last, _): &&(IpAddr, IpAddr, String)| (*first..=*last).contains(&packet.target);
                     return match table.maps[&map[1..]].iter().find(within) {
                         Some((.., chain)) => (self.chain(table, chain, packet, passage), false),
                         None => (Verdict::Continue, false),

@@ -5,8 +5,8 @@ use dots_callhome::enforce::{Event, Socket};
 use dots_callhome::model::{Mac, Traffic, Tuple};
 
 use super::TestRouter;
-use crate::support::kernel::messages;
 use crate::support::enforce::owner;
+use crate::support::kernel::messages;
 
 const EBUSY: i32 = 16;
 
