@@ -2,6 +2,7 @@
 
 mod block;
 mod counters;
+mod dispatch;
 mod faults;
 mod ruleset;
 mod shared_targets;

@@ -6,6 +6,7 @@ use dots_callhome::model::{Detail, Mac};
 use dots_callhome::source::Sender;
 
 use super::{Kernel, Table};
+use crate::support::home::{ip, net};
 
 /// A packet that comes in from a device.
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +170,10 @@ fn matches_field(packet: &Packet, of: &str, field: &str, values: &str) -> bool {
 }
 
 fn has_address(values: &str, address: IpAddr) -> bool {
-    values.split(',').any(|value| crate::support::home::net(value).contains(&address))
+    values.split(',').any(|value| match value.split_once('-') {
+        Some((first, last)) => (ip(first)..=ip(last)).contains(&address),
+        None => net(value).contains(&address),
+    })
 }
 
 /// Numbers and ranges; of what neighbour discovery is called by name, the number.
