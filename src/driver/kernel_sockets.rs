@@ -29,13 +29,14 @@ pub(super) enum KernelSocket {
 }
 
 /// Flows that end are heard of before answers that no longer speak of them.
-const SOCKETS: [(KernelSocket, isize, &[u32]); 7] = [
+const SOCKETS: [(KernelSocket, isize, &[u32]); 8] = [
     (FLOWS, NETFILTER, &[conntrack::GROUP_DESTROY]),
     (KernelSocket::Source(source::Socket::Conntrack), NETFILTER, &[]),
     (KernelSocket::Source(source::Socket::Route), ROUTE, &[]),
     (KernelSocket::Source(source::Socket::RouteEvents), ROUTE, &neighbour::GROUPS),
     (KernelSocket::Source(source::Socket::Senders), NETFILTER, &[]),
     (KernelSocket::Enforce(enforce::Socket::Netfilter), NETFILTER, &[]),
+    (KernelSocket::Enforce(enforce::Socket::Changes), NETFILTER, &[]),
     (KernelSocket::Enforce(enforce::Socket::Events), NETFILTER, &[NFTABLES]),
 ];
 /// What is read many at a time.

@@ -180,7 +180,9 @@ impl Wiring {
                 enforcer.handle_datagram(socket, datagram, now);
             }
             (KernelSocket::Enforce(socket), Received::Overrun) => {
-                finder.handle_tables_overrun(now);
+                if socket == enforce::Socket::Events {
+                    finder.handle_tables_overrun(now);
+                }
                 enforcer.handle_overrun(socket, now);
             }
             (_, Received::Nothing) => {}
@@ -367,6 +369,7 @@ impl Wiring {
 
     /// Starts `nft` when what must be in force has to change, or the table that notes who opens flows.
     fn run_nft(&mut self) {
+        self.enforcer.handle_turn();
         let enforcer = if self.nft.is_free(self.now.instant) { self.enforcer.poll_ruleset() } else { None };
         if let Some(ruleset) = enforcer {
             return self.start_nft(ruleset, NftUser::Enforcer);

@@ -1,42 +1,44 @@
 //! The chains of our tables, and the rules in them.
 
 use std::net::IpAddr;
-use std::rc::Rc;
 
+use super::dispatch::{ChainName, Dispatch, Map, Owners, Piece};
 use super::left_open;
+use super::rule::{Rule, Term};
 use super::ruleset::Ruleset;
-use super::servers::PASS;
 use super::set::Set;
-use super::target::DropFilter;
 use crate::model::MitigationId;
 use crate::netlink::conntrack;
-use crate::netlink::nftables::Family;
+use crate::netlink::nftables::{Family, Hook};
 
-/// The mark of a packet on its way to the end of our rules, where it is dropped. Nobody else ever sees it: ours is the
-/// first hook, and marks for routing are set later.
-const DROP: &str = "0x646f7473";
+const RECEIVED: ChainName = ChainName::Fixed("received");
+const QUARANTINED: ChainName = ChainName::Fixed("quarantined");
+const ACCUSED: ChainName = ChainName::Fixed("accused");
+const WITNESS: ChainName = ChainName::Fixed("witness");
 
 /// A chain and its rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chain {
-    pub(super) name: &'static str,
+    pub(super) name: ChainName,
     /// Where the kernel calls it, if it does.
-    pub(super) hook: Option<&'static str>,
-    pub(super) rules: Vec<String>,
+    pub(super) hook: Option<Hook>,
+    pub(super) rules: Vec<Rule>,
 }
 
 impl Chain {
-    fn new(name: &'static str, rules: Vec<String>) -> Self {
+    fn new(name: ChainName, rules: Vec<Rule>) -> Self {
         Self { name, hook: None, rules }
     }
 }
 
-/// Returns the chains of a family's table. Their names are the same for every ruleset.
+/// Returns the chains of a family's table, in such an order that each refers only to those before it.
 pub(super) fn chains(ruleset: &Ruleset, family: Family) -> Vec<Chain> {
     match family {
         Family::Inet => inet(ruleset),
         Family::Bridge => {
-            let rules = ["saddr", "daddr"].map(|end| format!("ether {end} @quarantine meta mark != {PASS} drop"));
-            vec![Chain { hook: Some("forward priority filter"), ..Chain::new("forward", rules.into()) }]
+            let rules = [Term::Sender(Set::Quarantine), Term::Receiver(Set::Quarantine)];
+            let rules = rules.map(|who| Rule(vec![who, Term::PassesNot, Term::Drop])).into();
+            vec![Chain { hook: Some(Hook::Forward), ..Chain::new(ChainName::Fixed("forward"), rules) }]
         }
     }
 }
@@ -45,75 +47,98 @@ pub(super) fn chains(ruleset: &Ruleset, family: Family) -> Vec<Chain> {
 /// make that an established one: it would be offloaded, and then no rule is asked any more. It also spares the
 /// table of connections, which a flood would fill.
 ///
-/// Blocks come before the quarantine, so that each counts its own attack; what is then left of a quarantined device
-/// is counted for all mitigations that quarantine it.
+/// Who is not accused is past our rules after one look. A packet of who is meets the rules about its target alone. Blocks
+/// come before the quarantine, so that each counts its own attack; what is then left of a quarantined device is counted for
+/// all mitigations that quarantine it.
 fn inet(ruleset: &Ruleset) -> Vec<Chain> {
+    let mut chains: Vec<Chain> = Vec::new();
+    for (map, owners, ids) in ruleset.watched.chains() {
+        chains.push(Chain::new(ChainName::Of(map, owners), sender_logs(ruleset, map.family, owners, ids)));
+    }
+    for (map, owners, ids) in ruleset.blocked.chains() {
+        chains.push(Chain::new(ChainName::Of(map, owners), blocks(ruleset, map.family, owners, ids)));
+    }
     let quarantine = quarantine(ruleset);
+    let is_quarantining = !quarantine.is_empty();
     let mut received = Vec::new();
-    if ruleset.sets.contains_key(&Set::Quarantine) {
+    let mut quarantined = Vec::new();
+    if is_quarantining {
         received.extend(left_open::rules());
+        received.extend(quarantine.iter().cloned());
+        quarantined.push(Rule(vec![Term::IsLocal, Term::Goto(RECEIVED)]));
+        quarantined.extend(quarantine);
     }
-    received.extend(quarantine.iter().cloned());
-    let mut targeted = blocks(ruleset);
-    if ruleset.sets.contains_key(&Set::Quarantine) {
+    let mut accused = by_target(&ruleset.blocked);
+    if is_quarantining {
         // A frame between ports of a bridge that comes by here, as it does where `br_netfilter` is loaded.
-        targeted.push(format!("meta mark {PASS} accept"));
+        accused.push(Rule(vec![Term::Passes, Term::Accept]));
+        accused.push(Rule(vec![Term::Goto(QUARANTINED)]));
     }
-    targeted.extend(quarantine);
-    let seen = DropFilter::any_of(ruleset.logged.values().map(Rc::as_ref));
-    let mut all: Vec<String> = seen.into_iter().map(|traffic| format!("{traffic} jump witness")).collect();
+    let witness = by_target(&ruleset.watched);
+    let mut all = Vec::new();
+    if !witness.is_empty() {
+        all.push(Rule(vec![Term::Jump(WITNESS)]));
+    }
     if ruleset.sets.contains_key(&Set::Targeted) {
-        all.push("ether saddr @accused jump accused".to_owned());
+        all.push(Rule(vec![Term::Sender(Set::Targeted), Term::Jump(ACCUSED)]));
     }
-    vec![
-        Chain::new("received", received),
-        Chain::new("accused", targeted),
-        Chain::new("witness", sender_logs(ruleset)),
-        Chain { hook: Some("prerouting priority raw"), ..Chain::new("prerouting", all) },
-    ]
+    chains.extend([
+        Chain::new(RECEIVED, received),
+        Chain::new(QUARANTINED, quarantined),
+        Chain::new(ACCUSED, accused),
+        Chain::new(WITNESS, witness),
+        Chain { hook: Some(Hook::Prerouting), ..Chain::new(ChainName::Fixed("prerouting"), all) },
+    ]);
+    chains
 }
 
-fn blocks(ruleset: &Ruleset) -> Vec<String> {
-    // Named rather than "not unicast": where routing goes by rules, the kernel may call a good address unreachable here.
-    let mut rules = vec!["fib daddr type { local, broadcast, anycast, multicast } goto received".to_owned()];
+fn by_target(dispatch: &Dispatch) -> Vec<Rule> {
+    dispatch.maps().map(|(map, _)| Rule(vec![Term::ByTarget(map.family, map)])).collect()
+}
+
+/// What is dropped of the traffic to targets of all these mitigations.
+fn blocks(ruleset: &Ruleset, family: conntrack::Family, owners: Owners, ids: &[MitigationId]) -> Vec<Rule> {
+    let mut rules = vec![Rule(vec![Term::IsLocal, Term::Return])];
     let mut marks = false;
-    for (id, target) in &ruleset.targets {
+    for (number, id) in ids.iter().enumerate() {
+        let Some(target) = ruleset.targets.get(id) else { continue };
         // What a later block is about as well must get there, to be counted for that, too.
-        let shared = ruleset.shares_traffic(*id, target);
+        let later = ids.get(number + 1..).unwrap_or_default();
+        let shared = later.iter().any(|later| ruleset.shares_traffic(*id, *later));
         marks |= shared;
-        let verdict = if shared { format!("meta mark set {DROP}") } else { "drop".to_owned() };
-        let set = Set::BlockBy(*id);
-        for family in target.families() {
-            let whom = senders(ruleset, *id, family);
-            let matches = target.matches(family).into_iter();
-            rules.extend(matches.flat_map(|traffic| {
-                whom.iter().map(|whom| format!("{traffic} {whom}ether saddr @{set} {verdict}")).collect::<Vec<_>>()
-            }));
+        let verdict = if shared { Term::Mark } else { Term::Drop };
+        let whom = senders(ruleset, *id, family);
+        for traffic in target.matches(family, owners == Owners::All) {
+            for whom in &whom {
+                let mut terms = [traffic.as_slice(), whom].concat();
+                terms.extend([Term::Sender(Set::BlockBy(*id)), verdict.clone()]);
+                rules.push(Rule(terms));
+            }
         }
     }
     if marks {
-        rules.push(format!("meta mark {DROP} drop"));
+        rules.push(Rule(vec![Term::IsMarked, Term::Drop]));
     }
     rules
 }
 
-fn quarantine(ruleset: &Ruleset) -> Vec<String> {
+fn quarantine(ruleset: &Ruleset) -> Vec<Rule> {
     let by = ruleset.sets.keys().filter(|set| matches!(set, Set::QuarantineBy(_)));
-    let mut rules: Vec<String> = by.map(|set| format!("ether saddr @{set}")).collect();
+    let mut rules: Vec<Rule> = by.map(|set| Rule(vec![Term::Sender(*set)])).collect();
     if ruleset.sets.contains_key(&Set::Quarantine) {
-        rules.push("ether saddr @quarantine drop".to_owned());
+        rules.push(Rule(vec![Term::Sender(Set::Quarantine), Term::Drop]));
     }
     rules
 }
 
 /// Notes who sends, those included whose packets are then dropped: it is what tells them from others in their name.
-fn sender_logs(ruleset: &Ruleset) -> Vec<String> {
+fn sender_logs(ruleset: &Ruleset, family: conntrack::Family, owners: Owners, ids: &[MitigationId]) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for (id, target) in &ruleset.logged {
-        for family in target.families() {
-            let (set, source) = (Set::SenderLog(*id, family), address(family));
-            let note = |traffic| format!("{traffic} update @{set} {{ ether saddr . {source} saddr . meta iif }}");
-            rules.extend(target.matches(family).into_iter().map(note));
+    for id in ids {
+        let Some(target) = ruleset.logged.get(id) else { continue };
+        for mut terms in target.matches(family, owners == Owners::All) {
+            terms.push(Term::Note(Set::SenderLog(*id, family), family));
+            rules.push(Rule(terms));
         }
     }
     rules
@@ -121,25 +146,26 @@ fn sender_logs(ruleset: &Ruleset) -> Vec<String> {
 
 /// Whose packets a block drops, one match for each rule it takes: those of the devices that are meant as a whole, and those
 /// from the addresses meant of others. The set that counts follows.
-fn senders(ruleset: &Ruleset, id: MitigationId, family: conntrack::Family) -> Vec<String> {
-    let Some(narrowed) = ruleset.narrowed.get(&id) else { return vec![String::new()] };
+fn senders(ruleset: &Ruleset, id: MitigationId, family: conntrack::Family) -> Vec<Vec<Term>> {
+    let Some(narrowed) = ruleset.narrowed.get(&id) else { return vec![Vec::new()] };
     let of_family = |address: &&IpAddr| conntrack::Family::of(**address) == family;
     let mut senders = Vec::new();
     if !ruleset.is_all_narrowed(id) {
-        senders.push(narrowed.keys().map(|mac| format!("ether saddr != {mac} ")).collect());
+        senders.push(narrowed.keys().map(|mac| Term::NotFrom(*mac)).collect());
     }
     for (mac, addresses) in narrowed {
-        let saddr = address(family);
-        let only = |from: &IpAddr| format!("ether saddr {mac} {saddr} saddr {from} ");
-        senders.extend(addresses.iter().filter(of_family).map(only));
+        senders.extend(addresses.iter().filter(of_family).map(|from| vec![Term::From(*mac, *from)]));
     }
     senders
 }
 
-/// The word for the addresses of a family in rules.
-fn address(family: conntrack::Family) -> &'static str {
-    match family {
-        conntrack::Family::V4 => "ip",
-        conntrack::Family::V6 => "ip6",
-    }
+/// Whether any rule looks into [`LOCAL`](super::rule::LOCAL).
+pub(super) fn needs_local(ruleset: &Ruleset, family: Family) -> bool {
+    family == Family::Inet && ruleset.sets.contains_key(&Set::Targeted)
+}
+
+/// The maps of the family's table, with what is in them.
+pub(super) fn maps(ruleset: &Ruleset, family: Family) -> impl Iterator<Item = (Map, &[Piece])> {
+    let within = family == Family::Inet;
+    [&ruleset.blocked, &ruleset.watched].into_iter().filter(move |_| within).flat_map(Dispatch::maps)
 }

@@ -8,9 +8,8 @@ use super::inspection::{Depth, Inspection};
 use super::monitor::{Finding, Monitor};
 use super::progress::Progress;
 use super::ruleset::{SECOND_TABLE, TABLE};
-use super::tables::{Inspected, Tables};
+use super::tables::{End, Inspected, Tables};
 use crate::model::{Mac, Now, Traffic, Tuple};
-use crate::netlink::nftables;
 use crate::source::Inventory;
 
 /// The netlink sockets the enforcer speaks on.
@@ -18,6 +17,8 @@ use crate::source::Inventory;
 pub enum Socket {
     /// `NETLINK_NETFILTER`: questions and answers.
     Netfilter,
+    /// `NETLINK_NETFILTER`: changes of nf_tables, and how they have ended.
+    Changes,
     /// `NETLINK_NETFILTER` with the group `NFNLGRP_NFTABLES` (7).
     Events,
 }
@@ -76,21 +77,38 @@ impl Enforcer {
         self.proceed(now);
     }
 
+    /// Takes up what has changed: called before the polls of a turn.
+    pub fn handle_turn(&mut self) {
+        let Some(now) = self.now else { return };
+        self.read_counters(now);
+        self.tables.change(self.monitor.counters(), now);
+        // What no batch can do is made anew, and goes on from what has been counted.
+        self.read_counters(now);
+    }
+
     /// Returns the text for one `nft -f -`; the next only after [`Enforcer::handle_nft`].
     pub fn poll_ruleset(&mut self) -> Option<String> {
-        let now = self.now?;
+        self.handle_turn();
+        self.tables.poll_ruleset(self.monitor.counters(), self.now?)
+    }
+
+    /// What is made anew goes on from what has been counted.
+    fn read_counters(&mut self, now: Instant) {
         if self.tables.needs_counters() {
             self.monitor.want(Depth::Counters);
             self.tables.await_counters();
             self.proceed(now);
         }
-        self.tables.poll_ruleset(self.monitor.counters(), now)
     }
 
     /// Takes how `nft` has ended: the reason in words where it failed, was missing or could not be started.
     pub fn handle_nft(&mut self, outcome: Result<(), String>, now: Now) {
         let now = self.at(now);
-        if let Some(applied) = self.tables.handle_nft(outcome, now) {
+        self.handle_end(outcome.map_err(End::Nft), now);
+    }
+
+    fn handle_end(&mut self, outcome: Result<(), End>, now: Instant) {
+        if let Some(applied) = self.tables.handle_end(outcome, now) {
             if applied.no_bridge {
                 self.progress.tell(Event::NoBridge);
             }
@@ -106,8 +124,13 @@ impl Enforcer {
         let now = self.at(now);
         match socket {
             Socket::Netfilter => self.monitor.handle_datagram(datagram),
-            // It may be our own doing: what counts is what the kernel holds.
-            Socket::Events if nftables::touches(datagram, self.tables.name()) => self.monitor.want(Depth::Everything),
+            Socket::Changes => {
+                if let Some(outcome) = self.tables.handle_datagram(datagram) {
+                    self.handle_end(outcome, now);
+                }
+            }
+            // It may be the doing of our nft: what counts is what the kernel holds.
+            Socket::Events if self.tables.is_touched(datagram) => self.monitor.want(Depth::Everything),
             Socket::Events => {}
         }
         self.proceed(now);
@@ -118,6 +141,7 @@ impl Enforcer {
         let now = self.at(now);
         match socket {
             Socket::Netfilter => self.monitor.handle_overrun(),
+            Socket::Changes => self.handle_no_answer(now),
             Socket::Events => self.monitor.want(Depth::Everything),
         }
         self.proceed(now);
@@ -125,7 +149,14 @@ impl Enforcer {
 
     /// Returns the next datagram for a netlink socket.
     pub fn poll_transmit(&mut self) -> Option<(Socket, Vec<u8>)> {
-        self.monitor.poll_transmit().map(|request| (Socket::Netfilter, request))
+        let batch = self.tables.poll_transmit().map(|batch| (Socket::Changes, batch));
+        batch.or_else(|| self.monitor.poll_transmit().map(|request| (Socket::Netfilter, request)))
+    }
+
+    fn handle_no_answer(&mut self, now: Instant) {
+        if let Some(outcome) = self.tables.handle_no_answer() {
+            self.handle_end(outcome, now);
+        }
     }
 
     /// Returns the next thing the enforcer's owner has to know.
@@ -147,6 +178,9 @@ impl Enforcer {
             self.tables.handle_counters_read();
         }
         self.tables.handle_timeout(now);
+        if self.tables.is_unanswered(now) {
+            self.handle_no_answer(now);
+        }
         if self.progress.has_lapsed(now) {
             self.progress.handle_lapses(&self.tables.lapses(), now);
             self.tell_failure();

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use vecset::{VecMap, VecSet};
 
+use super::chains::maps;
 use super::counters::Counters;
+use super::dispatch::{Map, Piece};
 use super::kernel_queries::{Answer, Query};
 use super::ruleset::{Held, Ruleset};
 use super::set::Set;
@@ -44,6 +46,7 @@ pub(super) struct Inspection {
     sets: Vec<(Family, Set)>,
     seen: VecSet<(Family, Set, Mac)>,
     rules: VecMap<Family, usize>,
+    verdicts: VecMap<Map, usize>,
     current: Option<Query>,
     missing: bool,
     failed: bool,
@@ -69,6 +72,7 @@ impl Inspection {
             let sets: Vec<Set> = ruleset.sets(*family).map(|(set, _)| set).collect();
             if depth == Depth::Everything && !sets.is_empty() {
                 queries.push_back(Query::Rules(*family));
+                queries.extend(maps(ruleset, *family).map(|(map, _)| Query::Verdicts(map)));
             }
             let sets = sets.into_iter().filter(|set| depth == Depth::Everything || set.is_read(*family));
             queries.extend(sets.map(|set| Query::Elements(*family, set)));
@@ -78,6 +82,7 @@ impl Inspection {
             sets: Vec::new(),
             seen: VecSet::new(),
             rules: VecMap::new(),
+            verdicts: VecMap::new(),
             current: None,
             missing: false,
             failed: false,
@@ -94,6 +99,7 @@ impl Inspection {
         match &self.current {
             Some(Query::Elements(family, set)) => self.sets.push((*family, *set)),
             Some(Query::Rules(family)) => drop(self.rules.insert(*family, 0)),
+            Some(Query::Verdicts(map)) => drop(self.verdicts.insert(*map, 0)),
             _ => {}
         }
         self.current.clone()
@@ -122,6 +128,11 @@ impl Inspection {
                     *self.rules.entry(*family).or_default() += 1;
                 }
             }
+            Answer::Verdicts(more) => {
+                if let Some(Query::Verdicts(map)) = &self.current {
+                    *self.verdicts.entry(*map).or_default() += more;
+                }
+            }
             Answer::Table(Err(ENOENT)) => self.missing = true,
             Answer::Table(Err(_)) => self.failed = true,
             _ => {}
@@ -138,11 +149,16 @@ impl Inspection {
                 .all(|(mac, ends)| ends.is_some_and(|ends| ends <= now) || self.seen.contains(&(*family, *set, *mac)))
         };
         let complete = |(family, rules): (&Family, &usize)| held.families.get(family) == Some(rules);
+        let leads = |(map, pieces): (Map, &[Piece])| self.verdicts.get(&map).is_none_or(|seen| *seen == pieces.len());
         if self.failed {
             Verdict::Unknown
         } else if self.rules.get(&Family::Inet) == Some(&0) {
             Verdict::Gone
-        } else if self.missing || !self.sets.iter().all(whole) || !self.rules.iter().all(complete) {
+        } else if self.missing
+            || !self.sets.iter().all(whole)
+            || !self.rules.iter().all(complete)
+            || !maps(&held.ruleset, Family::Inet).all(leads)
+        {
             Verdict::Disturbed
         } else {
             Verdict::Intact

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::dispatch::Map;
 use super::set::Set;
 use crate::model::{Flow, Tuple};
 use crate::netlink::Exchange;
@@ -30,6 +31,8 @@ pub(super) enum Query {
     Elements(Family, Set),
     /// What rules the family's table has.
     Rules(Family),
+    /// What a map holds.
+    Verdicts(Map),
 }
 
 /// A part of an answer.
@@ -45,6 +48,8 @@ pub(super) enum Answer {
     Elements(Family, Set, Vec<Element>),
     /// To [`Query::Rules`]: one of them.
     Rule,
+    /// To [`Query::Verdicts`]: so many more of them.
+    Verdicts(usize),
     /// That was all, or the errno the query failed with.
     Table(Result<(), i32>),
     /// To [`Query::Cut`]: what was there is gone.
@@ -88,7 +93,7 @@ impl KernelQueries {
                 let messages = conntrack::messages(datagram).filter(|(sequence, message)| ours(*sequence, message));
                 messages.filter_map(|(_, message)| query.conntrack(message)).collect()
             }
-            Query::Elements(..) | Query::Rules(_) => {
+            Query::Elements(..) | Query::Rules(_) | Query::Verdicts(_) => {
                 let messages = nftables::messages(datagram).filter(|(sequence, _)| self.exchange.is_last(*sequence));
                 messages.filter_map(|(_, message)| query.nftables(message)).collect()
             }
@@ -145,6 +150,7 @@ impl Query {
             Self::Flows => vec![conntrack::list(first)],
             Self::Elements(family, set) => vec![nftables::elements(*family, table, &set.to_string(), first)],
             Self::Rules(family) => vec![nftables::rules(*family, table, first)],
+            Self::Verdicts(map) => vec![nftables::elements(Family::Inet, table, &map.to_string(), first)],
         }
     }
 
@@ -167,6 +173,7 @@ impl Query {
                 Some(Answer::Elements(*family, *set, elements))
             }
             (Self::Rules(_), nftables::Message::Rule) => Some(Answer::Rule),
+            (Self::Verdicts(_), nftables::Message::Verdicts(more)) => Some(Answer::Verdicts(more)),
             (_, nftables::Message::Done) => Some(Answer::Table(Ok(()))),
             (_, nftables::Message::Error(errno)) => Some(Answer::Table(outcome(errno))),
             _ => None,

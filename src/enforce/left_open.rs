@@ -1,27 +1,30 @@
 //! What a quarantined device still gets from the router: addresses, names, its neighbours' link addresses and the web page.
 
+use super::rule::{Rule, Term};
 use crate::model::protocol::{TCP, UDP};
 use crate::model::{Detail, Tuple};
+use crate::netlink::conntrack::Family;
 
-/// The router's ports that stay open, by protocol: its name in rules, its number.
-const PORTS: [(&str, u8, &[u16]); 2] = [("udp", UDP, &[53, 67, 547]), ("tcp", TCP, &[53, 80, 443])];
+/// The router's ports that stay open, by protocol.
+const PORTS: [(u8, &[u16]); 2] = [(UDP, &[53, 67, 547]), (TCP, &[53, 80, 443])];
 
-/// What stays open besides. Conntrack keeps no flows of it.
-const NEIGHBOURS: &str = "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept";
+/// What stays open besides: router solicitations, and solicitations and advertisements of neighbours. Conntrack keeps no
+/// flows of it.
+const NEIGHBOURS: [u16; 3] = [133, 135, 136];
 
 /// Returns the rules that let it in. `accept` is not final: the firewall's own chains come later and may still refuse.
-pub(super) fn rules() -> impl Iterator<Item = String> {
-    let ports = PORTS.iter().map(|(name, _, ports)| {
-        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-        format!("{name} dport {{ {} }} accept", ports.join(", "))
+pub(super) fn rules() -> impl Iterator<Item = Rule> {
+    let each = |numbers: &[u16]| numbers.iter().map(|number| (*number, *number)).collect();
+    let ports = PORTS.iter().map(move |(protocol, ports)| {
+        Rule(vec![Term::Protocols(vec![*protocol]), Term::Ports(each(ports)), Term::Accept])
     });
-    ports.chain([NEIGHBOURS.to_owned()])
+    ports.chain([Rule(vec![Term::IcmpTypes(Family::V6, each(&NEIGHBOURS)), Term::Accept])])
 }
 
 /// Whether a packet to the router is one of these.
 pub(super) fn is_left_open(packet: &Tuple) -> bool {
     let Detail::Ports { destination, .. } = packet.detail else { return false };
-    PORTS.iter().any(|(_, number, ports)| *number == packet.protocol && ports.contains(&destination))
+    PORTS.iter().any(|(number, ports)| *number == packet.protocol && ports.contains(&destination))
 }
 
 /// Whether a packet is one that a quarantined device may send to another box of the home that serves names or leases.

@@ -1,12 +1,12 @@
-//! Rulesets as nft text: one transaction from what the kernel holds to what it should hold.
+//! Tables as text for `nft`: made anew from nothing, in one transaction.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::{Duration, Instant};
 
-use vecset::VecMap;
-
-use super::chains::{Chain, chains};
+use super::chains::{Chain, chains, maps, needs_local};
 use super::counters::Counters;
+use super::dispatch::{Map, Piece};
+use super::rule::{LOCAL, LOCALITIES};
 use super::ruleset::{Held, Members, Ruleset};
 use super::set::Set;
 use crate::model::{Mac, Traffic};
@@ -20,52 +20,40 @@ const LONGEST: Duration = Duration::from_secs(100_000 * DAY);
 const MOST_SECONDS: u64 = 99_999_999;
 const DAY: u64 = 86_400;
 
-/// A family's table before and after.
-struct Change<'a> {
-    table: &'static str,
-    family: Family,
-    /// Nothing where it is not known to be there as we made it.
-    before: Option<&'a Ruleset>,
-    after: &'a Ruleset,
-    /// Those of `after`.
-    chains: Vec<Chain>,
-    counters: &'a Counters,
-    now: Instant,
-}
+/// How long it is remembered who has sent something.
+pub(super) const LOGGED: Duration = Duration::from_secs(20);
 
-/// Returns the transaction that makes the tables of these families hold `after`, and what the kernel then holds. Without
-/// `before` whatever they hold gives way. Elements that stay as they are keep timeout and counter in the kernel; those made
-/// anew go on from the last reading.
-pub(super) fn transaction(
+/// Returns the text that makes the tables of these families hold a ruleset, whatever they held before, and what the kernel
+/// then holds. Elements go on from their last reading.
+pub(super) fn text(
     table: &'static str,
-    before: Option<&Held>,
-    after: &Ruleset,
+    ruleset: &Ruleset,
     families: &[Family],
     counters: &Counters,
     now: Instant,
 ) -> (String, Held) {
     let mut text = String::new();
-    let mut held_then = Held { ruleset: after.clone(), families: VecMap::new() };
     for family in families {
-        let needed = |ruleset: &Ruleset| ruleset.sets(*family).next().is_some();
-        let held = before.filter(|held| held.families.contains_key(family)).map(|held| &held.ruleset);
-        let known = held.filter(|ruleset| needed(ruleset));
-        let chains = if needed(after) { chains(after, *family) } else { Vec::new() };
-        held_then.families.insert(*family, chains.iter().map(|chain| chain.rules.len()).sum());
-        let change = Change { table, family: *family, before: known, after, chains, counters, now };
+        let writing = Writing { table, family: *family, ruleset, counters, now };
         // Writing to a string can't fail.
-        let _ = match (known, needed(after)) {
-            (Some(_), true) => change.write(&mut text),
-            (None, true) => change.remove(&mut text).and_then(|()| change.write(&mut text)),
-            (Some(_), false) => change.remove(&mut text),
-            (None, false) if held.is_none() => change.remove(&mut text),
-            (None, false) => Ok(()),
-        };
+        let _ = writing.remove(&mut text);
+        if ruleset.needs(*family) {
+            let _ = writing.make(&mut text);
+        }
     }
-    (text, held_then)
+    (text, Held::new(ruleset.clone(), families))
 }
 
-impl Change<'_> {
+/// A family's table being written.
+struct Writing<'a> {
+    table: &'static str,
+    family: Family,
+    ruleset: &'a Ruleset,
+    counters: &'a Counters,
+    now: Instant,
+}
+
+impl Writing<'_> {
     /// Deleting what is not there fails: it is made first.
     fn remove(&self, text: &mut String) -> std::fmt::Result {
         let (family, table) = (self.family.as_str(), self.table);
@@ -73,69 +61,42 @@ impl Change<'_> {
         writeln!(text, "delete table {family} {table}")
     }
 
-    fn write(&self, text: &mut String) -> std::fmt::Result {
+    fn make(&self, text: &mut String) -> std::fmt::Result {
         let (family, table) = (self.family.as_str(), self.table);
         writeln!(text, "table {family} {table} {{")?;
-        for (set, _) in self.after.sets(self.family) {
+        for (set, _) in self.ruleset.sets(self.family) {
             declare_set(text, set, set.counts(self.family))?;
         }
-        for chain in &self.chains {
-            declare_chain(text, chain)?;
+        if needs_local(self.ruleset, self.family) {
+            let names = LOCALITIES.map(|(name, _)| name).join(", ");
+            writeln!(text, "\tset {LOCAL} {{\n\t\ttype fib_addrtype\n\t\tflags constant")?;
+            writeln!(text, "\t\telements = {{ {names} }}\n\t}}")?;
+        }
+        for (map, _) in maps(self.ruleset, self.family) {
+            declare_map(text, map)?;
+        }
+        for chain in chains(self.ruleset, self.family) {
+            write_chain(text, &chain)?;
         }
         writeln!(text, "}}")?;
-        if self.before.is_some() {
-            for chain in &self.chains {
-                writeln!(text, "flush chain {family} {table} {}", chain.name)?;
-            }
-        }
-        self.forget_sets(text)?;
-        writeln!(text, "table {family} {table} {{")?;
-        for chain in &self.chains {
-            fill_chain(text, chain)?;
-        }
-        writeln!(text, "}}")?;
-        for (set, members) in self.after.sets(self.family) {
+        for (set, members) in self.ruleset.sets(self.family) {
             self.fill_set(text, set, members)?;
         }
-        Ok(())
-    }
-
-    fn forget_sets(&self, text: &mut String) -> std::fmt::Result {
-        for (set, _) in self.before.iter().flat_map(|before| before.sets(self.family)) {
-            if !self.after.sets(self.family).any(|(kept, _)| kept == set) {
-                writeln!(text, "delete set {} {} {set}", self.family.as_str(), self.table)?;
-            }
+        for (map, pieces) in maps(self.ruleset, self.family) {
+            self.elements(text, map, pieces.iter().map(piece).collect())?;
         }
         Ok(())
     }
 
-    /// An element's timeout can be changed only by making it anew (before Linux 6.12); one that may have run out already
-    /// can be deleted only after being added.
     fn fill_set(&self, text: &mut String, set: Set, members: &Members) -> std::fmt::Result {
-        let nobody = VecMap::new();
-        let before = self.before.iter().flat_map(|before| before.sets(self.family));
-        let before = before.into_iter().find(|(old, _)| *old == set).map_or(&nobody, |(_, members)| members);
-        let gone: Vec<String> = before
-            .iter()
-            .filter(|(mac, ends)| members.get(mac) != Some(ends))
-            .map(|(mac, _)| mac.to_string())
-            .collect();
-        let fresh: Vec<String> = members
-            .iter()
-            .filter(|(mac, ends)| before.get(mac) != Some(ends))
-            .map(|(mac, ends)| self.element(set, *mac, *ends))
-            .collect();
-        self.elements(text, "add", set, &gone)?;
-        self.elements(text, "delete", set, &gone)?;
-        self.elements(text, "add", set, &fresh)
+        self.elements(text, set, members.iter().map(|(mac, ends)| self.element(set, *mac, *ends)).collect())
     }
 
-    fn elements(&self, text: &mut String, verb: &str, set: Set, elements: &[String]) -> std::fmt::Result {
+    fn elements(&self, text: &mut String, set: impl Display, elements: Vec<String>) -> std::fmt::Result {
         if elements.is_empty() {
             return Ok(());
         }
-        let (family, table) = (self.family.as_str(), self.table);
-        writeln!(text, "{verb} element {family} {table} {set} {{ {} }}", elements.join(", "))
+        writeln!(text, "add element {} {} {set} {{ {} }}", self.family.as_str(), self.table, elements.join(", "))
     }
 
     fn element(&self, set: Set, mac: Mac, ends: Option<Instant>) -> String {
@@ -145,23 +106,19 @@ impl Change<'_> {
             text += &format!(" counter packets {} bytes {}", counted.packets, counted.bytes);
         }
         if let Some(ends) = ends {
-            text += &format!(" timeout {}", timeout(ends.saturating_duration_since(self.now)));
+            text += &format!(" timeout {}", in_words(left(ends, self.now)));
         }
         text
     }
 }
 
-/// How long it is remembered who has sent something, of [`MOST_LOGGED`] of each family.
-const LOGGED: &str = "\t\tflags dynamic,timeout\n\t\ttimeout 20s\n\t\tsize";
-
 fn declare_set(text: &mut String, set: Set, counts: bool) -> std::fmt::Result {
     writeln!(text, "\tset {set} {{")?;
     match set {
-        Set::SenderLog(_, conntrack::Family::V4) => {
-            writeln!(text, "\t\ttype ether_addr . ipv4_addr . iface_index\n{LOGGED} {MOST_LOGGED}")?;
-        }
-        Set::SenderLog(_, conntrack::Family::V6) => {
-            writeln!(text, "\t\ttype ether_addr . ipv6_addr . iface_index\n{LOGGED} {MOST_LOGGED}")?;
+        Set::SenderLog(_, family) => {
+            let address = address_kind(family);
+            writeln!(text, "\t\ttype ether_addr . {address} . iface_index\n\t\tflags dynamic,timeout")?;
+            writeln!(text, "\t\ttimeout {}s\n\t\tsize {MOST_LOGGED}", LOGGED.as_secs())?;
         }
         _ => writeln!(text, "\t\ttype ether_addr\n\t\tflags timeout")?,
     }
@@ -171,25 +128,44 @@ fn declare_set(text: &mut String, set: Set, counts: bool) -> std::fmt::Result {
     writeln!(text, "\t}}")
 }
 
-fn declare_chain(text: &mut String, chain: &Chain) -> std::fmt::Result {
-    writeln!(text, "\tchain {} {{", chain.name)?;
-    if let Some(hook) = chain.hook {
-        writeln!(text, "\t\ttype filter hook {hook}; policy accept;")?;
-    }
-    writeln!(text, "\t}}")
+fn declare_map(text: &mut String, map: Map) -> std::fmt::Result {
+    writeln!(text, "\tmap {map} {{\n\t\ttype {} : verdict\n\t\tflags interval\n\t}}", address_kind(map.family))
 }
 
-fn fill_chain(text: &mut String, chain: &Chain) -> std::fmt::Result {
+fn write_chain(text: &mut String, chain: &Chain) -> std::fmt::Result {
     writeln!(text, "\tchain {} {{", chain.name)?;
+    if let Some(hook) = chain.hook {
+        writeln!(text, "\t\ttype filter hook {}; policy accept;", hook.as_str())?;
+    }
     for rule in &chain.rules {
         writeln!(text, "\t\t{rule}")?;
     }
     writeln!(text, "\t}}")
 }
 
-/// Rounded up: an element must not end before the mitigation does.
-fn timeout(left: Duration) -> String {
-    let left = left.min(LONGEST);
-    let seconds = (left.as_secs() + u64::from(left.subsec_nanos() > 0)).max(1);
+fn piece(piece: &Piece) -> String {
+    if piece.first == piece.last {
+        format!("{} : jump {}", piece.first, piece.chain)
+    } else {
+        format!("{}-{} : jump {}", piece.first, piece.last, piece.chain)
+    }
+}
+
+/// The word for the addresses of a family in the types of sets.
+fn address_kind(family: conntrack::Family) -> &'static str {
+    match family {
+        conntrack::Family::V4 => "ipv4_addr",
+        conntrack::Family::V6 => "ipv6_addr",
+    }
+}
+
+/// What is left until then, rounded up to seconds: an element must not end before the mitigation does.
+pub(super) fn left(ends: Instant, now: Instant) -> Duration {
+    let left = ends.saturating_duration_since(now).min(LONGEST);
+    Duration::from_secs((left.as_secs() + u64::from(left.subsec_nanos() > 0)).max(1))
+}
+
+fn in_words(left: Duration) -> String {
+    let seconds = left.as_secs();
     if seconds > MOST_SECONDS { format!("{}d{}s", seconds / DAY, seconds % DAY) } else { format!("{seconds}s") }
 }

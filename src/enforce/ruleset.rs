@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use vecset::{VecMap, VecSet};
 
+use super::chains::chains;
 use super::desired::{Block, Desired, Narrowed, Owner, Quarantined, SenderLog};
+use super::dispatch::{Dispatch, Purpose};
 use super::set::Set;
 use super::target::DropFilter;
 use crate::model::{Mac, MitigationId, Scope};
@@ -28,6 +30,16 @@ pub(super) struct Held {
     pub(super) families: VecMap<Family, usize>,
 }
 
+impl Held {
+    /// After a transaction that spoke of these families.
+    pub(super) fn new(ruleset: Ruleset, families: &[Family]) -> Self {
+        let rules = |family: Family| chains(&ruleset, family).iter().map(|chain| chain.rules.len()).sum();
+        let rules = |family: &Family| (*family, if ruleset.needs(*family) { rules(*family) } else { 0 });
+        let families = families.iter().map(rules).collect();
+        Self { ruleset, families }
+    }
+}
+
 /// When a device's membership ends; nothing: when it is taken out.
 pub(super) type Members = VecMap<Mac, Option<Instant>>;
 
@@ -41,6 +53,9 @@ pub(super) struct Ruleset {
     /// What sender logs are about.
     pub(super) logged: VecMap<MitigationId, Rc<DropFilter>>,
     pub(super) sets: VecMap<Set, Members>,
+    /// How packets get to the rules of blocks, and of sender logs.
+    pub(super) blocked: Dispatch,
+    pub(super) watched: Dispatch,
     /// Those the administrator has quarantined himself.
     by_administrator: VecSet<Mac>,
 }
@@ -68,6 +83,8 @@ impl Ruleset {
         for quarantined in &desired.quarantined {
             ruleset.add_quarantined(quarantined, now);
         }
+        ruleset.blocked = Dispatch::new(Purpose::Block, &ruleset.targets, &before.blocked);
+        ruleset.watched = Dispatch::new(Purpose::Log, &ruleset.logged, &before.watched);
         ruleset
     }
 
@@ -162,6 +179,11 @@ impl Ruleset {
         self.sets.is_empty()
     }
 
+    /// Whether a table of this family is needed for it.
+    pub(super) fn needs(&self, family: Family) -> bool {
+        self.sets(family).next().is_some()
+    }
+
     /// All devices anything is in force against.
     pub(super) fn devices(&self) -> impl Iterator<Item = Mac> {
         self.sets.get(&Set::Targeted).into_iter().flat_map(VecMap::keys).copied()
@@ -223,7 +245,7 @@ impl Ruleset {
         self.logged.keys().any(|id| before.is_none_or(|before| !before.logged.contains_key(id)))
     }
 
-    /// The sets of the family's table; none: no table is needed.
+    /// The sets of the family's table.
     pub(super) fn sets(&self, family: Family) -> impl Iterator<Item = (Set, &Members)> {
         let within = move |set: Set| family == Family::Inet || set == Set::Quarantine;
         self.sets.iter().map(|(set, members)| (*set, members)).filter(move |(set, _)| within(*set))
@@ -236,12 +258,11 @@ impl Ruleset {
         narrowed.is_some_and(|narrowed| devices.into_iter().all(|mac| narrowed.contains_key(mac)))
     }
 
-    /// Whether a later block of one of the same devices is about any of the same targets.
-    pub(super) fn shares_traffic(&self, id: MitigationId, target: &DropFilter) -> bool {
-        let devices = self.sets.get(&Set::BlockBy(id));
-        self.targets.iter().skip_while(|(other, _)| **other <= id).any(|(later, other)| {
-            let both = devices.zip(self.sets.get(&Set::BlockBy(*later)));
-            both.is_some_and(|(own, others)| own.keys().any(|mac| others.contains_key(mac))) && target.meets(other)
-        })
+    /// Whether two blocks have a device and a target in common.
+    pub(super) fn shares_traffic(&self, one: MitigationId, other: MitigationId) -> bool {
+        let devices = self.sets.get(&Set::BlockBy(one)).zip(self.sets.get(&Set::BlockBy(other)));
+        let targets = self.targets.get(&one).zip(self.targets.get(&other));
+        devices.is_some_and(|(own, others)| own.keys().any(|mac| others.contains_key(mac)))
+            && targets.is_some_and(|(own, others)| own.meets(others))
     }
 }

@@ -14,7 +14,7 @@ use crate::netlink::nftables;
 /// The name of the table.
 const TABLE: &str = "dots_callhome_servers";
 /// The mark of frames that pass. It is taken off again behind the quarantine.
-pub(super) const PASS: &str = "0x646f7470";
+pub(super) const PASS: u32 = 0x646f_7470;
 /// Between attempts where it can't be made: modules can be loaded later. As long where somebody removes it.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(3600));
 
@@ -114,8 +114,8 @@ impl ServerTable {
 
 /// The chains: where the kernel calls them, and their rules.
 fn chains() -> [(&'static str, &'static str, Vec<String>); 3] {
-    let marked = |frames: &&str| format!("{frames} meta mark set {PASS}");
-    let unmark = format!("meta mark {PASS} meta mark set 0");
+    let marked = |frames: &&str| format!("{frames} meta mark set {PASS:#x}");
+    let unmark = format!("meta mark {PASS:#x} meta mark set 0");
     let used = [unmark].into_iter().chain(USED.map(str::to_owned)).collect();
     [
         ("asked", "prerouting priority filter - 10", ASKED.iter().map(marked).collect()),

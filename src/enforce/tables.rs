@@ -1,4 +1,8 @@
 //! What stands in the kernel, and the transactions that bring it in line with what is wanted.
+//!
+//! What is known to stand is changed by netlink, in one batch, without any process. Whatever is not known to stand is made
+//! anew by `nft`, from one text: after the start, after somebody else has changed it, after a batch that failed, and where a
+//! batch would be longer than the kernel takes.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +14,12 @@ use super::desired::{Desired, Owner};
 use super::event::NotInForce;
 use super::inspection::{Depth, Inspection, Verdict};
 use super::progress::MOMENT;
-use super::render::transaction;
 use super::ruleset::{Held, Ruleset};
+use super::{change, render};
 use crate::model::{Backoff, Tuple};
-use crate::netlink::nftables::Family;
+use crate::netlink::Exchange;
+use crate::netlink::batch::LONGEST;
+use crate::netlink::nftables::{self, Family};
 
 /// Most flows remembered that are to be cut as soon as the rules stand; the check that follows finds all others.
 const MOST_CUT_FIRST: usize = 4096;
@@ -21,6 +27,9 @@ const MOST_CUT_FIRST: usize = 4096;
 /// How long nft rests after a run, in times of that run, and at most: what providers prolong and ask does not keep it busy.
 const REST: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// The kernel answers a batch at once. If nothing has come by then, the answer is lost.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Somebody who removes our tables more often than this is not followed at once.
 const STORM: Duration = Duration::from_secs(10);
@@ -35,6 +44,10 @@ pub(super) struct Tables {
     wanted: Ruleset,
     state: KernelState,
     running: Option<Run>,
+    /// Batches to the kernel and its answers.
+    exchange: Exchange<()>,
+    /// The port our batches come from, as told by the kernel's answers.
+    port: Option<u32>,
     /// How many transactions have begun or ended.
     runs: u32,
     reading: Reading,
@@ -104,6 +117,15 @@ impl Run {
     }
 }
 
+/// Why a transaction has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The errno of a batch; 0: nobody has answered.
+    Batch(i32),
+    /// What `nft` said.
+    Nft(String),
+}
+
 /// A transaction that has succeeded.
 #[derive(Debug)]
 pub(super) struct Applied {
@@ -137,6 +159,8 @@ impl Tables {
             wanted: Ruleset::default(),
             state: KernelState::Unknown,
             running: None,
+            exchange: Exchange::default(),
+            port: None,
             runs: 0,
             reading: Reading::Old,
             bridge: Bridge::default(),
@@ -156,10 +180,6 @@ impl Tables {
         self.wanted = Ruleset::new(desired, &self.wanted, now);
         self.cut_later = cut_first;
         self.cut_later.truncate(MOST_CUT_FIRST);
-    }
-
-    pub(super) fn name(&self) -> &'static str {
-        self.name
     }
 
     pub(super) fn wanted(&self) -> &Ruleset {
@@ -219,28 +239,70 @@ impl Tables {
         }
     }
 
-    /// The text for one `nft -f -`; the next only after [`Tables::handle_nft`].
+    /// Begins to change what is known to stand, if it has to change. Whatever a batch can't change is made anew.
+    pub(super) fn change(&mut self, counters: &Counters, now: Instant) {
+        let Some(before) = self.held().filter(|_| self.is_due() && !self.needs_counters()) else { return };
+        let families = self.bridge.families(Some(&before.ruleset), &self.wanted);
+        let (batch, held) = change::batch(self.name, before, &self.wanted, families, counters, now);
+        if batch.len() > LONGEST {
+            return self.doubt();
+        }
+        self.exchange.start((), |(), sequence| vec![batch.finish(sequence)]);
+        self.exchange.set_deadline(now + PATIENCE);
+        self.begin(held, now);
+    }
+
+    /// The next batch for the kernel.
+    pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.exchange.poll_transmit()
+    }
+
+    /// The text for one `nft -f -`; the next transaction only after [`Tables::handle_end`].
     pub(super) fn poll_ruleset(&mut self, counters: &Counters, now: Instant) -> Option<String> {
-        if !self.is_due() || self.needs_counters() {
+        if self.held().is_some() || !self.is_due() || self.needs_counters() {
             return None;
         }
-        let before = self.held();
-        let families = self.bridge.families(before.map(|held| &held.ruleset), &self.wanted);
-        let (text, held) = transaction(self.name, before, &self.wanted, families, counters, now);
-        self.reading = Reading::Old;
-        self.runs = self.runs.wrapping_add(1);
-        self.running = Some(Run { held, began: now, cut: self.take_cuts() });
+        let families = self.bridge.families(None, &self.wanted);
+        let (text, held) = render::text(self.name, &self.wanted, families, counters, now);
+        self.begin(held, now);
         Some(text)
     }
 
-    /// How `nft` has ended; what it has brought into force.
-    pub(super) fn handle_nft(&mut self, outcome: Result<(), String>, now: Instant) -> Option<Applied> {
+    fn begin(&mut self, held: Held, now: Instant) {
+        self.reading = Reading::Old;
+        self.runs = self.runs.wrapping_add(1);
+        self.running = Some(Run { held, began: now, cut: self.take_cuts() });
+    }
+
+    /// Takes a datagram from the socket batches go to; how the running one has ended.
+    pub(super) fn handle_datagram(&mut self, datagram: &[u8]) -> Option<Result<(), End>> {
+        let (port, errno) = nftables::ends(datagram).find_map(|end| {
+            let is_ours = self.exchange.is_last(end.sequence);
+            is_ours.then_some((end.port, end.errno))
+        })?;
+        self.exchange.end();
+        self.port = Some(port).filter(|port| *port != 0);
+        Some(if errno == 0 { Ok(()) } else { Err(End::Batch(errno)) })
+    }
+
+    /// Whether a datagram of events tells of anything in our tables that is not our own doing.
+    pub(super) fn is_touched(&self, datagram: &[u8]) -> bool {
+        nftables::is_touched_by_others(datagram, self.name, self.port)
+    }
+
+    /// The answer to a batch is lost, or does not come.
+    pub(super) fn handle_no_answer(&mut self) -> Option<Result<(), End>> {
+        self.exchange.end().map(|()| Err(End::Batch(0)))
+    }
+
+    /// How a transaction has ended; what it has brought into force.
+    pub(super) fn handle_end(&mut self, outcome: Result<(), End>, now: Instant) -> Option<Applied> {
         let run = self.running.take()?;
         self.runs = self.runs.wrapping_add(1);
         match outcome {
             Ok(()) => Some(self.succeed(run, now)),
-            Err(said) => {
-                self.fail(run, said, now);
+            Err(reason) => {
+                self.fail(run, reason, now);
                 None
             }
         }
@@ -271,20 +333,31 @@ impl Tables {
         }
     }
 
-    fn fail(&mut self, run: Run, said: String, now: Instant) {
+    fn fail(&mut self, run: Run, reason: End, now: Instant) {
         let names_bridge = run.names_bridge();
         if self.cut_later.is_empty() {
             self.cut_later = run.cut;
         }
+        self.doubt();
+        match reason {
+            // What made it fail, nft will tell.
+            End::Batch(errno) => log::debug!("a batch failed with error {errno}: all is made anew"),
+            // Where only the bridge may be to blame, nobody has to wait for knowing that.
+            End::Nft(said) => {
+                if !self.bridge.handle_failure(names_bridge) {
+                    self.failure = Some(NotInForce::Nft(said));
+                    self.retry_at = Some(now + self.retry.pause());
+                }
+            }
+        }
+    }
+
+    /// The next transaction must not rely on what is held.
+    fn doubt(&mut self) {
         self.state = match std::mem::replace(&mut self.state, KernelState::Unknown) {
             KernelState::Holds(held) => KernelState::Doubtful(held),
             other => other,
         };
-        // Where only the bridge may be to blame, nobody has to wait for knowing that.
-        if !self.bridge.handle_failure(names_bridge) {
-            self.failure = Some(NotInForce::Nft(said));
-            self.retry_at = Some(now + self.retry.pause());
-        }
     }
 
     /// Begins to look at them; nothing where there is nothing to look at.
@@ -347,7 +420,13 @@ impl Tables {
     /// When [`Tables::handle_timeout`] wants to be called.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let rest = self.rest_until.filter(|_| self.reliable() != Some(&self.wanted));
-        self.retry_at.or(rest).filter(|_| self.running.is_none())
+        let due = self.retry_at.or(rest).filter(|_| self.running.is_none());
+        due.or(self.exchange.poll_timeout())
+    }
+
+    /// Whether the answer to a batch does not come.
+    pub(super) fn is_unanswered(&self, now: Instant) -> bool {
+        self.exchange.is_due(now)
     }
 
     /// Does what is due.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
+use super::rule::Term;
 use crate::model::protocol::{ICMP, ICMPV6, WITH_PORTS, has_ports};
 use crate::model::{Detail, Scope, Tuple};
 use crate::netlink::conntrack::Family;
@@ -121,19 +122,40 @@ impl DropFilter {
         (count <= most).then(|| hosts.into_iter().flat_map(of).collect())
     }
 
-    /// The matches of the nft rules that select the traffic to targets of a family, one rule each.
-    pub(super) fn matches(&self, family: Family) -> Vec<String> {
+    /// The targets of a family; sorted and disjoint.
+    pub(super) fn prefixes(&self, family: Family) -> &[IpNet] {
         match family {
-            Family::V4 => self.v4.matches("ip daddr", "meta nfproto ipv4", "icmp type"),
-            Family::V6 => self.v6.matches("ip6 daddr", "meta nfproto ipv6", "icmpv6 type"),
+            Family::V4 => &self.v4.prefixes,
+            Family::V6 => &self.v6.prefixes,
         }
     }
 
-    /// Matches that select whatever goes to an address that is a target of any.
-    pub(super) fn any_of<'a>(all: impl Iterator<Item = &'a Self>) -> Vec<String> {
-        let target_prefixes = all.flat_map(|target| target.scope.target_prefixes.iter().copied()).collect();
-        let target = Self::new(&Scope { target_prefixes, ..Scope::default() });
-        target.families().flat_map(|family| target.matches(family)).collect()
+    /// How much the rules for a family say: protocols, ports and types, and one for each rule.
+    pub(super) fn parts(&self, family: Family) -> usize {
+        let side = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        let parts = side.kinds.iter().map(|kind| match kind {
+            Kind::Any => 1,
+            Kind::Protocols(protocols) => 1 + protocols.len(),
+            Kind::Ports { protocols, ports } => 1 + protocols.len() + ports.len(),
+            Kind::IcmpTypes(types) => 1 + types.len(),
+        });
+        parts.sum()
+    }
+
+    /// What selects the traffic to targets of a family, one rule each; `looks_at_target`: among that to any.
+    pub(super) fn matches(&self, family: Family, looks_at_target: bool) -> Vec<Vec<Term>> {
+        let side = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        let kinds = side.kinds.iter().map(|kind| {
+            let targets = looks_at_target.then(|| Term::Targets(family, side.prefixes.clone()));
+            targets.into_iter().chain(kind.terms(family)).collect()
+        });
+        if side.prefixes.is_empty() { Vec::new() } else { kinds.collect() }
     }
 }
 
@@ -163,15 +185,6 @@ impl Side {
             Kind::IcmpTypes(types) => (protocol == icmp).then_some(Part::Ranges(types)),
         };
         self.kinds.iter().find_map(of).unwrap_or(Part::Nothing)
-    }
-
-    fn matches(&self, to: &str, family: &str, icmp: &str) -> Vec<String> {
-        let addresses = match self.prefixes.as_slice() {
-            [] => return Vec::new(),
-            [all] if all.prefix_len() == 0 => family.to_owned(),
-            prefixes => format!("{to} {}", choice(prefixes.iter().map(brief))),
-        };
-        self.kinds.iter().map(|kind| format!("{addresses}{}", kind.matches(icmp))).collect()
     }
 }
 
@@ -216,18 +229,12 @@ impl Kind {
         }
     }
 
-    fn matches(&self, icmp: &str) -> String {
-        let ranges = |ranges: &[(u16, u16)]| {
-            choice(ranges.iter().map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") }))
-        };
+    fn terms(&self, family: Family) -> Vec<Term> {
         match self {
-            Self::Any => String::new(),
-            Self::Protocols(protocols) => format!(" meta l4proto {}", choice(protocols.iter().map(u8::to_string))),
-            Self::Ports { protocols, ports } => {
-                let protocols = choice(protocols.iter().map(u8::to_string));
-                format!(" meta l4proto {protocols} th dport {}", ranges(ports))
-            }
-            Self::IcmpTypes(types) => format!(" {icmp} {}", ranges(types)),
+            Self::Any => Vec::new(),
+            Self::Protocols(protocols) => vec![Term::Protocols(protocols.clone())],
+            Self::Ports { protocols, ports } => vec![Term::Protocols(protocols.clone()), Term::Ports(ports.clone())],
+            Self::IcmpTypes(types) => vec![Term::IcmpTypes(family, types.clone())],
         }
     }
 }
@@ -300,17 +307,4 @@ fn meet(one: &[IpNet], other: &[IpNet]) -> bool {
         };
     }
     false
-}
-
-fn brief(prefix: &IpNet) -> String {
-    if prefix.prefix_len() == prefix.max_prefix_len() { prefix.addr().to_string() } else { prefix.to_string() }
-}
-
-/// A single value as it is, several as an anonymous set.
-fn choice(values: impl Iterator<Item = String>) -> String {
-    let values: Vec<String> = values.collect();
-    match values.as_slice() {
-        [only] => only.clone(),
-        _ => format!("{{ {} }}", values.join(", ")),
-    }
 }

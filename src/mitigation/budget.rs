@@ -1,8 +1,8 @@
 //! What one provider may have the router hold and do, over all its requests: the undecided ones above all, for they cost
 //! nobody's consent.
 //!
-//! All that a request costs grows with its parts: the text of rules, the memory of `nft` and of the daemon, and the time
-//! that each flow takes to be compared with it.
+//! All that a request costs grows with its parts: elements and rules in the kernel, what is sent there, the memory of the
+//! daemon, and the time that each flow takes to be compared with it.
 
 use crate::enforce::rules_per_target;
 use crate::model::Scope;
@@ -51,7 +51,8 @@ impl Budget {
     }
 }
 
-/// Prefixes, ports, protocols and ICMP types, target prefixes as often as rules repeat them.
+/// Prefixes, ports, protocols and ICMP types, target prefixes as often as rules repeat them at the worst: where overlaps are
+/// too many to be sorted out.
 fn parts(scope: &Scope) -> usize {
     let sources = scope.source_prefixes.len() + scope.source_ports.len();
     let kinds = scope.target_ports.len() + scope.target_protocols.len() + scope.source_icmp_types.len();

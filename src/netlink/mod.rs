@@ -3,6 +3,7 @@
 //! A datagram holds messages one after the other, each a header and a body. Whatever does not parse is skipped: a message
 //! cut short or of a kind nobody asked for must not stop what follows it.
 
+pub mod batch;
 pub mod conntrack;
 mod exchange;
 pub mod neighbour;
@@ -37,6 +38,8 @@ pub(crate) struct Raw<'a> {
     pub(crate) flags: u16,
     /// The sequence number of the request it answers; 0 for what the kernel tells by itself.
     pub(crate) sequence: u32,
+    /// The port of who is answered, or has brought about what is told; 0 for the kernel.
+    pub(crate) port: u32,
     /// What follows the header.
     pub(crate) body: &'a [u8],
 }
@@ -63,7 +66,8 @@ pub(crate) fn raw(mut datagram: &[u8]) -> impl Iterator<Item = Raw<'_>> {
         let message = Raw {
             kind: parse_u16(header.get(4..)?)?,
             flags: parse_u16(header.get(6..)?)?,
-            sequence: parse_u32(header.get(8..)?)?,
+            sequence: parse_u32(header.get(8..12)?)?,
+            port: parse_u32(header.get(12..16)?)?,
             body,
         };
         datagram = datagram.get(nla_align_up(length)..).unwrap_or_default();

@@ -1,5 +1,4 @@
 //! What nf_tables tells over netlink: the elements of a set with their counters, rules, and that something has changed.
-//! Nothing is changed this way: that is left to `nft`, which knows how to write rules.
 
 use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,6 +14,8 @@ use crate::model::{Mac, Traffic};
 /// NFNL_SUBSYS_NFTABLES in the upper byte of the type.
 const NFTABLES: u16 = 10;
 const DELETE_TABLE: u8 = 2;
+/// The header of a batch's first and last message: about no family, for nf_tables.
+pub(crate) const HEADER_OF_TABLES: [u8; 4] = [0, 0, 0, 10];
 const NEW_RULE: u8 = 6;
 const GET_RULE: u8 = 7;
 const NEW_ELEMENTS: u8 = 12;
@@ -33,7 +34,7 @@ pub enum Family {
 
 impl Family {
     /// NFPROTO_INET, NFPROTO_BRIDGE
-    fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::Inet => 1,
             Self::Bridge => 7,
@@ -45,6 +46,33 @@ impl Family {
         match self {
             Self::Inet => "inet",
             Self::Bridge => "bridge",
+        }
+    }
+}
+
+/// Where the kernel calls a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// As packets come in, before conntrack sees them.
+    Prerouting,
+    /// On the way from one link to another.
+    Forward,
+}
+
+impl Hook {
+    /// NF_INET_PRE_ROUTING with NF_IP_PRI_RAW; NF_BR_FORWARD with NF_BR_PRI_FILTER_BRIDGED.
+    pub(crate) fn numbers(self) -> (u32, i32) {
+        match self {
+            Self::Prerouting => (0, -300),
+            Self::Forward => (2, -200),
+        }
+    }
+
+    /// The words nft uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prerouting => "prerouting priority raw",
+            Self::Forward => "forward priority filter",
         }
     }
 }
@@ -65,6 +93,8 @@ pub struct Element {
 pub enum Message {
     /// Elements of the set that was asked for, or that have been added to some set.
     Elements(Vec<Element>),
+    /// So many verdicts of the map that was asked for, or that have been added to some map.
+    Verdicts(usize),
     /// A rule of the table that was asked for, or that has been added to some table.
     Rule,
     /// The answer is complete.
@@ -98,7 +128,30 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (u32, Message)> {
 
 /// Whether a datagram of events speaks of a table of this name, in whatever family.
 pub fn touches(datagram: &[u8], table: &str) -> bool {
-    raw(datagram).any(|message| table_of(&message) == Some(table.as_bytes()))
+    is_touched_by_others(datagram, table, None)
+}
+
+/// Whether it tells of what anybody has done but who sends from this port.
+pub fn is_touched_by_others(datagram: &[u8], table: &str, own: Option<u32>) -> bool {
+    let foreign = |message: &Raw<'_>| own.is_none_or(|own| own != message.port);
+    raw(datagram).any(|message| foreign(&message) && table_of(&message) == Some(table.as_bytes()))
+}
+
+/// How a batch has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The number it was sent with.
+    pub sequence: u32,
+    /// The port it was sent from.
+    pub port: u32,
+    /// The errno, or 0.
+    pub errno: i32,
+}
+
+/// The answers to batches in a datagram.
+pub fn ends(datagram: &[u8]) -> impl Iterator<Item = End> {
+    let errors = raw(datagram).filter(|message| message.kind == ERROR);
+    errors.map(|message| End { sequence: message.sequence, port: message.port, errno: message.errno() })
 }
 
 /// Whether a datagram of events says that a table of this name is gone.
@@ -111,7 +164,7 @@ fn header(family: Family) -> Nfgenmsg {
     Nfgenmsg { nfgen_family: family.number(), ..Nfgenmsg::default() }
 }
 
-fn kind(message: u8) -> u16 {
+pub(crate) fn kind(message: u8) -> u16 {
     NFTABLES << 8 | u16::from(message)
 }
 
@@ -128,7 +181,10 @@ fn read(raw: &Raw<'_>) -> Message {
         (_, Some(NEW_RULE)) => Message::Rule,
         (_, Some(NEW_ELEMENTS)) => {
             let (_, list) = OpGetsetelemDump::decode_request(raw.body);
-            Message::Elements(read_elements(&list))
+            match verdicts(&list) {
+                0 => Message::Elements(read_elements(&list)),
+                verdicts => Message::Verdicts(verdicts),
+            }
         }
         _ => Message::Other,
     }
@@ -139,6 +195,12 @@ fn table_of<'a>(raw: &Raw<'a>) -> Option<&'a [u8]> {
     message_of(raw).filter(|message| *message < NEW_GENERATION)?;
     let (_, attributes) = OpGetsetelemDump::decode_request(raw.body);
     attributes.get_table().ok().map(CStr::to_bytes)
+}
+
+/// How many elements bear a verdict. Those that end ranges do not.
+fn verdicts(list: &IterableSetelemListAttrs<'_>) -> usize {
+    let elements = list.get_elements().into_iter().flatten().flatten();
+    elements.filter(|SetelemListElemAttrs::Elem(element)| element.get_data().is_ok()).count()
 }
 
 fn read_elements(list: &IterableSetelemListAttrs<'_>) -> Vec<Element> {

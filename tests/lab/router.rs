@@ -21,6 +21,7 @@ pub struct Router<'a> {
     host: &'a Host,
     pub enforcer: Enforcer,
     netfilter: Netlink,
+    changes: Netlink,
     events: Netlink,
     /// Texts given to nft.
     pub runs: Vec<String>,
@@ -48,9 +49,9 @@ impl<'a> Router<'a> {
                 socket
             })
         };
-        let (netfilter, events) = (open(&[]), open(&[NFTABLES]));
+        let (netfilter, changes, events) = (open(&[]), open(&[]), open(&[NFTABLES]));
         let (runs, told) = (Vec::new(), Vec::new());
-        Self { host, enforcer: Enforcer::new(), netfilter, events, runs, told }
+        Self { host, enforcer: Enforcer::new(), netfilter, changes, events, runs, told }
     }
 
     pub fn desire(&mut self, desired: Desired, cut_first: Vec<Tuple>, inventory: &Inventory) {
@@ -61,11 +62,13 @@ impl<'a> Router<'a> {
     /// One turn of the loop; tells whether there was anything to do.
     pub fn turn(&mut self) -> bool {
         let mut busy = false;
-        while let Some((_, request)) = self.enforcer.poll_transmit() {
-            self.netfilter.send(&request, 0).expect("sent");
+        while let Some((socket, request)) = self.enforcer.poll_transmit() {
+            let socket = if socket == Socket::Changes { &self.changes } else { &self.netfilter };
+            socket.send(&request, 0).expect("sent");
             busy = true;
         }
-        for (socket, kind) in [(&self.netfilter, Socket::Netfilter), (&self.events, Socket::Events)] {
+        let (netfilter, changes) = ((&self.netfilter, Socket::Netfilter), (&self.changes, Socket::Changes));
+        for (socket, kind) in [netfilter, changes, (&self.events, Socket::Events)] {
             let mut buffer = Vec::with_capacity(64 * 1024);
             match socket.recv(&mut buffer, 0) {
                 Ok(_) => {
@@ -109,6 +112,11 @@ impl<'a> Router<'a> {
     pub fn in_force(&self, id: u32) -> bool {
         let owner = Owner::Mitigation(MitigationId(id));
         self.told.contains(&Event::Enforced { owner, outcome: Ok(()) })
+    }
+
+    /// Whether the administrator's quarantine, if there is any, has been told to be in force.
+    pub fn in_quarantine(&self) -> bool {
+        self.told.contains(&Event::Enforced { owner: Owner::Administrator, outcome: Ok(()) })
     }
 
     /// Packets counted for a mitigation as told last.

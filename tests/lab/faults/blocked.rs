@@ -137,10 +137,12 @@ impl Blocked {
         element["elem"]["expires"].as_u64()
     }
 
+    /// Whether packets of accused devices to the target are led to a rule of the block.
     fn has_rule(&self) -> bool {
-        let words = ["list", "chain", "inet", "dots_callhome", "accused"];
-        let listed = self.stage.home.router.output("nft", &words).stdout;
-        String::from_utf8_lossy(&listed).contains(&format!("@m{}", self.id))
+        let listed = self.stage.home.router.output("nft", &["list", "table", "inet", "dots_callhome"]).stdout;
+        let (table, id) = (String::from_utf8_lossy(&listed), self.id);
+        let parts = ["@accused jump accused", "ip daddr vmap @blocked_v4", &format!(": jump m{id}_v4")];
+        parts.iter().all(|part| table.contains(part)) && table.contains(&format!("ether saddr @m{id} drop"))
     }
 
     /// Waits until the block has been made again by the running daemon, and tells how long after the fault that was.

@@ -16,6 +16,7 @@ pub const ALL: &[Fault] = &[
     ("the_ruleset_is_flushed", "nft flush ruleset", flush),
     ("our_table_is_deleted", "nft delete table inet dots_callhome", delete),
     ("a_rule_is_deleted", "nft flush chain inet dots_callhome accused", gut),
+    ("a_map_is_emptied", "nft flush map inet dots_callhome blocked_v4", empty),
     ("a_program_keeps_deleting", "a program that deletes our table twenty times a second", fight),
 ];
 
@@ -132,6 +133,11 @@ fn delete() -> Outcome {
 /// The block's rule is gone, its set is not.
 fn gut() -> Outcome {
     noticed(Blocked::new(), |router| router.nft("flush chain inet dots_callhome accused"), |_| {})
+}
+
+/// The block's rules are there, but nothing leads to them.
+fn empty() -> Outcome {
+    noticed(Blocked::new(), |router| router.nft("flush map inet dots_callhome blocked_v4"), |_| {})
 }
 
 /// How often the program deletes our table before anything is asked.

@@ -7,6 +7,7 @@ use dots_callhome::enforce::{Event, Socket};
 use dots_callhome::model::MitigationId;
 
 use crate::support::enforce::*;
+use crate::support::kernel::{batch, messages};
 
 const SEVEN: Owner = Owner::Mitigation(MitigationId(7));
 
@@ -350,8 +351,9 @@ fn a_table_that_is_deleted_while_nft_hangs_is_told() {
     house.pass(seconds(3));
     let told = house.told();
     assert!(failed(&told, 7, NOT_YET), "{told:?}");
-    house.enforcer.handle_nft(Err("nft does not end".into()), house.now);
     house.slow_nft = false;
+    house.end_nft_as(Err("nft does not end".into()));
+    house.settle();
     house.pass(seconds(1));
     let told = house.told();
     assert!([7, 8].iter().all(|id| told.contains(&enforced(*id))), "{told:?}");
@@ -373,7 +375,7 @@ fn an_nft_that_takes_long_takes_nothing_away() {
         if !ends_meanwhile {
             house.settle();
         }
-        house.enforcer.handle_nft(Ok(()), house.now);
+        house.end_nft_as(Ok(()));
         house.settle();
         let told = house.told();
         assert!(!told.contains(&Event::Vanished), "{told:?}");
@@ -390,7 +392,7 @@ fn an_nft_that_ends_all_and_takes_long_is_not_somebody_else() {
     house.pass(seconds(2));
     house.kernel.run(&house.runs.last().unwrap().clone()).unwrap();
     house.hear(Socket::Events, &table_deleted("dots_callhome"));
-    house.enforcer.handle_nft(Ok(()), house.now);
+    house.end_nft_as(Ok(()));
     house.settle();
     assert!(!house.told().contains(&Event::Vanished));
 }
@@ -457,12 +459,18 @@ fn damaged_answers_are_survived() {
         let mut house = TestRouter::enforcing();
         house.kernel.flows = vec![outgoing(1, CAMERA_V4, 4000, (VICTIM, 53))];
         house.enforcer.set_desired(blocks(&[block(7, &[CAMERA])]), Vec::new(), house.finder.inventory(), house.now);
-        let text = house.enforcer.poll_ruleset().unwrap();
-        house.kernel.run(&text).unwrap();
-        house.enforcer.handle_nft(Ok(()), house.now);
+        assert_eq!(house.enforcer.poll_ruleset(), None);
         for _ in 0..20 {
             while let Some((socket, request)) = house.enforcer.poll_transmit() {
-                for mut datagram in house.kernel.answer(&request) {
+                let answers = match socket {
+                    Socket::Changes => {
+                        let (text, sequence) = batch::text(&request);
+                        house.kernel.run(&text).unwrap();
+                        vec![messages::error(0, sequence)]
+                    }
+                    _ => house.kernel.answer(&request),
+                };
+                for mut datagram in answers {
                     let place = below(datagram.len() * 8);
                     if below(2) == 0 {
                         datagram.truncate(place / 8);

@@ -2,6 +2,7 @@
 
 mod block;
 mod counters;
+mod dispatch;
 mod erasing;
 mod faults;
 mod narrowed;

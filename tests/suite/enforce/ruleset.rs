@@ -48,11 +48,22 @@ fn texts(states: &[Desired]) -> Vec<String> {
     house.runs
 }
 
-/// The matches of one scope, each rule without what is common to all.
+/// The matches of one scope, each rule without what is common to all, after the targets that lead to it.
 fn rules(scope: Scope) -> Vec<String> {
     let texts = texts(&[blocks(&[with(7, scope, &[CAMERA], 60)])]);
-    let rules = texts[0].lines().filter_map(|line| line.strip_suffix(" ether saddr @m7 drop"));
-    rules.map(|rule| rule.trim().to_owned()).collect()
+    let lines = || texts[0].lines().filter_map(|line| line.strip_prefix("add "));
+    let mut all = Vec::new();
+    for (family, address) in [("v4", "ip"), ("v6", "ip6")] {
+        let elements = lines()
+            .find_map(|line| line.strip_prefix(&format!("element inet dots_callhome blocked_{family} {{ ")))
+            .map(|elements| elements.trim_end_matches(" }").replace(&format!(" : jump m7_{family}"), ""));
+        let rules = lines().filter_map(|line| line.strip_prefix(&format!("rule inet dots_callhome m7_{family} ")));
+        let rules = rules.filter_map(|rule| rule.strip_suffix("ether saddr @m7 drop"));
+        all.extend(
+            rules.map(|rule| format!("{address} daddr {} {rule}", elements.as_ref().unwrap()).trim().to_owned()),
+        );
+    }
+    all
 }
 
 fn several() -> Desired {
@@ -167,9 +178,12 @@ fn icmp_types_are_of_the_family_of_the_target() {
 #[test]
 fn prefixes_are_merged() {
     let targets = ["10.0.1.0/24", "10.0.0.0/24", "10.0.0.7/32", "192.0.2.1/32", "2001:db8::/33", "2001:db8:8000::/33"];
-    assert_eq!(rules(any(&targets)), ["ip daddr { 10.0.0.0/23, 192.0.2.1 }", "ip6 daddr 2001:db8::/32"]);
-    assert_eq!(rules(any(&["0.0.0.0/0", "192.0.2.1/32"])), ["meta nfproto ipv4"]);
-    assert_eq!(rules(any(&["::/0"])), ["meta nfproto ipv6"]);
+    let last = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff";
+    let all = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    let v6 = |first: &str, last: &str| format!("ip6 daddr {first}-{last}");
+    assert_eq!(rules(any(&targets)), ["ip daddr 10.0.0.0-10.0.1.255, 192.0.2.1", &v6("2001:db8::", last)]);
+    assert_eq!(rules(any(&["0.0.0.0/0", "192.0.2.1/32"])), ["ip daddr 0.0.0.0-255.255.255.255"]);
+    assert_eq!(rules(any(&["::/0"])), [v6("::", all)]);
 }
 
 /// Proves that a quarantine of the administrator's own has no end unless it is given one, and that long lifetimes work.

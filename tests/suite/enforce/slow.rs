@@ -24,11 +24,18 @@ fn timeout(house: &TestRouter) -> u64 {
     house.runs.iter().rev().find_map(says).expect("an element with a timeout")
 }
 
+/// One in which all is made by nft, as after the start or where somebody else has been at the tables.
+fn by_nft() -> TestRouter {
+    let mut house = TestRouter::enforcing();
+    house.kernel.no_batches = true;
+    house
+}
+
 /// The text holds how long elements last from when it was written: what nft brings in 19 seconds later would end 19 seconds
 /// late. It is put right, and nobody is told that anything is wrong.
 #[test]
 fn what_a_slow_nft_brings_in_does_not_last_longer() {
-    let mut house = TestRouter::enforcing();
+    let mut house = by_nft();
     house.slow_nft = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     assert_eq!(timeout(&house), 3600);
@@ -50,7 +57,7 @@ fn what_a_slow_nft_brings_in_does_not_last_longer() {
 /// Where nft is always that slow, it is not run all the time for it.
 #[test]
 fn a_slow_nft_is_not_run_for_ever() {
-    let mut house = TestRouter::enforcing();
+    let mut house = by_nft();
     house.slow_nft = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     let mut runs = 0;
@@ -70,7 +77,7 @@ fn a_slow_nft_is_not_run_for_ever() {
 /// The usual nft, some hundredths of a second, is not corrected.
 #[test]
 fn a_fast_nft_is_run_once() {
-    let mut house = TestRouter::enforcing();
+    let mut house = by_nft();
     house.slow_nft = true;
     house.desire(blocks(&[block(7, &[CAMERA])]));
     let runs = house.runs.len();
@@ -84,7 +91,7 @@ fn a_fast_nft_is_run_once() {
 /// Requests and refreshes that come all the time do not keep nft running all the time; a new block does not wait for that.
 #[test]
 fn nft_rests() {
-    let mut house = TestRouter::enforcing();
+    let mut house = by_nft();
     house.slow_nft = true;
     let (run, mut busy) = (Duration::from_millis(100), Duration::ZERO);
     house.desire(blocks(&[block(7, &[CAMERA])]));

@@ -2,6 +2,7 @@
 //! on. It takes the very datagrams, and the very text `nft` would get, and is as strict as the real one about what exists.
 
 mod asked;
+pub mod batch;
 mod conntrack;
 pub mod messages;
 mod network;
@@ -76,6 +77,8 @@ pub struct Kernel {
     pub senders: BTreeMap<String, Vec<Sender>>,
     /// What nft complains about.
     pub nft: Option<String>,
+    /// Batches are refused, so that all is left to nft.
+    pub no_batches: bool,
     /// Bridges are not filtered.
     pub no_bridge: bool,
     /// Nobody answers.
@@ -117,6 +120,7 @@ impl Kernel {
             tables: BTreeMap::new(),
             senders: BTreeMap::new(),
             nft: None,
+            no_batches: false,
             no_bridge: false,
             mute: false,
         };

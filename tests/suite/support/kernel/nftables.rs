@@ -1,6 +1,7 @@
 //! nf_tables: what `nft` may write, and what can be listed.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use dots_callhome::model::{Mac, Traffic};
@@ -22,6 +23,8 @@ pub struct Element {
 pub struct Table {
     pub sets: BTreeMap<String, BTreeMap<Mac, Element>>,
     counting: BTreeMap<String, bool>,
+    /// Ranges of addresses, and the chains they lead to.
+    pub maps: BTreeMap<String, Vec<(IpAddr, IpAddr, String)>>,
     pub chains: BTreeMap<String, Vec<String>>,
 }
 
@@ -78,6 +81,14 @@ impl Kernel {
             // Without a table there are no rules; a set that is not there can't be listed.
             return vec![if kind == 0xa07 { message(3, 2, sequence, &[0; 4]) } else { error(ENOENT, sequence) }];
         };
+        if let Some(ranges) = table.maps.get(names.get(1).map_or("", String::as_str)) {
+            let elements = ranges.iter().flat_map(|(first, last, chain)| range_bodies(*first, *last, chain));
+            let list = |element: Vec<u8>| attribute(3 | 0x8000, &attribute(1 | 0x8000, &element));
+            let body =
+                |element| [vec![1, 0, 0, 0], name(1, "dots_callhome"), name(2, &names[1]), list(element)].concat();
+            let answers = elements.map(|element| message(0xa0c, 2, sequence, &body(element)));
+            return answers.chain([message(3, 2, sequence, &[0; 4])]).collect();
+        }
         let header = |body: Vec<u8>| [vec![1, 0, 0, 0], body].concat();
         let mut answers = Vec::new();
         if kind == 0xa07 {
@@ -113,23 +124,38 @@ fn apply<'a>(
         ["add", "table", family, "dots_callhome"] => drop(tables.entry((*family).into()).or_default()),
         ["delete", "table", family, "dots_callhome"] => drop(tables.remove(*family).ok_or("no table")?),
         ["table", family, "dots_callhome", "{"] => block(tables.entry((*family).into()).or_default(), lines)?,
+        ["add", "rule", family, "dots_callhome", chain, rule @ ..] => {
+            let table = tables.get_mut(*family).ok_or("no table")?;
+            table.chains.get_mut(*chain).ok_or("no chain")?.push(rule.join(" "));
+        }
         ["flush", "chain", family, "dots_callhome", chain] => {
             let table = tables.get_mut(*family).ok_or("no table")?;
             table.chains.get_mut(*chain).ok_or("no chain")?.clear();
         }
         ["delete", what @ ("chain" | "set"), family, "dots_callhome", gone] => {
             let table = tables.get_mut(*family).ok_or("no table")?;
-            let used = |rule: &String| rule.contains(&format!("@{gone} ")) || rule.ends_with(&format!("jump {gone}"));
-            if table.chains.values().flatten().any(used) {
+            let word = if *what == "chain" { (*gone).to_owned() } else { format!("@{gone}") };
+            let used = |rule: &String| rule.split(' ').any(|other| other == word);
+            let led = |(_, _, chain): &(IpAddr, IpAddr, String)| *what == "chain" && chain == gone;
+            if table.chains.values().flatten().any(used) || table.maps.values().flatten().any(led) {
                 return Err("in use");
             }
             match *what {
+                "chain" if table.chains.get(*gone).is_some_and(|rules| !rules.is_empty()) => return Err("not empty"),
                 "chain" => drop(table.chains.remove(*gone).ok_or("no chain")?),
+                _ if table.maps.remove(*gone).is_some() => {}
                 _ => drop(table.sets.remove(*gone).ok_or("no set")?),
             }
         }
+        ["add", "element", _, "dots_callhome", "local", "{", "local,", "broadcast,", "anycast,", "multicast", "}"] => {}
         [verb @ ("add" | "delete"), "element", family, "dots_callhome", set, "{", elements @ .., "}"] => {
             let table = tables.get_mut(*family).ok_or("no table")?;
+            if let Some(map) = table.maps.get_mut(*set) {
+                for element in elements.join(" ").split(", ") {
+                    range(map, verb, element)?;
+                }
+                return Ok(());
+            }
             let counting = table.counting.get(*set).copied().unwrap_or_default();
             let set = table.sets.get_mut(*set).ok_or("no set")?;
             for element in elements.join(" ").split(", ") {
@@ -152,12 +178,31 @@ fn block<'a>(table: &mut Table, lines: &mut impl Iterator<Item = &'a str>) -> Re
                 table.counting.insert((*name).into(), inside.contains(&"counter".into()));
                 table.sets.entry((*name).into()).or_default();
             }
+            ["\tmap", name, "{"] => drop(table.maps.entry((*name).into()).or_default()),
             ["\tchain", name, "{"] => {
                 inside.retain(|line| !line.starts_with("type "));
                 table.chains.entry((*name).into()).or_default().extend(inside);
             }
             _ => return Err("not understood"),
         }
+    }
+    Ok(())
+}
+
+/// A range that overlaps none, or one that is there.
+fn range(map: &mut Vec<(IpAddr, IpAddr, String)>, verb: &str, text: &str) -> Result<(), &'static str> {
+    let (places, verdict) = text.split_once(" : ").ok_or("no verdict")?;
+    let (first, last) = places.split_once('-').unwrap_or((places, places));
+    let (first, last) = (first.parse().map_err(|_| "no address")?, last.parse().map_err(|_| "no address")?);
+    let chain = verdict.strip_prefix("jump ").ok_or("no chain")?.to_owned();
+    if verb == "delete" {
+        let place = map.iter().position(|known| *known == (first, last, chain.clone())).ok_or("no range")?;
+        map.remove(place);
+    } else if map.iter().any(|(low, high, _)| *low <= last && first <= *high) {
+        return Err("overlaps");
+    } else {
+        map.push((first, last, chain));
+        map.sort();
     }
     Ok(())
 }
@@ -192,13 +237,17 @@ fn span(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(days * 86_400 + seconds))
 }
 
-/// Rules may refer only to what is there.
+/// Rules and maps may refer only to what is there.
 fn check(table: &Table) -> Result<(), String> {
+    if let Some((.., chain)) = table.maps.values().flatten().find(|(.., chain)| !table.chains.contains_key(chain)) {
+        return Err(format!("{chain}: is led to, but not there"));
+    }
     for rule in table.chains.values().flatten() {
         let words: Vec<&str> = rule.split(' ').collect();
         for pair in words.windows(2) {
             let missing = match pair {
                 ["jump" | "goto", chain] => !table.chains.contains_key(*chain),
+                ["vmap", map] => !table.maps.contains_key(&map[1..]),
                 [_, set] if set.starts_with('@') => !table.sets.contains_key(&set[1..]),
                 _ => false,
             };
@@ -223,6 +272,16 @@ fn element_body(key: &[u8], element: &Element) -> Vec<u8> {
         body.extend(attribute(7 | 0x8000, &[name(1, "counter"), attribute(2 | 0x8000, &data)].concat()));
     }
     body
+}
+
+/// A range as the kernel keeps it: where it begins, with its verdict, and where the next may begin.
+fn range_bodies(first: IpAddr, last: IpAddr, chain: &str) -> Vec<Vec<u8>> {
+    let key = |address: &[u8]| attribute(1 | 0x8000, &attribute(1, address));
+    let verdict = [attribute(1, &(-3_i32).to_be_bytes()), name(2, chain)].concat();
+    let begins = [key(&octets(first)), attribute(2 | 0x8000, &attribute(2 | 0x8000, &verdict))].concat();
+    let end = dots_callhome::netlink::batch::after(&octets(last));
+    let ends = end.map(|end| [attribute(3, &1_u32.to_be_bytes()), key(&end)].concat());
+    [begins].into_iter().chain(ends).collect()
 }
 
 /// The strings a request bears.

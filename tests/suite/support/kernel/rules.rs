@@ -6,6 +6,7 @@ use dots_callhome::model::{Detail, Mac};
 use dots_callhome::source::Sender;
 
 use super::{Kernel, Table};
+use crate::support::home::{ip, net};
 
 /// A packet that comes in from a device.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,7 @@ impl Kernel {
         while let [first, more @ ..] = rest {
             let (used, matches) = match (*first, more) {
                 ("drop", _) => return (Verdict::Drop, true),
+                ("return", _) => return (Verdict::Continue, true),
                 ("accept", _) => return (Verdict::Accept, true),
                 ("jump", [chain, ..]) => return (self.chain(table, chain, packet, passage), false),
                 ("goto", [chain, ..]) => return (self.chain(table, chain, packet, passage), true),
@@ -95,7 +97,15 @@ impl Kernel {
                 ("ether", ["saddr", "!=", mac, ..]) => (3, packet.sender != mac.parse().unwrap()),
                 ("ether", ["saddr", mac, ..]) if mac.contains(':') => (2, packet.sender == mac.parse().unwrap()),
                 ("ether", ["saddr", set, ..]) => (2, member(table, &set[1..], packet.sender, passage)),
-                ("fib", ["daddr", "type", _, ..]) => (3, self.is_local(packet.target)),
+                ("ip" | "ip6", ["daddr", "vmap", map, ..]) => {
+                    let within =
+                        |(first, last, _): &&(IpAddr, IpAddr, String)| (*first..=*last).contains(&packet.target);
+                    return match table.maps[&map[1..]].iter().find(within) {
+                        Some((.., chain)) => (self.chain(table, chain, packet, passage), false),
+                        None => (Verdict::Continue, false),
+                    };
+                }
+                ("fib", ["daddr", "type", "@local", ..]) => (3, self.is_local(packet.target)),
                 (of, [field, values, ..]) => (2, matches_field(packet, of, field, values)),
                 _ => panic!("not understood: {rule}"),
             };
@@ -164,7 +174,10 @@ fn matches_field(packet: &Packet, of: &str, field: &str, values: &str) -> bool {
 }
 
 fn has_address(values: &str, address: IpAddr) -> bool {
-    values.split(',').any(|value| crate::support::home::net(value).contains(&address))
+    values.split(',').any(|value| match value.split_once('-') {
+        Some((first, last)) => (ip(first)..=ip(last)).contains(&address),
+        None => net(value).contains(&address),
+    })
 }
 
 /// Numbers and ranges; of what neighbour discovery is called by name, the number.

@@ -6,6 +6,9 @@ use dots_callhome::model::{Mac, Traffic, Tuple};
 
 use super::TestRouter;
 use crate::support::enforce::owner;
+use crate::support::kernel::messages;
+
+const EBUSY: i32 = 16;
 
 impl TestRouter {
     pub fn desire(&mut self, desired: Desired) {
@@ -17,10 +20,29 @@ impl TestRouter {
         self.settle();
     }
 
-    /// The running nft ends.
+    /// The running nft ends, or the batch is answered.
     pub fn end_nft(&mut self) {
         let outcome = self.kernel.run(self.runs.last().expect("one runs"));
-        self.enforcer.handle_nft(outcome, self.now);
+        match outcome {
+            Err(_) if self.batch.is_some() => self.refuse(),
+            outcome => self.end_nft_as(outcome),
+        }
+    }
+
+    /// It ends so, whatever the kernel says.
+    pub fn end_nft_as(&mut self, outcome: Result<(), String>) {
+        match self.batch.take() {
+            Some(sequence) => {
+                let errno = if outcome.is_ok() { 0 } else { EBUSY };
+                self.enforcer.handle_datagram(Socket::Changes, &messages::error(errno, sequence), self.now);
+            }
+            None => self.enforcer.handle_nft(outcome, self.now),
+        }
+    }
+
+    /// The kernel does not take the batch.
+    pub(super) fn refuse(&mut self) {
+        self.end_nft_as(Err("refused".into()));
     }
 
     pub fn hear(&mut self, socket: Socket, datagram: &[u8]) {

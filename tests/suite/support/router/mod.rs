@@ -73,8 +73,10 @@ pub struct TestRouter {
 
     /// Texts given to nft for the finder.
     pub nft_runs: Vec<String>,
-    /// Texts given to nft.
+    /// Texts given to nft, and those that say the same as batches given to the kernel.
     pub runs: Vec<String>,
+    /// The number of a batch that is not answered yet.
+    batch: Option<u32>,
     /// Whether nft ends only when [`TestRouter::end_nft`] says so.
     pub slow_nft: bool,
     told: Vec<enforcement::Event>,
@@ -179,6 +181,7 @@ impl TestRouter {
             deaf: false,
             nft_runs: Vec::new(),
             runs: Vec::new(),
+            batch: None,
             slow_nft: false,
             told: Vec::new(),
             peers: vec![super::ubus::peer("isp")],

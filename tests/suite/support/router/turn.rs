@@ -6,6 +6,7 @@ use dots_callhome::model::MitigationId;
 use dots_callhome::{mitigation, source};
 
 use super::{TestRouter, Wired};
+use crate::support::kernel::batch;
 use crate::support::kernel::noted::Noted;
 
 impl TestRouter {
@@ -168,10 +169,25 @@ impl TestRouter {
         let Some(text) = self.enforcer.poll_ruleset() else { return self.run_nft_for_finder() };
         assert_eq!(self.enforcer.poll_ruleset(), None, "one nft at a time");
         self.runs.push(text);
+        // A batch that was not answered is not waited for any more.
+        self.batch = None;
         if !self.slow_nft {
             self.end_nft();
         }
         true
+    }
+
+    /// Lets the kernel take a batch.
+    fn change(&mut self, batch: &[u8]) {
+        let (text, sequence) = batch::text(batch);
+        self.batch = Some(sequence);
+        if self.kernel.no_batches {
+            return self.refuse();
+        }
+        self.runs.push(text);
+        if !self.slow_nft {
+            self.end_nft();
+        }
     }
 
     fn run_nft_for_finder(&mut self) -> bool {
@@ -199,6 +215,10 @@ impl TestRouter {
         }
         while let Some((socket, request)) = self.enforcer.poll_transmit() {
             any = true;
+            if socket == Socket::Changes {
+                self.change(&request);
+                continue;
+            }
             assert_eq!(socket, Socket::Netfilter);
             for datagram in self.kernel.answer(&request) {
                 self.enforcer.handle_datagram(socket, &datagram, self.now);
