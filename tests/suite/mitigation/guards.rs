@@ -247,3 +247,16 @@ fn only_what_is_in_force_is_released() {
     house.ledger.release(CAMERA, "root", house.now).unwrap();
     assert_eq!(house.ledger.vetoes().count(), 1);
 }
+
+/// The first clock that is believed: what was kept then has aged since, what was kept a second before has not.
+#[test]
+fn time_counts_from_the_first_clock_that_is_believed() {
+    const KNOWN: u64 = 1_735_689_600;
+    for (saved, lasts) in [(KNOWN - 1, true), (KNOWN, false)] {
+        let mut house = asking();
+        house.ledger.quarantine(CAMERA, Some(seconds(100)), None, "root", house.now).unwrap();
+        let snapshot = Snapshot { saved, ..house.ledger.snapshot(house.now) };
+        house.now.unix = KNOWN + 200;
+        assert_eq!(restored(&snapshot, policy(Consent::Ask), &house).ledger.manual_quarantine(CAMERA).is_some(), lasts);
+    }
+}
