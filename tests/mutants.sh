@@ -13,4 +13,4 @@ sed -n 's/^ *"\(^src.*\)",$/\1/p' $config | sed 's/\\\\/\\/g' | while read -r pa
 		exit 1
 	}
 done
-cargo mutants --config $config --output target/mutants --colors never --no-times --baseline run --jobs 1 "$@"
+cargo mutants --config $config --output target/mutants --colors never --no-times --baseline run "$@"

@@ -183,3 +183,80 @@ fn an_approval_is_of_somebody() {
     assert_eq!(house.state(id), State::Pending);
     assert_eq!(house.ledger.approve(id, None, &[], None, "root", house.now), Err(Denied::NoSuchDevice));
 }
+
+/// What has ended is judged no more, whatever the rules become.
+#[test]
+fn an_ended_request_is_not_judged_again() {
+    let mut house = asking();
+    let id = house.in_force(1, &attack(), CAMERA);
+    house.ledger.withdraw(id, None, "root", house.now).unwrap();
+    house.ledger.set_policy(with_device(Consent::Ask, CAMERA, DevicePolicy::Exempt), house.now);
+    assert_eq!(house.state(id), State::Withdrawn);
+}
+
+/// Consent that waits for a search is not lost by rules that say nothing of its device.
+#[test]
+fn other_rules_leave_consent_that_waits() {
+    let mut house = asking();
+    house.in_force(1, &attack(), CAMERA);
+    let next = house.put(2, &attack()).unwrap().id;
+    house.ledger.set_policy(with_device(Consent::Ask, TV, DevicePolicy::Exempt), house.now);
+    house.ledger.handle_attribution(next, vec![exact(CAMERA)], house.now);
+    assert_eq!(house.blocked(), [CAMERA]);
+}
+
+/// Who was known to be in doubt and was approved all the same is let go once it is seen not to send itself; who was not, is told
+/// once.
+#[test]
+fn a_doubt_counts_again_for_whom_was_approved_since() {
+    let mut house = asking();
+    let id = house.request(1, &attack(), &[exact(CAMERA)]);
+    house.ledger.handle_spoofed(id, CAMERA, true, house.now);
+    let vetoes = house.ledger.generation();
+    house.ledger.handle_spoofed(id, CAMERA, true, house.now);
+    assert_eq!(house.ledger.generation(), vetoes, "once");
+    house.ledger.approve(id, None, &[CAMERA], None, "root", house.now).unwrap();
+    assert_eq!(house.blocked(), [CAMERA]);
+    house.ledger.handle_spoofed(id, CAMERA, false, house.now);
+    assert_eq!((house.state(id), house.blocked()), (State::Pending, vec![]));
+}
+
+/// A doubt is about suspects only, and about one that is not acted upon while another one is.
+#[test]
+fn a_doubt_is_about_its_suspect() {
+    let mut house = asking();
+    let id = house.in_force(1, &attack(), CAMERA);
+    house.ledger.handle_spoofed(id, TV, true, house.now);
+    assert_eq!(house.ledger.vetoes().count(), 0, "no suspect");
+    house.ledger.handle_attribution(id, vec![exact(CAMERA), exact(TV)], house.now);
+    house.ledger.handle_spoofed(id, CAMERA, true, house.now);
+    assert_eq!((house.ledger.vetoes().count(), house.blocked()), (0, vec![CAMERA]), "it sends itself");
+    house.ledger.handle_spoofed(id, TV, true, house.now);
+    assert_eq!(house.ledger.vetoes().next().map(|veto| veto.devices.clone()), Some(vec![TV]));
+    assert_eq!(house.blocked(), [CAMERA]);
+}
+
+/// Nothing is in force against a device that is only suspected, or while another one is blocked.
+#[test]
+fn only_what_is_in_force_is_released() {
+    let mut house = asking();
+    house.request(1, &attack(), &[exact(CAMERA), exact(TV)]);
+    assert_eq!(house.ledger.release(CAMERA, "root", house.now), Err(Denied::NotInThisState));
+    house.in_force(2, &other_attack(1), CAMERA);
+    assert_eq!(house.ledger.release(TV, "root", house.now), Err(Denied::NotInThisState));
+    house.ledger.release(CAMERA, "root", house.now).unwrap();
+    assert_eq!(house.ledger.vetoes().count(), 1);
+}
+
+/// The first clock that is believed: what was kept then has aged since, what was kept a second before has not.
+#[test]
+fn time_counts_from_the_first_clock_that_is_believed() {
+    const KNOWN: u64 = 1_735_689_600;
+    for (saved, lasts) in [(KNOWN - 1, true), (KNOWN, false)] {
+        let mut house = asking();
+        house.ledger.quarantine(CAMERA, Some(seconds(100)), None, "root", house.now).unwrap();
+        let snapshot = Snapshot { saved, ..house.ledger.snapshot(house.now) };
+        house.now.unix = KNOWN + 200;
+        assert_eq!(restored(&snapshot, policy(Consent::Ask), &house).ledger.manual_quarantine(CAMERA).is_some(), lasts);
+    }
+}

@@ -5,7 +5,8 @@ use dots_callhome::mitigation::snapshot::{self, Snapshot};
 use dots_callhome::mitigation::{
     Action, Cause, Client, Consent, Denied, Happened, Ledger, Policy, State, TimeoutAction, Veto,
 };
-use dots_callhome::model::{ClockSet, MitigationId, Now, PortRange, Scope};
+use dots_callhome::model::{ClockSet, Mac, MitigationId, Now, PortRange, Scope};
+use dots_callhome::source::Suspect;
 
 const DAY: u64 = 86_400;
 
@@ -358,4 +359,46 @@ fn numbers_begin_where_they_are_told_to() {
     house.delete(1);
     house.ledger.set_first_number(1_000_000);
     assert_eq!(house.put(2, &attack()).unwrap().id.0, 1_000_001, "the veto has that number");
+}
+
+/// As many devices and targets as one veto holds are still named; one more target, and it is about every address.
+#[test]
+fn a_no_names_what_it_can_hold() {
+    for (targets, named) in [(16, 16), (17, 2)] {
+        let mut house = TestRouter::by_hand(policy(Consent::Ask));
+        let many: Vec<String> = (0..targets).map(|n| format!("203.0.113.{}/32", 2 * n)).collect();
+        let pieces = scope(&many.iter().map(String::as_str).collect::<Vec<_>>(), &["198.51.100.7/32"]);
+        let crowd: Vec<Suspect> = (0..64).map(|n| exact(Mac([2, 0, 0, 0, 1, n]))).collect();
+        let id = house.request(1, &pieces, &crowd);
+        house.ledger.reject(id, None, "root", house.now).unwrap();
+        let veto = &vetoes(&house)[0];
+        assert_eq!((veto.devices.len(), veto.targets.len()), (64, named));
+    }
+}
+
+/// A no about whoever sends is still about whoever sends when it has become one with others.
+#[test]
+fn a_no_about_all_is_not_lost_among_others() {
+    let mut house = TestRouter::by_hand(Policy { max_mitigations: 1000, ..policy(Consent::Auto) });
+    for n in 1..=65 {
+        let suspects = if n == 7 { Vec::new() } else { vec![exact(CAMERA)] };
+        let id = house.request(n, &other_attack(n as u16), &suspects);
+        house.ledger.reject(id, None, "root", house.now).unwrap();
+    }
+    assert_eq!(house.ledger.vetoes().count(), 1);
+    house.request(100, &other_attack(7), &[exact(LAPTOP)]);
+    assert_eq!(house.blocked(), []);
+}
+
+/// Nor is it lost to a later no about one device.
+#[test]
+fn a_no_about_all_stays_beside_one_about_a_device() {
+    let mut house = auto();
+    let id = house.request(1, &attack(), &[]);
+    house.ledger.reject(id, None, "root", house.now).unwrap();
+    house.pass(seconds(10));
+    let id = house.request(2, &attack(), &[exact(CAMERA)]);
+    house.ledger.reject(id, None, "root", house.now).unwrap();
+    house.request(3, &attack(), &[exact(LAPTOP)]);
+    assert_eq!(house.blocked(), []);
 }

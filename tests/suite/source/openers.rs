@@ -307,7 +307,7 @@ fn nobody_is_caught_by_half_a_look() {
         for _ in 0..6 {
             house.pass(seconds(2));
             let own = Sender { mac: mac(11), address: ip(&v4(11)), link: LAN };
-            let seen: Vec<Sender> = others.iter().copied().chain([own]).collect();
+            let seen: Vec<Sender> = [own].into_iter().chain(others.iter().copied()).collect();
             house.finder.handle_senders(dots_callhome::model::MitigationId(1), &seen, house.now);
             house.settle();
         }
