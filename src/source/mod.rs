@@ -44,6 +44,7 @@ mod sender_table;
 mod senders;
 mod stations;
 mod stranger;
+mod strangers;
 mod suspect;
 mod upstream;
 
