@@ -64,6 +64,13 @@ fn line(level: Level, text: &str) -> String {
     line
 }
 
+/// Logs that events of the kernel were lost, at each doubling of their number only: an attack must not fill the log.
+pub(super) fn log_overruns(count: u32) {
+    if count.is_power_of_two() {
+        log::info!("netlink: {count} times events came faster than they were read; looks again");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

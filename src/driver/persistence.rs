@@ -11,6 +11,8 @@ use mio::Waker;
 
 use super::snapshot_files::{Loaded, NotWritten, SnapshotFiles};
 use super::snapshot_schedule::{Destination, SnapshotSchedule};
+use crate::coap::Random;
+use crate::io::random::Rng;
 use crate::mitigation::Ledger;
 use crate::mitigation::snapshot::Snapshot;
 use crate::model::Now;
@@ -157,4 +159,11 @@ fn keep(files: &SnapshotFiles, snapshot: Snapshot) -> Result<(), NotKept> {
     let (snapshot, left_out) = snapshot.fitted();
     files.save(&snapshot).map_err(NotKept::NotWritten)?;
     if left_out == 0 { Ok(()) } else { Err(NotKept::LeftOut(left_out)) }
+}
+
+/// Where the numbers of mitigations begin: anywhere in 30 bits, as an integer of the bus holds 31 and there has to be room ahead.
+pub(super) fn first_number() -> u32 {
+    let mut bytes = [0; 4];
+    Rng::new().fill(&mut bytes);
+    u32::from_be_bytes(bytes) >> 2
 }

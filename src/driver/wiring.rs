@@ -16,17 +16,15 @@ use super::news_limiter::NewsLimiter;
 use super::nft::{NftError, NftRunner};
 use super::paths::Paths;
 use super::peers::Peers;
-use super::persistence::Persistence;
+use super::persistence::{self, Persistence};
 use super::provider::LoopContext;
 use super::resolver::Resolver;
 use super::snapshot_files::SnapshotFiles;
-use crate::coap::Random;
 use crate::config::Config;
 use crate::enforce::desired::Owner;
 use crate::enforce::{self, Enforcer, ServerTable};
 use crate::io::clock;
 use crate::io::netlink::Received;
-use crate::io::random::Rng;
 use crate::mitigation::{self, Ledger};
 use crate::model::{ClockSet, Mac, Now};
 use crate::source::{self, Finder};
@@ -115,7 +113,7 @@ impl Wiring {
         if wiring.persistence.unread().is_some() {
             wiring.enforcer = Enforcer::beside_earlier();
         }
-        wiring.ledger.set_first_number(first_number());
+        wiring.ledger.set_first_number(persistence::first_number());
         wiring.enforce();
         Ok(wiring)
     }
@@ -170,7 +168,7 @@ impl Wiring {
             }
             (KernelSocket::Source(socket), Received::Overrun) => {
                 finder.handle_overrun(socket, now);
-                log_overruns(finder.overruns());
+                logger::log_overruns(finder.overruns());
             }
             (KernelSocket::Enforce(socket), Received::Datagram(datagram)) => {
                 if socket == enforce::Socket::Events {
@@ -510,18 +508,4 @@ impl Wiring {
         self.with_peers(|peers, s| peers.stop(s));
         self.persistence.end(&self.ledger, self.now);
     }
-}
-
-/// Logs that events of the kernel were lost, at each doubling of their number only: an attack must not fill the log.
-fn log_overruns(count: u32) {
-    if count.is_power_of_two() {
-        log::info!("netlink: {count} times events came faster than they were read; looks again");
-    }
-}
-
-/// Where the numbers of mitigations begin: anywhere in 30 bits, as an integer of the bus holds 31 and there has to be room ahead.
-fn first_number() -> u32 {
-    let mut bytes = [0; 4];
-    Rng::new().fill(&mut bytes);
-    u32::from_be_bytes(bytes) >> 2
 }

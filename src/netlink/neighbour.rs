@@ -291,8 +291,7 @@ fn link(body: &[u8]) -> Option<Link> {
     if *body.first()? != 0 {
         return None;
     }
-    /// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`
-    const ETHERNET: [u16; 2] = [1, 772];
+    const ETHERNET: [u16; 2] = [1, 772]; // and loopback
     let kind = if ETHERNET.contains(&parse_u16(body.get(2..)?)?) { LinkKind::Ethernet } else { LinkKind::Tunnel };
     let mut link = Link { index: word(body, 4)?, name: String::new(), mac: None, master: None, lower: None, kind };
     for (kind, value) in attributes(body, NetworkObject::Links)? {
@@ -328,7 +327,6 @@ fn address(body: &[u8]) -> Option<Address> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
     const ORIGIN: u16 = 11;
-    /// `IFAPROT_KERNEL_RA`
     const ADVERTISEMENT: &[u8] = &[2];
     let family = *body.first()?;
     let mut local = None;

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use vecset::VecSet;
 
-use super::search::Report;
 use super::stranger::Stranger;
 use super::suspect::Suspect;
 use crate::model::{Mac, MitigationId};
@@ -43,6 +42,15 @@ pub enum Event {
     InventoryChanged,
     /// The router's own Ethernet addresses towards the home, all of them that no device bears as well.
     RouterAddresses(VecSet<Mac>),
+}
+
+/// All that a search has to say.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The devices that may be meant.
+    pub(super) suspects: Vec<Suspect>,
+    /// Who sends and is none, if that is news.
+    pub(super) strangers: Option<Vec<Stranger>>,
 }
 
 /// Events that wait to be polled.

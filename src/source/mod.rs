@@ -45,6 +45,7 @@ mod sender_table;
 mod senders;
 mod stations;
 mod stranger;
+mod strangers;
 mod suspect;
 mod upstream;
 

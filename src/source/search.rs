@@ -9,6 +9,7 @@ use super::candidate::owner;
 use super::candidates::Candidates;
 use super::direction::{Direction, Match};
 use super::ended::{Cursor, EndedFlow, EndedFlows, Work};
+use super::event::Report;
 use super::home_network::HomeNetwork;
 use super::network::Located;
 use super::observation::Observation;
@@ -18,7 +19,7 @@ use super::readings::Readings;
 use super::schedule::Schedule;
 use super::sender_table::Witnessed;
 use super::senders::Senders;
-use super::stranger::{Stranger, StrangerKind};
+use super::strangers::Strangers;
 use super::suspect::{Sender, Suspect};
 use crate::model::{Mac, Now, Scope, Tuple};
 
@@ -26,8 +27,6 @@ use crate::model::{Mac, Now, Scope, Tuple};
 const MOST_READINGS: usize = 64;
 /// Most addresses asked for in one look: whoever makes up addresses must not keep the neighbourhood busy.
 const MOST_UNKNOWN: usize = 8;
-/// Most addresses kept of those who have asked the router's own programs.
-const MOST_ASKERS: usize = 8;
 /// Most addresses for which the table of senders is asked, as nobody is known to have them.
 const MOST_UNATTRIBUTED: usize = 64;
 
@@ -42,15 +41,6 @@ enum Wants {
     NoMore,
     /// Nothing for now.
     Nothing,
-}
-
-/// All that a search has to say.
-#[derive(Debug)]
-pub(super) struct Report {
-    /// The devices that may be meant.
-    pub(super) suspects: Vec<Suspect>,
-    /// Who sends and is none, if that is news.
-    pub(super) strangers: Option<Vec<Stranger>>,
 }
 
 /// One search.
@@ -73,12 +63,9 @@ pub(super) struct Search {
     /// Whether the last look has seen everything.
     complete: bool,
     failed: bool,
-    /// The addresses of those whose packets to the target the router has taken in itself.
-    askers: VecSet<IpAddr>,
     /// The suspects of the last report.
     reported: Option<Vec<Suspect>>,
-    /// Who was told last to send and be no device.
-    strangers: Vec<Stranger>,
+    strangers: Strangers,
     readings: Readings,
 }
 
@@ -98,9 +85,8 @@ impl Search {
             ended: None,
             complete: false,
             failed: false,
-            askers: VecSet::new(),
             reported: None,
-            strangers: Vec::new(),
+            strangers: Strangers::default(),
             readings: Readings::default(),
         }
     }
@@ -347,7 +333,7 @@ impl Search {
     fn observe(&mut self, direction: &Direction<'_>, sending: bool, home: &HomeNetwork, now: Now) {
         let device = direction.device;
         let Some(matched) = direction.matches(&self.scope, home.network.is_local(device)) else {
-            return self.observe_asker(direction, home);
+            return self.strangers.observe_asker(direction, &self.scope, home);
         };
         let (senders, doubtful) = self.senders_of(device, home.locate(device), matched, home);
         let reassigned = doubtful || home.inventory.is_reassigned(device, now.instant);
@@ -361,14 +347,6 @@ impl Search {
         }
         if senders.is_empty() && self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&device) {
             self.unknown.push(device);
-        }
-    }
-
-    /// Whoever sends to the target and is answered by the router itself has asked a program there.
-    fn observe_asker(&mut self, direction: &Direction<'_>, home: &HomeNetwork) {
-        let is_taken_in = home.network.is_local(direction.flow.reply.source) && direction.is_opener();
-        if is_taken_in && direction.was_aimed_at(&self.scope) && self.askers.len() < MOST_ASKERS {
-            self.askers.insert(direction.device);
         }
     }
 
@@ -469,25 +447,13 @@ impl Search {
             // Something has been observed since, which the next report is to cover.
             self.schedule.report(false, now.instant);
         }
-        let (suspects, strangers) = (self.suspects(home, older, now), self.strangers(home));
-        let meets = self.strangers != strangers;
-        if !meets && self.reported.as_ref() == Some(&suspects) {
+        let suspects = self.suspects(home, older, now);
+        let strangers = self.strangers.poll_news(self.candidates.strangers(), home);
+        if strangers.is_none() && self.reported.as_ref() == Some(&suspects) {
             return None;
         }
         self.reported = Some(suspects.clone());
-        self.strangers.clone_from(&strangers);
-        Some(Report { suspects, strangers: meets.then_some(strangers) })
-    }
-
-    fn strangers(&self, home: &HomeNetwork) -> Vec<Stranger> {
-        let stranger = |address| {
-            let mut stranger = home.stranger(address);
-            if stranger.kind == StrangerKind::Router {
-                stranger.asked_by = self.askers.iter().copied().collect();
-            }
-            stranger
-        };
-        self.candidates.strangers().into_iter().map(stranger).collect()
+        Some(Report { suspects, strangers })
     }
 
     fn suspects(&self, home: &HomeNetwork, older: &OlderFlows, now: Now) -> Vec<Suspect> {

@@ -18,7 +18,7 @@ fn the_others_under_the_same_address_reach_the_target() {
     let narrowed: Narrowed = [(CAMERA, vec![ip("192.168.1.61"), ip("2001:db8:123::61")])].into();
     let targets = scope(&["203.0.113.80/32", "2001:db8:c000::80/128"]);
     let block = Block { scope: targets, narrowed, ..block(7, &[CAMERA, TV]) };
-    house.desire(blocks(&[block.clone()]));
+    house.desire(blocks(std::slice::from_ref(&block)));
     assert!(drops(&house, CAMERA, "192.168.1.61", TARGET));
     assert!(drops(&house, CAMERA, "2001:db8:123::61", VICTIM6));
     assert!(!drops(&house, CAMERA, "192.168.1.62", TARGET));

@@ -7,7 +7,7 @@ use crate::home::{VICTIM, WAN, device_address};
 use crate::raw::UDP;
 
 const OUT_OF_SCOPE: &str = "out of scope";
-const NEVER: &str = "source-prefix: ";
+const NEVER: &str = "too much of the Internet";
 
 /// What the second provider asks.
 fn second(lab: &mut Lab, port: u16, more: &str) -> Vec<String> {
