@@ -192,6 +192,7 @@ impl Anchors {
     }
 
     /// Their certificates.
+    #[cfg(feature = "client")]
     pub(super) fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
         self.certificates.iter().map(|(_, certificate)| certificate)
     }

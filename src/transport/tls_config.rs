@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use rustls::ClientConfig;
+#[cfg(feature = "client")]
+use rustls::ServerConfig;
 use rustls::client::Resumption;
 use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::ServerName;
 use rustls::server::ProducesTickets;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::{Anchors, Fault, Identity};
 use super::crypto::{ALPN, Clock, private_key, provider};

@@ -142,7 +142,7 @@ fn strangers_are_refused() {
     let wrong_key = ClientConfig::psk(psk("home-9", 6), random(1)).unwrap();
     let mut router = Router::new(&wrong_key, program.v4, None);
     router.until("refused", |router| router.failure.is_some());
-    assert_eq!(router.failure, Some(Failure::WrongKey("the peer says BadRecordMac".into())));
+    assert_eq!(router.failure, Some(Failure::WrongKey("the peer says that it can't verify what we send".into())));
     assert!(!program.routers().contains("home-9"));
 }
 
