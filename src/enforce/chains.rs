@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::dispatch::{ChainName, Dispatch, Map, Owners, Piece};
+use super::chain_name::{ChainName, Map, Owners};
+use super::dispatch::{Dispatch, Piece};
 use super::left_open;
 use super::rule::{Rule, Term};
-use super::ruleset::Ruleset;
+use super::ruleset::{Held, Ruleset};
 use super::set::Set;
 use crate::model::MitigationId;
 use crate::netlink::conntrack;
@@ -157,6 +158,14 @@ fn senders(ruleset: &Ruleset, id: MitigationId, family: conntrack::Family) -> Ve
         senders.extend(addresses.iter().filter(of_family).map(|from| vec![Term::From(*mac, *from)]));
     }
     senders
+}
+
+/// What the kernel holds after a transaction that spoke of these families.
+pub(super) fn held(ruleset: Ruleset, families: &[Family]) -> Held {
+    let rules = |family: Family| chains(&ruleset, family).iter().map(|chain| chain.rules.len()).sum();
+    let rules = |family: &Family| (*family, if ruleset.needs(*family) { rules(*family) } else { 0 });
+    let families = families.iter().map(rules).collect();
+    Held { ruleset, families }
 }
 
 /// Whether any rule looks into [`LOCAL`](super::rule::LOCAL).

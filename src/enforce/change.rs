@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use vecset::VecMap;
 
-use super::chains::{Chain, chains, maps, needs_local};
+use super::chain_name::Map;
+use super::chains::{Chain, chains, held, maps, needs_local};
 use super::counters::Counters;
-use super::dispatch::{Map, Piece};
+use super::dispatch::Piece;
 use super::render::{LOGGED, left};
 use super::rule::{LOCAL, LOCALITIES, octets};
 use super::ruleset::{Held, Members, Ruleset};
@@ -31,8 +32,8 @@ pub(super) fn batch(
 ) -> (Batch, Held) {
     let mut batch = Batch::new();
     for family in families {
-        let held = before.families.contains_key(family).then_some(&before.ruleset);
-        let known = held.filter(|ruleset| ruleset.needs(*family));
+        let spoken_of = before.families.contains_key(family).then_some(&before.ruleset);
+        let known = spoken_of.filter(|ruleset| ruleset.needs(*family));
         let table = Table { family: *family, name: table };
         let nothing = Ruleset::default();
         let change = Change { table, before: known.unwrap_or(&nothing), after, counters, now };
@@ -44,7 +45,7 @@ pub(super) fn batch(
                 change.write(&mut batch);
             }
             (Some(_), false) => change.make_room(&mut batch),
-            (None, false) if held.is_none() => change.make_room(&mut batch),
+            (None, false) if spoken_of.is_none() => change.make_room(&mut batch),
             (None, false) => {}
         }
     }
@@ -52,7 +53,7 @@ pub(super) fn batch(
         // It is answered all the same: this changes nothing.
         batch.add_table(Table { family: Family::Inet, name: table });
     }
-    (batch, Held::new(after.clone(), families))
+    (batch, held(after.clone(), families))
 }
 
 /// A family's table before and after.

@@ -3,12 +3,12 @@
 //! Targets overlap, so the space of addresses is cut into ranges that are targets of the same mitigations. A map leads from
 //! each range to the chain of those mitigations. One that shares no target has a chain of its own, named by its number.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use vecset::{VecMap, VecSet};
 
+use super::chain_name::{ChainName, Map, Owners, Purpose};
 use super::target::DropFilter;
 use crate::model::MitigationId;
 use crate::netlink::conntrack::Family;
@@ -16,42 +16,6 @@ use crate::netlink::conntrack::Family;
 /// Most that the rules of a family say, over all chains: protocols, ports and types. Where overlaps are so many that it were
 /// more, one chain looks at the targets of each mitigation in turn.
 const MOST_SAID: usize = 8192;
-
-/// What traffic is sorted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Purpose {
-    /// It may have to be dropped.
-    Block,
-    /// Its senders are noted.
-    Log,
-}
-
-/// A map from targets to chains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Map {
-    pub(super) purpose: Purpose,
-    pub(super) family: Family,
-}
-
-/// Whom a chain is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Owners {
-    /// One mitigation.
-    One(MitigationId),
-    /// Several, under a number that says nothing.
-    Several(u32),
-    /// All, whatever their targets.
-    All,
-}
-
-/// A chain of our tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum ChainName {
-    /// One that is always called so.
-    Fixed(&'static str),
-    /// One that a map leads to.
-    Of(Map, Owners),
-}
 
 /// Targets from one address to another, all of the same mitigations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,31 +96,6 @@ impl Dispatch {
     }
 }
 
-impl fmt::Display for Map {
-    /// The name in the kernel.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let purpose = if self.purpose == Purpose::Block { "blocked" } else { "watched" };
-        write!(f, "{purpose}_{}", family_name(self.family))
-    }
-}
-
-impl fmt::Display for ChainName {
-    /// The name in the kernel.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (map, owners) = match self {
-            Self::Fixed(name) => return f.write_str(name),
-            Self::Of(map, owners) => (map, owners),
-        };
-        let letter = if map.purpose == Purpose::Block { "m" } else { "w" };
-        match owners {
-            Owners::One(id) => write!(f, "{letter}{}", id.0)?,
-            Owners::Several(number) => write!(f, "{letter}_shared{number}")?,
-            Owners::All => write!(f, "{letter}_all")?,
-        }
-        write!(f, "_{}", family_name(map.family))
-    }
-}
-
 /// Addresses from one to another as numbers, and whose targets they are.
 #[derive(Debug)]
 struct Range {
@@ -220,12 +159,5 @@ fn most(family: Family) -> u128 {
     match family {
         Family::V4 => u32::MAX.into(),
         Family::V6 => u128::MAX,
-    }
-}
-
-fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "v4",
-        Family::V6 => "v6",
     }
 }

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use vecset::{VecMap, VecSet};
 
+use super::chain_name::Map;
 use super::chains::maps;
 use super::counters::Counters;
-use super::dispatch::{Map, Piece};
+use super::dispatch::Piece;
 use super::kernel_queries::{Answer, Query};
 use super::ruleset::{Held, Ruleset};
 use super::set::Set;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::dispatch::Map;
+use super::chain_name::Map;
 use super::set::Set;
 use crate::model::{Flow, Tuple};
 use crate::netlink::Exchange;

@@ -27,6 +27,7 @@
 //! Three machines share the work: what stands (`Tables`), whether it bites (`Monitor`), and what is told (`Progress`).
 
 mod bridge;
+mod chain_name;
 mod chains;
 mod change;
 mod counters;

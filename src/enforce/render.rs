@@ -3,9 +3,10 @@
 use std::fmt::{Display, Write};
 use std::time::{Duration, Instant};
 
-use super::chains::{Chain, chains, maps, needs_local};
+use super::chain_name::Map;
+use super::chains::{Chain, chains, held, maps, needs_local};
 use super::counters::Counters;
-use super::dispatch::{Map, Piece};
+use super::dispatch::Piece;
 use super::rule::{LOCAL, LOCALITIES};
 use super::ruleset::{Held, Members, Ruleset};
 use super::set::Set;
@@ -41,7 +42,7 @@ pub(super) fn text(
             let _ = writing.make(&mut text);
         }
     }
-    (text, Held::new(ruleset.clone(), families))
+    (text, held(ruleset.clone(), families))
 }
 
 /// A family's table being written.

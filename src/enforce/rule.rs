@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::dispatch::{ChainName, Map};
+use super::chain_name::{ChainName, Map};
 use super::servers::PASS;
 use super::set::Set;
 use crate::model::Mac;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use vecset::{VecMap, VecSet};
 
-use super::chains::chains;
+use super::chain_name::Purpose;
 use super::desired::{Block, Desired, Narrowed, Owner, Quarantined, SenderLog};
-use super::dispatch::{Dispatch, Purpose};
+use super::dispatch::Dispatch;
 use super::set::Set;
 use super::target::DropFilter;
 use crate::model::{Mac, MitigationId, Scope};
@@ -28,16 +28,6 @@ pub(super) struct Held {
     pub(super) ruleset: Ruleset,
     /// The families in which it does, each with the number of its rules.
     pub(super) families: VecMap<Family, usize>,
-}
-
-impl Held {
-    /// After a transaction that spoke of these families.
-    pub(super) fn new(ruleset: Ruleset, families: &[Family]) -> Self {
-        let rules = |family: Family| chains(&ruleset, family).iter().map(|chain| chain.rules.len()).sum();
-        let rules = |family: &Family| (*family, if ruleset.needs(*family) { rules(*family) } else { 0 });
-        let families = families.iter().map(rules).collect();
-        Self { ruleset, families }
-    }
 }
 
 /// When a device's membership ends; nothing: when it is taken out.
