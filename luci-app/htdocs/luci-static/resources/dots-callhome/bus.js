@@ -58,6 +58,7 @@ return baseclass.extend({
 	history: method('history', [ 'limit' ]),
 	vetoes: method('vetoes'),
 	ended: method('ended'),
+	incidents: method('incidents', [ 'mac' ]),
 	lift: method('lift', [ 'id' ]),
 
 	/* Starts or reloads the service: a login may run just these two command lines. */

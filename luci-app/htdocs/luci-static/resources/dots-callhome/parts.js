@@ -62,6 +62,7 @@ const STYLE = [
 	'.dots .row .head h4 { flex: 0 1 auto }',
 	'.dots .log li { display: grid; grid-template-columns: 10em 1fr; gap: 0 1em; padding: .5em 0; border-top: 1px solid var(--line) }',
 	'.dots .log li:first-child { border-top: 0 }',
+	'.dots .log li.line { display: block }',
 	'.dots .more { margin: 0 0 1em }',
 	'.dots .stale { opacity: .6 }',
 	'.dots .said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }',

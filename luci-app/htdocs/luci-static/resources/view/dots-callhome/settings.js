@@ -135,7 +135,7 @@ function sessions(peers, test) {
 		el('p', { 'class': 'small' }, words.session(peer)),
 		peer.last_error ? el('p', {}, stranger(peer.last_error)) : '',
 		peer.state == 'connected' ? el('p', { 'class': 'small faint' }, stranger([ String(peer.transport ?? '').toUpperCase(),
-			peer.address, peer.rtt_ms != null ? _('answers within %d ms').format(peer.rtt_ms) : null ].filter(Boolean).join(' · '))) : '',
+			peer.address, peer.rtt_ms != null ? _('answers within %d ms').format(Math.max(1, peer.rtt_ms)) : null ].filter(Boolean).join(' · '))) : '',
 		test[peer.name] ?? ''));
 }
 
