@@ -219,16 +219,33 @@ fn doubt(identity: &Identity, now: Now) -> Option<String> {
 
 /// Everything that is wrong with a configuration and the files it names, a line each.
 pub fn check(path: &Path) -> Vec<String> {
+    let Findings { mut faults, warnings } = findings(path);
+    faults.extend(warnings);
+    faults
+}
+
+/// What there is to say of a configuration and the files it names, a line each.
+pub(super) struct Findings {
+    /// What does not work.
+    pub(super) faults: Vec<String>,
+    /// What works, as far as the clock can be relied on, but perhaps not for long.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Looks at a configuration and the files it names.
+pub(super) fn findings(path: &Path) -> Findings {
     let (config, problems) = files::configuration(path);
-    let mut all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let mut faults: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let mut warnings = Vec::new();
     for peer in &config.peers {
         let outcome = files::secrets(&peer.auth)
             .map_err(|unusable| unusable.to_string())
             .and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));
         match outcome {
             Ok((_, None)) => {}
-            Ok((_, Some(why))) | Err(why) => all.push(format!("peer {}: {why}", peer.section)),
+            Ok((_, Some(why))) => warnings.push(format!("peer {}: {why}", peer.section)),
+            Err(why) => faults.push(format!("peer {}: {why}", peer.section)),
         }
     }
-    all
+    Findings { faults, warnings }
 }

@@ -3,6 +3,7 @@
 mod broker;
 mod check;
 mod home;
+mod import;
 mod program;
 mod provider;
 mod provider_control;

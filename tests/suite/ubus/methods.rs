@@ -115,7 +115,8 @@ fn a_mitigation_is_told_in_full() {
     desk.ledger.handle_counted(id, packets(5_000_000_000), desk.now);
     expected["remaining"] = json!(3580);
     expected["verified"] = json!(true);
-    expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64 });
+    expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64,
+                                   "last": desk.now.unix });
     expected.as_object_mut().unwrap().remove("detail");
     assert_eq!(desk.get(id), expected);
 }

@@ -614,7 +614,7 @@ return view.extend({
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
 			calm.hidden = open.length + over.length > 0;
-			dom.content(calm, this.summary(status, mitigations));
+			dom.content(calm, this.summary(status, mitigations).flat().filter(Boolean));
 			before.hidden = !earlier.length;
 			dom.content(incidents, earlier.map(i => el('li', { 'class': 'line' }, stranger(words.incident(i)))));
 			save.href = 'data:text/plain;charset=utf-8,' + encodeURIComponent(earlier.map(i => words.incident(i) + '\n').join(''));
