@@ -120,7 +120,7 @@ export async function earlier_attacks_are_told_and_can_be_saved(world) {
 		dropped: { packets: 344586, bytes: 1 }, outcome: 'expired' } ];
 	const page = await world.open('requests');
 
-	await says(page, 'Earlier attacks', /Garage camera sent to 203.0.113.80, UDP port 53 · blocked by root · 344,586 packets stopped · ended by the provider after 60 minutes/);
+	await says(page, 'Earlier attacks', /Garage camera\u2069 sent to 203.0.113.80, UDP port 53 · blocked by root · 344,586 packets stopped · ended by the provider after 60 minutes/);
 	assert.match(decodeURIComponent(await page.getByRole('link', { name: 'Save as text' }).getAttribute('href')), /344,586 packets stopped/);
 }
 
@@ -172,10 +172,10 @@ export async function the_cure_is_told_and_what_is_done_stays_ticked(world) {
 	world.daemon.mitigations = [ inForce(1) ];
 	const page = await world.open('requests');
 
-	await page.getByText('Garage camera is probably infected. How to clean it').click();
+	await page.getByText('Garage camera – probably infected: how to clean it').click();
 	await page.getByRole('checkbox', { name: 'Reset it to factory settings.' }).check();
 	await page.reload();
-	await page.getByText('How to clean it').click();
+	await page.getByText('how to clean it').click();
 	assert.ok(await page.getByRole('checkbox', { name: 'Reset it to factory settings.' }).isChecked());
 	assert.equal(await page.getByRole('link', { name: 'Search for it' }).getAttribute('href'), 'https://duckduckgo.com/?q=Garage%20camera%20firmware%20update');
 }

@@ -129,6 +129,11 @@ function announce(text) {
 	announcer.textContent = text;
 }
 
+/* What was focused is gone: the next one is at hand. */
+function focusNext() {
+	document.querySelector('.dots .card button:not(:disabled), .dots .headline')?.focus();
+}
+
 /* Asks before something is done. `act` gets the dialog's form values by name, and does it. */
 function confirm(title, body, label, style, act) {
 	const opener = document.activeElement;
@@ -138,8 +143,10 @@ function confirm(title, body, label, style, act) {
 	const close = () => {
 		document.removeEventListener('keydown', keep, true);
 		ui.hideModal();
-		/* What was decided is gone: the next one is at hand. */
-		(opener?.isConnected ? opener : document.querySelector('.dots .card button:not(:disabled), .dots .headline'))?.focus();
+		if (opener?.isConnected)
+			opener.focus();
+		else
+			focusNext();
 	};
 
 	const go = event => {
@@ -292,7 +299,12 @@ function live(load, show, body) {
 		problem.replaceChildren();
 		body.hidden = false;
 		body.classList.remove('stale');
+
+		const focused = body.contains(document.activeElement) ? document.activeElement : null;
+
 		show(data);
+		if (focused && !focused.isConnected)
+			focusNext();
 	};
 
 	const fail = error => {

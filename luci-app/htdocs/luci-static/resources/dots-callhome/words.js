@@ -273,7 +273,8 @@ function closing(incident) {
 
 /* An incident in one line: when, who, whom, what was done, how much, how it ended. */
 function incident(i) {
-	const names = some(list(i.devices).map(d => d.name || d.mac)) || _('Unknown device');
+	/* Isolated: a name must not rearrange what stands beside it. */
+	const names = '\u2068' + (some(list(i.devices).map(d => d.name || d.mac)) || _('Unknown device')) + '\u2069';
 	const done = !i.decision ? '' : i.outcome == 'rejected' ? '' : i.action == 'quarantine' ? _('cut off by %s').format(who(i.decision.by)) : _('blocked by %s').format(who(i.decision.by));
 	const amount = count(i.dropped?.packets) ? N_(i.dropped.packets, '%s packet stopped', '%s packets stopped').format(number(i.dropped.packets)) : '';
 	const end = i.outcome == 'rejected' ? _('%s by %s', 'how it ended, user').format(closing(i), who(i.decision?.by)) : closing(i);

@@ -154,7 +154,7 @@ function cure(device) {
 		[ 'update', [ _('Install the maker’s update.'), ' ', el('a', { 'href': search, 'target': '_blank', 'rel': 'noopener noreferrer' }, _('Search for it')) ] ],
 		[ 'replace', _('No update for years? Replace it.') ] ];
 
-	return el('details', {}, el('summary', {}, _('%s is probably infected. How to clean it').format(words.name(device))),
+	return el('details', {}, el('summary', {}, stranger(words.name(device)), ' – ', _('probably infected: how to clean it')),
 		steps.map(([ step, text ]) => {
 			const box = el('input', { 'type': 'checkbox' });
 
@@ -644,10 +644,10 @@ return view.extend({
 	summary(status, mitigations) {
 		const leaks = words.leaking(mitigations), away = words.list(status.peers).filter(p => p.state != 'connected' && p.state != 'disabled');
 		const there = words.list(status.peers).filter(p => p.state == 'connected');
-		const line = (kind, text) => el('p', { 'class': 'lead headline', 'tabindex': -1 }, mark(kind, ''), text);
+		const line = (kind, ...text) => el('p', { 'class': 'lead headline', 'tabindex': -1 }, mark(kind, ''), text);
 
 		if (leaks.length)
-			return leaks.map(m => line('bad', _('A block does not hold: %s').format(words.names(acted(m)))));
+			return leaks.map(m => line('bad', _('A block does not hold:'), ' ', stranger(words.names(acted(m)))));
 
 		return [
 			away.length ? line('wait', _('Not connected to %s: new requests do not reach this router.').format(words.some(away.map(p => words.provider(p.name))))) : '',
