@@ -7,19 +7,15 @@ use minicbor::{Decode, Encode};
 use super::consent::Action;
 use super::history::Happened;
 use super::lifecycle::Mitigation;
-use super::snapshot::SavedScope;
 use super::state::{Decision, State};
-use crate::model::{ClockSet, Mac, Now, Scope};
+use crate::model::{ClockSet, Mac, Now};
 
 /// Incidents kept; the oldest gives way, those nobody has decided about first.
 const MOST: usize = 50;
 /// Of these so many at most are ones that nobody has decided about: they cost their provider nothing.
 const MOST_UNDECIDED: usize = 10;
-/// Devices of one, and target prefixes.
-const MOST_DEVICES: usize = 8;
-const MOST_TARGETS: usize = 8;
-/// Ports and protocols of one.
-const MOST_PORTS: usize = 8;
+/// Devices of one, and prefixes, ports and protocols.
+const MOST_LISTED: usize = 8;
 
 /// A request that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -40,9 +36,15 @@ pub struct Incident {
     /// Ethernet address and name of those acted upon, or else suspected; at most 8.
     #[n(4)]
     pub devices: Vec<(String, Option<String>)>,
-    /// What was attacked: the first prefixes and ports.
+    /// The first prefixes attacked.
     #[n(5)]
-    pub scope: SavedScope,
+    pub targets: Vec<String>,
+    /// The first ports.
+    #[n(10)]
+    pub ports: Vec<String>,
+    /// The first protocols.
+    #[n(11)]
+    pub protocols: Vec<u8>,
     /// What was done, or would have been.
     #[n(6)]
     pub action: Action,
@@ -60,20 +62,16 @@ pub struct Incident {
 impl Incident {
     fn new(m: &Mitigation, outcome: Happened, decision: Option<&Decision>, now: Now) -> Self {
         let chosen = |mac| m.chosen().is_empty() || m.chosen().contains(&mac);
-        let devices = m.suspects.iter().filter(|suspect| chosen(suspect.mac)).take(MOST_DEVICES);
-        let mut scope = m.scope.without_names();
-        scope.target_prefixes.truncate(MOST_TARGETS);
-        scope.source_prefixes.truncate(1);
-        scope.target_ports.truncate(MOST_PORTS);
-        scope.target_protocols.truncate(MOST_PORTS);
-        (scope.source_ports, scope.source_icmp_types) = (Vec::new(), Vec::new());
+        let devices = m.suspects.iter().filter(|suspect| chosen(suspect.mac)).take(MOST_LISTED);
         Self {
             id: m.id.0,
             peer: m.client.peer.clone(),
             requested: m.requested,
             ended: now.unix,
             devices: devices.map(|suspect| (suspect.mac.to_string(), suspect.name.clone())).collect(),
-            scope: (&scope).into(),
+            targets: texts(&m.scope.target_prefixes),
+            ports: texts(&m.scope.target_ports),
+            protocols: m.scope.target_protocols.iter().take(MOST_LISTED).copied().collect(),
             action: m.action,
             decision: decision.cloned(),
             dropped: (m.dropped().packets, m.dropped().bytes),
@@ -85,11 +83,10 @@ impl Incident {
     pub fn is_about(&self, mac: Mac) -> bool {
         self.devices.iter().any(|(known, _)| known.parse() == Ok(mac))
     }
+}
 
-    /// What was attacked.
-    pub fn scope(&self) -> Option<Scope> {
-        self.scope.scope()
-    }
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().take(MOST_LISTED).map(T::to_string).collect()
 }
 
 /// Those kept, newest first.

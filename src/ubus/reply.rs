@@ -126,11 +126,10 @@ fn write_incident(w: &mut Writer, incident: &Incident) {
             w.optional("name", name.as_deref());
         });
     });
-    let scope = incident.scope().unwrap_or_default();
     w.table(Some("target"), |w| {
-        w.texts("prefixes", &scope.target_prefixes);
-        w.texts("ports", &scope.target_ports);
-        w.list("protocols", &scope.target_protocols, |w, protocol| w.number_element(*protocol));
+        w.texts("prefixes", &incident.targets);
+        w.texts("ports", &incident.ports);
+        w.list("protocols", &incident.protocols, |w, protocol| w.number_element(*protocol));
     });
     w.text("action", incident.action.as_str());
     if let Some(decision) = &incident.decision {

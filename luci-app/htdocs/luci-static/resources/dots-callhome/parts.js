@@ -131,7 +131,7 @@ function announce(text) {
 
 /* What was focused is gone: the next one is at hand. */
 function focusNext() {
-	document.querySelector('.dots .card button:not(:disabled), .dots .headline')?.focus();
+	(document.querySelector('.dots .card button:not(:disabled)') ?? document.querySelector('.dots .headline'))?.focus();
 }
 
 /* Asks before something is done. `act` gets the dialog's form values by name, and does it. */

@@ -613,7 +613,7 @@ return view.extend({
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
-			calm.hidden = open.length + over.length > 0;
+			calm.hidden = open.length + over.length > 0 && !words.leaking(mitigations).length;
 			dom.content(calm, this.summary(status, mitigations).flat().filter(Boolean));
 			before.hidden = !earlier.length;
 			dom.content(incidents, earlier.map(i => el('li', { 'class': 'line' }, stranger(words.incident(i)))));
