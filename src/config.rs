@@ -150,16 +150,23 @@ impl Config {
     }
 
     fn take_device(&mut self, options: &mut SectionReader<'_>) {
-        let policies = [("ask", DevicePolicy::Ask), ("auto", DevicePolicy::Auto), ("exempt", DevicePolicy::Exempt)];
+        let policies = [
+            ("ask", Some(DevicePolicy::Ask)),
+            ("auto", Some(DevicePolicy::Auto)),
+            ("exempt", Some(DevicePolicy::Exempt)),
+            ("default", None),
+        ];
         let mac = options.required("mac", "it says which device is meant", |text| {
             text.parse::<Mac>().map_err(|_| ValueKind::Mac.but(text))
         });
-        let policy = options.get("policy", |text| one_of(text, &policies)).unwrap_or(DevicePolicy::Ask);
+        let policy = options.get("policy", |text| one_of(text, &policies)).unwrap_or(Some(DevicePolicy::Ask));
         let name = options.get("name", device_name);
         let Some(mac) = mac else { return };
         if let Some(name) = name {
             self.names.entry(mac).or_insert(name);
         }
+        // A name needs no rule.
+        let Some(policy) = policy else { return };
         match self.policy.devices.entry(mac) {
             Entry::Vacant(entry) => {
                 entry.insert(policy);

@@ -17,6 +17,7 @@ Call Home DOTS server (RFC 9066): finds and blocks the compromised device behind
   --state DIR     what survives a reboot (/etc/dots-callhome)
   --run DIR       what does not (/var/run/dots-callhome)
   --check         check the configuration and the files it names, and end
+  --import FILE   take over the provider's profile, and end; with --check only tell what would change
   --version       print the version and end
   --help          print this and end
 
@@ -27,6 +28,7 @@ Stays in the foreground. Logs warnings and errors to standard error, the rest to
 enum CommandLine {
     Run(Paths),
     Check(PathBuf),
+    Import { profile: PathBuf, paths: Paths, dry: bool },
     Print(String),
 }
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(CommandLine::Check(config)) => check(&config),
+        Ok(CommandLine::Import { profile, paths, dry }) => import(&profile, &paths, dry),
         Ok(CommandLine::Run(paths)) => run(paths),
         Err(error) => {
             eprintln!("dots-callhome: {error}\n{USAGE}");
@@ -68,6 +71,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<CommandLine, Usa
         run: "/var/run/dots-callhome".into(),
     };
     let mut check = false;
+    let mut profile = None;
     while let Some(word) = words.next() {
         let path = match word.as_str() {
             "--version" => return Ok(CommandLine::Print(format!("dots-callhome {}\n", env!("CARGO_PKG_VERSION")))),
@@ -80,11 +84,16 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<CommandLine, Usa
             "--ubus" => &mut paths.ubus,
             "--state" => &mut paths.state,
             "--run" => &mut paths.run,
+            "--import" => profile.insert(PathBuf::new()),
             _ => return Err(UsageError::Unknown(word)),
         };
         *path = words.next().ok_or(UsageError::NoValue(word))?.into();
     }
-    Ok(if check { CommandLine::Check(paths.config) } else { CommandLine::Run(paths) })
+    Ok(match profile {
+        Some(profile) => CommandLine::Import { profile, paths, dry: check },
+        None if check => CommandLine::Check(paths.config),
+        None => CommandLine::Run(paths),
+    })
 }
 
 /// Tells everything that is wrong with the configuration.
@@ -94,6 +103,21 @@ fn check(config: &Path) -> ExitCode {
         eprintln!("{}: {problem}", config.display());
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Takes over a profile, and tells what has changed.
+fn import(profile: &Path, paths: &Paths, dry: bool) -> ExitCode {
+    match driver::import(profile, paths, dry) {
+        Ok(driver::Imported { changes, warnings }) => {
+            changes.iter().for_each(|change| println!("{change}"));
+            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}: {error}\nnothing has changed", profile.display());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run(paths: Paths) -> ExitCode {

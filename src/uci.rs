@@ -107,6 +107,19 @@ impl Section {
         &self.errors
     }
 
+    /// One without settings.
+    pub fn new(kind: &str, name: &str) -> Self {
+        Self { kind: kind.to_owned(), name: Some(name.to_owned()), line: 0, settings: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Sets an option or a list, in place of what was there.
+    pub fn set_value(&mut self, name: &str, value: SettingValue) {
+        match self.settings.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.value = value,
+            None => self.settings.push(Setting { name: name.to_owned(), value, line: 0 }),
+        }
+    }
+
     /// Its kind: the first word after `config`.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -189,6 +202,26 @@ impl SettingValue {
             Self::Scalar(first) => *self = Self::List(vec![std::mem::take(first), item]),
         }
     }
+}
+
+/// Writes a configuration file, as `uci` would.
+pub fn render(sections: &[Section]) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let mut text = String::new();
+    for section in sections {
+        let name = section.name().map_or_else(String::new, |name| format!(" {}", quoted(name)));
+        text += &format!("config {}{name}\n", section.kind());
+        for setting in section.settings() {
+            match setting.value() {
+                SettingValue::Scalar(value) => text += &format!("\toption {} {}\n", setting.name(), quoted(value)),
+                SettingValue::List(items) => {
+                    items.iter().for_each(|item| text += &format!("\tlist {} {}\n", setting.name(), quoted(item)));
+                }
+            }
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Reads a configuration file as `uci` does.

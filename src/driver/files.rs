@@ -118,7 +118,10 @@ fn secret(path: &Path) -> Result<Vec<u8>, Unusable> {
 }
 
 /// Reads a file of sensible size.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// As [`read_up_to`].
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_up_to(path, MOST)
 }
 

@@ -3,6 +3,7 @@
 mod bus_connection;
 mod daemon;
 mod files;
+mod import;
 mod kernel_sockets;
 pub mod logger;
 mod name_servers;
@@ -21,5 +22,6 @@ mod snapshot_schedule;
 mod wiring;
 
 pub use daemon::{Daemon, DaemonError};
+pub use import::{ImportError, Imported, import};
 pub use paths::Paths;
 pub use peers::check;

@@ -14,6 +14,8 @@ const MOST_FOR_SCRIPTS: usize = 16;
 pub(super) struct News<'a> {
     entry: &'a Entry,
     name: String,
+    /// How sure it is that the device is meant, and how many bytes a second it sends or would send.
+    suspicion: Option<(&'static str, u64)>,
     /// As many as scripts are told.
     targets: Vec<IpNet>,
     all_targets: usize,
@@ -24,20 +26,30 @@ impl<'a> News<'a> {
     pub(super) fn new(entry: &'a Entry, ledger: &Ledger, inventory: &Inventory) -> Self {
         let device = entry.mac().and_then(|mac| inventory.device(mac));
         let name = device.and_then(|device| device.name.clone()).unwrap_or_default();
-        let targets = entry.id().and_then(|id| ledger.get(id)).map(|m| m.scope().target_prefixes.as_slice());
+        let mitigation = entry.id().and_then(|id| ledger.get(id));
+        let suspect = mitigation.and_then(|m| m.suspects().iter().find(|suspect| Some(suspect.mac) == entry.mac()));
+        let suspicion = suspect.zip(mitigation).map(|(suspect, m)| {
+            let sent: u64 = suspect.evidence.iter().map(|evidence| evidence.rate.bytes).sum();
+            (suspect.confidence.as_str(), sent.max(m.rate().bytes))
+        });
+        let targets = mitigation.map(|m| m.scope().target_prefixes.as_slice());
         let targets = targets.unwrap_or_default();
         let first = targets.iter().take(MOST_FOR_SCRIPTS).copied().collect();
-        Self { entry, name, targets: first, all_targets: targets.len() }
+        Self { entry, name, suspicion, targets: first, all_targets: targets.len() }
     }
 
     /// The environment of scripts in `/etc/hotplug.d/dots-callhome/`.
-    pub(super) fn variables(&self) -> [(&'static str, String); 5] {
+    pub(super) fn variables(&self) -> [(&'static str, String); 9] {
         [
             ("ACTION", self.entry.event.as_str().to_owned()),
             ("ID", self.entry.id().map(|id| id.0.to_string()).unwrap_or_default()),
             ("MAC", self.entry.mac().map(|mac| mac.to_string()).unwrap_or_default()),
             ("NAME", self.name.clone()),
             ("TARGET", joined(&self.targets)),
+            ("PEER", self.entry.peer().unwrap_or_default().to_owned()),
+            ("CONFIDENCE", self.suspicion.map(|(confidence, _)| confidence).unwrap_or_default().to_owned()),
+            ("RATE", self.suspicion.map(|(_, rate)| rate.to_string()).unwrap_or_default()),
+            ("COMMENT", self.entry.comment.clone().unwrap_or_default()),
         ]
     }
 

@@ -10,7 +10,7 @@ use mio::Token;
 use super::files;
 use super::proof::prove;
 use super::provider::{LoopContext, Provider};
-use crate::config::{Config, Disabled, DisabledReason, Peer};
+use crate::config::{Config, Disabled, DisabledReason, Peer, Problem};
 use crate::io::clock;
 use crate::mitigation::{self, Ledger};
 use crate::model::Now;
@@ -157,14 +157,33 @@ impl Peers {
 
 /// Everything that is wrong with a configuration and the files it names, a line each.
 pub fn check(path: &Path) -> Vec<String> {
+    let Findings { mut faults, warnings } = findings(path);
+    faults.extend(warnings);
+    faults
+}
+
+/// What there is to say of a configuration and the files it names, a line each.
+pub(super) struct Findings {
+    /// What does not work.
+    pub(super) faults: Vec<String>,
+    /// What works, as far as the clock can be relied on, but perhaps not for long.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Looks at a configuration and the files it names.
+pub(super) fn findings(path: &Path) -> Findings {
     let (config, problems) = files::configuration(path);
-    let mut all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let (harmless, faults): (Vec<_>, Vec<_>) = problems.iter().partition(|problem| problem.is_harmless());
+    let said = |problems: Vec<&Problem>| problems.into_iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (mut faults, mut warnings) = (said(faults), said(harmless));
     for peer in config.iter().flat_map(|config| &config.peers) {
         let outcome = files::secrets(&peer.auth)
             .map_err(|unusable| unusable.to_string())
             .and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));
-        let said = outcome.map_or_else(|why| vec![why], |(_, warnings)| warnings);
-        all.extend(said.iter().map(|why| format!("peer {}: {why}", peer.section)));
+        match outcome {
+            Ok((_, doubts)) => warnings.extend(doubts.iter().map(|why| format!("peer {}: {why}", peer.section))),
+            Err(why) => faults.push(format!("peer {}: {why}", peer.section)),
+        }
     }
-    all
+    Findings { faults, warnings }
 }

@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn snapshot(saved: u64) -> Snapshot {
-        Snapshot { saved, next: 7, mitigations: Vec::new(), quarantines: Vec::new(), vetoes: None }
+        Snapshot { saved, next: 7, mitigations: Vec::new(), quarantines: Vec::new(), vetoes: None, incidents: None }
     }
 
     fn saved(loaded: &Loaded) -> Option<(u64, bool)> {

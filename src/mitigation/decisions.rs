@@ -96,6 +96,7 @@ impl Ledger {
         let nobody_waits = m.state() == State::Terminating || !m.asked;
         let happened = if ending == Ending::Rejected { Happened::Rejected } else { Happened::Withdrawn };
         self.outbox.note(m, happened, Some(&decision.by), decision.comment.as_deref(), now);
+        self.incidents.add(m, happened, Some(&decision), now);
         m.end(ending, decision);
         self.outbox.decided(m);
         if nobody_waits {

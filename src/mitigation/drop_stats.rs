@@ -66,7 +66,12 @@ impl DropStats {
 
     /// Whether anything has matched lately.
     pub(super) fn matches(&self, now: Instant) -> bool {
-        self.seen.is_some_and(|seen| now.saturating_duration_since(seen) < QUIET)
+        self.ago(now).is_some_and(|ago| ago < QUIET)
+    }
+
+    /// How long ago a packet was dropped last.
+    pub(super) fn ago(&self, now: Instant) -> Option<Duration> {
+        self.seen.map(|seen| now.saturating_duration_since(seen))
     }
 
     /// How long nothing has matched.

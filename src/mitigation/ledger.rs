@@ -6,6 +6,7 @@ use vecset::{VecMap, VecSet};
 
 use super::consent::{Action, Policy, TimeoutAction};
 use super::history::{Entry, Happened};
+use super::incident::{Incident, Incidents};
 use super::lifecycle::Mitigation;
 use super::outbox::{Event, Generation, Outbox};
 use super::phase::Phase;
@@ -36,6 +37,7 @@ pub struct Ledger {
     pub(super) quarantines: VecMap<Mac, ManualQuarantine>,
     pub(super) vetoes: Vec<Veto>,
     pub(super) ended: Vec<Mitigation>,
+    pub(super) incidents: Incidents,
     pub(super) next: MitigationId,
     pub(super) restored: Option<Restored>,
     pub(super) outbox: Outbox,
@@ -51,6 +53,7 @@ impl Ledger {
             quarantines: VecMap::new(),
             vetoes: Vec::new(),
             ended: Vec::new(),
+            incidents: Incidents::default(),
             next: MitigationId(1),
             restored: None,
             outbox: Outbox::default(),
@@ -161,6 +164,11 @@ impl Ledger {
         self.outbox.history.newest_first()
     }
 
+    /// Requests that are over, newest first; over restarts too.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.incidents.newest_first()
+    }
+
     /// What has happened since this was asked last, oldest first; for the log and the administrator's scripts.
     pub fn poll_news(&mut self) -> Option<Entry> {
         self.outbox.history.read()
@@ -209,6 +217,7 @@ impl Ledger {
     pub(super) fn remove(&mut self, id: MitigationId, happened: Happened, now: Now) {
         let Some(mut m) = self.mitigations.remove(&id) else { return };
         self.forget_conflicts(&m);
+        self.incidents.add(&m, happened, m.decision(), now);
         m.expire();
         self.outbox.enforce();
         if m.is_decided() {

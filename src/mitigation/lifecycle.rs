@@ -182,6 +182,11 @@ impl Mitigation {
         self.drops.dropped
     }
 
+    /// How long ago a packet was seen to be dropped last; nothing: none since the start of the daemon.
+    pub fn dropped_ago(&self, now: Now) -> Option<Duration> {
+        self.drops.ago(now.instant)
+    }
+
     /// What is being dropped, per second, between the last two readings.
     pub fn rate(&self) -> Traffic {
         self.drops.rate

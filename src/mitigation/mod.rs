@@ -15,6 +15,7 @@ mod decisions;
 mod drop_stats;
 mod findings;
 mod history;
+mod incident;
 mod kept;
 mod ledger;
 mod lifecycle;
@@ -33,6 +34,7 @@ mod vetoes;
 
 pub use consent::{Action, Consent, Denied, DevicePolicy, Policy, TimeoutAction};
 pub use history::{About, Entry, Happened};
+pub use incident::Incident;
 pub use ledger::{Ledger, ManualQuarantine};
 pub use lifecycle::Mitigation;
 pub use orders::Whom;

@@ -34,6 +34,7 @@ impl Ledger {
             next: self.next.0,
             mitigations: self.all().filter(|m| m.is_decided()).map(|m| save(m, now)).collect(),
             quarantines: quarantines.collect(),
+            incidents: Some(self.incidents.newest_first().cloned().collect::<Vec<_>>()).filter(|all| !all.is_empty()),
             vetoes: Some(self.vetoes.iter().map(|veto| saved(veto, now)).collect()),
         }
     }
@@ -61,6 +62,7 @@ impl Ledger {
                 self.quarantines.insert(saved.mac, ManualQuarantine { ends, decision: saved.decision.clone() });
             }
         }
+        self.incidents.restore(snapshot.incidents.as_deref().unwrap_or_default());
         self.restore_vetoes(snapshot.vetoes.as_deref().unwrap_or_default(), now);
         self.next = self.next.max(MitigationId(snapshot.next));
         let lifetimes = self.all().map(|m| (m.id, m.ends)).collect();
@@ -85,6 +87,7 @@ impl Ledger {
         }
         self.quarantines.values_mut().for_each(|quarantine| set.correct(&mut quarantine.decision.at));
         self.vetoes.iter_mut().for_each(|veto| set.correct(&mut veto.decision.at));
+        self.incidents.handle_clock_set(set);
         self.outbox.history.dates().for_each(|date| set.correct(date));
         if let Some(mut restored) = self.restored.take() {
             let running = now.instant.saturating_duration_since(restored.at).as_secs();

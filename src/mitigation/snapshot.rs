@@ -11,6 +11,7 @@ use minicbor::decode::{Decoder, Error};
 use minicbor::{Decode, Encode};
 
 use super::consent::Action;
+use super::incident::Incident;
 use super::state::{Cause, Client, Decision, State};
 use super::term::Until;
 use crate::model::{IcmpTypeRange, Mac, PortRange, Scope, Traffic};
@@ -41,6 +42,9 @@ pub struct Snapshot {
     /// What the policy must not act upon by itself.
     #[n(4)]
     pub vetoes: Option<Vec<SavedVeto>>,
+    /// What is over, newest first.
+    #[n(5)]
+    pub incidents: Option<Vec<Incident>>,
 }
 
 /// A mitigation as kept.
@@ -260,12 +264,16 @@ fn bytes(value: impl Encode<()>) -> Vec<u8> {
 }
 
 impl Snapshot {
-    /// As much of it as a file holds, and how many decisions are left out. What is not in force goes first, then what
+    /// As much of it as a file holds, and how many decisions are left out. What is over goes before all. What is not in force goes first, then what
     /// nobody but the policy has decided, then what a person has; the administrator's own quarantines last. Of equal
     /// ones the newest go first, so that nobody pushes out what stood before. Vetoes stay: they are bounded, and each one
     /// lost would let the policy act against a no.
     pub fn fitted(mut self) -> (Self, usize) {
         let mut over = bytes((VERSION, &self)).len().saturating_sub(MOST);
+        if over > 0 {
+            self.incidents = None;
+            over = bytes((VERSION, &self)).len().saturating_sub(MOST);
+        }
         let mut left_out = 0;
         for weight in 0..=SavedMitigation::HEAVIEST {
             left_out += leave_out(&mut self.mitigations, &mut over, |m| m.weight() == weight);

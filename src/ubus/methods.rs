@@ -1,4 +1,4 @@
-//! The thirteen methods of our object: what each takes, how that is read, and what it does.
+//! The fourteen methods of our object: what each takes, how that is read, and what it does.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub(super) enum MethodCall {
     History { limit: Option<usize> },
     Vetoes,
     Ended,
+    Incidents { mac: Option<Mac> },
     Lift { id: MitigationId },
 }
 
@@ -46,7 +47,8 @@ impl MethodCall {
             | Self::Devices
             | Self::History { .. }
             | Self::Vetoes
-            | Self::Ended => false,
+            | Self::Ended
+            | Self::Incidents { .. } => false,
         }
     }
 
@@ -98,7 +100,8 @@ impl MethodCall {
                 context.ledger.release(*mac, by, now)?;
                 one_device(context, *mac)
             }
-            Self::History { limit } => Ok(reply::history(context.ledger, *limit)),
+            Self::History { limit } => Ok(reply::history(context, *limit)),
+            Self::Incidents { mac } => Ok(reply::incidents(context, *mac)),
             Self::Ended => Ok(reply::ended(context, now)),
             Self::Vetoes => Ok(reply::vetoes(context, now)),
             Self::Lift { id } => {
@@ -123,6 +126,7 @@ pub(super) const METHODS: &[ObjectMethod<MethodCall>] = &[
     ObjectMethod { name: "history", policy: HISTORY, read: history },
     ObjectMethod { name: "vetoes", policy: &[], read: |_| Ok(MethodCall::Vetoes) },
     ObjectMethod { name: "ended", policy: &[], read: |_| Ok(MethodCall::Ended) },
+    ObjectMethod { name: "incidents", policy: INCIDENTS, read: incidents },
     ObjectMethod { name: "lift", policy: GET, read: |given| Ok(MethodCall::Lift { id: id(given)? }) },
 ];
 
@@ -186,6 +190,12 @@ const RELEASE: &[Argument] = &[Argument::required("mac", ArgumentType::Text)];
 
 fn release(given: &CallArguments<'_>) -> Result<MethodCall, UbusStatus> {
     Ok(MethodCall::Release { mac: mac(given)? })
+}
+
+const INCIDENTS: &[Argument] = &[Argument::optional("mac", ArgumentType::Text)];
+
+fn incidents(given: &CallArguments<'_>) -> Result<MethodCall, UbusStatus> {
+    Ok(MethodCall::Incidents { mac: given.text("mac").map(mac_of).transpose()? })
 }
 
 const HISTORY: &[Argument] = &[Argument::optional("limit", ArgumentType::Integer)];

@@ -9,7 +9,7 @@ use vecset::VecMap;
 use super::blob::Writer;
 use super::context::{CallContext, PeerStatus};
 use super::device::{self, DeviceView};
-use crate::mitigation::{Entry, Ledger, Mitigation, State, Until, Veto};
+use crate::mitigation::{Decision, Entry, Incident, Mitigation, State, Until, Veto};
 use crate::model::{Mac, MitigationId, Now, Scope, Traffic, whole_seconds};
 use crate::source::Inventory;
 use crate::source::{Stranger, Suspect};
@@ -111,6 +111,44 @@ pub(super) fn ended(context: &CallContext<'_>, now: Now) -> BlobMsgTable {
     Writer::table_of(|w| w.list("mitigations", &tables, |w, table| w.put(None, table)))
 }
 
+/// The reply to `incidents`: all, or those about one device.
+pub(super) fn incidents(context: &CallContext<'_>, mac: Option<Mac>) -> BlobMsgTable {
+    let wanted = context.ledger.incidents().filter(|incident| mac.is_none_or(|mac| incident.is_about(mac)));
+    let tables = fitting(wanted.map(|incident| Writer::table_of(|w| write_incident(w, incident))));
+    Writer::table_of(|w| w.list("incidents", &tables, |w, table| w.put(None, table)))
+}
+
+fn write_incident(w: &mut Writer, incident: &Incident) {
+    w.number("id", incident.id);
+    w.text("peer", &incident.peer);
+    w.number("requested", incident.requested);
+    w.number("ended", incident.ended);
+    w.list("devices", &incident.devices, |w, (mac, name)| {
+        w.table(None, |w| {
+            w.text("mac", mac);
+            w.optional("name", name.as_deref());
+        });
+    });
+    w.table(Some("target"), |w| {
+        w.texts("prefixes", &incident.targets);
+        w.texts("ports", &incident.ports);
+        w.list("protocols", &incident.protocols, |w, protocol| w.number_element(*protocol));
+    });
+    w.text("action", incident.action.as_str());
+    if let Some(decision) = &incident.decision {
+        w.table(Some("decision"), |w| write_decision(w, decision));
+    }
+    let (packets, bytes) = incident.dropped;
+    w.table(Some("dropped"), |w| write_traffic(w, Traffic { packets, bytes }));
+    w.text("outcome", &incident.outcome);
+}
+
+fn write_decision(w: &mut Writer, decision: &Decision) {
+    w.text("by", &decision.by);
+    w.number("at", decision.at);
+    w.optional("comment", decision.comment.as_deref());
+}
+
 /// One of each provider in turn, each provider's oldest first: so that no provider's requests push out those of others.
 fn in_turn<'a>(all: &[&'a Mitigation]) -> Vec<&'a Mitigation> {
     let mut count: VecMap<&str, usize> = VecMap::new();
@@ -174,15 +212,14 @@ fn mitigation(m: &Mitigation, state: State, inventory: &Inventory, detail: Reply
             w.list("strangers", m.strangers(), |w, stranger| w.table(None, |w| write_stranger(w, stranger)));
         }
         if let Some(decision) = m.decision() {
-            w.table(Some("decision"), |w| {
-                w.text("by", &decision.by);
-                w.number("at", decision.at);
-                w.optional("comment", decision.comment.as_deref());
-            });
+            w.table(Some("decision"), |w| write_decision(w, decision));
         }
         w.table(Some("dropped"), |w| {
             write_traffic(w, m.dropped());
             write_rate(w, m.rate());
+            if let Some(ago) = m.dropped_ago(now) {
+                w.number("last", now.unix.saturating_sub(ago.as_secs()));
+            }
         });
         w.boolean("verified", m.verified() && state == m.state());
         w.optional("detail", m.detail());
@@ -273,14 +310,14 @@ fn write_rate(w: &mut Writer, rate: Traffic) {
 }
 
 /// The reply to `history`.
-pub(super) fn history(ledger: &Ledger, limit: Option<usize>) -> BlobMsgTable {
+pub(super) fn history(context: &CallContext<'_>, limit: Option<usize>) -> BlobMsgTable {
     Writer::table_of(|w| {
-        let entries = ledger.history().take(limit.unwrap_or(usize::MAX));
-        w.list("events", entries, |w, entry| w.table(None, |w| write_entry(w, entry)));
+        let entries = context.ledger.history().take(limit.unwrap_or(usize::MAX));
+        w.list("events", entries, |w, entry| w.table(None, |w| write_entry(w, entry, context.inventory)));
     })
 }
 
-fn write_entry(w: &mut Writer, entry: &Entry) {
+fn write_entry(w: &mut Writer, entry: &Entry, inventory: &Inventory) {
     w.number("time", entry.time);
     w.text("event", entry.event.as_str());
     if let Some(id) = entry.id() {
@@ -288,6 +325,7 @@ fn write_entry(w: &mut Writer, entry: &Entry) {
     }
     w.optional("peer", entry.peer());
     w.optional("mac", entry.mac().map(|mac| mac.to_string()).as_deref());
+    w.optional("name", entry.mac().and_then(|mac| inventory.name_of(mac)));
     w.optional("by", entry.by.as_deref());
     w.optional("comment", entry.comment.as_deref());
 }

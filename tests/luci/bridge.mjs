@@ -71,8 +71,8 @@ export class Bridge {
 	 * `bus`: the socket; `root`: the folder that is `/` to the page, with `etc/config`; `users`: name, password, writes;
 	 * `init(action)`: what the service script does; `host`: an object by MAC as `luci-rpc getHostHints` tells.
 	 */
-	constructor({ bus, root, users, init, hosts }) {
-		Object.assign(this, { busPath: bus, root, init: init ?? (() => {}), hosts: hosts ?? {}, timeout: 20000 });
+	constructor({ bus, root, users, init, program, hosts }) {
+		Object.assign(this, { busPath: bus, root, init: init ?? (() => {}), program: program ?? (() => ({ code: 1 })), hosts: hosts ?? {}, timeout: 20000 });
 		this.sessions = new Sessions(users);
 		this.language = 'en';
 		this.local = {
@@ -141,6 +141,8 @@ export class Bridge {
 			},
 			exec: async args => {
 				allowed(args, 'exec', [ args.command, ...args.params ?? [] ].join(' '));
+				if (args.command.endsWith('/sbin/dots-callhome'))
+					return this.program(args.params);
 				await this.init(args.params[0]);
 				return { code: 0 };
 			}

@@ -28,7 +28,7 @@ export const veto = (id, more = {}) => ({ id, peer: 'isp', devices: [ { mac: '02
 	targets: [ '203.0.113.80/32' ], cause: 'rejected', by: 'root', at: now() - 60, comment: 'our own backup', remaining: 86340, ...more });
 
 export class Daemon {
-	mitigations = []; over = []; known = []; vetoes = []; events = []; consent = 'ask'; notKept = null; notRead = null; calls = [];
+	mitigations = []; over = []; incidents = []; known = []; vetoes = []; events = []; consent = 'ask'; notKept = null; notRead = null; calls = [];
 	peers = [ { name: 'isp', state: 'connected', transport: 'tls', address: '198.51.100.1:4647', since: now() - 7200, rtt_ms: 12 } ];
 
 	constructor(path) { this.path = path; }
@@ -84,6 +84,7 @@ export class Daemon {
 				...(this.mitigations.some(m => m.state == 'active' && m.detail && !m.verified) && { leaking: 1 }), devices: this.known.length }),
 			list: () => this.listed ?? { mitigations: this.mitigations },
 			get: args => this.#find(args.id),
+			incidents: () => ({ incidents: this.incidents }),
 			ended: () => ({ mitigations: this.over }),
 			approve: args => this.#taken(args.id) ?? this.#decide(args, [ 'pending', 'active', 'stopped', 'terminating' ], m => {
 				m.state = 'active';

@@ -35,7 +35,7 @@ try {
 		await says(page, 'Nothing waits for you.');
 		mid = request();
 		await eventually(async () => assert.match(await seen(page), new RegExp(DOTS_MAC)));
-		await eventually(async () => assert.match(await seen(page), new RegExp(`Sends about [0-9,]+ packets a second to ${DOTS_TARGET}, UDP port 53`)));
+		await eventually(async () => assert.match(await seen(page), new RegExp(`Sends about [0-9.,]+ [kMG]bit/s of your upload \\([0-9,]+ packets a second\\) to ${DOTS_TARGET}, UDP port 53`)));
 		await says(page, 'Certain', /isp, (just now|\d+ seconds ago)/);
 		passed++;
 	});

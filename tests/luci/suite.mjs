@@ -2,7 +2,7 @@
 
 import { World } from './world.mjs';
 
-const FILES = [ 'texts', 'requests', 'wide', 'devices', 'settings', 'everywhere', 'robust', 'access', 'pictures' ];
+const FILES = [ 'texts', 'requests', 'people', 'wide', 'devices', 'settings', 'everywhere', 'robust', 'access', 'pictures' ];
 
 const started = Date.now();
 const world = await World.create();

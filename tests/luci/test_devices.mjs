@@ -58,6 +58,12 @@ export async function a_standing_rule_is_written_to_the_configuration(world) {
 	assert.ok(await dialog(page).getByRole('radio', { name: /Act without asking/ }).isChecked());
 	await dialog(page).getByRole('radio', { name: /As set for all devices/ }).check();
 	await press(dialog(page), 'Save & Apply');
+	/* The name stays, as long as it is not taken back too. */
+	await eventually(() => assert.match(world.config(), /option policy 'default'\n\toption name 'Tablet of the kids'/));
+	await closed(page);
+	await press(card(page, 'Kids tablet'), 'Rule…');
+	await dialog(page).locator('input[name=name]').fill('');
+	await press(dialog(page), 'Save & Apply');
 	await eventually(() => assert.doesNotMatch(world.config(), /config device/));
 	await closed(page);
 }

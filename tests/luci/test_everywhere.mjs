@@ -30,7 +30,7 @@ export async function the_overview_shows_what_waits_and_vanishes(world) {
 	world.daemon.mitigations = [ 1, 2, 3, 4 ].map(n => mitigation(n, { devices: [ suspect(16 + n) ] }));
 	const page = await world.open('admin/status/overview');
 
-	await says(page, '4 requests wait for your decision', 'device-17 – Sends about 4,200 packets a second to 203.0.113.80, UDP port 53');
+	await says(page, '4 requests wait for your decision', 'device-17 – Sends about 3.3 Mbit/s of your upload (4,200 packets a second) to 203.0.113.80, UDP port 53');
 	world.daemon.mitigations = [];
 	await eventually(async () => assert.doesNotMatch(await seen(page), /DDoS|device-17/));
 	world.daemon.mitigations = [ mitigation(9) ];

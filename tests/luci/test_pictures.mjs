@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { device, inForce, mitigation, suspect } from './daemon.mjs';
-import { dialog, eventually, press, says } from './world.mjs';
+import { CONFIG, dialog, eventually, press, says } from './world.mjs';
 
 const FOLDER = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../target/luci');
 const LOOKS = { wide: { viewport: { width: 1280, height: 800 } }, phone: { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true },
@@ -53,5 +53,34 @@ export async function every_page_wide_and_on_a_phone_and_the_first_dark(world) {
 			await picture(page, `${other.split('/').pop()}-${look}`);
 		}
 		await page.context().close();
+	}
+}
+
+/* What goes on without the provider, what does not hold, what is over: in the looks that differ. */
+export async function what_a_person_has_to_know_first(world) {
+	fs.mkdirSync(FOLDER, { recursive: true });
+	world.configure(`${CONFIG}\toption display_name 'MyISP'\n\toption help_url 'https://myisp.example/infected'\n\toption help_phone '+49 30 1234'\n`);
+	const scenes = {
+		calm: () => {},
+		own: daemon => {
+			daemon.mitigations = [ inForce(2, { asked: false, until: 'ended', remaining: 0, action: 'quarantine' }),
+				inForce(4, { verified: false, detail: 'traffic still passes: udp 192.168.1.21:4000 -> 198.51.100.7:443', devices: [ suspect(21, 'exact', { name: 'Living room TV' }) ] }) ];
+			daemon.over = [ mitigation(5, { state: 'expired', asked: false, remaining: 0, dropped: { packets: 344586, bytes: 34458600, pps: 0, bps: 0 },
+				devices: [ suspect(22, 'exact', { name: 'Old printer' }) ] }) ];
+			daemon.incidents = [ { id: 3, peer: 'isp', requested: now() - 90000, ended: now() - 86400, devices: [ { mac: '02:00:00:00:00:11', name: 'Garage camera' } ],
+				target: { prefixes: [ '203.0.113.80/32' ], ports: [ '53' ], protocols: [ 17 ] }, action: 'block', decision: { by: 'root', at: now() - 89000 },
+				dropped: { packets: 344586, bytes: 1 }, outcome: 'expired' } ];
+		}
+	};
+
+	for (const [ scene, make ] of Object.entries(scenes)) {
+		make(world.daemon);
+		for (const [ look, options ] of Object.entries(LOOKS)) {
+			const page = await world.open('requests', options);
+
+			await says(page, scene == 'calm' ? 'Connected to MyISP since' : 'MyISP no longer asks');
+			await picture(page, `requests-${scene}-${look}`);
+			await page.context().close();
+		}
 	}
 }

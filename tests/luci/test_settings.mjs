@@ -161,3 +161,26 @@ export async function a_provider_can_be_added(world) {
 	assert.match(world.config(), /option auth 'certificate'/);
 	assert.match(world.config(), /option enabled '1'/);
 }
+
+export async function one_file_of_the_provider_is_shown_and_then_taken_over(world) {
+	if (!world.own)
+		return 'skipped';
+	const page = await world.open('settings');
+	const choose = text => page.locator('input[data-upload=profile]').setInputFiles({ name: 'home.callhome', mimeType: 'text/plain', buffer: Buffer.from(text) });
+	const staged = () => fs.readFileSync(path.join(world.root, 'etc/dots-callhome/import.profile'), 'utf8');
+	const file = '/etc/dots-callhome/import.profile';
+
+	await says(page, 'Load the file from your provider');
+	world.profile = { code: 1, stderr: `${file}: option colour: unknown, or of no use\nnothing has changed\n` };
+	await choose('config profile \'isp\'');
+	await says(page, 'This file can’t be used, and nothing has changed:', 'option colour: unknown');
+	assert.deepEqual(world.programs, [ [ '--check', '--import', file ] ]);
+	world.profile = { code: 0, stdout: 'new provider \'isp\': callhome.isp.example (<b>My ISP</b>)\nswitched on\n' };
+	await choose('config profile \'isp\'');
+	await eventually(async () => assert.match(await dialog(page).innerText(), /callhome\.isp\.example \(<b>My ISP<\/b>\)/));
+	assert.equal(staged(), 'config profile \'isp\'');
+	await press(dialog(page), 'Take over');
+	await eventually(() => assert.deepEqual(world.programs.at(-1), [ '--import', file ]));
+	await eventually(() => assert.deepEqual(world.inits, [ 'restart' ]));
+	await eventually(() => assert.equal(staged(), '', 'no secret is left'));
+}

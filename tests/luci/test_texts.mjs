@@ -68,7 +68,7 @@ async function speaks(world, language, expected) {
 export async function the_page_speaks_german(world) {
 	if (!world.own)
 		return 'skipped';
-	const page = await speaks(world, 'de', [ 'Sendet etwa 4.200 Pakete je Sekunde an 203.0.113.80, UDP-Port 53, Dauer etwa 3 Minuten.', 'vor 3 Minuten',
+	const page = await speaks(world, 'de', [ 'Belegt etwa 3,3 Mbit/s des Uploads (4.200 Pakete je Sekunde) an 203.0.113.80, UDP-Port 53, Dauer etwa 3 Minuten.', 'vor 3 Minuten',
 		'2 Geräte können gemeint sein', '251.220 Pakete (25,1 MB)', 'Belege: 1 Verbindung' ]);
 
 	for (const rest of [ 'devices', 'settings' ]) {

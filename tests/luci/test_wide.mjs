@@ -15,7 +15,7 @@ export async function a_target_that_is_most_of_the_internet_is_told_as_such(worl
 	const size = 'This is no single target but about 84% of all IPv4 addresses of the Internet, about 100% of all IPv6 addresses of the Internet.';
 	const result = 'Nearly everything that the device does on the Internet stops working.';
 
-	await says(page, 'packets a second to 2000::/3, 0.0.0.0/2 and 6 more', size, result);
+	await says(page, 'packets a second) to 2000::/3, 0.0.0.0/2 and 6 more', size, result);
 	await press(card(page, 'Garage camera'), 'Block this traffic');
 	const text = await dialog(page).innerText();
 	for (const part of [ size, result, 'May no longer send to 2000::/3, 0.0.0.0/2 and 6 more' ])
@@ -44,7 +44,7 @@ export async function names_are_marked_as_the_providers_word(world) {
 	const page = await world.open('requests');
 
 	await says(page, 'Called, by the provider’s word', 'shop.example, https://<b>shop</b>/', '(not checked)',
-		'packets a second to 203.0.113.80, all traffic');
+		'packets a second) to 203.0.113.80, all traffic');
 }
 
 export async function what_was_said_no_to_is_shown_and_can_be_taken_back(world) {

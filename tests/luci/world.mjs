@@ -83,7 +83,8 @@ export class World {
 		fs.mkdirSync(path.join(this.root, 'etc/dots-callhome'), { recursive: true });
 		if (this.own) {
 			fs.writeFileSync(path.join(this.root, 'etc/config/network'), 'config interface \'wan\'\n\toption proto \'pppoe\'\n\toption password \'secret\'\n');
-			this.bridge = new Bridge({ bus: this.socket, root: this.root, users: USERS, init: action => this.init(action) });
+			this.bridge = new Bridge({ bus: this.socket, root: this.root, users: USERS, init: action => this.init(action),
+				program: params => this.program(params) });
 			this.bridge.speed = 10;
 			await this.bridge.start();
 		}
@@ -111,12 +112,20 @@ export class World {
 			await this.daemon.start();
 	}
 
+	/** What the service's program is asked to do with a profile. */
+	program(params) {
+		this.programs.push(params);
+		return this.profile ?? { code: 0, stdout: '' };
+	}
+
 	/** A fresh daemon and configuration. */
 	async reset() {
 		await this.daemon?.stop();
 		for (const context of this.browser.contexts())
 			await context.close();
 		this.inits = [];
+		this.programs = [];
+		this.profile = null;
 		this.errors = [];
 		this.configure(CONFIG);
 		if (this.own) {

@@ -228,7 +228,7 @@ config device 'tv'
             "section good, option proxy: unknown, ignored (line 13)",
             "section @gadget[0]: 'gadget' is an unknown kind of section, ignored (line 14)",
             "section @device[0], option mac: missing, it says which device is meant (line 15)",
-            "section tv, option policy: 'never' is none of ask, auto, exempt (line 19)",
+            "section tv, option policy: 'never' is none of ask, auto, exempt, default (line 19)",
         ]
     );
     assert!(config.enabled);

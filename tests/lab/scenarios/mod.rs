@@ -31,6 +31,7 @@ const ALL: &[(&str, fn())] = &[
     ("datagrams_carry_a_session_with_certificates", datagrams::certificates),
     ("datagrams_carry_a_session_with_a_shared_key", datagrams::pre_shared_keys),
     ("whoever_refuses_to_resume_is_called_in_full_at_once", refusing::every_way),
+    ("a_block_of_ones_own_outlives_its_request", kept),
     ("without_nft_the_provider_is_not_told_lies", without_nft),
     ("a_wrong_certificate_is_refused_with_its_reason", wrong_certificate),
     ("hostile_requests_are_refused", hostile::refused),
@@ -229,6 +230,24 @@ fn lost_provider() {
     other.set_port(other.port() ^ 1);
     let next = stage.request(other, 3600)["mid"].as_u64().expect("mid");
     assert!(next > mid, "the number {next} after {mid} (RFC 9132 section 4.4.1)");
+}
+
+fn kept() {
+    let stage = Stage::new(2, "");
+    let attack = Attack::start(&stage);
+    stage.request(attack.seen(), 40);
+    let id = the_id_in_state(&stage, "pending");
+    stage.ubus("approve", json!({ "id": id, "until": "ended" })).expect("approved");
+    stage.until("in force", |s| s.mitigation(id)["verified"] == true);
+    stage.until("the request is over", |s| s.mitigation(id)["asked"] == false);
+    stage.until("still in force", |s| s.mitigation(id)["verified"] == true);
+    attack.assert_blocked();
+    assert_eq!(stage.mitigation(id)["until"], "ended");
+    stage.ubus("withdraw", json!({ "id": id })).expect("ended");
+    stage.until("it is gone", |s| s.mitigation(id).is_null());
+    attack.assert_free();
+    let incidents = stage.ubus("incidents", json!({})).expect("incidents");
+    assert_eq!(incidents["incidents"][0]["outcome"], "withdrawn", "{incidents}");
 }
 
 fn without_nft() {

@@ -4,6 +4,7 @@ mod budget;
 mod consent;
 mod covered;
 mod guards;
+mod incidents;
 mod lifecycle;
 mod overlap;
 mod restart;

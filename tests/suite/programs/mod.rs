@@ -4,6 +4,7 @@ mod agreement;
 mod broker;
 mod check;
 mod home;
+mod import;
 mod openssl;
 mod program;
 mod provider;

@@ -163,7 +163,7 @@ fn the_object_is_found_with_its_methods_and_answers() {
         signature["approve"],
         json!({ "id": 5, "action": 3, "devices": 1, "addresses": 1, "lifetime": 5, "until": 3 })
     );
-    assert_eq!(signature.as_object().unwrap().len(), 13);
+    assert_eq!(signature.as_object().unwrap().len(), 14);
     for (method, arguments, status) in [
         ("reboot", json!({}), 3),
         ("get", json!({ "id": 4711 }), 4),

@@ -89,7 +89,7 @@ fn joining_registers_object_receiver_and_patterns() {
             "approve": { "id": 5, "action": 3, "devices": 1, "addresses": 1, "lifetime": 5, "until": 3 },
             "reject": { "id": 5, "comment": 3 }, "withdraw": { "id": 5, "comment": 3 }, "devices": {},
             "quarantine": { "mac": 3, "lifetime": 5, "comment": 3 }, "release": { "mac": 3 }, "history": { "limit": 5 },
-            "vetoes": {}, "ended": {}, "lift": { "id": 5 },
+            "vetoes": {}, "ended": {}, "incidents": { "mac": 3 }, "lift": { "id": 5 },
         })
     );
     assert_eq!((receiver.hdr.ty, text(receiver, UbusAttr::ObjPath)), (MsgType::AddObject, None));

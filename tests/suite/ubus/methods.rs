@@ -118,7 +118,8 @@ fn a_mitigation_is_told_in_full() {
     desk.ledger.handle_counted(id, packets(5_000_000_000), desk.now);
     expected["remaining"] = json!(3580);
     expected["verified"] = json!(true);
-    expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64 });
+    expected["dropped"] = json!({ "packets": 5_000_000_000_u64, "bytes": 500_000_000_000_u64, "pps": 500_000_000, "bps": 50_000_000_000_u64,
+                                   "last": desk.now.unix });
     expected.as_object_mut().unwrap().remove("detail");
     assert_eq!(desk.get(id), expected);
 }
@@ -376,6 +377,7 @@ fn what_no_method_takes_is_refused() {
         ("history", json!({})),
         ("vetoes", json!({})),
         ("ended", json!({})),
+        ("incidents", json!({})),
     ] {
         assert!(desk.call(method, good.clone()).is_ok(), "{method}");
         for (name, value, outcome) in [
@@ -474,4 +476,27 @@ fn what_goes_on_without_a_block_is_told_until_somebody_decides() {
     assert_eq!(desk.call("withdraw", json!({ "id": one })).unwrap()["state"], "expired");
     assert_eq!(desk.call("approve", json!({ "id": other, "action": "quarantine" })).unwrap()["until"], "ended");
     assert_eq!(desk.call("ended", json!({})).unwrap(), json!({ "mitigations": [] }));
+}
+
+/// What is over is told with all that is asked later: who, whom, how much, who decided, how it ended.
+#[test]
+fn incidents_are_told_for_all_and_for_one_device() {
+    let mut desk = ask();
+    let id = desk.pending(1);
+    desk.call("approve", json!({ "id": id.0 })).unwrap();
+    desk.ledger.handle_counted(id, packets(500), desk.now);
+    assert_eq!(desk.get(id)["dropped"]["last"], desk.now.unix);
+    desk.call("withdraw", json!({ "id": id.0 })).unwrap();
+    let told = desk.call("incidents", json!({})).unwrap();
+    let incident = &told["incidents"][0];
+    assert_eq!((&incident["id"], &incident["outcome"]), (&json!(id.0), &json!("withdrawn")));
+    assert_eq!(incident["decision"]["by"], "root");
+    assert_eq!((&incident["dropped"]["packets"], &incident["action"]), (&json!(500), &json!("block")));
+    assert_eq!(incident["devices"], json!([{ "mac": CAMERA.to_string(), "name": "thing" }]));
+    assert_eq!(incident["target"]["prefixes"], json!(["2001:db8:d000::1/128"]));
+    let about = |desk: &mut TestRouter, mac: dots_callhome::model::Mac| {
+        desk.call("incidents", json!({ "mac": mac.to_string() })).unwrap()["incidents"].as_array().unwrap().len()
+    };
+    assert_eq!((about(&mut desk, CAMERA), about(&mut desk, TV)), (1, 0));
+    assert_eq!(desk.call("incidents", json!({ "mac": "camera" })), Err(2));
 }

@@ -6,6 +6,8 @@
 
 const OBJECT = 'dots-callhome';
 
+const PROFILE = '/etc/dots-callhome/import.profile';
+
 /* Words for the ways a call can end without a reply: by ubus status, and by what the web server says itself. */
 const BY_STATUS = { 2: 'argument', 3: 'gone', 4: 'unknown', 6: 'denied', 7: 'late', 8: 'state', 10: 'gone' };
 const BY_ERROR = { '-32000': 'gone', '-32601': 'gone', '-32001': 'session', '-32002': 'denied', '-32003': 'late' };
@@ -58,13 +60,31 @@ return baseclass.extend({
 	history: method('history', [ 'limit' ]),
 	vetoes: method('vetoes'),
 	ended: method('ended'),
+	incidents: method('incidents', [ 'mac' ]),
 	lift: method('lift', [ 'id' ]),
 
-	/* Starts or reloads the service: a login may run just these two command lines. */
+	/* Starts, restarts or reloads the service: a login may run just these command lines. */
 	service(action) {
 		return fs.exec('/etc/init.d/dots-callhome', [ action ]).then(result => {
 			if (result.code)
 				throw failure('fault');
+		});
+	},
+
+	/* Puts a profile where the service's own program finds it; an empty one in its place when it is done. */
+	stageProfile(text) {
+		return fs.write(PROFILE, text, 0o600).catch(error => { throw classify(error); });
+	},
+
+	/* Lets the program take over the profile, or tell what that would change. */
+	takeProfile(check) {
+		return fs.exec('/usr/sbin/dots-callhome', (check ? [ '--check' ] : []).concat('--import', PROFILE)).then(result => {
+			if (!result.code)
+				return result.stdout ?? '';
+
+			const error = failure('argument');
+			error.said = error.words = (result.stderr ?? '').split(PROFILE + ': ').pop();
+			throw error;
 		});
 	},
 

@@ -62,6 +62,7 @@ const STYLE = [
 	'.dots .row .head h4 { flex: 0 1 auto }',
 	'.dots .log li { display: grid; grid-template-columns: 10em 1fr; gap: 0 1em; padding: .5em 0; border-top: 1px solid var(--line) }',
 	'.dots .log li:first-child { border-top: 0 }',
+	'.dots .log li.line { display: block }',
 	'.dots .more { margin: 0 0 1em }',
 	'.dots .stale { opacity: .6 }',
 	'.dots .said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }',
@@ -128,6 +129,11 @@ function announce(text) {
 	announcer.textContent = text;
 }
 
+/* What was focused is gone: the next one is at hand. */
+function focusNext() {
+	(document.querySelector('.dots .card button:not(:disabled)') ?? document.querySelector('.dots .headline'))?.focus();
+}
+
 /* Asks before something is done. `act` gets the dialog's form values by name, and does it. */
 function confirm(title, body, label, style, act) {
 	const opener = document.activeElement;
@@ -137,8 +143,10 @@ function confirm(title, body, label, style, act) {
 	const close = () => {
 		document.removeEventListener('keydown', keep, true);
 		ui.hideModal();
-		/* What was decided is gone: the next one is at hand. */
-		(opener?.isConnected ? opener : document.querySelector('.dots .card button:not(:disabled), .dots .headline'))?.focus();
+		if (opener?.isConnected)
+			opener.focus();
+		else
+			focusNext();
 	};
 
 	const go = event => {
@@ -291,7 +299,12 @@ function live(load, show, body) {
 		problem.replaceChildren();
 		body.hidden = false;
 		body.classList.remove('stale');
+
+		const focused = body.contains(document.activeElement) ? document.activeElement : null;
+
 		show(data);
+		if (focused && !focused.isConnected)
+			focusNext();
 	};
 
 	const fail = error => {

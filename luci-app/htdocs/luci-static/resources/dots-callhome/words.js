@@ -253,6 +253,36 @@ function provider(section) {
 	return uci.get('dots-callhome', section, 'display_name') || String(section ?? '');
 }
 
+/* Where the provider helps: nothing but an address of the web is a link. */
+function help(section) {
+	const url = String(uci.get('dots-callhome', section, 'help_url') ?? ''), phone = String(uci.get('dots-callhome', section, 'help_phone') ?? '');
+
+	return { url: url.startsWith('https://') || url.startsWith('http://') ? url : '', phone: phone };
+}
+
+/* What has come of an incident. */
+function closing(incident) {
+	switch (incident.outcome) {
+	case 'expired': return incident.decision ? _('ended by the provider') : _('nobody decided');
+	case 'superseded': return _('replaced by a newer request');
+	case 'rejected': return _('answered as legitimate');
+	case 'withdrawn': return _('ended here');
+	default: return String(incident.outcome ?? '');
+	}
+}
+
+/* An incident in one line: when, who, whom, what was done, how much, how it ended. */
+function incident(i) {
+	/* Isolated: a name must not rearrange what stands beside it. */
+	const names = '\u2068' + (some(list(i.devices).map(d => d.name || d.mac)) || _('Unknown device')) + '\u2069';
+	const done = !i.decision ? '' : i.outcome == 'rejected' ? '' : i.action == 'quarantine' ? _('cut off by %s').format(who(i.decision.by)) : _('blocked by %s').format(who(i.decision.by));
+	const amount = count(i.dropped?.packets) ? N_(i.dropped.packets, '%s packet stopped', '%s packets stopped').format(number(i.dropped.packets)) : '';
+	const end = i.outcome == 'rejected' ? _('%s by %s', 'how it ended, user').format(closing(i), who(i.decision?.by)) : closing(i);
+
+	return [ _('%s – %s sent to %s', 'date, device, target').format(date(i.requested), names, what(i.target)), done, amount,
+		_('%s after %s', 'how it ended, time span').format(end, span(i.ended - i.requested)) ].filter(Boolean).join(' · ');
+}
+
 /* A session lost for so many seconds is worth a word everywhere. */
 const LONG = 900;
 
@@ -292,6 +322,8 @@ return baseclass.extend({
 	doing: doing,
 	bits: bits,
 	provider: provider,
+	help: help,
+	incident: incident,
 	lost: lost,
 	leaking: leaking,
 	protocol: p => PROTOCOLS[p] ?? String(p),
@@ -340,6 +372,7 @@ return baseclass.extend({
 
 	deviceState(state) {
 		switch (state) {
+		case 'accused': return _('Accused: decide');
 		case 'free': return _('Free', 'state of a device');
 		case 'blocked': return _('Traffic blocked');
 		case 'quarantined': return _('Quarantined');

@@ -17,11 +17,16 @@ const STEP = 50;
 const MANY = 8;
 
 /* What needs attention comes first. */
-const ORDER = [ 'quarantined', 'blocked', 'free', 'exempt' ];
+const ORDER = [ 'accused', 'quarantined', 'blocked', 'free', 'exempt' ];
 
-const MARKS = { quarantined: 'bad', blocked: 'wait', exempt: '', free: 'good' };
+const MARKS = { accused: 'wait', quarantined: 'bad', blocked: 'wait', exempt: '', free: 'good' };
 
 const { el, stranger, mark, button } = parts;
+
+/* What is asked about comes before what is answered. */
+function stateOf(device) {
+	return device.state == 'free' && words.list(device.mitigations).length ? 'accused' : device.state;
+}
 
 function ruleOf(mac) {
 	return uci.sections(CONFIG, 'device').find(s => String(s.mac).toLowerCase() == mac);
@@ -90,30 +95,32 @@ return view.extend({
 	},
 
 	askRule(device) {
-		const section = ruleOf(device.mac), now = section?.policy ?? (section ? 'ask' : '');
+		const section = ruleOf(device.mac), now = section?.policy == 'default' ? '' : section?.policy ?? (section ? 'ask' : '');
 
 		parts.confirm(_('Standing rule'), [
 			el('p', {}, el('strong', {}, stranger(words.name(device)))),
 			[ '', 'ask', 'auto', 'exempt' ].map(rule => el('label', { 'class': 'pick' },
 				el('input', { 'type': 'radio', 'name': 'rule', 'value': rule, 'checked': rule == now ? '' : null }),
 				el('span', {}, el('strong', {}, ruleWords(rule)), el('br'), el('span', { 'class': 'small' }, ruleHelp(rule))))),
-			parts.field(_('Name (optional; kept with a rule of its own)'), el('input', {
+			parts.field(_('Name (optional)'), el('input', {
 				'type': 'text', 'class': 'cbi-input-text', 'name': 'name', 'maxlength': 64, 'value': section?.name ?? device.name ?? ''
 			}))
 		], _('Save & Apply'), 'cbi-button-apply important', values => this.writeRule(device, section, values));
 	},
 
 	writeRule(device, section, values) {
-		if (values.rule && !section) {
+		const name = values.name.trim(), named = name && name != (section?.name ?? device.name ?? '') || section?.name && name;
+
+		if ((values.rule || named) && !section) {
 			const sid = uci.add(CONFIG, 'device');
 
 			uci.set(CONFIG, sid, 'mac', device.mac);
 			section = { '.name': sid };
 		}
 
-		if (values.rule) {
-			uci.set(CONFIG, section['.name'], 'policy', values.rule);
-			uci.set(CONFIG, section['.name'], 'name', values.name.trim() || null);
+		if (values.rule || named) {
+			uci.set(CONFIG, section['.name'], 'policy', values.rule || 'default');
+			uci.set(CONFIG, section['.name'], 'name', name || null);
 		}
 		else if (section) {
 			uci.remove(CONFIG, section['.name']);
@@ -133,20 +140,20 @@ return view.extend({
 			words.count(dropped.packets) ? _('Dropped: %s packets (%s)').format(words.number(dropped.packets), words.bytes(dropped.bytes)) : null,
 			n ? el('a', { 'href': L.url('admin/services/dots-callhome/requests') },
 				N_(n, '%d request is about it', '%d requests are about it').format(n)) : null,
-			rule ? _('Rule: %s').format(ruleWords(rule.policy ?? 'ask')) : null
+			rule && rule.policy != 'default' ? _('Rule: %s').format(ruleWords(rule.policy ?? 'ask')) : null
 		].filter(Boolean);
 
 		return el('li', { 'class': 'card row' },
 			el('div', {},
 				el('div', { 'class': 'head' },
 					el('h4', {}, stranger(words.name(device))),
-					mark(MARKS[device.state] ?? '', words.deviceState(device.state))),
+					mark(MARKS[stateOf(device)] ?? '', words.deviceState(stateOf(device)))),
 				el('div', { 'class': 'small faint' }, stranger(known.filter(Boolean).join(' · '))),
 				lines.length ? el('div', { 'class': 'small' }, lines.map((line, i) => [ i ? ' · ' : '', line ])) : ''),
 			el('div', { 'class': 'deeds' },
 				held ? button('cbi-button-action', _('Release'), () => this.askRelease(device), dead) : '',
 				device.state == 'quarantined' || device.state == 'exempt' ? ''
-					: button('cbi-button-negative', _('Quarantine'), () => this.askQuarantine(device), dead),
+					: button(stateOf(device) == 'free' ? 'cbi-button-neutral' : 'cbi-button-negative', _('Quarantine'), () => this.askQuarantine(device), dead),
 				button('cbi-button-neutral', _('Rule…'), () => this.askRule(device), dead)));
 	},
 
@@ -185,7 +192,7 @@ return view.extend({
 
 		this.page = parts.live(() => bus.devices(), reply => {
 			devices = words.list(reply.devices).sort((a, b) =>
-				ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || words.name(a).localeCompare(words.name(b)));
+				ORDER.indexOf(stateOf(a)) - ORDER.indexOf(stateOf(b)) || words.name(a).localeCompare(words.name(b)));
 			show();
 		}, body);
 

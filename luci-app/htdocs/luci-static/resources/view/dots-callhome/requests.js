@@ -135,6 +135,40 @@ function named(m) {
 		[ _('Number', 'of a request'), stranger(_('%s of %s', 'request number, client').format(m.mid, m.cuid)) ]));
 }
 
+/* Where the provider helps. */
+function help(m) {
+	const { url, phone } = words.help(m.peer);
+
+	return url || phone ? el('p', { 'class': 'small' }, _('Help from %s:').format(words.provider(m.peer)), ' ',
+		url ? el('a', { 'href': url, 'target': '_blank', 'rel': 'noopener noreferrer' }, stranger(url)) : '', url && phone ? ' · ' : '',
+		phone ? el('a', { 'href': 'tel:' + phone.replaceAll(' ', '') }, stranger(phone)) : '') : '';
+}
+
+/* What has to be done to the device itself; what is done is kept in this browser. */
+function cure(device) {
+	const key = 'dots-callhome-' + device.mac, done = new Set((window.localStorage.getItem(key) ?? '').split(','));
+	const search = 'https://duckduckgo.com/?q=' + encodeURIComponent(words.name(device) + ' firmware update');
+	const steps = [ [ 'unplug', _('Unplug it for a minute: what only sits in memory is gone then.') ],
+		[ 'reset', _('Reset it to factory settings.') ],
+		[ 'password', _('Give it a new password of its own.') ],
+		[ 'update', [ _('Install the maker’s update.'), ' ', el('a', { 'href': search, 'target': '_blank', 'rel': 'noopener noreferrer' }, _('Search for it')) ] ],
+		[ 'replace', _('No update for years? Replace it.') ] ];
+
+	return el('details', {}, el('summary', {}, stranger(words.name(device)), ' – ', _('probably infected: how to clean it')),
+		steps.map(([ step, text ]) => {
+			const box = el('input', { 'type': 'checkbox' });
+
+			box.checked = done.has(step);
+			box.addEventListener('change', () => {
+				done[box.checked ? 'add' : 'delete'](step);
+				window.localStorage.setItem(key, [ ...done ].filter(Boolean).join(','));
+			});
+
+			return el('label', { 'class': 'pick' }, box, el('span', {}, text));
+		}),
+		el('p', { 'class': 'small' }, _('A clean device stays quiet for a day. Then release it, and see whether it goes on.')));
+}
+
 /* Who asks, and until when. */
 function asking(m, target) {
 	const asked = el('bdi', {}), left = el('span', {});
@@ -354,7 +388,8 @@ return view.extend({
 				observed ? el('p', { 'class': 'small' }, _('This router only observes: nothing can be blocked.'), ' ',
 					parts.settingsLink(_('Change this in the settings'))) : '',
 				el('div', { 'class': 'deeds' }, observed ? '' : [ block, quarantine ],
-					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), dead))),
+					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), dead)),
+				help(m)),
 			update: update
 		};
 	},
@@ -440,7 +475,7 @@ return view.extend({
 	forceCard(m) {
 		const devices = acted(m), dead = readonly();
 		const chart = parts.chart();
-		const dropped = el('span', {}), left = el('span', {}), orphan = el('p', { 'class': 'lead' });
+		const dropped = el('span', {}), left = el('span', {}), orphan = el('p', { 'class': 'lead' }), quiet = el('p', {});
 		const quarantined = m.action == 'quarantine';
 
 		const update = m => {
@@ -451,6 +486,8 @@ return view.extend({
 			left.textContent = this.ending(m);
 			orphan.textContent = this.orphaned(m);
 			orphan.hidden = !orphan.textContent;
+			quiet.textContent = m.state == 'stopped' && d.last ? _('Last attempt %s.').format(words.ago(d.last)) : '';
+			quiet.hidden = !quiet.textContent;
 			chart.add(d.pps);
 		};
 
@@ -463,7 +500,7 @@ return view.extend({
 				el('p', { 'class': 'lead' }, quarantined
 					? _('Cut off from the Internet and from other devices.')
 					: _('May not send to %s.').format(words.what(m.target))),
-				orphan,
+				orphan, quiet,
 				m.detail && !m.verified ? this.remedy(m, quarantined) : '',
 				facts(m.state == 'active' ? null : [ _('State'), words.state(m.state) ],
 					[ _('Dropped'), dropped ],
@@ -471,6 +508,8 @@ return view.extend({
 					[ _('Asked by'), stranger(words.provider(m.peer)) ],
 					m.decision ? [ _('Decided by'), el('span', {}, stranger(words.who(m.decision.by)), ', ', words.date(m.decision.at),
 						m.decision.comment ? [ ' – ', stranger(m.decision.comment) ] : '') ] : null),
+				devices.map(cure),
+				help(m),
 				chart.node,
 				named(m),
 				el('div', { 'class': 'deeds' },
@@ -552,10 +591,12 @@ return view.extend({
 		const calm = el('div', { 'class': 'cbi-section' });
 		const sessions = el('div', {}), history = el('ol', { 'class': 'plain log' });
 		const past = el('div', { 'class': 'cbi-section' }, el('h3', {}, _('What happened lately')), history);
-		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, ended.node, force.node, searching.node, refusals.node, past);
+		const incidents = el('ul', { 'class': 'plain log' }), save = el('a', { 'class': 'btn cbi-button cbi-button-neutral', 'download': 'dots-callhome.txt' }, _('Save as text'));
+		const before = el('div', { 'class': 'cbi-section' }, el('h3', {}, _('Earlier attacks')), incidents, el('p', {}, save));
+		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, ended.node, force.node, searching.node, refusals.node, before, past);
 		let waiting = null;
 
-		const show = ([ status, mitigations, events, omitted, vetoes, over ]) => {
+		const show = ([ status, mitigations, events, omitted, vetoes, over, earlier ]) => {
 			const of = (...states) => mitigations.filter(m => states.includes(m.state)).sort((a, b) => b.requested - a.requested);
 			const open = of('pending');
 
@@ -579,8 +620,11 @@ return view.extend({
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
-			calm.hidden = open.length + over.length > 0;
-			dom.content(calm, this.summary(status, mitigations));
+			calm.hidden = open.length + over.length > 0 && !words.leaking(mitigations).length;
+			dom.content(calm, this.summary(status, mitigations).flat().filter(Boolean));
+			before.hidden = !earlier.length;
+			dom.content(incidents, earlier.map(i => el('li', { 'class': 'line' }, stranger(words.incident(i)))));
+			save.href = 'data:text/plain;charset=utf-8,' + encodeURIComponent(earlier.map(i => words.incident(i) + '\n').join(''));
 			past.hidden = !events.length;
 			dom.content(history, events.map(e => this.happened(e, mitigations)));
 
@@ -590,9 +634,9 @@ return view.extend({
 		};
 
 		/* A daemon from before there were vetoes, or questions about what has ended, has none to tell of. */
-		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY), L.resolveDefault(bus.vetoes(), {}), L.resolveDefault(bus.ended(), {}) ]).then(
-			([ status, list, history, vetoes, ended ]) => [ status, words.list(list.mitigations), words.list(history.events),
-				words.count(list.omitted), words.list(vetoes.vetoes), words.list(ended.mitigations) ]);
+		const load = () => Promise.all([ bus.status(), bus.list(), bus.history(HISTORY), L.resolveDefault(bus.vetoes(), {}), L.resolveDefault(bus.ended(), {}),
+			L.resolveDefault(bus.incidents(), {}) ]).then(([ status, list, history, vetoes, ended, incidents ]) => [ status, words.list(list.mitigations), words.list(history.events),
+				words.count(list.omitted), words.list(vetoes.vetoes), words.list(ended.mitigations), words.list(incidents.incidents) ]);
 
 		this.page = parts.live(load, show, body);
 
@@ -607,10 +651,10 @@ return view.extend({
 	summary(status, mitigations) {
 		const leaks = words.leaking(mitigations), away = words.list(status.peers).filter(p => p.state != 'connected' && p.state != 'disabled');
 		const there = words.list(status.peers).filter(p => p.state == 'connected');
-		const line = (kind, text) => el('p', { 'class': 'lead headline', 'tabindex': -1 }, mark(kind, ''), text);
+		const line = (kind, ...text) => el('p', { 'class': 'lead headline', 'tabindex': -1 }, mark(kind, ''), text);
 
 		if (leaks.length)
-			return leaks.map(m => line('bad', _('A block does not hold: %s').format(words.names(acted(m)))));
+			return leaks.map(m => line('bad', _('A block does not hold:'), ' ', stranger(words.names(acted(m)))));
 
 		return [
 			away.length ? line('wait', _('Not connected to %s: new requests do not reach this router.').format(words.some(away.map(p => words.provider(p.name))))) : '',

@@ -135,7 +135,7 @@ function sessions(peers, test) {
 		el('p', { 'class': 'small' }, words.session(peer)),
 		peer.last_error ? el('p', {}, stranger(peer.last_error)) : '',
 		peer.state == 'connected' ? el('p', { 'class': 'small faint' }, stranger([ String(peer.transport ?? '').toUpperCase(),
-			peer.address, peer.rtt_ms != null ? _('answers within %d ms').format(peer.rtt_ms) : null ].filter(Boolean).join(' · '))) : '',
+			peer.address, peer.rtt_ms != null ? _('answers within %d ms').format(Math.max(1, peer.rtt_ms)) : null ].filter(Boolean).join(' · '))) : '',
 		test[peer.name] ?? ''));
 }
 
@@ -369,8 +369,47 @@ return view.extend({
 		o.value('ask', _('Always ask me'));
 		o.value('auto', _('Act without asking'));
 		o.value('exempt', _('Never touch'));
+		o.value('default', _('As set for all devices'));
 		o.default = 'ask';
 		o.rmempty = false;
+	},
+
+	/* Takes over the provider's file: checked by the router, shown, and only then done. */
+	takeProfile(file, said) {
+		const fail = error => said.replaceChildren(parts.notice('error', el('p', {}, _('This file can’t be used, and nothing has changed:')),
+			el('p', {}, stranger(error.said ?? words.problem(error)))));
+
+		said.replaceChildren();
+		if (file.size > MAX_FILE)
+			return Promise.resolve(fail({ said: _('The file is too large for a credential.') }));
+
+		return file.text().then(text => bus.stageProfile(text)).then(() => bus.takeProfile(true)).then(told => {
+			parts.confirm(_('Take over what your provider wants?'), [
+				el('ul', { 'class': 'after' }, told.trim().split('\n').map(line => el('li', {}, stranger(line)))),
+				el('p', {}, _('The service then restarts and calls the provider. What you have decided stays.'))
+			], _('Take over'), 'cbi-button-apply important', () => bus.takeProfile(false)
+				.then(() => bus.service('restart'))
+				.finally(() => bus.stageProfile(''))
+				.then(() => { location.reload(); }));
+		}, fail);
+	},
+
+	profile() {
+		const said = el('div', { 'role': 'status' });
+		const input = el('input', { 'type': 'file', 'style': 'display:none', 'aria-label': _('File from your provider'), 'data-upload': 'profile' });
+		const first = !uci.sections(CONFIG, 'peer').some(p => p.enabled != '0' && p.name);
+
+		input.addEventListener('change', () => {
+			if (input.files[0])
+				this.takeProfile(input.files[0], said);
+			input.value = '';
+		});
+
+		return parts.styled(el('div', { 'class': 'cbi-section' },
+			el('p', { 'class': 'lead' }, first ? _('Your provider has given you one file? It has all that is needed here.')
+				: _('A new file from your provider takes the place of the credentials in use.')),
+			button(first ? 'cbi-button-action important' : 'cbi-button-neutral', _('Load the file from your provider'), () => input.click(), !L.hasViewPermission()),
+			input, said));
 	},
 
 	render() {
@@ -383,6 +422,7 @@ return view.extend({
 		return Promise.all([ this.renderSessions(), map.render() ]).then(([ status, settings ]) => E([], [
 			el('h2', {}, _('Settings')),
 			el('div', { 'class': 'cbi-map-descr' }, _('Which provider may ask for what, and who decides.')),
+			this.profile(),
 			status,
 			settings
 		]));

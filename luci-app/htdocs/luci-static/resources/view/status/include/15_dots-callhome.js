@@ -40,7 +40,7 @@ return baseclass.extend({
 
 		return this.node = parts.styled(
 			down ? parts.trouble(failed, () => location.reload()) : '',
-			leaks.map(m => el('p', {}, parts.mark('bad', ''), el('strong', {}, _('A block does not hold: %s').format(words.names(words.list(m.devices).filter(d => d.chosen !== false)))), ' ',
+			leaks.map(m => el('p', {}, parts.mark('bad', ''), el('strong', {}, _('A block does not hold:'), ' ', stranger(words.names(words.list(m.devices).filter(d => d.chosen !== false)))), ' ',
 				el('a', { 'href': L.url('admin/services/dots-callhome/requests') }, _('See what helps')))),
 			over ? el('p', {}, parts.mark('wait', ''), el('a', { 'href': L.url('admin/services/dots-callhome/requests') },
 				N_(over, '%d device was still attacking when its block ended', '%d devices were still attacking when their blocks ended').format(over))) : '',
