@@ -44,7 +44,7 @@ pub fn run(stage: &Stage, figures: &mut Figures) {
 /// Exact ones, some without a port, some whose flows no filter selects.
 fn requests(stage: &Stage) {
     for round in 0..6 {
-        let port = 1950 + round;
+        let port = 1950 + 2 * round;
         let sink = Sink::udp(&stage.home.victim, port);
         let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, port)), FLOOD, 100);
         stage.until("it arrives", |_| sink.last(FLOOD).is_some());
