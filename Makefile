@@ -72,7 +72,7 @@ soak:
 
 # Figures beside their budgets, of the release build.
 bench:
-	sh tests/tools.sh nft ip conntrack unshare kill ubus-client
+	sh tests/tools.sh nft ip conntrack unshare mount kill ubus-client python3
 	cargo test --quiet --release --features client --test lab -- bench
 
 # What a hostile provider costs at most, beside the budgets: `make hostile MINUTES=60`.

@@ -30,6 +30,11 @@ impl<R> Default for Exchange<R> {
 }
 
 impl<R> Exchange<R> {
+    /// One whose numbers begin after this one: beside another on the same socket.
+    pub(crate) fn numbered_after(sequence: u32) -> Self {
+        Self { sequence, ..Self::default() }
+    }
+
     /// Starts a request. `encode` makes its datagrams, at most [`MOST_PARTS`], with sequence numbers that follow each other
     /// from the given one on. There is no deadline until [`Self::set_deadline`].
     pub(crate) fn start(&mut self, request: R, encode: impl FnOnce(&R, u32) -> Vec<Vec<u8>>) {

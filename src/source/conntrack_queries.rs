@@ -1,4 +1,4 @@
-//! What conntrack is asked, one thing at a time: many searches may share one list, or be looked up in one go.
+//! What conntrack is asked: many searches may share one list, or be looked up in one go.
 
 use std::time::{Duration, Instant};
 
@@ -19,24 +19,28 @@ const MOST_SHARING: usize = 64;
 /// With that many entries looked up at once nothing is added: their answers fit the smallest receive buffer.
 const ENOUGH: usize = 64;
 
-/// What conntrack is asked.
-#[derive(Clone, Debug)]
-enum ConntrackQuery {
-    /// Single entries, perhaps not for the first time; those of a search follow each other.
-    Single { wanted: Vec<(MitigationId, Tuple)>, left: usize, again: bool },
-    /// A list of all entries for as many searches. `owed`: it is the one that has to be had once.
-    List { ids: Vec<MitigationId>, owed: bool },
+/// Numbers of lists: single entries have those below.
+const LISTS: u32 = 1 << 31;
+
+/// Single entries, perhaps not for the first time; those of a search follow each other.
+#[derive(Debug)]
+struct Singles {
+    wanted: Vec<(MitigationId, Tuple)>,
+    left: usize,
+    again: bool,
 }
 
-impl ConntrackQuery {
+/// A list of all entries for as many searches. `owed`: it is the one that has to be had once.
+#[derive(Debug)]
+struct List {
+    ids: Vec<MitigationId>,
+    owed: bool,
+}
+
+impl Singles {
     fn datagrams(&self, first: u32) -> Vec<Vec<u8>> {
-        match self {
-            Self::Single { wanted, again, .. } => {
-                let by = if *again { By::Original } else { By::Reply };
-                wanted.iter().zip(first..).map(|((_, tuple), sequence)| conntrack::get(by, tuple, sequence)).collect()
-            }
-            Self::List { .. } => vec![conntrack::list(first)],
-        }
+        let by = if self.again { By::Original } else { By::Reply };
+        self.wanted.iter().zip(first..).map(|((_, tuple), sequence)| conntrack::get(by, tuple, sequence)).collect()
     }
 }
 
@@ -51,7 +55,9 @@ pub(super) struct ConntrackQueries {
     /// than there is.
     zones: bool,
     zones_noted: bool,
-    exchange: Exchange<ConntrackQuery>,
+    singles: Exchange<Singles>,
+    /// Under way at the same time: a long list keeps nobody from looking up what is named.
+    list: Exchange<List>,
 }
 
 impl Default for ConntrackQueries {
@@ -61,7 +67,8 @@ impl Default for ConntrackQueries {
             older: OlderFlows::unknown(None),
             zones: false,
             zones_noted: false,
-            exchange: Exchange::default(),
+            singles: Exchange::default(),
+            list: Exchange::numbered_after(LISTS),
         }
     }
 }
@@ -71,17 +78,17 @@ type Searches = VecMap<MitigationId, Search>;
 impl ConntrackQueries {
     /// The next datagram.
     pub(super) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        self.exchange.poll_transmit()
+        self.singles.poll_transmit().or_else(|| self.list.poll_transmit())
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.exchange.poll_timeout()
+        [self.singles.poll_timeout(), self.list.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Whether an answer is awaited.
+    /// Whether single entries are awaited.
     pub(super) fn is_busy(&self) -> bool {
-        self.exchange.request().is_some()
+        self.singles.request().is_some()
     }
 
     /// Takes note of the zone of a flow that begins, is listed or ends. Tells whether that is new.
@@ -102,8 +109,8 @@ impl ConntrackQueries {
     pub(super) fn handle_table_made(&mut self, now: Now) {
         self.unlisted = true;
         self.older = OlderFlows::unknown(Some(now.instant));
-        if let Some(ConntrackQuery::List { owed, .. }) = self.exchange.request_mut() {
-            *owed = false;
+        if let Some(list) = self.list.request_mut() {
+            list.owed = false;
         }
     }
 
@@ -119,50 +126,53 @@ impl ConntrackQueries {
 
     /// Gives up on an answer that does not come.
     pub(super) fn handle_timeout(&mut self, searches: &mut Searches, now: Now) {
-        if self.exchange.is_due(now.instant) {
-            self.finish(true, searches, now);
+        if self.singles.is_due(now.instant) {
+            self.finish_singles(true, searches, now);
+        }
+        if self.list.is_due(now.instant) {
+            self.finish_list(true, searches, now);
         }
     }
 
     /// Gives up on answers that may be lost.
     pub(super) fn handle_overrun(&mut self, searches: &mut Searches, now: Now) {
-        self.finish(true, searches, now);
+        self.finish_singles(true, searches, now);
+        self.finish_list(true, searches, now);
     }
 
-    /// Starts the next request, if none is under way. `settled`: the table of senders stands, or can't for now.
+    /// Starts the next requests, unless such are under way. `settled`: the table of senders stands, or can't for now.
     pub(super) fn start_next(&mut self, searches: &mut Searches, settled: bool, now: Now) {
-        if self.is_busy() {
+        if !self.is_busy() {
+            self.start_singles(searches, now);
+        }
+        if self.list.request().is_some() {
             return;
-        }
-        let mut wanted = Vec::new();
-        for (id, search) in searches.iter() {
-            add(&mut wanted, *id, || Some(search.lookups()?.to_vec()));
-        }
-        if !wanted.is_empty() {
-            return self.look_up(wanted, false, now);
-        }
-        for (id, search) in searches.iter_mut() {
-            add(&mut wanted, *id, || search.poll_readings(now));
-        }
-        if !wanted.is_empty() {
-            return self.look_up(wanted, true, now);
         }
         let wanting = searches.iter().filter(|(_, search)| search.wants_list()).map(|(id, _)| *id);
         let ids: Vec<MitigationId> = wanting.take(MOST_SHARING).collect();
         let owed = self.unlisted && settled;
         // One that is owed is had although nobody waits for it.
         if owed || !ids.is_empty() {
-            self.start(ConntrackQuery::List { ids, owed }, now);
+            self.list.start(List { ids, owed }, |_, first| vec![conntrack::list(first)]);
+            self.list.set_deadline(now.instant + PATIENCE);
         }
     }
 
-    fn look_up(&mut self, wanted: Vec<(MitigationId, Tuple)>, again: bool, now: Now) {
-        self.start(ConntrackQuery::Single { left: wanted.len(), wanted, again }, now);
-    }
-
-    fn start(&mut self, request: ConntrackQuery, now: Now) {
-        self.exchange.start(request, ConntrackQuery::datagrams);
-        self.exchange.set_deadline(now.instant + PATIENCE);
+    fn start_singles(&mut self, searches: &mut Searches, now: Now) {
+        let mut wanted = Vec::new();
+        for (id, search) in searches.iter() {
+            add(&mut wanted, *id, || Some(search.lookups()?.to_vec()));
+        }
+        let again = wanted.is_empty();
+        if again {
+            for (id, search) in searches.iter_mut() {
+                add(&mut wanted, *id, || search.poll_readings(now));
+            }
+        }
+        if !wanted.is_empty() {
+            self.singles.start(Singles { left: wanted.len(), wanted, again }, Singles::datagrams);
+            self.singles.set_deadline(now.instant + PATIENCE);
+        }
     }
 
     /// Takes in a message; what answers no request under way is left aside.
@@ -177,16 +187,15 @@ impl ConntrackQueries {
         if let Message::Flow(flow) | Message::New(flow) = message {
             self.handle_zone(flow.has_zone());
         }
-        let Some(part) = self.exchange.part(sequence) else { return };
-        match self.exchange.request() {
-            Some(ConntrackQuery::Single { .. }) => self.handle_single(part, message, searches, home, now),
-            Some(ConntrackQuery::List { .. }) => self.handle_listed(message, searches, home, now),
-            None => {}
+        if let Some(part) = self.singles.part(sequence) {
+            self.handle_single(part, message, searches, home, now);
+        } else if self.list.part(sequence).is_some() {
+            self.handle_listed(message, searches, home, now);
         }
     }
 
     fn handle_single(&mut self, part: usize, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
-        let Some(ConntrackQuery::Single { wanted, left, again }) = self.exchange.request_mut() else { return };
+        let Some(Singles { wanted, left, again }) = self.singles.request_mut() else { return };
         let Some((id, tuple)) = wanted.get(part) else { return };
         // It may have been ended meanwhile.
         let search = searches.get_mut(id);
@@ -203,7 +212,7 @@ impl ConntrackQueries {
                 }
                 *left = left.saturating_sub(1);
                 if *left == 0 {
-                    self.finish(false, searches, now);
+                    self.finish_singles(false, searches, now);
                 }
             }
             _ => {}
@@ -211,7 +220,7 @@ impl ConntrackQueries {
     }
 
     fn handle_listed(&mut self, message: &Message, searches: &mut Searches, home: &HomeNetwork, now: Now) {
-        let Some(ConntrackQuery::List { ids, owed }) = self.exchange.request() else { return };
+        let Some(List { ids, owed }) = self.list.request() else { return };
         match message {
             Message::Flow(flow) | Message::New(flow) => {
                 if *owed {
@@ -224,52 +233,51 @@ impl ConntrackQueries {
                     }
                 }
                 // A list of a large table takes a while, but not as long as this without a word.
-                self.exchange.set_deadline(now.instant + PATIENCE);
+                self.list.set_deadline(now.instant + PATIENCE);
             }
-            Message::Done => self.finish(false, searches, now),
-            Message::Error(_) => self.finish(true, searches, now),
+            Message::Done => self.finish_list(false, searches, now),
+            Message::Error(_) => self.finish_list(true, searches, now),
             Message::Destroyed(_) | Message::Other => {}
         }
     }
 
-    /// The request under way has been answered in full; or not, and will not be.
-    fn finish(&mut self, failed: bool, searches: &mut Searches, now: Now) {
-        // Lookups say all there is to say where everything is in zone 0.
+    /// The entries looked up have been told; or not all, and will not be.
+    fn finish_singles(&mut self, failed: bool, searches: &mut Searches, now: Now) {
+        // They say all there is to say where everything is in zone 0.
         let whole = !self.unlisted && !self.zones;
-        match self.exchange.end() {
-            Some(ConntrackQuery::Single { wanted, again, .. }) => {
-                let mut ids: Vec<MitigationId> = wanted.into_iter().map(|(id, _)| id).collect();
-                ids.dedup();
-                for id in ids {
-                    let Some(search) = searches.get_mut(&id) else { continue };
-                    if again {
-                        search.handle_readings_end(now);
-                        continue;
-                    }
-                    if failed {
-                        search.handle_failure();
-                    }
-                    search.handle_lookups_end(whole, now);
-                }
+        let Some(Singles { wanted, again, .. }) = self.singles.end() else { return };
+        let mut ids: Vec<MitigationId> = wanted.into_iter().map(|(id, _)| id).collect();
+        ids.dedup();
+        for id in ids {
+            let Some(search) = searches.get_mut(&id) else { continue };
+            if again {
+                search.handle_readings_end(now);
+                continue;
             }
-            Some(ConntrackQuery::List { ids, owed }) => {
-                self.zones |= failed && owed;
-                self.unlisted &= !owed;
-                if failed && owed {
-                    self.older.lose();
-                } else if owed {
-                    self.older.end_listing();
-                    searches.values_mut().for_each(|search| search.reconsider(now));
-                }
-                for id in ids {
-                    let Some(search) = searches.get_mut(&id) else { continue };
-                    if failed {
-                        search.handle_failure();
-                    }
-                    search.handle_list_end(now);
-                }
+            if failed {
+                search.handle_failure();
             }
-            None => {}
+            search.handle_lookups_end(whole, now);
+        }
+    }
+
+    /// The list is complete; or not, and will not be.
+    fn finish_list(&mut self, failed: bool, searches: &mut Searches, now: Now) {
+        let Some(List { ids, owed }) = self.list.end() else { return };
+        self.zones |= failed && owed;
+        self.unlisted &= !owed;
+        if failed && owed {
+            self.older.lose();
+        } else if owed {
+            self.older.end_listing();
+            searches.values_mut().for_each(|search| search.reconsider(now));
+        }
+        for id in ids {
+            let Some(search) = searches.get_mut(&id) else { continue };
+            if failed {
+                search.handle_failure();
+            }
+            search.handle_list_end(now);
         }
     }
 }

@@ -158,7 +158,12 @@ impl Finder {
     /// Takes in what a socket has received.
     pub fn handle_datagram(&mut self, socket: Socket, datagram: &[u8], now: Now) {
         match socket {
-            Socket::Conntrack => self.handle_answers(datagram, now),
+            Socket::Conntrack => {
+                if !self.handle_answers(datagram, now) {
+                    // What is listed is looked at once it is complete, or due.
+                    return;
+                }
+            }
             Socket::ConntrackEvents => {
                 self.handle_flows(datagram, now);
                 if self.searches.is_empty() {
@@ -286,10 +291,14 @@ impl Finder {
         }
     }
 
-    fn handle_answers(&mut self, datagram: &[u8], now: Now) {
+    /// Tells whether something is complete.
+    fn handle_answers(&mut self, datagram: &[u8], now: Now) -> bool {
+        let mut complete = false;
         for (sequence, message) in conntrack::messages(datagram) {
             self.queries.handle_message(sequence, &message, &mut self.searches, &self.home, now);
+            complete |= !matches!(message, conntrack::Message::Flow(_));
         }
+        complete
     }
 
     fn handle_flows(&mut self, datagram: &[u8], now: Now) {

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dots_callhome::netlink::conntrack;
@@ -20,16 +23,18 @@ use crate::traffic::{Sender, Sink};
 /// The processor that forwards, on which the daemon runs as well.
 const PROCESSOR: usize = 1;
 const PORT: u16 = 999;
-const PACE: u32 = 4000;
+const PAUSE: Duration = Duration::from_micros(200);
 const SECONDS: u64 = 8;
+const LISTS: u32 = 30;
 
 /// Measures it.
 pub fn run(stage: &Stage, figures: &mut Figures) {
     steer(&stage.home.router);
     let daemon = Pid::from_raw(i32::try_from(stage.daemon_pid()).expect("a process")).expect("a process");
-    sched_setaffinity(Some(daemon), &processor()).expect("pinned");
+    sched_setaffinity(Some(daemon), &only(PROCESSOR)).expect("pinned");
     let sink = Sink::udp(&stage.home.victim, PORT);
-    let _flow = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, PORT)), FLOOD, PACE);
+    let ended = Arc::new(AtomicBool::new(false));
+    let sender = send(stage, Arc::clone(&ended));
     stage.until("it arrives", |_| sink.last(FLOOD).is_some());
     let without = longest_stop(stage, || {});
     let with = longest_stop(stage, || requests(stage));
@@ -39,12 +44,31 @@ pub fn run(stage: &Stage, figures: &mut Figures) {
     figures.tell(format!("{name}, 6 requests"), with, "ms").floor("that of an idle daemon", without).budget(1.0);
     figures.tell(format!("{name}, lists of one family instead"), by_family, "ms");
     sched_setaffinity(Some(daemon), &all()).expect("free again");
+    ended.store(true, Relaxed);
+    sender.join().expect("ends");
+}
+
+/// Numbered packets from another processor, which the daemon can't keep from sending.
+fn send(stage: &Stage, ended: Arc<AtomicBool>) -> JoinHandle<()> {
+    stage.home.device(1).spawn(move || {
+        sched_setaffinity(None, &only(0)).expect("pinned");
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("socket");
+        let mut packet = [FLOOD; 64];
+        for number in 0_u64.. {
+            if ended.load(Relaxed) {
+                return;
+            }
+            packet[1..9].copy_from_slice(&number.to_be_bytes());
+            let _ = socket.send_to(&packet, (VICTIM, PORT));
+            std::thread::sleep(PAUSE);
+        }
+    })
 }
 
 /// Exact ones, some without a port, some whose flows no filter selects.
 fn requests(stage: &Stage) {
     for round in 0..6 {
-        let port = 1950 + round;
+        let port = 1950 + 2 * round;
         let sink = Sink::udp(&stage.home.victim, port);
         let _flood = Sender::udp(stage.home.device(1), SocketAddr::from((VICTIM, port)), FLOOD, 100);
         stage.until("it arrives", |_| sink.last(FLOOD).is_some());
@@ -58,13 +82,13 @@ fn list_by_family(stage: &Stage) {
     let socket = netlink(stage);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            sched_setaffinity(None, &processor()).expect("pinned");
-            for round in 0..5 {
+            sched_setaffinity(None, &only(PROCESSOR)).expect("pinned");
+            for round in 0..LISTS {
                 let mut request = conntrack::list(round);
                 // The family's number, of which there are no entries.
                 request[16] = 10;
                 read_list(&socket, &request);
-                std::thread::sleep(Duration::from_millis(300));
+                std::thread::sleep(Duration::from_millis(100));
             }
         });
     });
@@ -108,9 +132,9 @@ fn steer(router: &Host) {
     router.run("unshare", &["--mount", "sh", "-c", &script]);
 }
 
-fn processor() -> CpuSet {
+fn only(processor: usize) -> CpuSet {
     let mut set = CpuSet::new();
-    set.set(PROCESSOR);
+    set.set(processor);
     set
 }
 
