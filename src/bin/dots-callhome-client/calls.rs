@@ -43,7 +43,12 @@ pub(crate) enum CallEvent {
         /// What has become of the request.
         outcome: Result<Outcome, RequestFailure>,
     },
-    /// A router has a session and has said what it knows.
+    /// A router has a session.
+    Came {
+        /// Which router.
+        router: String,
+    },
+    /// It has said what it knows.
     Known {
         /// Which router.
         router: String,
@@ -354,6 +359,7 @@ impl Calls {
             self.remove(token, "it has called again");
         }
         output::log(format_args!("{name} has called from {} over {}", call.from, call.connection.transport().as_str()));
+        self.events.push_back(CallEvent::Came { router: name.clone() });
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         let random = Box::new(Rng::new());
         let endpoint = match call.connection.transport() {

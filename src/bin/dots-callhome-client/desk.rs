@@ -145,6 +145,10 @@ impl Desk {
     fn handle_event(&mut self, event: CallEvent) {
         match event {
             CallEvent::Answered { requester, router, outcome } => self.answered(requester, &router, outcome),
+            CallEvent::Came { router } => {
+                self.desired.change(|wishes, now| wishes.handle_came(&router, now));
+                self.commands.tell(&json!({ "event": "router-up", "router": router }));
+            }
             CallEvent::Known { router } => self.known(&router),
             CallEvent::Gone { router, why } => {
                 self.desired.change(|wishes, now| wishes.handle_gone(&router, now));
@@ -160,7 +164,6 @@ impl Desk {
         let known: Vec<(u32, Report)> = known.map(|(mid, known)| (mid, known.report.clone())).collect();
         let limit = session.max_payload();
         self.desired.change(|wishes, now| wishes.handle_known(router, &known, limit, now));
-        self.commands.tell(&json!({ "event": "router-up", "router": router }));
     }
 
     /// Hands a router's answer to whoever waits for it.

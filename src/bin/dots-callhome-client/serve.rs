@@ -72,12 +72,14 @@ impl Server {
     fn new(arguments: &Serve, control: &Path, registry: &Registry) -> Result<Self, String> {
         let limits = Limits::raise();
         let clock = Arc::new(Clock::default());
-        let desired = Desired::open(&arguments.state).map_err(|e| format!("{}: {e}", arguments.state.display()))?;
+        let told = |error: std::io::Error| format!("{}: {error}", arguments.state.display());
+        std::fs::create_dir_all(&arguments.state).map_err(told)?;
         let proof = credentials::read(arguments, Arc::clone(&clock))?;
         let roster = arguments.routers.as_deref().map(Roster::read).transpose()?.unwrap_or_default();
         let mut udp = proof.dtls.map(UdpListeners::new);
         let listeners = listen(&arguments.listen, udp.as_mut(), registry)?;
         let mut control = control::listen(control)?;
+        let desired = Desired::open(&arguments.state).map_err(|e| format!("{}: {e}", arguments.state.display()))?;
         registry.register(&mut control, Token(CONTROL), Interest::READABLE).map_err(words)?;
         let own = || registry.try_clone().map_err(words);
         let calls = Calls::new(own()?, proof.tls, udp, roster, proof.cuid, limits);

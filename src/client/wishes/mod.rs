@@ -137,6 +137,11 @@ impl Wishes {
         found
     }
 
+    /// A router has a session, and has yet to say what it knows.
+    pub fn handle_came(&mut self, router: &str, now: u64) {
+        self.change(router, now, |router, _| router.handle_came());
+    }
+
     /// A router has a session, and has said all that it knows; its messages hold so many bytes.
     pub fn handle_known(&mut self, router: &str, known: &[(u32, Report)], limit: usize, now: u64) {
         self.change(router, now, |router, actions| router.handle_known(known, limit, now, actions));

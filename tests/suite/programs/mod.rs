@@ -13,4 +13,5 @@ mod provider_requests;
 mod provider_scope;
 mod provider_session;
 mod provider_udp;
+mod provider_wishes;
 mod ubus_broker;
