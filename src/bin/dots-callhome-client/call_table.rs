@@ -12,8 +12,10 @@ use crate::calls::Call;
 struct Entry {
     call: Call,
     due: Option<Instant>,
-    /// Where whoever calls has not proven yet who it is.
-    proving: Option<IpAddr>,
+    /// Where it comes from.
+    source: IpAddr,
+    /// Whether whoever calls has not proven yet who it is.
+    is_proving: bool,
 }
 
 /// The calls. Each is taken out to be changed, and put back.
@@ -25,6 +27,8 @@ pub(crate) struct CallTable {
     /// Who has not proven yet who it is, by source; whoever came first has the lowest number.
     proving: BTreeMap<IpAddr, BTreeSet<usize>>,
     all_proving: BTreeSet<usize>,
+    /// How many routers have proven who they are, by source.
+    proven: BTreeMap<IpAddr, usize>,
 }
 
 impl CallTable {
@@ -32,36 +36,40 @@ impl CallTable {
     pub(crate) fn put(&mut self, token: usize, call: Call) {
         let due = call.poll_timeout();
         self.due.extend(due.map(|due| (due, token)));
-        let proving = match call.name() {
+        let source = block(call.from().ip());
+        let is_proving = call.name().is_none();
+        match call.name() {
             Some(name) => {
                 self.names.insert(name.to_owned(), token);
-                None
+                *self.proven.entry(source).or_default() += 1;
             }
-            None => Some(block(call.from().ip())),
-        };
-        if let Some(source) = proving {
-            self.proving.entry(source).or_default().insert(token);
-            self.all_proving.insert(token);
+            None => {
+                self.proving.entry(source).or_default().insert(token);
+                self.all_proving.insert(token);
+            }
         }
-        self.all.insert(token, Entry { call, due, proving });
+        self.all.insert(token, Entry { call, due, source, is_proving });
     }
 
     /// Takes a call out.
     pub(crate) fn take(&mut self, token: usize) -> Option<Call> {
-        let Entry { call, due, proving } = self.all.remove(&token)?;
+        let Entry { call, due, source, is_proving } = self.all.remove(&token)?;
         if let Some(due) = due {
             self.due.remove(&(due, token));
         }
         if let Some(name) = call.name().filter(|name| self.names.get(*name) == Some(&token)) {
             self.names.remove(name);
         }
-        if let Some(source) = proving {
+        if is_proving {
             self.all_proving.remove(&token);
-            if let Some(others) = self.proving.get_mut(&source) {
-                others.remove(&token);
-                if others.is_empty() {
-                    self.proving.remove(&source);
-                }
+            let others = self.proving.get_mut(&source);
+            if others.is_some_and(|others| others.remove(&token) && others.is_empty()) {
+                self.proving.remove(&source);
+            }
+        } else if let Some(count) = self.proven.get_mut(&source) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.proven.remove(&source);
             }
         }
         Some(call)
@@ -107,6 +115,11 @@ impl CallTable {
     pub(crate) fn proving_of(&self, source: IpAddr) -> (usize, Option<usize>) {
         let of_source = self.proving.get(&source);
         (of_source.map_or(0, BTreeSet::len), of_source.and_then(|tokens| tokens.first().copied()))
+    }
+
+    /// Whether a router there has proven who it is.
+    pub(crate) fn is_home(&self, source: IpAddr) -> bool {
+        self.proven.contains_key(&source)
     }
 
     /// Who came first of all that have not proven yet who they are.

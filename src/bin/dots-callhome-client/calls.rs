@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::accepting::accept_some;
 use crate::call_table::CallTable;
+use crate::duplicates::Duplicates;
 use crate::ended::Ended;
 use crate::limits::Limits;
 use crate::listeners::{PeerAddress, UdpListeners};
@@ -29,6 +30,8 @@ use crate::tokens::Tokens;
 
 /// Time for a router to prove who it is.
 const HANDSHAKE: Duration = Duration::from_secs(20);
+/// Where routers live a source that fails too often is not shut out, but has one try in so long: others may share its address.
+const SPARING: Duration = Duration::from_secs(1);
 /// Datagrams of one wake-up: others want to be heard too.
 const DATAGRAMS: usize = 256;
 
@@ -59,6 +62,13 @@ pub(crate) enum CallEvent {
         router: String,
         /// Why, in words.
         why: String,
+    },
+    /// Another router with the same name calls.
+    Duplicate {
+        /// The name.
+        router: String,
+        /// From where.
+        from: SocketAddr,
     },
     /// There is something new about a mitigation.
     Reported {
@@ -173,6 +183,12 @@ pub(crate) struct Calls {
     listeners: Option<UdpListeners>,
     roster: Roster,
     drop_list: DropList,
+    /// When a source that fails too often may try again, where routers live.
+    sparing: BTreeMap<IpAddr, Instant>,
+    /// Names that more than one router seems to have.
+    duplicates: Duplicates,
+    /// Whether it has been said that there is no room.
+    is_full: bool,
     /// Our identifier.
     cuid: String,
     /// The one towards a router that has another client of that identifier.
@@ -200,6 +216,9 @@ impl Calls {
             listeners,
             roster,
             drop_list: DropList::default(),
+            sparing: BTreeMap::new(),
+            duplicates: Duplicates::default(),
+            is_full: false,
             cuid,
             other_cuids: BTreeMap::new(),
             limits,
@@ -215,13 +234,27 @@ impl Calls {
     }
 
     fn accept_stream(&mut self, stream: TcpStream, from: SocketAddr, token: usize) {
-        if self.drop_list.is_dropped(from.ip(), Instant::now()) || !self.make_room(from.ip()) {
+        if self.is_shut_out(from.ip(), Instant::now()) || !self.make_room(from.ip()) {
             return;
         }
         let Ok(channel) = TlsChannel::server(Arc::clone(&self.config)) else { return };
         if let Ok(connection) = Connection::tls(stream, channel, &self.registry, Token(token)) {
             self.all.put(token, Call::new(connection, from, None));
         }
+    }
+
+    /// Whether no handshake is begun with this source now.
+    fn is_shut_out(&mut self, from: IpAddr, now: Instant) -> bool {
+        if !self.drop_list.is_dropped(from, now) {
+            return false;
+        }
+        let source = block(from);
+        self.sparing.retain(|_, next| *next > now);
+        if !self.all.is_home(source) || self.sparing.contains_key(&source) {
+            return true;
+        }
+        self.sparing.insert(source, now + SPARING);
+        false
     }
 
     /// Makes room for one more caller: who has not proven in good time who it is gives way to who comes later, first where one
@@ -231,11 +264,16 @@ impl Calls {
         let displaced = if count >= self.limits.proving {
             oldest
         } else if self.all.len() >= self.limits.calls {
-            match self.all.first_proving() {
-                None => return false,
-                some => some,
+            let first = self.all.first_proving();
+            if !std::mem::replace(&mut self.is_full, true) {
+                output::log(format_args!("there is room for {} calls, and no more is left", self.limits.calls));
             }
+            if first.is_none() {
+                return false;
+            }
+            first
         } else {
+            self.is_full = false;
             None
         };
         if let Some(token) = displaced {
@@ -276,7 +314,7 @@ impl Calls {
 
     fn accept_datagram(&mut self, from: PeerAddress, datagram: &[u8], tokens: &mut Tokens) {
         let address = from.1;
-        if self.drop_list.is_dropped(address.ip(), Instant::now()) {
+        if self.is_shut_out(address.ip(), Instant::now()) {
             return;
         }
         // Until it has shown that it is there it takes no room.
@@ -354,6 +392,10 @@ impl Calls {
         }
         // A router that calls again has lost its former session.
         let former = self.all.named(&name);
+        if former.is_some() && self.duplicates.is_duplicate(&name, Instant::now()) {
+            self.events.push_back(CallEvent::Duplicate { router: name.clone(), from: call.from });
+            return Err(Ended::Duplicate(name));
+        }
         let displaced = call.peer_address.and_then(|from| self.listeners.as_mut()?.handle_proven(from, token));
         for token in former.into_iter().chain(displaced) {
             self.remove(token, "it has called again");

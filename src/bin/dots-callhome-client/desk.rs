@@ -149,6 +149,9 @@ impl Desk {
                 self.desired.change(|wishes, now| wishes.handle_came(&router, now));
                 self.commands.tell(&json!({ "event": "router-up", "router": router }));
             }
+            CallEvent::Duplicate { router, from } => {
+                self.commands.tell(&json!({ "event": "duplicate", "router": router, "address": from.to_string() }));
+            }
             CallEvent::Known { router } => self.known(&router),
             CallEvent::Gone { router, why } => {
                 self.desired.change(|wishes, now| wishes.handle_gone(&router, now));

@@ -12,6 +12,7 @@ mod control;
 mod credentials;
 mod desired;
 mod desk;
+mod duplicates;
 mod ended;
 mod exit;
 mod limits;

@@ -209,3 +209,33 @@ fn a_router_is_found_by_its_address() {
     let (_, code) = ended(isp.command(&wanting("nobody", SOURCE, "192.0.2.1")));
     assert_eq!(code, 4);
 }
+
+/// Nothing more can be written: sessions go on, whoever asks is told, and what waited is kept once there is room.
+#[test]
+fn a_store_that_is_away_ends_nothing() {
+    let mut isp = Isp::new("away");
+    isp.program.start_under("trap '' XFSZ; ulimit -Sf 400", Stdio::null(), &isp.arguments);
+    let mut home = isp.home("home-9.isp.example");
+    let mut talk = Talk::new(&isp);
+    let refused = (1..250).find(|host| {
+        talk.say(&wish(&format!("192.0.2.{host}/32")).to_string());
+        talk.hear()["exit"] == 7
+    });
+    let refused = refused.expect("the file has a limit");
+    home.has_heard_all();
+    assert!(isp.program.routers().contains("home-9"));
+    let pid = isp.program.pid().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap().success());
+    let start = std::time::Instant::now();
+    loop {
+        talk.say(&wish("198.51.100.1/32").to_string());
+        if talk.hear()["exit"] == 5 {
+            break;
+        }
+        assert!(start.elapsed() < crate::programs::program::PATIENCE, "it is never back");
+    }
+    isp.program.kill();
+    isp.start();
+    let (wishes, _) = ended(isp.command(&["wishes"]));
+    assert_eq!(wishes["wishes"].as_array().unwrap().len(), refused + 1);
+}
