@@ -8,6 +8,7 @@ mod client_reports;
 mod client_wire;
 mod coap;
 mod config;
+mod detectors;
 mod enforce;
 mod journey;
 mod mitigation;
