@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::accepting::accept_some;
 use crate::call_table::CallTable;
+use crate::credentials::ServerCredentials;
 use crate::duplicates::Duplicates;
 use crate::ended::Ended;
 use crate::limits::Limits;
@@ -524,6 +526,34 @@ impl Calls {
         let calls_from = |call: &Call| sources.iter().all(|source| *source == call.from.ip().to_canonical().into());
         let calling = self.all.routers().filter(|(_, call)| calls_from(call)).map(|(name, _)| name.to_owned());
         calling.chain(self.roster.owners(sources)).collect()
+    }
+
+    /// Meets routers that call from now on with other credentials, and ends the sessions of those that may not call any more.
+    pub(crate) fn set_credentials(&mut self, proof: ServerCredentials, roster: Roster) {
+        let ServerCredentials { tls, dtls, cuid } = proof;
+        (self.config, self.cuid, self.roster) = (tls, cuid, roster);
+        if let (Some(listeners), Some(dtls)) = (&mut self.listeners, dtls) {
+            listeners.set_config(dtls);
+        }
+        self.end_unadmitted();
+    }
+
+    /// Ends the session of a router and lets it call no more.
+    ///
+    /// # Errors
+    /// That is not kept; then nothing has changed.
+    pub(crate) fn revoke(&mut self, name: &str, file: &Path) -> std::io::Result<()> {
+        self.roster.revoke(name, file)?;
+        self.end_unadmitted();
+        Ok(())
+    }
+
+    fn end_unadmitted(&mut self) {
+        let unadmitted = self.all.routers().filter(|(name, _)| !self.roster.admits(name));
+        let tokens: Vec<usize> = unadmitted.filter_map(|(name, _)| self.all.named(name)).collect();
+        for token in tokens {
+            self.remove(token, "it may not call any more");
+        }
     }
 
     /// The first source that is not this router's to answer for.

@@ -120,7 +120,7 @@ fn plain_text(value: &Value) -> String {
     if let Some(all) = value.get("wishes").and_then(Value::as_array) {
         return or(all.iter().map(a_wish).collect(), "nothing is wanted");
     }
-    if value.get("event").is_some() {
+    if value.get("event").is_some() || value.get("ask").is_some() {
         return value.to_string();
     }
     mitigation(value)

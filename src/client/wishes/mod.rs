@@ -126,15 +126,18 @@ impl Wishes {
         found
     }
 
-    /// Withdraws what has this key, of one router or of all. Returns what that was.
+    /// Withdraws what has this key, or one that begins so where it ends with `*`, of one router or of all. Returns what that was.
     pub fn withdraw_key(&mut self, router: Option<&str>, key: &str, now: u64) -> Vec<(String, WishId)> {
-        let of = |wish: &&Wish| wish.key.as_deref() == Some(key) && router.is_none_or(|router| router == wish.router);
+        let of = |wish: &&Wish| wish.has_key(key) && router.is_none_or(|router| router == wish.router);
         let found: Vec<(String, WishId)> =
             self.wanted().filter(of).map(|wish| (wish.router.clone(), wish.id)).collect();
-        for (router, id) in &found {
-            self.change(router, now, |router, actions| router.withdraw_wish(*id, now, actions));
-        }
+        found.iter().for_each(|(router, id)| self.withdraw(router, *id, now));
         found
+    }
+
+    /// Withdraws one wish.
+    pub fn withdraw(&mut self, router: &str, id: WishId, now: u64) {
+        self.change(router, now, |router, actions| router.withdraw_wish(id, now, actions));
     }
 
     /// A router has a session, and has yet to say what it knows.
