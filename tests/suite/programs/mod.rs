@@ -5,6 +5,7 @@ mod check;
 mod home;
 mod program;
 mod provider;
+mod provider_config;
 mod provider_control;
 mod provider_hostile;
 mod provider_listening;
