@@ -180,9 +180,7 @@ impl Desk {
             |wish: &&Wish| wish.is_wanted() && wish.has_key(key) && router.is_none_or(|name| name == wish.router);
         let idle = wishes.all().filter(|wish| is_meant(wish) && !self.may_work(wish));
         let idle: Vec<(String, WishId)> = idle.map(|wish| (wish.router.clone(), wish.id)).collect();
-        self.desired.change(|wishes, now| {
-            idle.iter().for_each(|(router, id)| wishes.withdraw(router, *id, now));
-        });
+        self.desired.change(|wishes, now| wishes.withdraw(&idle, now));
         self.desired.confirm(asker, idle);
     }
 

@@ -131,13 +131,19 @@ impl Wishes {
         let of = |wish: &&Wish| wish.has_key(key) && router.is_none_or(|router| router == wish.router);
         let found: Vec<(String, WishId)> =
             self.wanted().filter(of).map(|wish| (wish.router.clone(), wish.id)).collect();
-        found.iter().for_each(|(router, id)| self.withdraw(router, *id, now));
+        self.withdraw(&found, now);
         found
     }
 
-    /// Withdraws one wish.
-    pub fn withdraw(&mut self, router: &str, id: WishId, now: u64) {
-        self.change(router, now, |router, actions| router.withdraw_wish(id, now, actions));
+    /// Withdraws wishes, those of one router together: nothing is asked for some of them in between.
+    pub fn withdraw(&mut self, wishes: &[(String, WishId)], now: u64) {
+        let routers: BTreeSet<&String> = wishes.iter().map(|(router, _)| router).collect();
+        for name in routers {
+            self.change(name, now, |router, actions| {
+                let own = wishes.iter().filter(|(router, _)| router == name);
+                own.for_each(|(_, id)| router.withdraw_wish(*id, now, actions));
+            });
+        }
     }
 
     /// A router has a session, and has yet to say what it knows.
