@@ -308,9 +308,9 @@ impl Desk {
             return self.commands.reply_last(asker, value);
         }
         let mut value = self.answer_about(router, about);
-        value["answer"] = json!(answer.as_str());
-        value["why"] = json!(answer.why());
-        value["exit"] = json!(if answer.why().is_some() { Exit::Waiting.code() } else { 0 });
+        show::set(&mut value, "answer", json!(answer.as_str()));
+        show::set(&mut value, "why", json!(answer.why()));
+        show::set(&mut value, "exit", json!(if answer.why().is_some() { Exit::Waiting.code() } else { 0 }));
         self.commands.reply_last(asker, value);
     }
 
@@ -329,9 +329,9 @@ impl Desk {
         let selection = Selection { router: Some(router.to_owned()), mid };
         let known = mid.and_then(|_| self.mitigations(&selection).pop());
         let mut value = known.unwrap_or_else(|| show::unreported(router, mid, wish.map(|wish| &wish.scope)));
-        value["wish"] = json!(wish.map(|wish| wish.id));
-        value["key"] = json!(wish.and_then(|wish| wish.key.as_deref()));
-        value["mids"] = json!(mids);
+        show::set(&mut value, "wish", json!(wish.map(|wish| wish.id)));
+        show::set(&mut value, "key", json!(wish.and_then(|wish| wish.key.as_deref())));
+        show::set(&mut value, "mids", json!(mids));
         value
     }
 

@@ -170,7 +170,7 @@ fn what_fastnetmon_reports_is_asked() {
     let lifetime = |body: &str| body.replace("14:3600", "14:3599");
     assert!(put.body() == canonical(both) || put.body() == canonical(&lifetime(both)), "{put:?}");
     home.answer(&put, CREATED, &format!("{{1:{{2:[{{5:{},14:3600}}]}}}}", mid(&put)));
-    let mut said = vec![home.hear(), home.hear()];
+    let mut said = [home.hear(), home.hear()];
     said.sort_by_key(|message| message.code);
     assert_eq!((said[0].code, said[1].code, mid(&said[1])), (GET, DELETE, mid(&observation)));
     home.notify(&said[0], &format!("{{1:{{2:[{{5:{},14:3600,16:1}}]}}}}", mid(&put)));
