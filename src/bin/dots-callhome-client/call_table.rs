@@ -1,16 +1,24 @@
 //! All calls of routers, found by number, by name and by when something is due.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use dots_callhome::transport::drop_list::block;
 
-use crate::calls::Call;
+/// What a call is found by.
+pub(crate) trait Listed {
+    /// When something is due.
+    fn due(&self) -> Option<Instant>;
+    /// The router's name, once it is proven.
+    fn router(&self) -> Option<&str>;
+    /// Where it comes from.
+    fn source(&self) -> SocketAddr;
+}
 
 /// What a call was known by when it was put in.
-struct Entry {
-    call: Call,
+struct Entry<C> {
+    call: C,
     due: Option<Instant>,
     /// Where it comes from.
     source: IpAddr,
@@ -19,9 +27,8 @@ struct Entry {
 }
 
 /// The calls. Each is taken out to be changed, and put back.
-#[derive(Default)]
-pub(crate) struct CallTable {
-    all: BTreeMap<usize, Entry>,
+pub(crate) struct CallTable<C> {
+    all: BTreeMap<usize, Entry<C>>,
     names: BTreeMap<String, usize>,
     due: BTreeSet<(Instant, usize)>,
     /// Who has not proven yet who it is, by source; whoever came first has the lowest number.
@@ -31,14 +38,21 @@ pub(crate) struct CallTable {
     proven: BTreeMap<IpAddr, usize>,
 }
 
-impl CallTable {
+impl<C: Listed> CallTable<C> {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        let (names, due) = (BTreeMap::new(), BTreeSet::new());
+        let (proving, all_proving, proven) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { all: BTreeMap::new(), names, due, proving, all_proving, proven }
+    }
+
     /// Puts a call in under its number.
-    pub(crate) fn put(&mut self, token: usize, call: Call) {
-        let due = call.poll_timeout();
+    pub(crate) fn put(&mut self, token: usize, call: C) {
+        let due = call.due();
         self.due.extend(due.map(|due| (due, token)));
-        let source = block(call.from().ip());
-        let is_proving = call.name().is_none();
-        match call.name() {
+        let source = block(call.source().ip());
+        let is_proving = call.router().is_none();
+        match call.router() {
             Some(name) => {
                 self.names.insert(name.to_owned(), token);
                 *self.proven.entry(source).or_default() += 1;
@@ -52,12 +66,12 @@ impl CallTable {
     }
 
     /// Takes a call out.
-    pub(crate) fn take(&mut self, token: usize) -> Option<Call> {
+    pub(crate) fn take(&mut self, token: usize) -> Option<C> {
         let Entry { call, due, source, is_proving } = self.all.remove(&token)?;
         if let Some(due) = due {
             self.due.remove(&(due, token));
         }
-        if let Some(name) = call.name().filter(|name| self.names.get(*name) == Some(&token)) {
+        if let Some(name) = call.router().filter(|name| self.names.get(*name) == Some(&token)) {
             self.names.remove(name);
         }
         if is_proving {
@@ -76,7 +90,7 @@ impl CallTable {
     }
 
     /// Takes any call out.
-    pub(crate) fn take_first(&mut self) -> Option<(usize, Call)> {
+    pub(crate) fn take_first(&mut self) -> Option<(usize, C)> {
         let token = *self.all.first_key_value()?.0;
         Some((token, self.take(token)?))
     }
@@ -92,12 +106,12 @@ impl CallTable {
     }
 
     /// One call.
-    pub(crate) fn get(&self, token: usize) -> Option<&Call> {
+    pub(crate) fn get(&self, token: usize) -> Option<&C> {
         self.all.get(&token).map(|entry| &entry.call)
     }
 
     /// All calls of routers that have proven who they are, by name.
-    pub(crate) fn routers(&self) -> impl Iterator<Item = (&str, &Call)> {
+    pub(crate) fn routers(&self) -> impl Iterator<Item = (&str, &C)> {
         self.names.iter().filter_map(|(name, token)| Some((name.as_str(), self.get(*token)?)))
     }
 

@@ -20,7 +20,7 @@ use mio::{Registry, Token};
 use serde_json::{Value, json};
 
 use crate::accepting::accept_some;
-use crate::call_table::CallTable;
+use crate::call_table::{CallTable, Listed};
 use crate::credentials::ServerCredentials;
 use crate::duplicates::Duplicates;
 use crate::ended::Ended;
@@ -90,7 +90,7 @@ enum CallStage {
 }
 
 /// A connection of a router, proven or not.
-pub(crate) struct Call {
+struct Call {
     connection: Connection,
     from: SocketAddr,
     /// Where it came in, over datagrams.
@@ -104,8 +104,7 @@ impl Call {
         Self { connection, from, peer_address, stage: CallStage::Proving, since: Instant::now() }
     }
 
-    /// When something is due.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let due = match &self.stage {
             CallStage::Admitted { session, .. } => session.poll_timeout(),
             CallStage::Proving => Some(self.since + HANDSHAKE),
@@ -131,11 +130,6 @@ impl Call {
         if self.peer_address.is_some() { Ended::Abandoned } else { Ended::TooSlow }
     }
 
-    /// Where it comes from.
-    pub(crate) fn from(&self) -> SocketAddr {
-        self.from
-    }
-
     fn session(&self) -> Option<&Session> {
         match &self.stage {
             CallStage::Admitted { session, .. } => Some(session),
@@ -143,8 +137,7 @@ impl Call {
         }
     }
 
-    /// The router's name, once it is proven.
-    pub(crate) fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&str> {
         match &self.stage {
             CallStage::Admitted { name, .. } => Some(name),
             CallStage::Proving => None,
@@ -177,6 +170,20 @@ impl Call {
     }
 }
 
+impl Listed for Call {
+    fn due(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn router(&self) -> Option<&str> {
+        self.name()
+    }
+
+    fn source(&self) -> SocketAddr {
+        self.from
+    }
+}
+
 /// All calls.
 pub(crate) struct Calls {
     registry: Registry,
@@ -196,7 +203,7 @@ pub(crate) struct Calls {
     /// The one towards a router that has another client of that identifier.
     other_cuids: BTreeMap<String, String>,
     limits: Limits,
-    all: CallTable,
+    all: CallTable<Call>,
     /// Streams with more to read: each turn reads some of each.
     unread: BTreeSet<usize>,
     events: VecDeque<CallEvent>,
@@ -224,7 +231,7 @@ impl Calls {
             cuid,
             other_cuids: BTreeMap::new(),
             limits,
-            all: CallTable::default(),
+            all: CallTable::new(),
             unread: BTreeSet::new(),
             events: VecDeque::new(),
         }
