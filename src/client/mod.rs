@@ -1,6 +1,8 @@
 //! The provider's side of the protocol: what a Call Home DOTS client says to one router and hears from it.
 
 mod assembly;
+pub mod detectors;
+pub mod guard;
 mod pending;
 mod records;
 mod refusal;

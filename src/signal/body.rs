@@ -25,6 +25,8 @@ const PKTS_DROPPED: u16 = 27;
 const PPS_DROPPED: u16 = 28;
 const ATTACK_STATUS: u16 = 29;
 const TRIGGER_MITIGATION: u16 = 45;
+/// The tag that only says that CBOR follows (RFC 8949 section 3.4.6).
+const SELF_DESCRIBED: [u8; 3] = [0xd9, 0xd9, 0xf7];
 /// Entries of one report; more than any router keeps for one client.
 const MOST_REPORTS: usize = 4096;
 
@@ -278,13 +280,13 @@ impl Report {
     /// # Errors
     /// The server said something that RFC 9132 does not allow.
     pub fn parse_all(payload: &[u8]) -> Result<Vec<Self>, Invalid> {
-        let body = Value::decode(payload)?;
+        let body = Value::decode(payload.strip_prefix(&SELF_DESCRIBED).unwrap_or(payload))?;
         let body = Fields::of_report(&body, "body")?;
         let outer = Fields::of_report(body.required(MITIGATION_SCOPE, "mitigation-scope")?, "mitigation-scope")?;
         outer.required(SCOPE, "scope")?;
         let mut reports = outer.list(SCOPE, "scope", MOST_REPORTS, Self::parse)?;
         reports.truncate(MOST_REPORTS);
-        Ok(reports)
+        if reports.is_empty() { Err(Invalid::Empty("scope")) } else { Ok(reports) }
     }
 }
 

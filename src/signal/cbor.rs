@@ -9,8 +9,6 @@ use minicbor::{Decoder, Encoder};
 const DEEPEST: u8 = 16;
 /// The tag of a whole DOTS object (RFC 9132 section 10.5).
 const DOTS: u64 = 271;
-/// The tag that only says that it is CBOR (RFC 8949 section 3.4.6).
-const SELF_DESCRIBED: u64 = 55_799;
 /// The tag of a decimal fraction (RFC 8949 section 3.4.4).
 const DECIMAL_FRACTION: u64 = 4;
 
@@ -51,7 +49,7 @@ impl From<minicbor::decode::Error> for Malformed {
 }
 
 impl Value {
-    /// Reads exactly one item; the tags of DOTS and of CBOR itself around it are accepted and dropped.
+    /// Reads exactly one item; the DOTS tag around it is accepted and dropped.
     ///
     /// # Errors
     /// [`Malformed`]
@@ -153,7 +151,7 @@ fn tagged(decoder: &mut Decoder<'_>, depth: u8) -> Result<Value, Malformed> {
     let tag = decoder.tag()?.as_u64();
     let inner = item(decoder, depth)?;
     match (tag, &inner) {
-        (DOTS | SELF_DESCRIBED, _) if depth == DEEPEST - 1 => Ok(inner),
+        (DOTS, _) if depth == DEEPEST - 1 => Ok(inner),
         (DECIMAL_FRACTION, Value::Array(parts)) => match parts.as_slice() {
             [exponent, mantissa] => {
                 let (Some(exponent), Some(mantissa)) = (integer(exponent), integer(mantissa)) else {

@@ -50,7 +50,7 @@ fn seconds_of(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// Proves SC-4.4.2.2-02, OB-3.3.1-01: where a router does not notify, or its last notification is lost.
+/// Proves SC-4.4.2.2-01, SC-4.4.2.2-02: where a router does not notify, or its last notification is lost.
 #[test]
 fn what_is_not_fresh_is_asked_for() {
     for notifies in [true, false] {
@@ -73,7 +73,7 @@ fn what_is_not_fresh_is_asked_for() {
     }
 }
 
-/// Proves SC-4.4.4-05: an answer to the withdrawal, a status, or its time ends a mitigation: then silence ends the session.
+/// An answer to the withdrawal, a status, or its time ends a mitigation: then silence ends the session.
 #[test]
 fn a_mitigation_does_not_last_for_ever() {
     for how in ["withdrawn", "status 6", "status 7", "time"] {
@@ -137,7 +137,7 @@ fn reports_are_read_leniently() {
     assert!(provider.events.iter().any(why));
 }
 
-/// Proves BL-2.4-02: of blocks of two contents none is made; all is asked for once more.
+/// Of blocks of two contents none is made; all is asked for once more.
 #[test]
 fn pieces_of_two_contents_are_not_put_together() {
     let mut provider = Provider::silent();

@@ -39,24 +39,37 @@ pub(crate) enum ClientCommand {
     Withdraw(WithdrawArguments),
     /// Prints what happens, until it is ended.
     Events,
+    /// Asks routers for what a detector or a feed has reported.
+    Import(ImportArguments),
+    /// Makes the credentials of a router, and one file with all that it needs.
+    Enrol(EnrolArguments),
+    /// Ends the session of a router, and lets none of that name call any more.
+    Revoke(RevokeArguments),
+    /// Reads the configuration, credentials and routers once more; no session ends that is still allowed.
+    Reload,
+    /// Reads all that serving needs and says what is wrong, without serving.
+    Check(Serve),
     /// Sends a router to another address to call.
     Redirect(RedirectArguments),
 }
 
 #[derive(Args)]
 pub(crate) struct Serve {
+    /// A configuration in TOML; what is said by arguments counts more.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where to listen, TLS over TCP and DTLS over UDP; may be repeated.
-    #[arg(long, required = true, value_name = "ADDR[:PORT]", value_parser = listen_address)]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen_address, required_unless_present = "config")]
     pub listen: Vec<SocketAddr>,
     /// Certificates of the authority that signs the routers' certificates.
-    #[arg(long, value_name = "FILE", required_unless_present = "peer_keys", conflicts_with = "peer_keys")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["peer_keys", "config"], conflicts_with = "peer_keys")]
     pub ca: Option<PathBuf>,
     /// Our certificate chain.
-    #[arg(long, value_name = "FILE", required_unless_present = "peer_keys", conflicts_with = "peer_keys")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["peer_keys", "config"], conflicts_with = "peer_keys")]
     pub certificate: Option<PathBuf>,
     /// Our private key.
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    pub key: Option<PathBuf>,
     /// Public keys of the routers, instead of certificates; they are then named by the fingerprints of their keys.
     #[arg(long, value_name = "FILE")]
     pub peer_keys: Option<PathBuf>,
@@ -66,9 +79,80 @@ pub(crate) struct Serve {
     /// Names of the routers that may call, one a line; without it any that the authority vouches for.
     #[arg(long, value_name = "FILE")]
     pub routers: Option<PathBuf>,
-    /// Where requests and their numbers survive a restart.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/dots-callhome-client")]
-    pub state: PathBuf,
+    /// Where requests and their numbers survive a restart [default: /var/lib/dots-callhome-client].
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ImportArguments {
+    /// Whose report it is.
+    #[arg(value_enum)]
+    pub kind: ReportKind,
+    /// fastnetmon: the arguments of its notify script; shadowserver: the file, else standard input.
+    #[arg(value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+    /// The router; without it the one that has the source.
+    #[arg(long, value_name = "NAME")]
+    pub router: Option<String>,
+    /// Seconds; -1 until it is withdrawn. Without it an hour, and a day for shadowserver.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)))]
+    pub lifetime: Option<i64>,
+    /// Prints what would be asked, and asks nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Whose report it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ReportKind {
+    /// What FastNetMon passes to its notify script, text or JSON.
+    Fastnetmon,
+    /// A report of the Shadowserver Foundation, CSV.
+    Shadowserver,
+}
+
+#[derive(Args)]
+pub(crate) struct EnrolArguments {
+    /// The name of the router, as its certificate is to prove it.
+    pub name: String,
+    /// Where the authority's ca.pem and ca.key are; made where they are missing.
+    #[arg(long, value_name = "DIR", default_value = "/etc/dots-callhome-client/authority")]
+    pub authority: PathBuf,
+    /// Makes a certificate for this program, NAME.pem and NAME.key in the authority's directory, and no profile.
+    #[arg(long)]
+    pub own: bool,
+    /// The name in this program's certificate, which the router checks.
+    #[arg(long, value_name = "FQDN", required_unless_present = "own")]
+    pub provider: Option<String>,
+    /// The file to write; without it NAME.profile.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Name of the profile: letters, digits and underscores.
+    #[arg(long, value_name = "NAME", default_value = "isp")]
+    pub section: String,
+    /// Where the router calls, unless the provider's name is resolved; may be repeated.
+    #[arg(long, value_name = "IP")]
+    pub address: Vec<IpAddr>,
+    /// The port it calls.
+    #[arg(long, value_name = "PORT", default_value_t = CALL_HOME_PORT)]
+    pub port: u16,
+    /// auto, dtls or tls.
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ["auto", "dtls", "tls"])]
+    pub transport: String,
+    /// What people are shown instead of the provider's name.
+    #[arg(long, value_name = "TEXT")]
+    pub display_name: Option<String>,
+    /// Where people find help.
+    #[arg(long, value_name = "URL")]
+    pub help_url: Option<String>,
+    /// Whom people can call.
+    #[arg(long, value_name = "NUMBER")]
+    pub help_phone: Option<String>,
+    /// Days for which the certificate is valid.
+    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    pub days: u32,
 }
 
 #[derive(Args)]
@@ -116,7 +200,7 @@ pub(crate) struct WishesArguments {
     /// Only this router's.
     #[arg(long, value_name = "NAME")]
     pub router: Option<String>,
-    /// Only those with this key.
+    /// Only those with this key; with * at its end all keys that begin so.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     #[command(flatten)]
@@ -131,9 +215,19 @@ pub(crate) struct WithdrawArguments {
     /// The mitigation's number.
     #[arg(long, value_name = "N", required_unless_present = "key")]
     pub mid: Option<u32>,
-    /// The key it was asked for with.
+    /// The key it was asked for with; with * at its end all keys that begin so.
     #[arg(long, value_name = "KEY", conflicts_with = "mid")]
     pub key: Option<String>,
+    /// Leaves alone what a router mitigates, or may.
+    #[arg(long, requires = "key")]
+    pub spare_working: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct RevokeArguments {
+    /// The router.
+    #[arg(long, value_name = "NAME")]
+    pub router: String,
 }
 
 #[derive(Args)]
@@ -156,7 +250,7 @@ pub(crate) struct RedirectArguments {
 ///
 /// # Errors
 /// In words: it is none.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .or_else(|_| text.parse::<IpAddr>().map(|address| SocketAddr::new(address, CALL_HOME_PORT)))
         .map_err(|_| format!("{text} is neither an address nor an address and a port"))
@@ -170,6 +264,12 @@ pub(crate) enum Task {
     Ask(Ask),
     /// To ask it all that comes on standard input.
     AskAll,
+    /// To ask it for what was reported.
+    Import(ImportArguments),
+    /// To make credentials.
+    Enrol(EnrolArguments),
+    /// To look whether it could serve.
+    Check(Box<Serve>),
 }
 
 impl ClientCommand {
@@ -178,13 +278,20 @@ impl ClientCommand {
         Task::Ask(match self {
             Self::Serve(serve) => return Task::Serve(Box::new(serve)),
             Self::Request(RequestArguments { batch: Some(_), .. }) => return Task::AskAll,
+            Self::Import(import) => return Task::Import(import),
+            Self::Enrol(enrol) => return Task::Enrol(enrol),
+            Self::Check(serve) => return Task::Check(Box::new(serve)),
+            Self::Revoke(RevokeArguments { router }) => Ask::Revoke { router },
+            Self::Reload => Ask::Reload,
             Self::Routers(page) => Ask::Routers { page },
             Self::Request(RequestArguments { router, scope, lifetime, key, by, reason, batch: None }) => {
                 Ask::Request(Box::new(Wanted { router, scope, lifetime, key, by, reason }))
             }
             Self::Status(StatusArguments { router, mid, watch, page }) => Ask::Status { router, mid, watch, page },
             Self::Wishes(WishesArguments { router, key, page }) => Ask::Wishes { router, key, page },
-            Self::Withdraw(WithdrawArguments { router, mid, key }) => Ask::Withdraw { router, mid, key },
+            Self::Withdraw(WithdrawArguments { router, mid, key, spare_working }) => {
+                Ask::Withdraw { router, mid, key, spare_working }
+            }
             Self::Events => Ask::Events,
             Self::Redirect(RedirectArguments { router, to, address, ttl }) => {
                 Ask::Redirect { router, to, addresses: address, ttl }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,9 @@ use mio::{Registry, Token};
 use serde_json::{Value, json};
 
 use crate::accepting::accept_some;
-use crate::call_table::CallTable;
+use crate::call_table::{CallTable, Listed};
+use crate::credentials::ServerCredentials;
+use crate::duplicates::Duplicates;
 use crate::ended::Ended;
 use crate::limits::Limits;
 use crate::listeners::{PeerAddress, UdpListeners};
@@ -29,6 +32,8 @@ use crate::tokens::Tokens;
 
 /// Time for a router to prove who it is.
 const HANDSHAKE: Duration = Duration::from_secs(20);
+/// Where routers live a source that fails too often is not shut out, but has one try in so long: others may share its address.
+const SPARING: Duration = Duration::from_secs(1);
 /// Datagrams of one wake-up: others want to be heard too.
 const DATAGRAMS: usize = 256;
 
@@ -43,7 +48,12 @@ pub(crate) enum CallEvent {
         /// What has become of the request.
         outcome: Result<Outcome, RequestFailure>,
     },
-    /// A router has a session and has said what it knows.
+    /// A router has a session.
+    Came {
+        /// Which router.
+        router: String,
+    },
+    /// It has said what it knows.
     Known {
         /// Which router.
         router: String,
@@ -54,6 +64,13 @@ pub(crate) enum CallEvent {
         router: String,
         /// Why, in words.
         why: String,
+    },
+    /// Another router with the same name calls.
+    Duplicate {
+        /// The name.
+        router: String,
+        /// From where.
+        from: SocketAddr,
     },
     /// There is something new about a mitigation.
     Reported {
@@ -73,7 +90,7 @@ enum CallStage {
 }
 
 /// A connection of a router, proven or not.
-pub(crate) struct Call {
+struct Call {
     connection: Connection,
     from: SocketAddr,
     /// Where it came in, over datagrams.
@@ -87,8 +104,7 @@ impl Call {
         Self { connection, from, peer_address, stage: CallStage::Proving, since: Instant::now() }
     }
 
-    /// When something is due.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let due = match &self.stage {
             CallStage::Admitted { session, .. } => session.poll_timeout(),
             CallStage::Proving => Some(self.since + HANDSHAKE),
@@ -114,11 +130,6 @@ impl Call {
         if self.peer_address.is_some() { Ended::Abandoned } else { Ended::TooSlow }
     }
 
-    /// Where it comes from.
-    pub(crate) fn from(&self) -> SocketAddr {
-        self.from
-    }
-
     fn session(&self) -> Option<&Session> {
         match &self.stage {
             CallStage::Admitted { session, .. } => Some(session),
@@ -126,8 +137,7 @@ impl Call {
         }
     }
 
-    /// The router's name, once it is proven.
-    pub(crate) fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&str> {
         match &self.stage {
             CallStage::Admitted { name, .. } => Some(name),
             CallStage::Proving => None,
@@ -160,6 +170,20 @@ impl Call {
     }
 }
 
+impl Listed for Call {
+    fn due(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn router(&self) -> Option<&str> {
+        self.name()
+    }
+
+    fn source(&self) -> SocketAddr {
+        self.from
+    }
+}
+
 /// All calls.
 pub(crate) struct Calls {
     registry: Registry,
@@ -168,12 +192,18 @@ pub(crate) struct Calls {
     listeners: Option<UdpListeners>,
     roster: Roster,
     drop_list: DropList,
+    /// When a source that fails too often may try again, where routers live.
+    sparing: BTreeMap<IpAddr, Instant>,
+    /// Names that more than one router seems to have.
+    duplicates: Duplicates,
+    /// Whether it has been said that there is no room.
+    is_full: bool,
     /// Our identifier.
     cuid: String,
     /// The one towards a router that has another client of that identifier.
     other_cuids: BTreeMap<String, String>,
     limits: Limits,
-    all: CallTable,
+    all: CallTable<Call>,
     /// Streams with more to read: each turn reads some of each.
     unread: BTreeSet<usize>,
     events: VecDeque<CallEvent>,
@@ -195,10 +225,13 @@ impl Calls {
             listeners,
             roster,
             drop_list: DropList::default(),
+            sparing: BTreeMap::new(),
+            duplicates: Duplicates::default(),
+            is_full: false,
             cuid,
             other_cuids: BTreeMap::new(),
             limits,
-            all: CallTable::default(),
+            all: CallTable::new(),
             unread: BTreeSet::new(),
             events: VecDeque::new(),
         }
@@ -210,13 +243,27 @@ impl Calls {
     }
 
     fn accept_stream(&mut self, stream: TcpStream, from: SocketAddr, token: usize) {
-        if self.drop_list.is_dropped(from.ip(), Instant::now()) || !self.make_room(from.ip()) {
+        if self.is_shut_out(from.ip(), Instant::now()) || !self.make_room(from.ip()) {
             return;
         }
         let Ok(channel) = TlsChannel::server(Arc::clone(&self.config)) else { return };
         if let Ok(connection) = Connection::tls(stream, channel, &self.registry, Token(token)) {
             self.all.put(token, Call::new(connection, from, None));
         }
+    }
+
+    /// Whether no handshake is begun with this source now.
+    fn is_shut_out(&mut self, from: IpAddr, now: Instant) -> bool {
+        if !self.drop_list.is_dropped(from, now) {
+            return false;
+        }
+        let source = block(from);
+        self.sparing.retain(|_, next| *next > now);
+        if !self.all.is_home(source) || self.sparing.contains_key(&source) {
+            return true;
+        }
+        self.sparing.insert(source, now + SPARING);
+        false
     }
 
     /// Makes room for one more caller: who has not proven in good time who it is gives way to who comes later, first where one
@@ -226,11 +273,16 @@ impl Calls {
         let displaced = if count >= self.limits.proving {
             oldest
         } else if self.all.len() >= self.limits.calls {
-            match self.all.first_proving() {
-                None => return false,
-                some => some,
+            let first = self.all.first_proving();
+            if !std::mem::replace(&mut self.is_full, true) {
+                output::log(format_args!("there is room for {} calls, and no more is left", self.limits.calls));
             }
+            if first.is_none() {
+                return false;
+            }
+            first
         } else {
+            self.is_full = false;
             None
         };
         if let Some(token) = displaced {
@@ -271,7 +323,7 @@ impl Calls {
 
     fn accept_datagram(&mut self, from: PeerAddress, datagram: &[u8], tokens: &mut Tokens) {
         let address = from.1;
-        if self.drop_list.is_dropped(address.ip(), Instant::now()) {
+        if self.is_shut_out(address.ip(), Instant::now()) {
             return;
         }
         // Until it has shown that it is there it takes no room.
@@ -349,11 +401,16 @@ impl Calls {
         }
         // A router that calls again has lost its former session.
         let former = self.all.named(&name);
+        if former.is_some() && self.duplicates.is_duplicate(&name, Instant::now()) {
+            self.events.push_back(CallEvent::Duplicate { router: name.clone(), from: call.from });
+            return Err(Ended::Duplicate(name));
+        }
         let displaced = call.peer_address.and_then(|from| self.listeners.as_mut()?.handle_proven(from, token));
         for token in former.into_iter().chain(displaced) {
             self.remove(token, "it has called again");
         }
         output::log(format_args!("{name} has called from {} over {}", call.from, call.connection.transport().as_str()));
+        self.events.push_back(CallEvent::Came { router: name.clone() });
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         let random = Box::new(Rng::new());
         let endpoint = match call.connection.transport() {
@@ -476,6 +533,34 @@ impl Calls {
         let calls_from = |call: &Call| sources.iter().all(|source| *source == call.from.ip().to_canonical().into());
         let calling = self.all.routers().filter(|(_, call)| calls_from(call)).map(|(name, _)| name.to_owned());
         calling.chain(self.roster.owners(sources)).collect()
+    }
+
+    /// Meets routers that call from now on with other credentials, and ends the sessions of those that may not call any more.
+    pub(crate) fn set_credentials(&mut self, proof: ServerCredentials, roster: Roster) {
+        let ServerCredentials { tls, dtls, cuid } = proof;
+        (self.config, self.cuid, self.roster) = (tls, cuid, roster);
+        if let (Some(listeners), Some(dtls)) = (&mut self.listeners, dtls) {
+            listeners.set_config(dtls);
+        }
+        self.end_unadmitted();
+    }
+
+    /// Ends the session of a router and lets it call no more.
+    ///
+    /// # Errors
+    /// That is not kept; then nothing has changed.
+    pub(crate) fn revoke(&mut self, name: &str, file: &Path) -> std::io::Result<()> {
+        self.roster.revoke(name, file)?;
+        self.end_unadmitted();
+        Ok(())
+    }
+
+    fn end_unadmitted(&mut self) {
+        let unadmitted = self.all.routers().filter(|(name, _)| !self.roster.admits(name));
+        let tokens: Vec<usize> = unadmitted.filter_map(|(name, _)| self.all.named(name)).collect();
+        for token in tokens {
+            self.remove(token, "it may not call any more");
+        }
     }
 
     /// The first source that is not this router's to answer for.

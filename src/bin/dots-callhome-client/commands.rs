@@ -17,6 +17,8 @@ use crate::tokens::Tokens;
 
 /// One question.
 const LONGEST_QUESTION: usize = 1024 * 1024;
+/// What is given to the kernel at once.
+const PIECE: usize = 64 * 1024;
 /// Bytes of events that wait for a watcher that does not read.
 const MOST_WAITING: usize = 1024 * 1024;
 /// Questions of one connection that are not answered yet.
@@ -83,8 +85,8 @@ struct Open {
 struct CommandConnection {
     stream: BufferedStream<UnixStream>,
     line: Vec<u8>,
-    /// Lines that wait for the kernel to take those before them.
-    lines: VecDeque<Vec<u8>>,
+    /// What waits for the kernel to take what is before it.
+    pieces: VecDeque<Vec<u8>>,
     waiting: usize,
     /// Whether it is over once all is written.
     is_last: bool,
@@ -222,7 +224,7 @@ impl Commands {
         }
         let is_watcher = open.watches.is_some();
         let Some(connection) = self.all.get_mut(&token) else { return };
-        connection.push(format!("{value}\n").into_bytes());
+        connection.push(format!("{value}\n").as_bytes());
         if connection.write().is_err() || (is_watcher && connection.waiting > MOST_WAITING) {
             self.hang_up(token);
         }
@@ -255,30 +257,28 @@ impl Commands {
 
 impl CommandConnection {
     fn new(stream: BufferedStream<UnixStream>) -> Self {
-        let lines = VecDeque::new();
-        Self { stream, line: Vec::new(), lines, waiting: 0, is_last: false, has_asked: false }
+        let pieces = VecDeque::new();
+        Self { stream, line: Vec::new(), pieces, waiting: 0, is_last: false, has_asked: false }
     }
 
-    fn push(&mut self, line: Vec<u8>) {
+    fn push(&mut self, line: &[u8]) {
         self.waiting += line.len();
-        self.lines.push_back(line);
+        self.pieces.extend(line.chunks(PIECE).map(<[u8]>::to_vec));
     }
 
     /// Writes as much as the kernel takes.
     fn write(&mut self) -> io::Result<()> {
         self.stream.flush()?;
         while self.stream.is_flushed() {
-            let Some(line) = self.lines.pop_front() else { break };
-            self.waiting -= line.len();
-            for piece in line.chunks(MOST_WAITING) {
-                self.stream.send(piece)?;
-            }
+            let Some(piece) = self.pieces.pop_front() else { break };
+            self.waiting -= piece.len();
+            self.stream.send(&piece)?;
         }
         Ok(())
     }
 
     fn is_over(&self) -> bool {
-        self.is_last && self.lines.is_empty() && self.stream.is_flushed()
+        self.is_last && self.pieces.is_empty() && self.stream.is_flushed()
     }
 
     /// Reads all whole lines; whether the one that follows is too long already.

@@ -61,11 +61,22 @@ pub(crate) enum Ask {
         page: Page,
     },
     /// Withdraw a request by its number, or all that have a key.
-    Withdraw { router: Option<String>, mid: Option<u32>, key: Option<String> },
+    Withdraw {
+        router: Option<String>,
+        mid: Option<u32>,
+        key: Option<String>,
+        /// Only what no router mitigates.
+        #[serde(default)]
+        spare_working: bool,
+    },
     /// Send a router elsewhere.
     Redirect { router: String, to: String, addresses: Vec<IpAddr>, ttl: Option<u32> },
     /// Tell what happens from now on.
     Events,
+    /// Let no router of this name call any more.
+    Revoke { router: String },
+    /// Read all files once more.
+    Reload,
 }
 
 /// Which part of a list is wanted.

@@ -15,7 +15,7 @@ use dots_callhome::transport::identity::cuid;
 use dots_callhome::transport::raw_public_key::{self, OwnKey, PeerKeys};
 use dots_callhome::transport::tls_config::server_config;
 
-use crate::arguments::Serve;
+use crate::settings::Settings;
 
 /// What we are to routers.
 pub(crate) struct ServerCredentials {
@@ -31,7 +31,7 @@ pub(crate) struct ServerCredentials {
 ///
 /// # Errors
 /// In words, with the file.
-pub(crate) fn read(arguments: &Serve, clock: Arc<Clock>) -> Result<ServerCredentials, String> {
+pub(crate) fn read(arguments: &Settings, clock: Arc<Clock>) -> Result<ServerCredentials, String> {
     let key = content(&arguments.key)?;
     let keys = arguments.psk_file.as_deref().map(pre_shared).transpose()?.unwrap_or_default();
     let secret = ticket_secret(&arguments.state.join("tickets.key"))?;

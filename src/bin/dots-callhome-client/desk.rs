@@ -1,9 +1,12 @@
 //! Where questions, what is wanted, and the calls of routers meet.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
-use dots_callhome::client::wishes::{Action, Answer, Subject, Want, WishId};
+use dots_callhome::client::guard::Guard;
+use dots_callhome::client::wishes::{Action, Answer, Subject, Want, Wish, WishId};
 use dots_callhome::client::{Outcome, RequestFailure, Requester, Session};
+use dots_callhome::io::clock;
 use dots_callhome::signal::body::{Lifetime, Report};
 use dots_callhome::signal::redirect::Redirect;
 use serde_json::{Value, json};
@@ -13,6 +16,7 @@ use crate::commands::{Asker, Commands, Selection, Watch};
 use crate::control::{Ask, Page, Wanted};
 use crate::desired::{Desired, Doable};
 use crate::exit::Exit;
+use crate::output;
 use crate::show;
 
 /// What a session's answer is about: requests and withdrawals bear the number of the mitigation, all else that of its asker.
@@ -25,12 +29,22 @@ pub(crate) struct Desk {
     pub calls: Calls,
     pub commands: Commands,
     pub desired: Desired,
+    pub guard: Guard,
+    /// Names that may not call any more.
+    revoked: PathBuf,
+    /// Who has asked for all files to be read once more.
+    reloads: Vec<Asker>,
 }
 
 impl Desk {
     /// Nothing is asked yet.
-    pub(crate) fn new(calls: Calls, commands: Commands, desired: Desired) -> Self {
-        Self { calls, commands, desired }
+    pub(crate) fn new(calls: Calls, commands: Commands, desired: Desired, revoked: PathBuf) -> Self {
+        Self { calls, commands, desired, guard: Guard::default(), revoked, reloads: Vec::new() }
+    }
+
+    /// Who has asked for all files to be read once more.
+    pub(crate) fn take_reloads(&mut self) -> Vec<Asker> {
+        std::mem::take(&mut self.reloads)
     }
 
     /// Hands questions to what is wanted, that to the calls, and what these tell back, until nothing is left. What is to be kept is
@@ -60,7 +74,10 @@ impl Desk {
             Ask::Status { router, mid, watch, page } => self.status(asker, Selection { router, mid }, watch, &page),
             Ask::Wishes { router, key, page } => self.wishes(asker, router.as_deref(), key.as_deref(), &page),
             Ask::Request(wanted) => self.request(asker, *wanted),
-            Ask::Withdraw { router, mid, key } => self.withdraw(asker, router.as_deref(), mid, key.as_deref()),
+            Ask::Withdraw { router, key: Some(key), spare_working: true, .. } => {
+                self.withdraw_idle(asker, router.as_deref(), &key);
+            }
+            Ask::Withdraw { router, mid, key, .. } => self.withdraw(asker, router.as_deref(), mid, key.as_deref()),
             Ask::Redirect { router, to, addresses, ttl } => {
                 let redirect = Redirect { name: to, addresses, ttl };
                 let ask = |session: &mut Session, now| session.redirect(OTHER | asker, &redirect, now);
@@ -69,6 +86,14 @@ impl Desk {
                 }
             }
             Ask::Events => self.commands.watch(asker, Watch::Events),
+            Ask::Revoke { router } => match self.calls.revoke(&router, &self.revoked) {
+                Ok(()) => {
+                    output::log(format_args!("{router} is revoked"));
+                    self.commands.reply_last(asker, json!({ "router": router, "revoked": true }));
+                }
+                Err(error) => self.commands.refuse(asker, Exit::Away, &error),
+            },
+            Ask::Reload => self.reloads.push(asker),
         }
     }
 
@@ -110,6 +135,12 @@ impl Desk {
         if let Some(foreign) = self.calls.foreign(&router, &scope.source_prefixes) {
             return self.commands.refuse(asker, Exit::Refused, &format!("{foreign} does not belong to {router}"));
         }
+        if key.as_deref().is_some_and(|key| key.ends_with('*')) {
+            return self.commands.refuse(asker, Exit::Usage, &"a key does not end with *");
+        }
+        if let Err(objection) = self.guard.admit(&router, &scope, clock::now().unix) {
+            return self.commands.refuse(asker, Exit::Refused, &objection);
+        }
         let seconds = u64::try_from(lifetime).ok().map(|seconds| seconds.min(u32::MAX.into()));
         self.desired.change(|wishes, now| {
             let until = seconds.map(|seconds| now + seconds);
@@ -142,9 +173,36 @@ impl Desk {
         }
     }
 
+    /// Withdraws what no router mitigates, as far as is known: a detector sees nothing of an attack that is blocked.
+    fn withdraw_idle(&mut self, asker: Asker, router: Option<&str>, key: &str) {
+        let wishes = self.desired.wishes();
+        let is_meant =
+            |wish: &&Wish| wish.is_wanted() && wish.has_key(key) && router.is_none_or(|name| name == wish.router);
+        let idle = wishes.all().filter(|wish| is_meant(wish) && !self.may_work(wish));
+        let idle: Vec<(String, WishId)> = idle.map(|wish| (wish.router.clone(), wish.id)).collect();
+        self.desired.change(|wishes, now| wishes.withdraw(&idle, now));
+        self.desired.confirm(asker, idle);
+    }
+
+    /// Whether a router mitigates what is wanted, or may do so where nothing is heard of it.
+    fn may_work(&self, wish: &Wish) -> bool {
+        const MITIGATED: u8 = 2;
+        let mids = self.desired.wishes().mids(wish);
+        let Some(session) = self.calls.session(&wish.router) else { return !mids.is_empty() };
+        let mut serving = session.mitigations().filter(|(mid, _)| mids.contains(mid));
+        serving.any(|(_, known)| !known.ended && known.report.status.is_none_or(|status| status == MITIGATED))
+    }
+
     fn handle_event(&mut self, event: CallEvent) {
         match event {
             CallEvent::Answered { requester, router, outcome } => self.answered(requester, &router, outcome),
+            CallEvent::Came { router } => {
+                self.desired.change(|wishes, now| wishes.handle_came(&router, now));
+                self.commands.tell(&json!({ "event": "router-up", "router": router }));
+            }
+            CallEvent::Duplicate { router, from } => {
+                self.commands.tell(&json!({ "event": "duplicate", "router": router, "address": from.to_string() }));
+            }
             CallEvent::Known { router } => self.known(&router),
             CallEvent::Gone { router, why } => {
                 self.desired.change(|wishes, now| wishes.handle_gone(&router, now));
@@ -160,7 +218,6 @@ impl Desk {
         let known: Vec<(u32, Report)> = known.map(|(mid, known)| (mid, known.report.clone())).collect();
         let limit = session.max_payload();
         self.desired.change(|wishes, now| wishes.handle_known(router, &known, limit, now));
-        self.commands.tell(&json!({ "event": "router-up", "router": router }));
     }
 
     /// Hands a router's answer to whoever waits for it.
@@ -251,9 +308,9 @@ impl Desk {
             return self.commands.reply_last(asker, value);
         }
         let mut value = self.answer_about(router, about);
-        value["answer"] = json!(answer.as_str());
-        value["why"] = json!(answer.why());
-        value["exit"] = json!(if answer.why().is_some() { Exit::Waiting.code() } else { 0 });
+        show::set(&mut value, "answer", json!(answer.as_str()));
+        show::set(&mut value, "why", json!(answer.why()));
+        show::set(&mut value, "exit", json!(if answer.why().is_some() { Exit::Waiting.code() } else { 0 }));
         self.commands.reply_last(asker, value);
     }
 
@@ -272,9 +329,9 @@ impl Desk {
         let selection = Selection { router: Some(router.to_owned()), mid };
         let known = mid.and_then(|_| self.mitigations(&selection).pop());
         let mut value = known.unwrap_or_else(|| show::unreported(router, mid, wish.map(|wish| &wish.scope)));
-        value["wish"] = json!(wish.map(|wish| wish.id));
-        value["key"] = json!(wish.and_then(|wish| wish.key.as_deref()));
-        value["mids"] = json!(mids);
+        show::set(&mut value, "wish", json!(wish.map(|wish| wish.id)));
+        show::set(&mut value, "key", json!(wish.and_then(|wish| wish.key.as_deref())));
+        show::set(&mut value, "mids", json!(mids));
         value
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum Ended {
     Nameless,
     /// It is none of our routers.
     Foreign(String),
+    /// Others with the same name have called again and again: whoever has the session keeps it for a while.
+    Duplicate(String),
 }
 
 impl Ended {
@@ -61,6 +63,7 @@ impl fmt::Display for Ended {
             Self::Abandoned | Self::TooSlow => write!(f, "it did not prove in time who it is"),
             Self::Unproven(failure) => failure.fmt(f),
             Self::Nameless => write!(f, "no name in its certificate"),
+            Self::Duplicate(name) => write!(f, "more than one router has the name {name}"),
             Self::Foreign(name) => write!(f, "{name} is not among our routers"),
         }
     }

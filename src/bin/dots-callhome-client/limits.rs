@@ -5,7 +5,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Descriptors of the program itself: listeners, the loop, files.
 const OWN: u64 = 32;
 /// Routers connected, and callers that still prove who they are.
-const MOST_CALLS: u64 = 4096;
+const MOST_CALLS: u64 = 65_536;
+/// Callers from one source that have not proven yet who they are.
+const MOST_PROVING: usize = 64;
 /// Commands under way.
 const MOST_COMMANDS: u64 = 512;
 
@@ -33,6 +35,6 @@ impl Limits {
         let spare = descriptors.saturating_sub(OWN);
         let share = |part: u64, most: u64| usize::try_from(part.clamp(1, most)).unwrap_or(1);
         let calls = share(spare / 4 * 3, MOST_CALLS);
-        Self { calls, proving: (calls / 4).max(1), commands: share(spare / 8, MOST_COMMANDS) }
+        Self { calls, proving: (calls / 4).clamp(1, MOST_PROVING), commands: share(spare / 8, MOST_COMMANDS) }
     }
 }

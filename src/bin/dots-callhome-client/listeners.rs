@@ -39,6 +39,11 @@ impl UdpListeners {
         Self { config, sockets: Vec::new(), slots: BTreeMap::new() }
     }
 
+    /// Meets routers that call from now on with other credentials.
+    pub(crate) fn set_config(&mut self, config: ServerConfig) {
+        self.config = config;
+    }
+
     /// Opens one more; they are numbered from 0.
     pub(crate) fn listen(&mut self, address: SocketAddr, registry: &Registry, token: Token) -> io::Result<()> {
         let mut socket = UdpSocket::bind(address)?;

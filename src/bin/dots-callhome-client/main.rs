@@ -12,14 +12,18 @@ mod control;
 mod credentials;
 mod desired;
 mod desk;
+mod duplicates;
 mod ended;
+mod enrol;
 mod exit;
+mod import;
 mod limits;
 mod listeners;
 mod output;
 mod roster;
 mod scope_arguments;
 mod serve;
+mod settings;
 mod show;
 mod store;
 mod tokens;
@@ -38,6 +42,11 @@ fn main() -> ExitCode {
     let outcome = match command.task() {
         Task::Serve(serve) => serve::serve(&serve, &control).map_err(|why| Failed::new(Exit::Other, why)),
         Task::Ask(question) => asking::ask(&control, question, show),
+        Task::Import(arguments) => import::import(&control, &arguments, show),
+        Task::Enrol(arguments) => enrol::enrol(&arguments)
+            .and_then(|files| files.iter().try_for_each(|file| output::print(file.display())))
+            .map_err(|why| Failed::new(Exit::Other, why)),
+        Task::Check(arguments) => serve::check(&arguments).map_err(|why| Failed::new(Exit::Usage, why)),
         Task::AskAll => asking::ask_all(&control, std::io::stdin().lock(), show),
     };
     match outcome {

@@ -1,7 +1,8 @@
 //! Which routers may call, and whose addresses are whose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -12,6 +13,7 @@ use crate::scope_arguments::prefix;
 #[derive(Default)]
 pub(crate) struct Roster {
     routers: Option<BTreeMap<String, Vec<IpNet>>>,
+    revoked: BTreeSet<String>,
 }
 
 impl Roster {
@@ -29,12 +31,39 @@ impl Roster {
             let prefixes = prefixes.map_err(|why| format!("{}:{}: {why}", file.display(), number + 1))?;
             routers.insert(name.to_owned(), prefixes);
         }
-        Ok(Self { routers: Some(routers) })
+        Ok(Self { routers: Some(routers), revoked: BTreeSet::new() })
     }
 
     /// Whether this router may call.
     pub(crate) fn admits(&self, name: &str) -> bool {
-        self.routers.as_ref().is_none_or(|routers| routers.contains_key(name))
+        self.routers.as_ref().is_none_or(|routers| routers.contains_key(name)) && !self.revoked.contains(name)
+    }
+
+    /// Reads the names that may not call any more, one a line.
+    ///
+    /// # Errors
+    /// In words: the file is there and can't be read.
+    pub(crate) fn read_revoked(&mut self, file: &Path) -> Result<(), String> {
+        match fs::read_to_string(file) {
+            Ok(text) => self.revoked = text.lines().map(str::to_owned).collect(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("{}: {error}", file.display())),
+        }
+        Ok(())
+    }
+
+    /// Lets no router of this name call any more, and keeps that.
+    ///
+    /// # Errors
+    /// It is not kept.
+    pub(crate) fn revoke(&mut self, name: &str, file: &Path) -> io::Result<()> {
+        if !self.revoked.contains(name) {
+            let mut opened = fs::OpenOptions::new().append(true).create(true).open(file)?;
+            opened.write_all(format!("{name}\n").as_bytes())?;
+            opened.sync_all()?;
+            self.revoked.insert(name.to_owned());
+        }
+        Ok(())
     }
 
     /// The first source that is not this router's to answer for (RFC 9066 section 5.3.1), where its prefixes are known.

@@ -47,6 +47,19 @@ impl From<ScopeAsked> for Scope {
     }
 }
 
+impl From<Scope> for ScopeAsked {
+    fn from(scope: Scope) -> Self {
+        Self {
+            source: scope.source_prefixes,
+            source_port: scope.source_ports,
+            source_icmp_type: scope.source_icmp_types,
+            target: scope.target_prefixes,
+            target_port: scope.target_ports,
+            protocol: scope.target_protocols,
+        }
+    }
+}
+
 /// Reads a prefix, or an address as a prefix of its own.
 ///
 /// # Errors

@@ -11,19 +11,26 @@ use dots_callhome::io::{clock, signals};
 use dots_callhome::transport::crypto::Clock;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Registry, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::arguments::Serve;
 use crate::calls::Calls;
 use crate::commands::Commands;
 use crate::control;
-use crate::credentials;
+use crate::credentials::{self, ServerCredentials};
 use crate::desired::Desired;
 use crate::desk::Desk;
+use crate::exit::Exit;
 use crate::limits::Limits;
 use crate::listeners::UdpListeners;
+use crate::output;
 use crate::roster::Roster;
-use crate::tokens::{CONTROL, LISTENERS, MOST_ADDRESSES, SIGNALS, SOCKETS, Tokens};
+use crate::settings::Settings;
+use crate::tokens::{CONTROL, HANGUP, LISTENERS, MOST_ADDRESSES, SIGNALS, SOCKETS, Tokens};
+
+/// The file of names that may not call any more, in the directory of the state.
+const REVOKED: &str = "revoked";
 
 /// Everything the program has.
 struct Server {
@@ -44,6 +51,7 @@ pub(crate) fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
     let mut poll = Poll::new().map_err(words)?;
     let registry = poll.registry().try_clone().map_err(words)?;
     let mut server = Server::new(arguments, control, &registry)?;
+    let _hangups = signals(&[SIGHUP], &registry, Token(HANGUP)).map_err(words)?;
     let _signals = signals(&[SIGINT, SIGTERM], &registry, Token(SIGNALS)).map_err(words)?;
     let mut events = Events::with_capacity(256);
     let mut again = None;
@@ -60,31 +68,79 @@ pub(crate) fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
                 server.desk.settle();
                 return Ok(());
             }
+            if event.token() == Token(HANGUP) {
+                let _ = server.reload(arguments);
+            }
             server.handle_ready(event.token().0, event.is_writable());
         }
         again = server.read_on();
         server.desk.calls.handle_timeout();
         server.desk.settle();
+        for asker in server.desk.take_reloads() {
+            match server.reload(arguments) {
+                Ok(()) => server.desk.commands.reply_last(asker, json!({ "reloaded": true })),
+                Err(why) => server.desk.commands.refuse(asker, Exit::Usage, &why),
+            }
+        }
     }
+}
+
+/// Reads all that serving needs, without serving.
+///
+/// # Errors
+/// In words: the first thing that is wrong.
+pub(crate) fn check(arguments: &Serve) -> Result<(), String> {
+    let settings = Settings::read(arguments)?;
+    std::fs::create_dir_all(&settings.state).map_err(|error| format!("{}: {error}", settings.state.display()))?;
+    files(&settings, Arc::default()).map(drop)
+}
+
+/// Everything that is read from files again and again.
+fn files(settings: &Settings, clock: Arc<Clock>) -> Result<(ServerCredentials, Roster), String> {
+    let proof = credentials::read(settings, clock)?;
+    let mut roster = settings.routers.as_deref().map(Roster::read).transpose()?.unwrap_or_default();
+    roster.read_revoked(&settings.state.join(REVOKED))?;
+    Ok((proof, roster))
 }
 
 impl Server {
     fn new(arguments: &Serve, control: &Path, registry: &Registry) -> Result<Self, String> {
+        let settings = Settings::read(arguments)?;
         let limits = Limits::raise();
         let clock = Arc::new(Clock::default());
-        let desired = Desired::open(&arguments.state).map_err(|e| format!("{}: {e}", arguments.state.display()))?;
-        let proof = credentials::read(arguments, Arc::clone(&clock))?;
-        let roster = arguments.routers.as_deref().map(Roster::read).transpose()?.unwrap_or_default();
+        let state = &settings.state;
+        let told = |why: &dyn std::fmt::Display| format!("{}: {why}", state.display());
+        std::fs::create_dir_all(state).map_err(|error| told(&error))?;
+        let (proof, roster) = files(&settings, Arc::clone(&clock))?;
         let mut udp = proof.dtls.map(UdpListeners::new);
-        let listeners = listen(&arguments.listen, udp.as_mut(), registry)?;
+        let listeners = listen(&settings.listen, udp.as_mut(), registry)?;
         let mut control = control::listen(control)?;
+        let desired = Desired::open(state).map_err(|error| told(&error))?;
         registry.register(&mut control, Token(CONTROL), Interest::READABLE).map_err(words)?;
         let own = || registry.try_clone().map_err(words);
         let calls = Calls::new(own()?, proof.tls, udp, roster, proof.cuid, limits);
         let commands = Commands::new(own()?, limits.commands);
         let (tokens, waiting) = (Tokens::new(), BTreeSet::new());
-        let desk = Desk::new(calls, commands, desired);
+        let mut desk = Desk::new(calls, commands, desired, state.join(REVOKED));
+        desk.guard.set_limits(settings.limits);
         Ok(Self { clock, desk, tokens, control, listeners, waiting })
+    }
+
+    /// Reads all files once more. What can't be read leaves everything as it was, and that is said.
+    fn reload(&mut self, arguments: &Serve) -> Result<(), String> {
+        let read = || {
+            let settings = Settings::read(arguments)?;
+            let (proof, roster) = files(&settings, Arc::clone(&self.clock))?;
+            Ok((settings, proof, roster))
+        };
+        let read: Result<_, String> = read();
+        let (settings, proof, roster) = read.inspect_err(|why| {
+            output::log(format_args!("nothing is read anew: {why}"));
+        })?;
+        self.desk.guard.set_limits(settings.limits);
+        self.desk.calls.set_credentials(proof, roster);
+        output::log("configuration, credentials and routers are read anew");
+        Ok(())
     }
 
     /// How long nothing is due.

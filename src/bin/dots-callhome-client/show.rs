@@ -29,14 +29,21 @@ pub(crate) fn json(router: &str, mid: u32, known: &MitigationRecord) -> Value {
     one
 }
 
+/// Adds a field to an object.
+pub(crate) fn set(one: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = one.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+}
+
 fn add_scope(one: &mut Value, scope: Option<&Scope>) {
     fn texts<T: ToString>(list: &[T]) -> Value {
         if list.is_empty() { Value::Null } else { list.iter().map(ToString::to_string).collect() }
     }
-    one["sources"] = scope.map_or(Value::Null, |scope| texts(&scope.source_prefixes));
-    one["source_ports"] = scope.map_or(Value::Null, |scope| texts(&scope.source_ports));
-    one["targets"] = scope.map_or(Value::Null, |scope| texts(&scope.target_prefixes));
-    one["target_ports"] = scope.map_or(Value::Null, |scope| texts(&scope.target_ports));
+    set(one, "sources", scope.map_or(Value::Null, |scope| texts(&scope.source_prefixes)));
+    set(one, "source_ports", scope.map_or(Value::Null, |scope| texts(&scope.source_ports)));
+    set(one, "targets", scope.map_or(Value::Null, |scope| texts(&scope.target_prefixes)));
+    set(one, "target_ports", scope.map_or(Value::Null, |scope| texts(&scope.target_ports)));
 }
 
 /// What a router has not told anything of yet.
@@ -58,10 +65,12 @@ pub(crate) fn wish(wish: &Wish, state: &str, mids: &[u32]) -> Value {
     match &wish.state {
         WishState::Wanted => {}
         WishState::Declined { why, until } => {
-            one["why"] = json!(why);
-            one["at"] = json!(until);
+            set(&mut one, "why", json!(why));
+            set(&mut one, "at", json!(until));
         }
-        WishState::Withdrawn { at } | WishState::Stopped { at } | WishState::Over { at } => one["at"] = json!(at),
+        WishState::Withdrawn { at } | WishState::Stopped { at } | WishState::Over { at } => {
+            set(&mut one, "at", json!(at));
+        }
     }
     add_scope(&mut one, Some(&wish.scope));
     one
@@ -120,7 +129,7 @@ fn plain_text(value: &Value) -> String {
     if let Some(all) = value.get("wishes").and_then(Value::as_array) {
         return or(all.iter().map(a_wish).collect(), "nothing is wanted");
     }
-    if value.get("event").is_some() {
+    if value.get("event").is_some() || value.get("ask").is_some() {
         return value.to_string();
     }
     mitigation(value)

@@ -8,8 +8,10 @@ pub(crate) const LISTENERS: usize = 1;
 pub(crate) const SOCKETS: usize = 32;
 /// The signals' pipe, behind the last UDP socket.
 pub(crate) const SIGNALS: usize = 63;
+/// The pipe of the signal to read all files once more.
+pub(crate) const HANGUP: usize = 64;
 /// The first of the connections.
-const FIRST: usize = 64;
+const FIRST: usize = 65;
 
 /// Addresses to listen on.
 pub(crate) const MOST_ADDRESSES: usize = SIGNALS - SOCKETS;

@@ -19,9 +19,15 @@ const TERMINATED: u8 = 6;
 const WITHDRAWN: u8 = 7;
 
 impl RouterWishes {
+    /// The router has called, and has yet to say what it knows.
+    pub(super) fn handle_came(&mut self) {
+        self.is_up = true;
+        self.link = None;
+    }
+
     /// The router has said all it knows.
     pub(super) fn handle_known(&mut self, known: &[(u32, Report)], limit: usize, now: u64, out: &mut Actions) {
-        self.link = Some(limit);
+        (self.is_up, self.link) = (true, Some(limit));
         self.refreshing.clear();
         self.held.clear();
         self.unwanted.clear();
@@ -59,7 +65,7 @@ impl RouterWishes {
 
     /// The router is gone.
     pub(super) fn handle_gone(&mut self) {
-        self.link = None;
+        (self.is_up, self.link) = (false, None);
     }
 
     /// The router has taken a request on, for so many seconds.

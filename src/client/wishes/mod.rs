@@ -126,15 +126,29 @@ impl Wishes {
         found
     }
 
-    /// Withdraws what has this key, of one router or of all. Returns what that was.
+    /// Withdraws what has this key, or one that begins so where it ends with `*`, of one router or of all. Returns what that was.
     pub fn withdraw_key(&mut self, router: Option<&str>, key: &str, now: u64) -> Vec<(String, WishId)> {
-        let of = |wish: &&Wish| wish.key.as_deref() == Some(key) && router.is_none_or(|router| router == wish.router);
+        let of = |wish: &&Wish| wish.has_key(key) && router.is_none_or(|router| router == wish.router);
         let found: Vec<(String, WishId)> =
             self.wanted().filter(of).map(|wish| (wish.router.clone(), wish.id)).collect();
-        for (router, id) in &found {
-            self.change(router, now, |router, actions| router.withdraw_wish(*id, now, actions));
-        }
+        self.withdraw(&found, now);
         found
+    }
+
+    /// Withdraws wishes, those of one router together: nothing is asked for some of them in between.
+    pub fn withdraw(&mut self, wishes: &[(String, WishId)], now: u64) {
+        let routers: BTreeSet<&String> = wishes.iter().map(|(router, _)| router).collect();
+        for name in routers {
+            self.change(name, now, |router, actions| {
+                let own = wishes.iter().filter(|(router, _)| router == name);
+                own.for_each(|(_, id)| router.withdraw_wish(*id, now, actions));
+            });
+        }
+    }
+
+    /// A router has a session, and has yet to say what it knows.
+    pub fn handle_came(&mut self, router: &str, now: u64) {
+        self.change(router, now, |router, _| router.handle_came());
     }
 
     /// A router has a session, and has said all that it knows; its messages hold so many bytes.

@@ -224,7 +224,13 @@ impl Wish {
         self.state == WishState::Wanted
     }
 
-    /// The word for its state, where it is wanted by how far its requests are.
+    /// Whether it has this key, or one that begins so where that ends with `*`.
+    pub fn has_key(&self, pattern: &str) -> bool {
+        let Some(key) = &self.key else { return false };
+        pattern.strip_suffix('*').map_or_else(|| key == pattern, |begin| key.starts_with(begin))
+    }
+
+    /// When it was over; for how long it counts, where it was declined.
     pub(super) fn ended_at(&self) -> Option<u64> {
         match self.state {
             WishState::Wanted => None,

@@ -49,6 +49,8 @@ pub(super) struct RouterWishes {
     pub(super) sent: BTreeMap<u32, Sent>,
     pub(super) unwanted: BTreeMap<u32, Unwanted>,
     pub(super) numbers: Numbers,
+    /// Whether it has a session.
+    pub(super) is_up: bool,
     /// Bytes of one message, while it has a session and has said what it knows.
     pub(super) link: Option<usize>,
     /// What was sent to be refreshed and is not answered yet.
@@ -90,6 +92,7 @@ impl RouterWishes {
             sent: BTreeMap::new(),
             unwanted: BTreeMap::new(),
             numbers: Numbers::default(),
+            is_up: false,
             link: None,
             refreshing: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -270,7 +273,7 @@ impl RouterWishes {
             let (about, answer) = match &waiting.about {
                 About::Withdrawal(mid) => {
                     let is_done = self.sent.get(mid).is_none_or(|sent| sent.phase != Phase::Withdrawn);
-                    let is_late = self.link.is_none() || waiting.until <= now;
+                    let is_late = !self.is_up || waiting.until <= now;
                     let why = || Answer::Waiting("the router has not confirmed it yet".to_owned());
                     (Subject::Request(*mid), if is_done { Some(Answer::Withdrawn) } else { is_late.then(why) })
                 }
@@ -293,7 +296,7 @@ impl RouterWishes {
         Some(match &wish.state {
             WishState::Declined { why, .. } => Answer::Declined(why.clone()),
             WishState::Withdrawn { .. } | WishState::Stopped { .. } | WishState::Over { .. } => Answer::Withdrawn,
-            WishState::Wanted if self.link.is_none() => Answer::Waiting(format!("{} has not called", self.name)),
+            WishState::Wanted if !self.is_up => Answer::Waiting(format!("{} has not called", self.name)),
             WishState::Wanted if self.is_granted(wish) => granted.clone(),
             WishState::Wanted if self.held.contains_key(&id) => {
                 let seconds = self.held.get(&id).map_or(0, |until| until.saturating_sub(now));

@@ -11,15 +11,15 @@ mod control;
 #[path = "../../../src/bin/dots-callhome-client/scope_arguments.rs"]
 mod scope_arguments;
 
-use control::Ask;
+use control::{Ask, Question};
 
 fuzz_target!(|line: &[u8]| {
-    let Ok(ask) = serde_json::from_slice::<Ask>(line) else { return };
-    let written = serde_json::to_string(&ask).expect("what was read can be written");
-    let again: Ask = serde_json::from_str(&written).expect("what was written can be read");
+    let Ok(question) = serde_json::from_slice::<Question>(line) else { return };
+    let written = serde_json::to_string(&question).expect("what was read can be written");
+    let again: Question = serde_json::from_str(&written).expect("what was written can be read");
     assert_eq!(serde_json::to_string(&again).ok(), Some(written));
-    if let Ask::Request { scope, .. } = ask {
-        let scope = Scope::from(scope);
+    if let Ask::Request(wanted) = question.ask {
+        let scope = Scope::from(wanted.scope);
         assert!(scope.target_prefixes.iter().all(|prefix| prefix.trunc() == *prefix));
     }
 });

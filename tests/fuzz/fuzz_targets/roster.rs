@@ -5,7 +5,7 @@ use std::fs;
 
 use libfuzzer_sys::fuzz_target;
 
-#[expect(dead_code, reason = "numbers of requests are no input")]
+#[expect(dead_code, reason = "who is revoked is no input")]
 #[path = "../../../src/bin/dots-callhome-client/roster.rs"]
 mod roster;
 #[path = "../../../src/bin/dots-callhome-client/scope_arguments.rs"]

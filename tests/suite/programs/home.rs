@@ -149,10 +149,14 @@ impl Home {
         std::iter::from_fn(|| self.channel.poll_transmit()).all(|bytes| self.stream.write_all(&bytes).is_ok())
     }
 
-    /// All that the provider has said so far has been heard, and the session stands.
+    /// All that the provider has said so far has been heard, but heartbeats, and the session stands.
     pub fn has_heard_all(&mut self) {
         self.say(&Message { code: PING, ..Message::default() });
-        let next = self.hear();
+        let mut next = self.hear();
+        while next.code == PUT && path(&next).ends_with("/hb") {
+            self.answer(&next, CHANGED, "");
+            next = self.hear();
+        }
         assert_eq!(next.code, PONG, "there is more: {next:?}");
     }
 

@@ -113,6 +113,14 @@ impl Program {
         answer
     }
 
+    /// Ends it as a loss of power would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
     /// Ends it as an administrator would.
     pub fn end(&mut self) {
         if let Some(mut child) = self.child.take() {

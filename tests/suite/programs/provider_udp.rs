@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::programs::program::{PATIENCE, Program, told};
 use crate::support::dtls::*;
-use crate::support::signal::wire::{self, CON, Message, NON, PUT};
+use crate::support::signal::wire::{self, CON, GET, Message, NON, PUT};
 use dots_callhome::io::clock::now;
 use dots_callhome::transport::Failure;
 use dots_callhome::transport::dtls::{ClientConfig, DtlsChannel, SavedSession};
@@ -171,6 +171,14 @@ fn a_request_is_repeated_until_it_is_answered() {
         &Message { kind: wire::ACK, id: config.id, code: 0x84, token: config.token, ..Message::default() }.datagram(),
     );
     router.heard.clear();
+    // Its numbers have to be above all that the router knows, so that comes first.
+    let is_question = |datagram: &Vec<u8>| Message::of_datagram(datagram).code == GET;
+    router.until("the question again", |router| router.heard.iter().any(is_question));
+    let question = router.heard.iter().find(|datagram| is_question(datagram)).unwrap();
+    let question = Message::of_datagram(question);
+    router
+        .channel
+        .write(&Message { kind: NON, id: 2, code: 0x84, token: question.token, ..Message::default() }.datagram());
     let command = ["request", "--router", ROUTER, "--source", "203.0.113.7", "--target", "192.0.2.1"];
     // Before the first copy, which a busy machine may be late to show.
     let asked = Instant::now();

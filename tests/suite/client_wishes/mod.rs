@@ -123,6 +123,20 @@ fn wishes_with_common_targets_make_one_request() {
     assert_eq!((desk.said(), desk.router.len()), (vec![], 1));
 }
 
+/// Nothing is asked for the rest in between.
+#[test]
+fn what_has_one_key_is_withdrawn_together() {
+    let mut desk = Desk::with_router();
+    for port in ["53", "123"] {
+        let key = Some(format!("incident/{port}"));
+        desk.want(1, Want { key, scope: at_port(VICTIM, 17, port), ..desk.about(VICTIM) });
+    }
+    desk.said();
+    assert_eq!(desk.wishes.withdraw_key(None, "incident/*", desk.now).len(), 2);
+    desk.settle();
+    assert_eq!((desk.said(), desk.router.len()), (vec![(2, true)], 0));
+}
+
 #[test]
 fn a_request_is_withdrawn_by_its_number_with_all_it_is_for() {
     let mut desk = Desk::with_router();
