@@ -40,6 +40,8 @@ impl NetlinkSocket {
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_non_blocking(true)?;
+        // An error need not repeat the message it is about, which may be longer than what is read.
+        socket.set_cap_ack(true)?;
         for group in groups {
             socket.add_membership(*group)?;
         }
