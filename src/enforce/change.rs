@@ -16,8 +16,9 @@ use super::rule::{LOCAL, LOCALITIES, octets};
 use super::ruleset::{Held, Members, Ruleset};
 use super::set::Set;
 use crate::model::{Mac, Traffic};
-use crate::netlink::batch::{Batch, NewElement, SetUse, Table, ValueKind, Verdict, after};
+use crate::netlink::batch::{Batch, NewElement, SetUse, Table, after};
 use crate::netlink::conntrack;
+use crate::netlink::expressions::{ValueKind, Verdict};
 use crate::netlink::nftables::Family;
 use crate::source::MOST_LOGGED;
 

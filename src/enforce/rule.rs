@@ -10,8 +10,8 @@ use super::servers::PASS;
 use super::set::Set;
 use crate::model::Mac;
 use crate::model::protocol::{ICMP, ICMPV6};
-use crate::netlink::batch::{Expressions, Field, Verdict};
 use crate::netlink::conntrack::Family;
+use crate::netlink::expressions::{Expressions, Field, Verdict};
 
 /// The mark of a packet on its way to the end of our rules, where it is dropped. Nobody else ever sees it: ours is the
 /// first hook, and marks for routing are set later.

@@ -3,9 +3,11 @@
 //! A datagram holds messages one after the other, each a header and a body. Whatever does not parse is skipped: a message
 //! cut short or of a kind nobody asked for must not stop what follows it.
 
+mod attributes;
 pub mod batch;
 pub mod conntrack;
 mod exchange;
+pub mod expressions;
 pub mod neighbour;
 pub mod nftables;
 

@@ -102,12 +102,15 @@ impl RouterWishes {
         }
     }
 
-    /// A request is no more though it is wanted: it is asked for again then, under another number.
+    /// A request is no more though it is wanted: it is asked for again then, under another number. What another request is
+    /// for as well goes on: a router may end the older of two before it answers the younger.
     fn lose(&mut self, mid: u32, again: u64, out: &mut Actions) {
         let Some(sent) = self.sent.get(&mid) else { return };
-        for id in self.wishes_of(&sent.scope.clone()) {
-            self.held.insert(id, again);
-        }
+        let lasts =
+            |wish: &Wish| self.serving(&wish.scope).any(|other| other.mid != mid && other.phase != Phase::Withdrawn);
+        let lost = self.wanted().filter(|wish| serves(&sent.scope, &wish.scope) && !lasts(wish));
+        let lost: Vec<WishId> = lost.map(|wish| wish.id).collect();
+        self.held.extend(lost.into_iter().map(|id| (id, again)));
         self.drop_sent(mid, out);
     }
 

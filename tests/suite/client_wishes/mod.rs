@@ -123,6 +123,22 @@ fn wishes_with_common_targets_make_one_request() {
     assert_eq!((desk.said(), desk.router.len()), (vec![], 1));
 }
 
+/// A router ends the older of two requests by itself (RFC 9132 section 4.4.1), perhaps before it answers the younger.
+#[test]
+fn a_router_may_end_the_older_request_first() {
+    let mut desk = Desk::with_router();
+    desk.want(1, Want { scope: at_port(VICTIM, 6, "443"), ..desk.about(VICTIM) });
+    assert_eq!(desk.answers(), [(1, Answer::Accepted)]);
+    desk.is_prompt = false;
+    desk.want(2, Want { scope: at_port(VICTIM, 17, "53"), ..desk.about(VICTIM) });
+    desk.wishes.handle_ended(ROUTER, 1, desk.now);
+    desk.settle();
+    assert_eq!(desk.answers(), []);
+    desk.wishes.handle_granted(ROUTER, 2, Some(3600), desk.now);
+    desk.settle();
+    assert_eq!((desk.answers(), desk.states()), (vec![(2, Answer::Merged)], vec!["accepted", "accepted"]));
+}
+
 /// Nothing is asked for the rest in between.
 #[test]
 fn what_has_one_key_is_withdrawn_together() {
