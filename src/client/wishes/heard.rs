@@ -6,7 +6,7 @@ use crate::signal::body::Report;
 use super::super::refusal::{RequestFailure, Verdict, conflict_text};
 use super::record::{Action, Answer, Phase, Sent, Subject, Wish, WishId, WishState};
 use super::router::{About, Actions, DAY, RouterWishes, Unwanted};
-use super::scopes::{covers, serves};
+use super::scopes::{covers, overlap, serves};
 
 /// Seconds before what nobody answered, or the router has lost, is asked again.
 const AGAIN: u64 = 60;
@@ -95,6 +95,7 @@ impl RouterWishes {
             }
             // It does not know any more what it has taken on.
             Verdict::Refused if was_granted => self.lose(mid, now, out),
+            Verdict::Refused if self.set_apart(&sent) => self.drop_sent(mid, out),
             Verdict::Refused => self.decline(mid, &why.to_string(), now, out),
             Verdict::Declined(seconds) => {
                 self.decline(mid, &why.to_string(), now + seconds.map_or(DAY, u64::from), out)
@@ -123,15 +124,28 @@ impl RouterWishes {
         }
     }
 
+    /// A router that refuses a request for several wishes need not refuse each: a source may be its no more, for instance. Those
+    /// that it does nothing for yet are asked for alone; tells whether there are any.
+    fn set_apart(&mut self, sent: &Sent) -> bool {
+        let wishes = self.wanted().filter(|wish| serves(&sent.scope, &wish.scope));
+        let (going_on, new): (Vec<&Wish>, Vec<&Wish>) = wishes.partition(|wish| self.goes_on(wish));
+        let new: Vec<WishId> = new.iter().map(|wish| wish.id).filter(|id| !self.apart.contains(id)).collect();
+        let any = !going_on.is_empty() && !new.is_empty();
+        self.apart.extend(new.into_iter().filter(|_| any));
+        any
+    }
+
+    /// Whether a request that the router has taken on covers a wish.
+    fn goes_on(&self, wish: &Wish) -> bool {
+        let mut serving = self.serving(&wish.scope).filter(|sent| matches!(sent.phase, Phase::Granted { .. }));
+        serving.any(|sent| covers(&sent.scope, &wish.scope))
+    }
+
     /// The router says no. What it goes on doing under another number is not meant.
     fn decline(&mut self, mid: u32, why: &str, until: u64, out: &mut Actions) {
         let Some(sent) = self.sent.get(&mid).cloned() else { return };
         self.drop_sent(mid, out);
-        let goes_on = |wish: &Wish| {
-            let mut serving = self.serving(&wish.scope).filter(|sent| matches!(sent.phase, Phase::Granted { .. }));
-            serving.any(|sent| covers(&sent.scope, &wish.scope))
-        };
-        let wishes = self.wanted().filter(|wish| serves(&sent.scope, &wish.scope) && !goes_on(wish));
+        let wishes = self.wanted().filter(|wish| serves(&sent.scope, &wish.scope) && !self.goes_on(wish));
         let wishes: Vec<WishId> = wishes.map(|wish| wish.id).collect();
         for id in wishes {
             self.end(id, WishState::Declined { why: why.to_owned(), until }, out);
@@ -183,9 +197,19 @@ impl RouterWishes {
         self.unwanted.remove(&mid);
         match self.sent.get(&mid).map(|sent| sent.phase) {
             Some(Phase::Withdrawn) => self.drop_sent(mid, out),
+            Some(Phase::Granted { .. }) if self.is_replaced(mid) => {
+                self.decline(mid, "the router was asked for something else about the same targets", now + DAY, out);
+            }
             Some(Phase::Granted { at, .. }) => self.lose(mid, now.max(at + AGAIN), out),
             Some(Phase::Asked) | None => {}
         }
+    }
+
+    /// Whether a younger request about the same targets was asked for alone: a router keeps the younger only.
+    fn is_replaced(&self, mid: u32) -> bool {
+        let Some(sent) = self.sent.get(&mid) else { return false };
+        let apart = self.wanted().filter(|wish| self.apart.contains(&wish.id) && overlap(&sent.scope, &wish.scope));
+        apart.flat_map(|wish| self.mids(wish)).any(|younger| younger > mid)
     }
 
     /// The router has confirmed a withdrawal, or won't.

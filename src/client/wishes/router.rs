@@ -58,6 +58,8 @@ pub(super) struct RouterWishes {
     /// Wishes that are not to be sent before.
     pub(super) held: BTreeMap<WishId, u64>,
     pub(super) waiting: Vec<Waiting>,
+    /// Wishes that the router has refused together with others: they are asked for alone.
+    pub(super) apart: BTreeSet<WishId>,
 }
 
 /// Where actions go, and new wishes get their numbers.
@@ -97,6 +99,7 @@ impl RouterWishes {
             refreshing: BTreeSet::new(),
             held: BTreeMap::new(),
             waiting: Vec::new(),
+            apart: BTreeSet::new(),
         }
     }
 
@@ -144,13 +147,15 @@ impl RouterWishes {
     /// What the router should be asked for.
     fn parts(&self, limit: usize) -> Vec<Scope> {
         let mut classes: Vec<Scope> = Vec::new();
-        for wish in self.wanted() {
+        let (alone, together): (Vec<&Wish>, Vec<&Wish>) = self.wanted().partition(|wish| self.apart.contains(&wish.id));
+        for wish in together {
             let (meeting, apart) = classes.into_iter().partition(|class: &Scope| overlap(class, &wish.scope));
             classes = apart;
             let meeting = meeting.into_iter().reduce(|one, other| union(&one, &other));
             classes.push(meeting.map_or_else(|| wish.scope.clone(), |class| union(&class, &wish.scope)));
         }
-        classes.into_iter().flat_map(|class| split(class, limit)).collect()
+        let alone = alone.into_iter().map(|wish| wish.scope.clone());
+        classes.into_iter().chain(alone).flat_map(|class| split(class, limit)).collect()
     }
 
     /// The request for exactly this, unless it is withdrawn.
@@ -317,6 +322,7 @@ impl RouterWishes {
             let until = if is_declined { at } else { at + DAY };
             if number < too_many || until <= now {
                 self.wishes.remove(&id);
+                self.apart.remove(&id);
                 out.keep(Change::Forgotten(id));
             }
         }
