@@ -6,7 +6,7 @@ use crate::signal::body::Report;
 use super::super::refusal::{RequestFailure, Verdict, conflict_text};
 use super::record::{Action, Answer, Phase, Sent, Subject, Wish, WishId, WishState};
 use super::router::{About, Actions, DAY, RouterWishes, Unwanted};
-use super::scopes::{covers, overlap, serves};
+use super::scopes::{covers, overlap, serves, sources_meet};
 
 /// Seconds before what nobody answered, or the router has lost, is asked again.
 const AGAIN: u64 = 60;
@@ -95,7 +95,6 @@ impl RouterWishes {
             }
             // It does not know any more what it has taken on.
             Verdict::Refused if was_granted => self.lose(mid, now, out),
-            Verdict::Refused if self.set_apart(&sent) => self.drop_sent(mid, out),
             Verdict::Refused => self.decline(mid, &why.to_string(), now, out),
             Verdict::Declined(seconds) => {
                 self.decline(mid, &why.to_string(), now + seconds.map_or(DAY, u64::from), out)
@@ -122,17 +121,6 @@ impl RouterWishes {
             let (asker, router, answer) = (waiting.asker, self.name.clone(), Answer::Waiting(why.to_owned()));
             out.push(Action::Answer { asker, router, about: Subject::Wish(wish), answer });
         }
-    }
-
-    /// A router that refuses a request for several wishes need not refuse each: a source may be its no more, for instance. Those
-    /// that it does nothing for yet are asked for alone; tells whether there are any.
-    fn set_apart(&mut self, sent: &Sent) -> bool {
-        let wishes = self.wanted().filter(|wish| serves(&sent.scope, &wish.scope));
-        let (going_on, new): (Vec<&Wish>, Vec<&Wish>) = wishes.partition(|wish| self.goes_on(wish));
-        let new: Vec<WishId> = new.iter().map(|wish| wish.id).filter(|id| !self.apart.contains(id)).collect();
-        let any = !going_on.is_empty() && !new.is_empty();
-        self.apart.extend(new.into_iter().filter(|_| any));
-        any
     }
 
     /// Whether a request that the router has taken on covers a wish.
@@ -198,18 +186,21 @@ impl RouterWishes {
         match self.sent.get(&mid).map(|sent| sent.phase) {
             Some(Phase::Withdrawn) => self.drop_sent(mid, out),
             Some(Phase::Granted { .. }) if self.is_replaced(mid) => {
-                self.decline(mid, "the router was asked for something else about the same targets", now + DAY, out);
+                self.by_target = true;
+                self.drop_sent(mid, out);
             }
             Some(Phase::Granted { at, .. }) => self.lose(mid, now.max(at + AGAIN), out),
             Some(Phase::Asked) | None => {}
         }
     }
 
-    /// Whether a younger request about the same targets was asked for alone: a router keeps the younger only.
+    /// Whether a younger request about the same targets and other sources has taken its place.
     fn is_replaced(&self, mid: u32) -> bool {
         let Some(sent) = self.sent.get(&mid) else { return false };
-        let apart = self.wanted().filter(|wish| self.apart.contains(&wish.id) && overlap(&sent.scope, &wish.scope));
-        apart.flat_map(|wish| self.mids(wish)).any(|younger| younger > mid)
+        let younger = self.sent.range(mid + 1..).filter(|(_, younger)| younger.phase != Phase::Withdrawn);
+        younger
+            .map(|(_, younger)| &younger.scope)
+            .any(|scope| overlap(scope, &sent.scope) && !sources_meet(scope, &sent.scope))
     }
 
     /// The router has confirmed a withdrawal, or won't.

@@ -261,7 +261,7 @@ fn take_on(router: &mut RouterWishes, asker: Asker, want: Want, known: Option<Wi
     let Want { router: name, key, scope, until, by, reason } = want;
     let is_same = known.as_ref().is_some_and(|known| known.scope == scope);
     let meets =
-        |wish: &Wish| scopes::overlap(&wish.scope, &scope) && known.as_ref().is_none_or(|known| known.id != wish.id);
+        |wish: &Wish| router.collide(&wish.scope, &scope) && known.as_ref().is_none_or(|known| known.id != wish.id);
     let answer = match &known {
         Some(_) if is_same => Answer::Extended,
         _ if router.wanted().any(meets) => Answer::Merged,

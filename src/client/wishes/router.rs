@@ -9,7 +9,7 @@ use crate::model::Scope;
 
 use super::numbers::Numbers;
 use super::record::{Action, Answer, Asker, Change, Phase, Sent, Subject, Wish, WishId, WishState};
-use super::scopes::{overlap, serves, split, union};
+use super::scopes::{overlap, serves, sources_meet, split, union};
 
 /// Seconds for which what is over is remembered, and what was declined is not asked again where the router names no other time.
 pub(super) const DAY: u64 = 86_400;
@@ -58,8 +58,9 @@ pub(super) struct RouterWishes {
     /// Wishes that are not to be sent before.
     pub(super) held: BTreeMap<WishId, u64>,
     pub(super) waiting: Vec<Waiting>,
-    /// Wishes that the router has refused together with others: they are asked for alone.
-    pub(super) apart: BTreeSet<WishId>,
+    /// Whether it has ended a request for a younger one about the same targets and other sources, as RFC 9132 has it: then all
+    /// sources for a target go into one request.
+    pub(super) by_target: bool,
 }
 
 /// Where actions go, and new wishes get their numbers.
@@ -99,7 +100,7 @@ impl RouterWishes {
             refreshing: BTreeSet::new(),
             held: BTreeMap::new(),
             waiting: Vec::new(),
-            apart: BTreeSet::new(),
+            by_target: false,
         }
     }
 
@@ -144,18 +145,21 @@ impl RouterWishes {
         self.wanted().filter(|wish| serves(scope, &wish.scope)).map(|wish| wish.id).collect()
     }
 
+    /// Whether the router keeps only the younger of two requests for these.
+    pub(super) fn collide(&self, one: &Scope, other: &Scope) -> bool {
+        overlap(one, other) && (self.by_target || sources_meet(one, other))
+    }
+
     /// What the router should be asked for.
     fn parts(&self, limit: usize) -> Vec<Scope> {
         let mut classes: Vec<Scope> = Vec::new();
-        let (alone, together): (Vec<&Wish>, Vec<&Wish>) = self.wanted().partition(|wish| self.apart.contains(&wish.id));
-        for wish in together {
-            let (meeting, apart) = classes.into_iter().partition(|class: &Scope| overlap(class, &wish.scope));
+        for wish in self.wanted() {
+            let (meeting, apart) = classes.into_iter().partition(|class: &Scope| self.collide(class, &wish.scope));
             classes = apart;
             let meeting = meeting.into_iter().reduce(|one, other| union(&one, &other));
             classes.push(meeting.map_or_else(|| wish.scope.clone(), |class| union(&class, &wish.scope)));
         }
-        let alone = alone.into_iter().map(|wish| wish.scope.clone());
-        classes.into_iter().chain(alone).flat_map(|class| split(class, limit)).collect()
+        classes.into_iter().flat_map(|class| split(class, limit)).collect()
     }
 
     /// The request for exactly this, unless it is withdrawn.
@@ -199,7 +203,8 @@ impl RouterWishes {
         loop {
             let parts = self.parts(limit);
             let missing = |part: &&Scope| self.exactly(part).is_none() && !self.is_held(part);
-            let ends = |unwanted: &Unwanted| parts.iter().filter(missing).any(|part| overlap(part, &unwanted.scope));
+            let ends =
+                |unwanted: &Unwanted| parts.iter().filter(missing).any(|part| self.collide(part, &unwanted.scope));
             let Some(mid) = self.unwanted.iter().find(|(_, unwanted)| ends(unwanted)).map(|(mid, _)| *mid) else {
                 return parts;
             };
@@ -322,7 +327,6 @@ impl RouterWishes {
             let until = if is_declined { at } else { at + DAY };
             if number < too_many || until <= now {
                 self.wishes.remove(&id);
-                self.apart.remove(&id);
                 out.keep(Change::Forgotten(id));
             }
         }

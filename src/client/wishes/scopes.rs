@@ -3,20 +3,32 @@
 
 use ipnet::IpNet;
 
-use crate::model::{Range, Scope};
+use crate::model::{PortRange, Range, Scope};
 use crate::signal::body::{Lifetime, MitigationRequest};
 
 /// Items of one list that a router has to take.
 const MOST_ITEMS: usize = 256;
 
-/// Whether a target of one is a target of the other: then a router keeps only the younger request (RFC 9132 section 4.4.1.3).
+/// Whether a target of one is a target of the other: then a router may keep only the younger request (RFC 9132 section 4.4.1.3).
+/// Ours does where the sources meet as well.
 pub(super) fn overlap(one: &Scope, other: &Scope) -> bool {
     intersect(&one.target_prefixes, &other.target_prefixes)
 }
 
+/// Whether a source of one may be a source of the other.
+pub(super) fn sources_meet(one: &Scope, other: &Scope) -> bool {
+    let any = |scope: &Scope| scope.source_ports.is_empty() && scope.source_icmp_types.is_empty();
+    let meet = |one: &[PortRange], other: &[PortRange]| one.iter().any(|a| other.iter().any(|b| a.intersects(*b)));
+    let ends_meet = any(one)
+        || any(other)
+        || meet(&one.source_ports, &other.source_ports)
+        || one.source_icmp_types.iter().any(|a| other.source_icmp_types.iter().any(|b| a.intersects(*b)));
+    intersect(&one.source_prefixes, &other.source_prefixes) && ends_meet
+}
+
 /// Whether a request for one concerns traffic that the other is about.
 pub(super) fn serves(one: &Scope, other: &Scope) -> bool {
-    overlap(one, other) && intersect(&one.source_prefixes, &other.source_prefixes)
+    overlap(one, other) && sources_meet(one, other)
 }
 
 fn intersect(one: &[IpNet], other: &[IpNet]) -> bool {

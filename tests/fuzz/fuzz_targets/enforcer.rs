@@ -15,7 +15,13 @@ fuzz_target!(|datagrams: Vec<(u8, Vec<u8>)>| {
     let mut inventory = Inventory::new();
     inventory.learn([192, 0, 2, 1].into(), 1, None, mac, now.instant);
     let scope = Scope { target_prefixes: vec!["0.0.0.0/0".parse().unwrap()], ..Scope::default() };
-    let block = Block { id: MitigationId(1), scope, devices: vec![mac], narrowed: Default::default(), remaining: Duration::from_secs(3600) };
+    let block = Block {
+        id: MitigationId(1),
+        scope,
+        devices: vec![mac],
+        narrowed: Default::default(),
+        remaining: Duration::from_secs(3600),
+    };
     let mut enforcer = Enforcer::new();
     enforcer.set_desired(Desired { blocks: vec![block], ..Desired::default() }, Vec::new(), &inventory, now);
     for (socket, datagram) in datagrams {

@@ -45,6 +45,8 @@ impl Progress {
 
 /// The life of two requests, from a quarantine to the withdrawal; it ends early when the daemon does.
 struct Life<'a> {
+    /// No two have the same.
+    number: usize,
     stage: &'a Stage,
     attack: &'a Attack,
     progress: Mutex<Progress>,
@@ -55,8 +57,15 @@ struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    fn new(stage: &'a Stage, attack: &'a Attack) -> Self {
-        Self { stage, attack, progress: Mutex::default(), steps: Mutex::default(), killed: AtomicBool::new(false) }
+    fn new(number: usize, stage: &'a Stage, attack: &'a Attack) -> Self {
+        Self {
+            number,
+            stage,
+            attack,
+            progress: Mutex::default(),
+            steps: Mutex::default(),
+            killed: AtomicBool::new(false),
+        }
     }
 
     fn note(&self, note: impl FnOnce(&mut Progress)) {
@@ -119,7 +128,10 @@ impl<'a> Life<'a> {
         let seen = self.attack.sink.last(tag)?.1;
         let port = seen.port().to_string();
         let (source, target) = (format!("{}/32", seen.ip()), format!("{}/32", crate::home::VICTIM));
-        let words = ["--source", &source, "--source-port", &port, "--target", &target, "--protocol", "17"];
+        // What was called legitimate is not asked again: each life is about other ports beside the one that is attacked.
+        let ports = format!("53-{}", 1000 + self.number);
+        let words = ["--source", &source, "--source-port", &port, "--target", &target, "--target-port", &ports];
+        let words = [&words[..], &["--protocol", "17"]].concat();
         let words = [&["request", "--router", ROUTER_NAME, "--lifetime", "3600"][..], &words].concat();
         let mid = self.command(&words)?["mid"].as_u64()?;
         let id = self.reach("pending", || {
@@ -198,7 +210,7 @@ fn any_moment() -> Outcome {
     let mut stage = Stage::new(3, "");
     stage.home.device(QUARANTINED).says_hello();
     let attack = Attack::start(&stage);
-    let life = Life::new(&stage, &attack);
+    let life = Life::new(0, &stage, &attack);
     let start = Instant::now();
     life.live().expect("a life without a death");
     // How long each step took, the last one a second: nothing follows it.
@@ -208,7 +220,7 @@ fn any_moment() -> Outcome {
     clear(&stage, &attack);
     let mut checked = [0; 5];
     for seed in 1..=MOMENTS {
-        let (step, life) = (seed % steps.len(), Life::new(&stage, &attack));
+        let (step, life) = (seed % steps.len(), Life::new(seed, &stage, &attack));
         std::thread::scope(|scope| {
             let living = scope.spawn(|| life.live());
             let reached = comes_true(|| life.steps().len() >= step || living.is_finished());

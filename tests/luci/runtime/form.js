@@ -112,6 +112,8 @@ class List extends Widget {
 		const item = text => E('div', { 'class': 'item', 'click': event => event.currentTarget.remove() }, [ E('span', {}, [ text ]) ]);
 		const node = E('div', { 'class': 'cbi-dynlist' }, [ [ value ?? [] ].flat().map(item), input ].flat());
 
+		if (this.option.keys)
+			node.append(E('datalist', { 'id': '%s.list'.format(this.id) }, this.option.keys.map(k => E('option', { 'value': k }, []))));
 		return node;
 	}
 

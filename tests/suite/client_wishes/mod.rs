@@ -270,32 +270,21 @@ fn declining_more_ends_nothing() {
     assert_eq!(desk.said(), [(1, false), (2, false)]);
 }
 
-/// The router has got another address since: it refuses what names the one it had, and is asked for the new one alone. When it
-/// ends the older request for that, as it has to, that is not asked for again.
+/// Several devices behind one address, or one address after the other: what is asked about one ends nothing about the other. A
+/// router that keeps only one request for a target all the same gets all sources in one.
 #[test]
-fn what_is_refused_together_is_asked_alone() {
+fn other_sources_are_asked_about_apart_where_the_router_allows_it() {
     let from = |source: &str| Scope { source_prefixes: vec![source.parse().unwrap()], ..scope(VICTIM) };
     let mut desk = Desk::with_router();
     desk.want(1, Want { scope: from("198.51.100.7/32"), ..desk.about(VICTIM) });
-    desk.is_prompt = false;
     desk.want(2, Want { scope: from("198.51.100.8/32"), ..desk.about(VICTIM) });
-    assert_eq!(desk.answers(), [(1, Answer::Accepted)]);
-    desk.wishes.handle_refused(ROUTER, 2, &error(0x80, None, None), desk.now);
-    desk.settle();
-    assert_eq!((desk.said(), desk.answers()), (vec![(1, false), (2, false), (3, false)], vec![]));
-    assert_eq!(desk.history[&3], from("198.51.100.8/32"));
-    desk.wishes.handle_granted(ROUTER, 3, Some(3600), desk.now);
+    assert_eq!(desk.answers(), [(1, Answer::Accepted), (2, Answer::Accepted)]);
+    assert_eq!((desk.said(), &desk.history[&2]), (vec![(1, false), (2, false)], &from("198.51.100.8/32")));
+    desk.router.remove(&1);
     desk.wishes.handle_ended(ROUTER, 1, desk.now);
     desk.settle();
-    desk.pass(120);
-    assert_eq!((desk.said(), desk.states()), (vec![], vec!["declined", "accepted"]));
-    // Alone it may be refused as well.
-    desk.want(3, Want { scope: from("192.0.2.1/32"), ..desk.about(VICTIM) });
-    assert_eq!(desk.said(), [(4, false)]);
-    desk.wishes.handle_refused(ROUTER, 4, &error(0x80, None, None), desk.now);
-    desk.settle();
-    let answers = desk.answers();
-    let [(3, Answer::Declined(_))] = &answers[1..] else { panic!("{answers:?}") };
+    assert_eq!((desk.said(), desk.states()), (vec![(3, false), (2, true)], vec!["accepted", "accepted"]));
+    assert_eq!(desk.history[&3].source_prefixes.len(), 2);
 }
 
 #[test]
