@@ -242,9 +242,15 @@ impl Mitigation {
 
     /// Restarts the lifetime, within the administrator's bound.
     pub(super) fn grant(&mut self, lifetime: Duration, now: Now) {
-        let bound = self.limit.map_or(lifetime, |limit| limit.saturating_duration_since(now.instant));
-        self.granted = lifetime.min(bound);
-        self.ends = now.instant + self.granted;
+        self.granted = self.end_within(lifetime, now);
+    }
+
+    /// Lets it end then, or at the administrator's bound. Returns what is left.
+    fn end_within(&mut self, time: Duration, now: Now) -> Duration {
+        let bound = self.limit.map_or(time, |limit| limit.saturating_duration_since(now.instant));
+        let left = time.min(bound);
+        self.ends = now.instant + left;
+        left
     }
 
     /// Asks the administrator.
@@ -273,11 +279,12 @@ impl Mitigation {
         true
     }
 
-    /// The client no longer wants it. What is not in force is not kept in force either.
+    /// The client no longer wants it. What is not in force is not kept in force either. What it was granted stays known: a no
+    /// lasts as long.
     pub(super) fn terminate(&mut self, now: Now) {
         if let Phase::InForce { approval, .. } = &self.phase {
             self.phase = Phase::Terminating { approval: approval.clone(), verified: self.phase.verified() };
-            self.grant(self.period, now);
+            self.end_within(self.period, now);
         }
     }
 

@@ -182,6 +182,21 @@ fn a_no_lasts_a_day_or_the_lifetime() {
     }
 }
 
+/// What the provider has withdrawn already was granted as long all the same.
+#[test]
+fn a_no_to_what_was_withdrawn_lasts_the_lifetime() {
+    let mut house = TestRouter::by_hand(Policy { max_lifetime: seconds(10 * DAY), ..policy(Consent::Auto) });
+    let id = house.ledger.put(&isp(), 1, &attack(), Some(seconds(3 * DAY)), false, house.now).unwrap().id;
+    house.ledger.handle_attribution(id, vec![exact(CAMERA)], house.now);
+    house.delete(1);
+    house.ledger.withdraw(id, None, "root", house.now).unwrap();
+    house.pass(seconds(3 * DAY - 1));
+    house.request(2, &attack(), &[exact(CAMERA)]);
+    assert_eq!(house.blocked(), []);
+    house.pass(seconds(1));
+    assert!(vetoes(&house).is_empty());
+}
+
 /// Proves CH-5.3.1-24: the administrator may change his mind, by a yes or by taking back the no.
 #[test]
 fn the_administrator_takes_back_a_no() {
