@@ -41,6 +41,13 @@ pub(super) enum ChainName {
     Of(Map, Owners),
 }
 
+impl ChainName {
+    /// Whether a map of blocks leads to it.
+    pub(super) fn blocks(self) -> bool {
+        matches!(self, Self::Of(Map { purpose: Purpose::Block, .. }, _))
+    }
+}
+
 impl fmt::Display for Map {
     /// The name in the kernel.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,7 +12,7 @@ use super::chains::{Chain, chains, held, maps, needs_local};
 use super::counters::Counters;
 use super::dispatch::Piece;
 use super::render::{LOGGED, left};
-use super::rule::{LOCAL, LOCALITIES, octets};
+use super::rule::{LOCAL, LOCALITIES, Rule, octets};
 use super::ruleset::{Held, Members, Ruleset};
 use super::set::Set;
 use crate::model::{Mac, Traffic};
@@ -22,7 +22,8 @@ use crate::netlink::expressions::{ValueKind, Verdict};
 use crate::netlink::nftables::Family;
 use crate::source::MOST_LOGGED;
 
-/// Returns the batch that makes the tables of these families hold `after`, and what the kernel then holds.
+/// Returns the batch that makes the tables of these families hold `after`, and what the kernel then holds; nothing where a
+/// packet could get past a block meanwhile.
 pub(super) fn batch(
     table: &'static str,
     before: &Held,
@@ -30,7 +31,7 @@ pub(super) fn batch(
     families: &[Family],
     counters: &Counters,
     now: Instant,
-) -> (Batch, Held) {
+) -> Option<(Batch, Held)> {
     let mut batch = Batch::new();
     for family in families {
         let spoken_of = before.families.contains_key(family).then_some(&before.ruleset);
@@ -39,14 +40,15 @@ pub(super) fn batch(
         let nothing = Ruleset::default();
         let change = Change { table, before: known.unwrap_or(&nothing), after, counters, now };
         match (known, after.needs(*family)) {
+            (Some(_), true) if change.opens() => return None,
             (Some(_), true) => change.write(&mut batch),
             (None, true) => {
-                change.make_room(&mut batch);
+                remove(&mut batch, table);
                 batch.add_table(table);
                 change.write(&mut batch);
             }
-            (Some(_), false) => change.make_room(&mut batch),
-            (None, false) if spoken_of.is_none() => change.make_room(&mut batch),
+            (Some(_), false) => remove(&mut batch, table),
+            (None, false) if spoken_of.is_none() => remove(&mut batch, table),
             (None, false) => {}
         }
     }
@@ -54,7 +56,13 @@ pub(super) fn batch(
         // It is answered all the same: this changes nothing.
         batch.add_table(Table { family: Family::Inet, name: table });
     }
-    (batch, held(after.clone(), families))
+    Some((batch, held(after.clone(), families)))
+}
+
+/// Deleting what is not there fails: it is made first.
+fn remove(batch: &mut Batch, table: Table) {
+    batch.add_table(table);
+    batch.delete_table(table);
 }
 
 /// A family's table before and after.
@@ -67,10 +75,16 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Deleting what is not there fails: it is made first.
-    fn make_room(&self, batch: &mut Batch) {
-        batch.add_table(self.table);
-        batch.delete_table(self.table);
+    /// Whether a chain that blocks is filled anew with rules that look into ranges: the kernel puts a new set of ranges into
+    /// use only some time after the rules that look into it.
+    fn opens(&self) -> bool {
+        let old = chains(self.before, self.table.family);
+        let is_refilled = |chain: &Chain| {
+            let before = old.iter().find(|before| before.name == chain.name);
+            before.is_some_and(|before| !before.rules.is_empty() && before.rules != chain.rules)
+        };
+        let looks = |chain: &Chain| chain.name.blocks() && chain.rules.iter().any(Rule::has_ranges);
+        chains(self.after, self.table.family).iter().any(|chain| looks(chain) && is_refilled(chain))
     }
 
     /// What is referred to is made before what refers to it, and deleted after it.

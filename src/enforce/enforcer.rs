@@ -7,7 +7,7 @@ use super::event::Event;
 use super::inspection::{Depth, Inspection};
 use super::monitor::{Finding, Monitor};
 use super::progress::Progress;
-use super::ruleset::{SECOND_TABLE, TABLE};
+use super::ruleset::{GUARD, SECOND_GUARD, SECOND_TABLE, TABLE};
 use super::tables::{End, Inspected, Tables};
 use crate::model::{Mac, Now, Traffic, Tuple};
 use crate::source::Inventory;
@@ -45,17 +45,22 @@ impl Enforcer {
     /// The first [`Enforcer::set_desired`] does away with whatever an earlier run has left, and goes on from what that has
     /// counted.
     pub fn new() -> Self {
-        Self::of(TABLE)
+        Self::of(TABLE, GUARD)
     }
 
     /// Returns an enforcer that leaves alone what an earlier run has in force, until its timeouts: its own rules stand in
     /// tables of another name.
     pub fn beside_earlier() -> Self {
-        Self::of(SECOND_TABLE)
+        Self::of(SECOND_TABLE, SECOND_GUARD)
     }
 
-    fn of(table: &'static str) -> Self {
-        Self { tables: Tables::new(table), monitor: Monitor::new(table), progress: Progress::default(), now: None }
+    fn of(table: &'static str, guard: &'static str) -> Self {
+        Self {
+            tables: Tables::new(table, guard),
+            monitor: Monitor::new(table),
+            progress: Progress::default(),
+            now: None,
+        }
     }
 
     /// Takes what must be in force from now on; called with the same again, it takes up new addresses of the devices.
@@ -175,7 +180,7 @@ impl Enforcer {
         let now = self.at(now);
         if self.monitor.handle_timeout(now) {
             // No transaction waits for counters that can't be had.
-            self.tables.handle_counters_read();
+            self.tables.handle_counters_read(true);
         }
         self.tables.handle_timeout(now);
         if self.tables.is_unanswered(now) {
@@ -229,7 +234,7 @@ impl Enforcer {
     }
 
     fn handle_inspection(&mut self, inspection: Inspection, now: Instant) {
-        self.tables.handle_counters_read();
+        self.tables.handle_counters_read(inspection.has_found());
         let inspected = self.tables.inspected(&inspection, now);
         match inspected {
             Inspected::Inherited => self.tell_totals(),

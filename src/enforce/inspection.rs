@@ -50,6 +50,7 @@ pub(super) struct Inspection {
     verdicts: VecMap<Map, usize>,
     current: Option<Query>,
     missing: bool,
+    found: bool,
     failed: bool,
     /// Who has sent what mitigations are about, by mitigation.
     pub(super) senders: VecMap<MitigationId, Vec<Sender>>,
@@ -86,6 +87,7 @@ impl Inspection {
             verdicts: VecMap::new(),
             current: None,
             missing: false,
+            found: false,
             failed: false,
             senders: VecMap::new(),
             moved: false,
@@ -134,10 +136,16 @@ impl Inspection {
                     *self.verdicts.entry(*map).or_default() += more;
                 }
             }
+            Answer::Table(Ok(())) => self.found = true,
             Answer::Table(Err(ENOENT)) => self.missing = true,
             Answer::Table(Err(_)) => self.failed = true,
             _ => {}
         }
+    }
+
+    /// Whether any of it is there, or may be.
+    pub(super) fn has_found(&self) -> bool {
+        self.found || self.failed
     }
 
     /// Compares with what should be there.

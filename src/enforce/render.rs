@@ -33,21 +33,33 @@ pub(super) fn text(
     counters: &Counters,
     now: Instant,
 ) -> (String, Held) {
-    let mut text = String::new();
-    for family in families {
-        let writing = Writing { table, family: *family, ruleset, counters, now };
-        // Writing to a string can't fail.
-        let _ = writing.remove(&mut text);
-        if ruleset.needs(*family) {
-            let _ = writing.make(&mut text);
-        }
-    }
-    (text, held(ruleset.clone(), families))
+    let writing = |family: &Family| Writing { table, guards: false, family: *family, ruleset, counters, now };
+    (families.iter().map(|family| writing(family).anew()).collect(), held(ruleset.clone(), families))
+}
+
+/// Returns the text that makes guards hold a ruleset: what gets past our tables while they are made anew meets them.
+pub(super) fn guard(table: &'static str, ruleset: &Ruleset, families: &[Family], now: Instant) -> String {
+    let counters = &Counters::default();
+    let writing = |family: &Family| Writing { table, guards: true, family: *family, ruleset, counters, now };
+    families.iter().map(|family| writing(family).anew()).collect()
+}
+
+/// Returns the text that removes the tables of these families, whether there are any or not.
+pub(super) fn nothing(table: &'static str, families: &[Family]) -> String {
+    families.iter().map(|family| removal(table, *family)).collect()
+}
+
+/// Deleting what is not there fails: it is made first.
+fn removal(table: &str, family: Family) -> String {
+    let family = family.as_str();
+    format!("add table {family} {table}\ndelete table {family} {table}\n")
 }
 
 /// A family's table being written.
 struct Writing<'a> {
     table: &'static str,
+    /// Whether it stands in for another.
+    guards: bool,
     family: Family,
     ruleset: &'a Ruleset,
     counters: &'a Counters,
@@ -55,11 +67,13 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Deleting what is not there fails: it is made first.
-    fn remove(&self, text: &mut String) -> std::fmt::Result {
-        let (family, table) = (self.family.as_str(), self.table);
-        writeln!(text, "add table {family} {table}")?;
-        writeln!(text, "delete table {family} {table}")
+    fn anew(&self) -> String {
+        let mut text = removal(self.table, self.family);
+        if self.ruleset.needs(self.family) {
+            // Writing to a string can't fail.
+            let _ = self.make(&mut text);
+        }
+        text
     }
 
     fn make(&self, text: &mut String) -> std::fmt::Result {
@@ -77,7 +91,7 @@ impl Writing<'_> {
             declare_map(text, map)?;
         }
         for chain in chains(self.ruleset, self.family) {
-            write_chain(text, &chain)?;
+            write_chain(text, &chain, self.guards)?;
         }
         writeln!(text, "}}")?;
         for (set, members) in self.ruleset.sets(self.family) {
@@ -133,10 +147,12 @@ fn declare_map(text: &mut String, map: Map) -> std::fmt::Result {
     writeln!(text, "\tmap {map} {{\n\t\ttype {} : verdict\n\t\tflags interval\n\t}}", address_kind(map.family))
 }
 
-fn write_chain(text: &mut String, chain: &Chain) -> std::fmt::Result {
+/// A guard is called behind the table it stands in for, so that this counts on.
+fn write_chain(text: &mut String, chain: &Chain, guards: bool) -> std::fmt::Result {
     writeln!(text, "\tchain {} {{", chain.name)?;
     if let Some(hook) = chain.hook {
-        writeln!(text, "\t\ttype filter hook {}; policy accept;", hook.as_str())?;
+        let behind = if guards { " + 1" } else { "" };
+        writeln!(text, "\t\ttype filter hook {}{behind}; policy accept;", hook.as_str())?;
     }
     for rule in &chain.rules {
         writeln!(text, "\t\t{rule}")?;

@@ -79,6 +79,15 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
+    /// Whether it looks into a set of several ranges.
+    pub(super) fn has_ranges(&self) -> bool {
+        self.0.iter().any(|term| match term {
+            Term::Targets(_, prefixes) => prefixes.len() > 1,
+            Term::Ports(ranges) | Term::IcmpTypes(_, ranges) => ranges.len() > 1,
+            _ => false,
+        })
+    }
+
     /// Writes it for the kernel.
     pub(super) fn write(&self, out: &mut Expressions) {
         self.0.iter().for_each(|term| term.write(out));

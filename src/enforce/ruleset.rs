@@ -22,6 +22,10 @@ pub(super) const TABLE: &str = "dots_callhome";
 /// Their name where those of an earlier run must stay as they are.
 pub(super) const SECOND_TABLE: &str = "dots_callhome_2";
 
+/// The names of what stands in for them while they are made anew.
+pub(super) const GUARD: &str = "dots_callhome_guard";
+pub(super) const SECOND_GUARD: &str = "dots_callhome_2_guard";
+
 /// What the kernel holds as far as we know.
 #[derive(Debug)]
 pub(super) struct Held {

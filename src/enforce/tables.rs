@@ -2,7 +2,11 @@
 //!
 //! What is known to stand is changed by netlink, in one batch, without any process. Whatever is not known to stand is made
 //! anew by `nft`, from one text: after the start, after somebody else has changed it, after a batch that failed, and where a
-//! batch would be longer than the kernel takes.
+//! batch would be longer than the kernel takes or would open a block.
+//!
+//! Making tables anew is one transaction, but not one moment: the kernel uses new sets of ranges some time after it has
+//! turned to new rules, and a packet may pass the new chain before that turn and the old one after it. So where something of
+//! ours stands already, a guard is put up behind it first, and taken away when all stands again.
 
 use std::time::{Duration, Instant};
 
@@ -41,6 +45,8 @@ pub(super) const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration
 #[derive(Debug)]
 pub(super) struct Tables {
     name: &'static str,
+    /// What stands in for them while they are made anew.
+    guard: &'static str,
     wanted: Ruleset,
     state: KernelState,
     running: Option<Run>,
@@ -52,6 +58,10 @@ pub(super) struct Tables {
     runs: u32,
     reading: Reading,
     bridge: Bridge,
+    /// Whether there may be anything in the kernel that making all anew could open.
+    may_open: bool,
+    /// The families in which a guard stands.
+    guarded: Option<&'static [Family]>,
     /// Flows to be cut as soon as the rules stand.
     cut_later: Vec<Tuple>,
     /// Why the last transaction failed.
@@ -101,7 +111,12 @@ enum Reading {
 /// A transaction on its way.
 #[derive(Debug)]
 struct Run {
-    held: Held,
+    /// What our tables hold when it has succeeded; nothing: it makes a guard.
+    held: Option<Held>,
+    /// The families it speaks of.
+    families: &'static [Family],
+    /// Those in which a guard stands when it has succeeded.
+    guarded: Option<&'static [Family]>,
     began: Instant,
     cut: Vec<Tuple>,
 }
@@ -113,7 +128,7 @@ impl Run {
     }
 
     fn names_bridge(&self) -> bool {
-        self.held.families.contains_key(&Family::Bridge)
+        self.families.contains(&Family::Bridge)
     }
 }
 
@@ -152,10 +167,11 @@ pub(super) enum Inspected {
 }
 
 impl Tables {
-    /// Nothing is known of them yet but their name.
-    pub(super) fn new(name: &'static str) -> Self {
+    /// Nothing is known of them yet but their name, and that of their guard.
+    pub(super) fn new(name: &'static str, guard: &'static str) -> Self {
         Self {
             name,
+            guard,
             wanted: Ruleset::default(),
             state: KernelState::Unknown,
             running: None,
@@ -164,6 +180,8 @@ impl Tables {
             runs: 0,
             reading: Reading::Old,
             bridge: Bridge::default(),
+            may_open: true,
+            guarded: None,
             cut_later: Vec::new(),
             failure: None,
             retry_at: None,
@@ -232,10 +250,11 @@ impl Tables {
         self.reading == Reading::Awaited
     }
 
-    /// The counters have been read, or can't be.
-    pub(super) fn handle_counters_read(&mut self) {
+    /// The counters have been read, or can't be; `stands`: whether anything of ours has been found, or may be there unseen.
+    pub(super) fn handle_counters_read(&mut self, stands: bool) {
         if self.reading == Reading::Awaited {
             self.reading = Reading::Fresh;
+            self.may_open = stands;
         }
     }
 
@@ -243,13 +262,11 @@ impl Tables {
     pub(super) fn change(&mut self, counters: &Counters, now: Instant) {
         let Some(before) = self.held().filter(|_| self.is_due() && !self.needs_counters()) else { return };
         let families = self.bridge.families(Some(&before.ruleset), &self.wanted);
-        let (batch, held) = change::batch(self.name, before, &self.wanted, families, counters, now);
-        if batch.len() > LONGEST {
-            return self.doubt();
-        }
+        let change = change::batch(self.name, before, &self.wanted, families, counters, now);
+        let Some((batch, held)) = change.filter(|(batch, _)| batch.len() <= LONGEST) else { return self.doubt() };
         self.exchange.start((), |(), sequence| vec![batch.finish(sequence)]);
         self.exchange.set_deadline(now + PATIENCE);
-        self.begin(held, now);
+        self.begin(Some(held), families, self.guarded, now);
     }
 
     /// The next batch for the kernel.
@@ -259,19 +276,43 @@ impl Tables {
 
     /// The text for one `nft -f -`; the next transaction only after [`Tables::handle_end`].
     pub(super) fn poll_ruleset(&mut self, counters: &Counters, now: Instant) -> Option<String> {
+        if let (Some(_), Some(families)) = (self.held(), self.guarded) {
+            self.begin(None, families, None, now);
+            return Some(render::nothing(self.guard, families));
+        }
         if self.held().is_some() || !self.is_due() || self.needs_counters() {
             return None;
         }
         let families = self.bridge.families(None, &self.wanted);
-        let (text, held) = render::text(self.name, &self.wanted, families, counters, now);
-        self.begin(held, now);
+        if self.needs_guard() {
+            self.begin(None, families, Some(families), now);
+            return Some(render::guard(self.guard, &self.wanted, families, now));
+        }
+        let (mut text, held) = render::text(self.name, &self.wanted, families, counters, now);
+        if self.guarded.is_none() && matches!(self.state, KernelState::Unknown) {
+            text += &render::nothing(self.guard, families);
+        }
+        self.begin(Some(held), families, self.guarded, now);
         Some(text)
     }
 
-    fn begin(&mut self, held: Held, now: Instant) {
+    /// Whether something of ours may stand that must not open while it is made anew.
+    fn needs_guard(&self) -> bool {
+        let stands = matches!(self.state, KernelState::Unknown | KernelState::Doubtful(_)) && self.may_open;
+        stands && self.guarded.is_none() && !self.wanted.is_empty()
+    }
+
+    fn begin(
+        &mut self,
+        held: Option<Held>,
+        families: &'static [Family],
+        guarded: Option<&'static [Family]>,
+        now: Instant,
+    ) {
         self.reading = Reading::Old;
         self.runs = self.runs.wrapping_add(1);
-        self.running = Some(Run { held, began: now, cut: self.take_cuts() });
+        let cut = if held.is_some() { self.take_cuts() } else { Vec::new() };
+        self.running = Some(Run { held, families, guarded, began: now, cut });
     }
 
     /// Takes a datagram from the socket batches go to; how the running one has ended.
@@ -300,7 +341,7 @@ impl Tables {
         let run = self.running.take()?;
         self.runs = self.runs.wrapping_add(1);
         match outcome {
-            Ok(()) => Some(self.succeed(run, now)),
+            Ok(()) => self.succeed(run, now),
             Err(reason) => {
                 self.fail(run, reason, now);
                 None
@@ -308,27 +349,35 @@ impl Tables {
         }
     }
 
-    fn succeed(&mut self, mut run: Run, now: Instant) -> Applied {
+    fn succeed(&mut self, mut run: Run, now: Instant) -> Option<Applied> {
+        self.guarded = run.guarded;
+        self.rest(run.began, now);
+        let mut held = run.held.take()?;
+        let no_bridge = self.bridge.handle_success(run.names_bridge());
         self.failure = None;
         self.retry.reset();
-        self.reckon_delay(&mut run, now);
-        let rest = (now.saturating_duration_since(run.began) * REST).min(LONGEST_REST);
+        self.reckon_delay(&mut held.ruleset, run.began, now);
+        let logs_more = held.ruleset.logs_more(self.state.held().map(|held| &held.ruleset));
+        self.state = KernelState::Holds(held);
+        Some(Applied { cut: run.cut, logs_more, no_bridge })
+    }
+
+    /// Rests after a run, and for those before it that it did not rest for.
+    fn rest(&mut self, began: Instant, now: Instant) {
+        let owed = self.rest_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let rest = (owed + now.saturating_duration_since(began) * REST).min(LONGEST_REST);
         self.rest_until = Some(now + rest).filter(|_| !rest.is_zero());
-        let no_bridge = self.bridge.handle_success(run.names_bridge());
-        let logs_more = run.held.ruleset.logs_more(self.state.held().map(|held| &held.ruleset));
-        self.state = KernelState::Holds(run.held);
-        Applied { cut: run.cut, logs_more, no_bridge }
     }
 
     /// A text says how long elements last from when it was written: what a slow nft has made ends as much later. It is made
     /// anew, in the end by an nft that is not slow.
-    fn reckon_delay(&mut self, run: &mut Run, now: Instant) {
-        let delay = now.saturating_duration_since(run.began);
+    fn reckon_delay(&mut self, held: &mut Ruleset, began: Instant, now: Instant) {
+        let delay = now.saturating_duration_since(began);
         if delay < MOMENT {
             return self.late.reset();
         }
         let before = if let KernelState::Holds(held) = &self.state { Some(&held.ruleset) } else { None };
-        if run.held.ruleset.delay(before, delay) {
+        if held.delay(before, delay) {
             self.retry_at = Some(now + self.late.pause());
         }
     }
@@ -380,7 +429,8 @@ impl Tables {
         let verdict = inspection.verdict(held, now);
         // What nft has just done looks like that, too, and is looked at once more when it has ended. Only an end takes all.
         let run = self.running.as_ref();
-        let ours = run.is_some_and(|run| verdict == Verdict::Disturbed || run.held.ruleset.is_empty());
+        let ends = |run: &Run| run.held.as_ref().is_some_and(|held| held.ruleset.is_empty());
+        let ours = run.is_some_and(|run| verdict == Verdict::Disturbed || ends(run));
         match verdict {
             Verdict::Intact => Inspected::Intact,
             Verdict::Disturbed | Verdict::Gone if !ours => Inspected::Lost,

@@ -28,6 +28,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("senders_are_seen", senders_are_seen),
     ("a_reflector_is_silenced", a_reflector_is_silenced),
     ("a_borrowed_address_is_told", a_borrowed_address_is_told),
+    ("what_is_made_anew_lets_nothing_past", what_is_made_anew_lets_nothing_past),
     ("a_batch_makes_what_nft_would_make", a_batch_makes_what_nft_would_make),
 ];
 
@@ -134,7 +135,7 @@ fn a_batch_makes_what_nft_would_make() {
         assert_eq!(router.runs.len(), 1, "{:#?}", router.runs);
         let mut other = Router::new(&home.router);
         bring(&mut other, pair[1]);
-        other.until("made anew", |r| r.runs.len() == 1);
+        other.until("made anew", Router::has_no_guard);
         assert_eq!(by_batch, listed());
     }
     assert!(!home.router.run("nft", &["list", "ruleset"]).contains("dots"));
@@ -192,6 +193,46 @@ fn a_block_bites_and_counts() {
     router.until("all gone", |r| r.enforcer.poll_timeout().is_none());
     assert!(!home.router.run("nft", &["list", "ruleset"]).contains("dots"));
     assert_arrives(&sink, 1);
+}
+
+/// A daemon that starts again and again, a block that is narrowed and widened, another about the same that comes and goes,
+/// under a flood as fast as this machine can: not one packet.
+fn what_is_made_anew_lets_nothing_past() {
+    let home = Home::new(2);
+    let sink = Sink::udp(&home.victim, 53);
+    let good = Sender::udp(home.device(2), (VICTIM, 53).into(), 2, 50);
+    let ports = [(53, 53), (9000, 9999)].map(|(low, high)| PortRange::new(low, high).unwrap());
+    let scope = Scope { target_ports: ports.into(), ..scope() };
+    let of = |source: Option<Ipv4Addr>, others: &[Block]| {
+        let narrowed = source.map(|source| (mac(1), vec![source.into()])).into_iter().collect();
+        let first = Block { scope: scope.clone(), narrowed, ..block(7, 3600, &[1]) };
+        blocks(&[&[first], others].concat())
+    };
+    let wide = Scope { target_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..scope.clone() };
+    let other = [Block { scope: wide, ..block(8, 3600, &[1]) }];
+    let socket = home.device(1).enter(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+    let burst = move || (0..20_000).all(|_| socket.send_to(&[1; 64], (VICTIM, 53)).is_ok());
+    let _flood = Stream::new(home.device(1), burst);
+    assert_arrives(&sink, 1);
+    let mut router = Router::new(&home.router);
+    router.desire(of(None, &[]), Vec::new(), &inventory(1));
+    router.until("in force", |r| r.in_force(7));
+    sink.settle(&good, 2);
+    let before = sink.packets(1);
+    for round in 0..100 {
+        // The same address as before: what is dropped stays the same, the rules do not.
+        let source = (round % 2 == 0).then_some(device_address(1));
+        let others: &[Block] = if round % 4 < 2 { &other } else { &[] };
+        if round % 3 == 0 {
+            router = Router::new(&home.router);
+        }
+        router.told.clear();
+        router.desire(of(source, others), Vec::new(), &inventory(1));
+        router.until("in force", |r| r.in_force(7));
+        router.until("no guard", Router::has_no_guard);
+    }
+    sink.settle(&good, 2);
+    assert_eq!(sink.packets(1) - before, 0);
 }
 
 /// `fw4 flush` and the like: everything is back at once, with what was left of timeouts and with counters.

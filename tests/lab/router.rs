@@ -108,6 +108,11 @@ impl<'a> Router<'a> {
         start.elapsed()
     }
 
+    /// Whether the last text for nft removes the guard that may have stood in for our tables.
+    pub fn has_no_guard(&self) -> bool {
+        self.runs.last().is_some_and(|text| text.ends_with("_guard\n"))
+    }
+
     /// Whether the mitigation has been told to be in force.
     pub fn in_force(&self, id: u32) -> bool {
         let owner = Owner::Mitigation(MitigationId(id));

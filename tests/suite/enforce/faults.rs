@@ -332,6 +332,7 @@ fn a_block_that_is_not_prolonged_in_time_is_told() {
         house.desire(blocks(&[after(61, 7)]));
         assert_eq!(house.outcomes(7), [Err(reason.into())], "asked again");
         house.kernel.nft = None;
+        house.slow_nft = false;
         if hangs {
             house.end_nft();
         }

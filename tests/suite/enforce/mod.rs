@@ -5,6 +5,7 @@ mod counters;
 mod dispatch;
 mod erasing;
 mod faults;
+mod guard;
 mod narrowed;
 mod ruleset;
 mod shared_targets;

@@ -71,8 +71,10 @@ pub struct Kernel {
     pub unreadable: Option<i32>,
     /// Flows that are back as soon as they are deleted.
     pub sticky: bool,
-    /// Our tables by family.
+    /// Our tables by family; guards as of families `inet_guard` and `bridge_guard`.
     pub tables: BTreeMap<String, Table>,
+    /// Whether a transaction has opened what was in force.
+    pub has_gaped: bool,
     /// Who has sent what the rules that fill a set speak of.
     pub senders: BTreeMap<String, Vec<Sender>>,
     /// What nft complains about.
@@ -94,6 +96,7 @@ impl Kernel {
             rates: BTreeMap::new(),
             floods: Vec::new(),
             opened: 0,
+            has_gaped: false,
             links: [(1, link("lo", 0)), (LAN, link("br-lan", 1)), (WAN, link("wan", 2)), (GUEST, link("br-guest", 3))]
                 .into(),
             addresses: Vec::new(),

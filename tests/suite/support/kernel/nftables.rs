@@ -35,6 +35,7 @@ impl Kernel {
             return Err(complaint.clone());
         }
         let mut tables = self.tables.clone();
+        self.has_gaped |= self.opens(text);
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
             if self.no_bridge && line.contains(" bridge ") {
@@ -47,6 +48,24 @@ impl Kernel {
         }
         self.tables = tables;
         Ok(())
+    }
+
+    /// Whether packets may get past what is in force while the kernel turns from one to the other: a table that blocks is made
+    /// anew without a guard behind it, or a chain is filled anew with rules that look into new sets of ranges.
+    fn opens(&self, text: &str) -> bool {
+        let blocks = |table: &Table| table.sets.values().any(|set| !set.is_empty());
+        let anew = ["inet", "bridge"].into_iter().any(|family| {
+            let is_made = text.contains(&format!("\ntable {family} dots_callhome {{"));
+            let is_deleted = text.contains(&format!("delete table {family} dots_callhome\n"));
+            let stands = self.tables.get(family).is_some_and(blocks);
+            let guarded = self.tables.get(&format!("{family}_guard")).is_some_and(blocks);
+            is_made && is_deleted && stands && !guarded
+        });
+        let flushed = text.lines().filter_map(|line| line.strip_prefix("flush chain "));
+        let refilled = |chain: &str| {
+            text.lines().any(|line| line.starts_with(&format!("add rule {chain} ")) && line.contains(" { "))
+        };
+        anew || flushed.into_iter().any(refilled)
     }
 
     /// Elements whose time is over are gone.
@@ -119,6 +138,9 @@ fn apply<'a>(
     line: &str,
     lines: &mut impl Iterator<Item = &'a str>,
 ) -> Result<(), &'static str> {
+    // A guard is a table of its own, of a family by that name.
+    let line = line.replace("inet dots_callhome_guard", "inet_guard dots_callhome");
+    let line = line.replace("bridge dots_callhome_guard", "bridge_guard dots_callhome");
     let words: Vec<&str> = line.split(' ').collect();
     match words.as_slice() {
         ["add", "table", family, "dots_callhome"] => drop(tables.entry((*family).into()).or_default()),

@@ -59,8 +59,12 @@ impl Kernel {
 
     fn judge(&self, packet: &Packet) -> (Verdict, Passage) {
         let mut passage = Passage::default();
-        let Some(table) = self.tables.get("inet") else { return (Verdict::Continue, passage) };
-        let verdict = self.chain(table, "prerouting", packet, &mut passage);
+        let mut verdict = Verdict::Continue;
+        for table in [self.tables.get("inet"), self.tables.get("inet_guard")].into_iter().flatten() {
+            if verdict != Verdict::Drop {
+                verdict = self.chain(table, "prerouting", packet, &mut passage);
+            }
+        }
         (verdict, passage)
     }
 
