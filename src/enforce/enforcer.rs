@@ -8,7 +8,8 @@ use super::inspection::{Depth, Inspection};
 use super::monitor::{Finding, Monitor};
 use super::progress::Progress;
 use super::ruleset::{GUARD, SECOND_GUARD, SECOND_TABLE, TABLE};
-use super::tables::{End, Inspected, Tables};
+use super::tables::Tables;
+use super::transaction::{End, Inspected};
 use crate::model::{Mac, Now, Traffic, Tuple};
 use crate::source::Inventory;
 

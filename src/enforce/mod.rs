@@ -48,6 +48,7 @@ mod set;
 mod sweep;
 mod tables;
 mod target;
+mod transaction;
 
 pub use enforcer::{Enforcer, Socket};
 pub use event::{Event, NotInForce};

@@ -9,7 +9,8 @@ use super::kernel_queries::{Answer, BATCH, ENOBUFS, KernelQueries, Query};
 use super::progress::{Assessment, Progress};
 use super::ruleset::Ruleset;
 use super::sweep::{Addresses, PassingFlows, Sweep, SweepSubject};
-use super::tables::{Applied, PAUSES, Tables};
+use super::tables::{PAUSES, Tables};
+use super::transaction::Applied;
 use crate::model::{Backoff, Tuple};
 use crate::source::Inventory;
 
