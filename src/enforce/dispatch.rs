@@ -80,7 +80,8 @@ impl Dispatch {
                 (_, None) => fresh.push(owners),
             }
         }
-        let taken: VecSet<Owners> = self.chains.values().copied().collect();
+        // A packet on its way by the rules of before must not meet those of now in a chain of the same name.
+        let taken: VecSet<Owners> = self.chains.values().chain(before.chains.values()).copied().collect();
         let free = (1..).map(Owners::Several).filter(|owners| !taken.contains(owners));
         self.chains.extend(fresh.into_iter().map(|owners| (map, owners)).zip(free));
     }

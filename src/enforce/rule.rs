@@ -79,11 +79,13 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    /// Whether it looks into a set of several ranges.
+    /// Whether it looks into a set of ranges.
     pub(super) fn has_ranges(&self) -> bool {
         self.0.iter().any(|term| match term {
             Term::Targets(_, prefixes) => prefixes.len() > 1,
-            Term::Ports(ranges) | Term::IcmpTypes(_, ranges) => ranges.len() > 1,
+            Term::Ports(ranges) | Term::IcmpTypes(_, ranges) => {
+                ranges.len() > 1 && ranges.iter().any(|(low, high)| low != high)
+            }
             _ => false,
         })
     }

@@ -8,6 +8,7 @@ use dots_callhome::model::{Mac, Traffic};
 use dots_callhome::source::Sender;
 
 use super::messages::{attribute, error, message, name, octets};
+use super::rules::expressions;
 use super::{ENOENT, Kernel};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,8 +63,10 @@ impl Kernel {
             is_made && is_deleted && stands && !guarded
         });
         let flushed = text.lines().filter_map(|line| line.strip_prefix("flush chain "));
+        let has_ranges =
+            |rule: &str| expressions(rule).iter().any(|word| word.contains(',') && word.contains(['-', '/']));
         let refilled = |chain: &str| {
-            text.lines().any(|line| line.starts_with(&format!("add rule {chain} ")) && line.contains(" { "))
+            text.lines().filter_map(|line| line.strip_prefix(&format!("add rule {chain} "))).any(has_ranges)
         };
         anew || flushed.into_iter().any(refilled)
     }

@@ -138,7 +138,7 @@ fn member(table: &Table, set: &str, sender: Mac, passage: &mut Passage) -> bool 
 }
 
 /// Words of a rule; what stands in braces is one.
-fn expressions(rule: &str) -> Vec<String> {
+pub(super) fn expressions(rule: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut inside = false;
     for word in rule.split(' ') {
