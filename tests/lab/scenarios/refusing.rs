@@ -128,6 +128,7 @@ impl Gate {
         };
         match self.judge(hello) {
             Ok(server) => {
+                await_bound(server.port());
                 let upstream = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
                 upstream.connect(server).unwrap();
                 let (back, socket) = (Arc::clone(&upstream), Arc::clone(socket));
@@ -144,6 +145,16 @@ impl Gate {
             Err(Refusal::Garbage) => record(22, &[7; 40]),
             Err(_) => None,
         }
+    }
+}
+
+/// Waits for a server of datagrams that may still be starting: what comes too early for it is lost.
+fn await_bound(port: u16) {
+    let start = Instant::now();
+    let place = format!(" 0100007F:{port:04X} ");
+    while !std::fs::read_to_string("/proc/thread-self/net/udp").expect("sockets").contains(&place) {
+        assert!(start.elapsed() < PATIENCE, "nobody listens on {port}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
