@@ -44,6 +44,11 @@ impl OlderFlows {
         self.unlisted = false;
     }
 
+    /// Whether all have been added.
+    pub(super) fn are_listed(&self) -> bool {
+        !self.unlisted
+    }
+
     /// Some could not be had.
     pub(super) fn lose(&mut self) {
         self.lost = true;
