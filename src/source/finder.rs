@@ -383,7 +383,7 @@ impl Finder {
 
     fn handle_witnessed(&mut self, witnessed: Option<Witnessed>, now: Now) {
         if witnessed.as_ref().is_some_and(|witnessed| !witnessed.young) {
-            self.queries.forget_older();
+            self.queries.handle_noted();
         }
         if witnessed.as_ref().is_some_and(|witnessed| witnessed.zoned) && self.queries.handle_zone(true) {
             // What was looked up may not have been all there is.
