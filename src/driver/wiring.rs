@@ -300,6 +300,7 @@ impl Wiring {
                 source::Event::Strangers { id, strangers } => self.ledger.handle_strangers(id, strangers),
                 source::Event::Spoofed { id, mac, sends } => self.ledger.handle_spoofed(id, mac, sends, self.now),
                 source::Event::RouterAddresses(addresses) => self.ledger.set_router(addresses, self.now),
+                source::Event::OpenersNoted => log::debug!("who opens flows is noted from now on"),
                 source::Event::DomainChanged => self.with_peers(Peers::handle_networks),
                 source::Event::InventoryChanged => self.enforce(),
             }

@@ -57,6 +57,8 @@ pub struct Flow {
     pub sent: Option<Traffic>,
     /// What has come back to the opener so far; nothing where accounting is off.
     pub answered: Option<Traffic>,
+    /// Whether a flow table forwards its packets, past all rules.
+    pub offloaded: bool,
 }
 
 impl Flow {

@@ -32,6 +32,9 @@ const GENERAL: usize = 4;
 /// An entry that has just been made (`NLM_F_CREATE`); without it, one that has changed.
 const CREATED: u16 = 0x400;
 
+/// Of the status of an entry: a flow table forwards it (`IPS_OFFLOAD`).
+const OFFLOAD: u32 = 1 << 14;
+
 /// Which direction of an entry is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -170,12 +173,13 @@ fn read(message: &Raw<'_>) -> Message {
 fn flow(body: &[u8]) -> Option<Flow> {
     let (mut original, mut reply) = (None, None);
     let (mut id, mut zone) = (0, 0);
-    let (mut sent, mut answered) = (None, None);
+    let (mut sent, mut answered, mut offloaded) = (None, None, false);
     for attribute in attributes(body.get(GENERAL..)?) {
         let (number, value) = attribute?;
         match number {
             1 => original = Some(tuple(value)?),
             2 => reply = Some(tuple(value)?),
+            3 => offloaded = u32::from_be_bytes(value.try_into().ok()?) & OFFLOAD != 0,
             9 => sent = Some(traffic(value)?),
             10 => answered = Some(traffic(value)?),
             // As delete() gives it back: the bytes count, not the number.
@@ -186,7 +190,7 @@ fn flow(body: &[u8]) -> Option<Flow> {
     }
     // One zone at most: of both directions, or told within the tuple of the one that is in it.
     let placed = |tuple: Tuple| Tuple { zone: tuple.zone.max(zone), ..tuple };
-    Some(Flow { id, original: placed(original?), reply: placed(reply?), sent, answered })
+    Some(Flow { id, original: placed(original?), reply: placed(reply?), sent, answered, offloaded })
 }
 
 fn traffic(value: &[u8]) -> Option<Traffic> {

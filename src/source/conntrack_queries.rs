@@ -119,9 +119,9 @@ impl ConntrackQueries {
         &self.older
     }
 
-    /// No flow is that old any more.
-    pub(super) fn forget_older(&mut self) {
-        self.older = OlderFlows::default();
+    /// Whatever is that old has been noted since, where it can be.
+    pub(super) fn handle_noted(&mut self) {
+        self.older.handle_noted();
     }
 
     /// Gives up on an answer that does not come.

@@ -239,6 +239,7 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             reply: tuple(c, d, g, h, back),
             sent: traffic(sent, sent_bytes),
             answered: traffic(answered, answered_bytes),
+            offloaded: false,
         };
         EndedFlow { flow, located: self.located, reassigned: self.reassigned, at: self.at }
     }

@@ -35,6 +35,9 @@ pub enum Event {
         /// Whether it sends as well.
         sends: bool,
     },
+    /// From now on it is known of each flow that begins who has opened it: the table that notes that stands, and all flows are
+    /// known that are older.
+    OpenersNoted,
     /// What [`Finder::domain`](super::Finder::domain) or [`Finder::default_routers`](super::Finder::default_routers) say
     /// has changed.
     DomainChanged,

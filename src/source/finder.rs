@@ -294,9 +294,13 @@ impl Finder {
     /// Tells whether something is complete.
     fn handle_answers(&mut self, datagram: &[u8], now: Now) -> bool {
         let mut complete = false;
+        let listed = self.queries.older().are_listed();
         for (sequence, message) in conntrack::messages(datagram) {
             self.queries.handle_message(sequence, &message, &mut self.searches, &self.home, now);
             complete |= !matches!(message, conntrack::Message::Flow(_));
+        }
+        if !listed && self.queries.older().are_listed() && self.table.stands() {
+            self.events.push(Event::OpenersNoted);
         }
         complete
     }
@@ -379,7 +383,7 @@ impl Finder {
 
     fn handle_witnessed(&mut self, witnessed: Option<Witnessed>, now: Now) {
         if witnessed.as_ref().is_some_and(|witnessed| !witnessed.young) {
-            self.queries.forget_older();
+            self.queries.handle_noted();
         }
         if witnessed.as_ref().is_some_and(|witnessed| witnessed.zoned) && self.queries.handle_zone(true) {
             // What was looked up may not have been all there is.

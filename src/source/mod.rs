@@ -12,7 +12,8 @@
 //! itself or of nobody known, a device that is a router with others behind it. Conntrack knows no Ethernet addresses,
 //! and whoever sends from the address of another device would pass for it. So nobody is sure who was not seen to send: by a
 //! table that the kernel fills from the start ([`Finder::poll_ruleset`]) with who opens flows, alone from its address; or, for
-//! flows older than that, by what enforcement tells of who sends after the request ([`Finder::handle_senders`]). Notes that
+//! flows older than that, by what enforcement tells of who sends after the request ([`Finder::handle_senders`]). Neither sees
+//! what a flow table forwards: of an older flow that is offloaded nobody is ever sure. Notes that
 //! are full or lost prove nothing, nor does an Ethernet address that has just moved from one port of a bridge to another.
 //!
 //! On its road a conntrack entry is a [`Flow`](crate::model::Flow); each of its two `Direction`s is held against what a

@@ -33,7 +33,7 @@ pub(super) struct Observation {
     pub(super) read: Instant,
     /// What it sent between the last two readings, per second.
     pub(super) rate: Traffic,
-    /// The two readings between which it last was seen to send.
+    /// The two readings between which it last was seen to send, by rules as well.
     pub(super) grown: Option<(Instant, Instant)>,
     /// Which reading of the table of senders is the first that covers that.
     pub(super) grown_by: u32,
@@ -85,7 +85,10 @@ impl Observation {
             rate = sent.minus(before).per_second(passed);
             if sent.packets > before.packets {
                 (sending, seen) = (true, later.seen);
-                (grown, grown_by) = (Some((read, later.read)), later.covered_by);
+                // What was offloaded may have sent past all rules, and nobody has seen who.
+                if !self.flow.offloaded {
+                    (grown, grown_by) = (Some((read, later.read)), later.covered_by);
+                }
             }
             read = later.read;
         }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::model::Flow;
+
 /// So many bits tell them apart by their numbers, which the kernel hashes.
 const BITS: usize = 1 << 17;
 
@@ -15,6 +17,8 @@ pub(super) struct OlderFlows {
     unlisted: bool,
     /// or could not be.
     lost: bool,
+    /// Whether those that send have been noted since.
+    noted: bool,
 }
 
 impl OlderFlows {
@@ -44,15 +48,26 @@ impl OlderFlows {
         self.unlisted = false;
     }
 
+    /// Whether all have been added.
+    pub(super) fn are_listed(&self) -> bool {
+        !self.unlisted
+    }
+
     /// Some could not be had.
     pub(super) fn lose(&mut self) {
         self.lost = true;
     }
 
-    /// Whether a flow may be among them.
-    pub(super) fn contains(&self, id: u32) -> bool {
-        let (word, bit) = place(id);
-        self.unlisted || self.lost || self.bits.get(word).is_some_and(|word| word & bit != 0)
+    /// Those that still send have been noted since, but for what is offloaded: no rule sees that.
+    pub(super) fn handle_noted(&mut self) {
+        self.noted = true;
+    }
+
+    /// Whether a flow may be among them, and nobody have noted who sends it.
+    pub(super) fn contains(&self, flow: &Flow) -> bool {
+        let (word, bit) = place(flow.id);
+        let older = self.unlisted || self.lost || self.bits.get(word).is_some_and(|word| word & bit != 0);
+        older && (flow.offloaded || !self.noted)
     }
 }
 

@@ -464,7 +464,7 @@ impl Search {
         };
         let noted = |mac, observation: &Observation| {
             self.readings.have_completed(observation.covered_by)
-                && (!older.contains(observation.flow.id) || sends_noted(observation))
+                && (!older.contains(&observation.flow) || sends_noted(observation))
                 && self.senders.opens_alone(mac, observation.address)
         };
         let earned = |mac, observation: &Observation| {

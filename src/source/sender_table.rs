@@ -132,14 +132,19 @@ impl SenderTable {
         }
     }
 
+    /// Whether it stands, with our rules.
+    pub(super) fn stands(&self) -> bool {
+        matches!(self.state, State::Stands(Some(_)))
+    }
+
     /// Whether it stands, or can't for now: what is listed from then on is older than the table, or noted in it.
     pub(super) fn is_settled(&self) -> bool {
-        matches!(self.state, State::Stands(Some(_))) || self.retry_at.is_some()
+        self.stands() || self.retry_at.is_some()
     }
 
     /// Whether it stands, and notes flows in zones.
     pub(super) fn notes_zones(&self) -> bool {
-        self.zones && matches!(self.state, State::Stands(Some(_)))
+        self.zones && self.stands()
     }
 
     /// The text for one `nft -f -`; the next only after [`Self::handle_nft`].

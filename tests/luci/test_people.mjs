@@ -95,6 +95,36 @@ export async function the_worst_comes_first_everywhere(world) {
 	await says(page, 'A block does not hold: Garage camera');
 }
 
+/* What is wrong stands above all that is only worth a look, and above what is well. */
+export async function bad_news_is_on_top(world) {
+	world.daemon.peers = [ { name: 'isp', state: 'waiting', since: now() - 4000, retry_in: 40, last_error: 'connection refused' } ];
+	world.daemon.notKept = 'No space left on device';
+	world.daemon.notRead = 'decisions.cbor: it is too large';
+	world.daemon.mitigations = [ mitigation(3), inForce(2, { verified: false, detail: 'packets still pass' }) ];
+	const page = await world.open('requests');
+
+	await says(page, /A block does not hold: .*could not be read: .*would not survive a reboot: .*Not connected.*Waiting for your decision.*In force/s);
+}
+
+export async function what_the_router_has_noticed_is_told_where_it_is_decided(world) {
+	world.daemon.mitigations = [ mitigation(3, { detail: 'another device sends from the address of 02:00:00:00:00:11' }),
+		inForce(2, { detail: '192.168.1.22 sends as well under the Ethernet address 02:00:00:00:00:15, and is not blocked' }) ];
+	const page = await world.open('requests');
+
+	await says(page, 'another device sends from the address of', 'Verified, but read below', '192.168.1.22 sends as well');
+	assert.doesNotMatch(await seen(page), /nothing gets through/);
+}
+
+export async function what_is_quarantined_is_released(world) {
+	world.daemon.mitigations = [ inForce(1, { action: 'quarantine', until: 'ended', remaining: 0 }) ];
+	const page = await world.open('requests');
+
+	await says(page, 'Until you release it');
+	await press(page, 'Release');
+	await press(dialog(page), 'Release');
+	await eventually(() => assert.equal(world.calls('withdraw').length, 1));
+}
+
 export async function all_is_well_with_the_name_of_the_provider(world) {
 	world.configure(CONFIG + '\toption display_name \'MyISP <b>\'\n\toption help_url \'javascript:alert(1)\'\n\toption help_phone \'+49 30 1234\'\n');
 	const page = await world.open('requests');

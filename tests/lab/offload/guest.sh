@@ -10,8 +10,8 @@ kernel=target/tools/linux
 work=target/offload
 programs="busybox nft ip conntrack modprobe"
 links="sh cat mount true kill unshare stty poweroff"
-# Emulated on two cores this takes some minutes, on busy ones more.
-patience=900
+# Emulated on two cores this takes some minutes, on busy ones many more: it only ends a machine that hangs.
+patience=3600
 
 # Copies files to the same place in the guest; with what they are linked to.
 copy() {

@@ -30,9 +30,12 @@ pub struct World {
 }
 
 impl World {
-    /// Everything runs; with `devices`, the router has a flow table between them.
+    /// Everything runs; with `devices`, the router has a flow table between them. Nothing flows before it is noted who opens
+    /// flows: packets that are offloaded are seen by no rule, so that nobody could ever be sure of an older one.
     pub fn start(devices: Option<&str>) -> Self {
-        Self::new(Stage::new(2, ""), devices)
+        let stage = Stage::new(2, "");
+        stage.logged("who opens flows is noted from now on", 1);
+        Self::new(stage, devices)
     }
 
     /// The same, but nothing of ours runs.

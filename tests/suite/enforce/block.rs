@@ -204,7 +204,7 @@ fn selects_flows_as_the_rules_select_packets() {
         };
         let (there, back) =
             (side(CAMERA_V6, "2001:db8:c000::80", kind), side("2001:db8:c000::80", CAMERA_V6, kind + 1));
-        Flow { id, original: there, reply: back, sent: None, answered: None }
+        Flow { id, original: there, reply: back, sent: None, answered: None, offloaded: false }
     };
     let tcp = |id, port, target: (&str, u16)| Flow {
         original: tuple(6, (CAMERA_V4, port), target),
@@ -219,7 +219,14 @@ fn selects_flows_as_the_rules_select_packets() {
             detail: Detail::None,
             zone: 0,
         };
-        Flow { id, original: side(CAMERA_V4, target), reply: side(target, WAN_ADDRESS), sent: None, answered: None }
+        Flow {
+            id,
+            original: side(CAMERA_V4, target),
+            reply: side(target, WAN_ADDRESS),
+            sent: None,
+            answered: None,
+            offloaded: false,
+        }
     };
     let scope = Scope {
         target_prefixes: ["203.0.113.64/26", "198.18.0.0/15", "2001:db8:c000::/48"].map(|p| p.parse().unwrap()).into(),
@@ -261,7 +268,14 @@ fn a_bare_target_means_all_that_goes_there() {
             detail,
             zone: 0,
         };
-        Flow { id, original: side(CAMERA_V4, to), reply: side(to, WAN_ADDRESS), sent: None, answered: None }
+        Flow {
+            id,
+            original: side(CAMERA_V4, to),
+            reply: side(to, WAN_ADDRESS),
+            sent: None,
+            answered: None,
+            offloaded: false,
+        }
     };
     let ports = Detail::Ports { source: 4000, destination: 4000 };
     let all = |first, to: &str| {

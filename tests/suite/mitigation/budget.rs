@@ -170,7 +170,14 @@ fn suspects_and_their_flows_are_bounded_together() {
     let mut house = TestRouter::by_hand(policy(Consent::Ask));
     let crowd = |n: u32| -> Vec<Suspect> {
         let flow = |port| Evidence {
-            flow: Flow { id: port, original: udp(port as u16), reply: udp(port as u16), sent: None, answered: None },
+            flow: Flow {
+                id: port,
+                original: udp(port as u16),
+                reply: udp(port as u16),
+                sent: None,
+                answered: None,
+                offloaded: false,
+            },
             rate: Traffic::default(),
             seen: u64::from(n),
         };

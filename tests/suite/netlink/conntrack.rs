@@ -22,6 +22,7 @@ fn flows() -> Vec<Flow> {
         reply,
         sent: Some(Traffic { packets: 5_000_000_000, bytes: 1 << 40 }),
         answered: Some(Traffic { packets: 0, bytes: 0 }),
+        offloaded: id == 2,
     };
     let echo = |kind| Detail::Icmp { kind, code: 0, id: 0x1234 };
     vec![
@@ -144,7 +145,7 @@ fn asked(request: &[u8]) -> Asked {
 
 /// The tuple's attribute as the kernel would write it: the first or second of a flow's message.
 fn written(tuple: &Tuple, which: u16) -> Vec<u8> {
-    let flow = Flow { id: 0, original: *tuple, reply: *tuple, sent: None, answered: None };
+    let flow = Flow { id: 0, original: *tuple, reply: *tuple, sent: None, answered: None, offloaded: false };
     let bytes = messages::flow(0x100, 0, 0, &flow);
     let length = usize::from(u16::from_ne_bytes(bytes[20..22].try_into().unwrap()));
     let mut attribute = bytes[20..20 + length].to_vec();

@@ -8,6 +8,7 @@ mod homes;
 mod inventory;
 mod kept;
 mod listening;
+mod offloaded;
 mod openers;
 mod pretenders;
 mod searching;

@@ -127,6 +127,7 @@ fn flows_older_than_the_table_are_in_doubt() {
     house.opens(mac(11), &v4(11), LAN);
     house.kernel.noted = None;
     let mut house = TestRouter::on(house.kernel);
+    assert_eq!(house.openers_noted, 1);
     house.opens(mac(11), &v4(11), LAN);
     house.translated(12, UDP, 1, 40001, 53, 100);
     assert_eq!(nobody_is_sure(&mut house, BY_PORT), [11]);
@@ -161,6 +162,7 @@ fn what_can_not_be_listed_may_be_older() {
     let mut house = TestRouter::on(house.kernel);
     house.translated(11, UDP, 1, 40000, 53, 0);
     assert_eq!(nobody_is_sure(&mut house, BY_PORT), [11]);
+    assert_eq!(house.openers_noted, 0);
     house.kernel.noted.as_mut().unwrap().young = false;
     assert_eq!(at_once(&mut house, BY_PORT), [(11, Exact)]);
 }
@@ -174,8 +176,10 @@ fn without_the_table_nobody_is_sure() {
     house.translated(11, UDP, 1, 40000, 53, 0);
     assert_eq!(at_once(&mut house, BY_PORT), [(11, Possible)]);
     assert!(house.nft_runs.len() < 4);
+    assert_eq!(house.openers_noted, 0);
     house.kernel.nft_fails = false;
     house.pass(seconds(60));
+    assert_eq!(house.openers_noted, 1);
     assert!(house.kernel.noted.is_some());
     house.translated(12, UDP, 1, 40001, 53, 100);
     house.search(2, &scope("198.51.100.7 40001 > 203.0.113.80 53 / 17"));

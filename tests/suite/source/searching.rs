@@ -422,6 +422,7 @@ fn a_burst_of_ended_flows_is_bounded() {
                 reply: tuple(VICTIM, WAN_ADDRESS, UDP, ports(to, from)),
                 sent: None,
                 answered: None,
+                offloaded: false,
             };
             messages::flow(0x102, 0, 0, &flow)
         });

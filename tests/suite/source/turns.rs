@@ -21,6 +21,7 @@ fn remembering() -> TestRouter {
                 reply: tuple(VICTIM, WAN_ADDRESS, UDP, ports(to, from)),
                 sent: None,
                 answered: None,
+                offloaded: false,
             };
             messages::flow(0x102, 0, 0, &flow)
         });

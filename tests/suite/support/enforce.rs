@@ -72,7 +72,14 @@ pub fn tuple(protocol: u8, source: (&str, u16), destination: (&str, u16)) -> Tup
 /// From a device through masquerading.
 pub fn outgoing(id: u32, device: &str, port: u16, target: (&str, u16)) -> Flow {
     let reply = tuple(17, target, (WAN_ADDRESS, port));
-    Flow { id, original: tuple(17, (device, port), target), reply, sent: Some(packets(9)), answered: Some(packets(0)) }
+    Flow {
+        id,
+        original: tuple(17, (device, port), target),
+        reply,
+        sent: Some(packets(9)),
+        answered: Some(packets(0)),
+        offloaded: false,
+    }
 }
 
 /// From outside to a forwarded port; `answered`: packets of the device.
@@ -83,5 +90,6 @@ pub fn incoming(id: u32, from: (&str, u16), device: (&str, u16), answered: u64) 
         reply: tuple(17, device, from),
         sent: Some(packets(5)),
         answered: Some(packets(answered)),
+        offloaded: false,
     }
 }

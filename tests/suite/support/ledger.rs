@@ -50,6 +50,7 @@ pub fn flow() -> Flow {
         reply: tuple("203.0.113.80", 53, "198.51.100.7", 40000),
         sent: None,
         answered: None,
+        offloaded: false,
     }
 }
 

@@ -106,7 +106,8 @@ fn counters(kind: u16, traffic: Traffic) -> Vec<u8> {
 pub fn flow(kind: u16, flags: u16, sequence: u32, flow: &Flow) -> Vec<u8> {
     let mut body = vec![family(flow.original.source), 0, 0, 0];
     body.extend(tuples(&flow.original, &flow.reply));
-    body.extend(attribute(3, &0x18e_u32.to_be_bytes()));
+    let offloaded = if flow.offloaded { 1 << 14 } else { 0 };
+    body.extend(attribute(3, &(0x18e_u32 | offloaded).to_be_bytes()));
     body.extend(flow.sent.map(|traffic| counters(9, traffic)).unwrap_or_default());
     body.extend(flow.answered.map(|traffic| counters(10, traffic)).unwrap_or_default());
     body.extend(attribute(12, &flow.id.to_be_bytes()));

@@ -74,7 +74,8 @@ impl Kernel {
         let (id, mut sent) = (self.number(), Traffic::default());
         add(&mut sent, packets);
         let (original, reply) = (flood.original, flood.reply);
-        self.flows.push(Flow { id, original, reply, sent: Some(sent), answered: Some(Traffic::default()) });
+        let answered = Some(Traffic::default());
+        self.flows.push(Flow { id, original, reply, sent: Some(sent), answered, offloaded: false });
         Some(id)
     }
 }

@@ -67,6 +67,8 @@ pub struct TestRouter {
     /// The router's own Ethernet addresses.
     pub own_macs: VecSet<Mac>,
     pub domain_changes: usize,
+    /// How often it was told that from then on it is known who opens flows.
+    pub openers_noted: usize,
     pub inventory_changes: usize,
     /// Whether events of conntrack get lost.
     pub deaf: bool,
@@ -178,6 +180,7 @@ impl TestRouter {
             own_macs: VecSet::new(),
             domain_changes: 0,
             inventory_changes: 0,
+            openers_noted: 0,
             deaf: false,
             nft_runs: Vec::new(),
             runs: Vec::new(),

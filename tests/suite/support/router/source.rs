@@ -56,7 +56,7 @@ impl TestRouter {
         let id = self.kernel.number();
         let sent = Some(Traffic { packets: 10, bytes: 1000 });
         let answered = Some(Traffic { packets: 0, bytes: 0 });
-        self.kernel.flows.push(Flow { id, original, reply, sent, answered });
+        self.kernel.flows.push(Flow { id, original, reply, sent, answered, offloaded: false });
         self.kernel.rates.insert(id, (pps, 0));
         id
     }

@@ -128,6 +128,7 @@ impl TestRouter {
                         self.ledger.set_router(addresses, self.now);
                     }
                 }
+                source::Event::OpenersNoted => self.openers_noted += 1,
                 source::Event::DomainChanged => {
                     self.domain_changes += 1;
                     if all {

@@ -135,6 +135,11 @@ function named(m) {
 		[ _('Number', 'of a request'), stranger(_('%s of %s', 'request number, client').format(m.mid, m.cuid)) ]));
 }
 
+/* What the router has noticed besides, in its own words. */
+function remark(m) {
+	return m.detail ? parts.notice('warning', el('p', {}, stranger(m.detail))) : '';
+}
+
 /* Where the provider helps. */
 function help(m) {
 	const { url, phone } = words.help(m.peer);
@@ -167,6 +172,11 @@ function cure(device) {
 			return el('label', { 'class': 'pick' }, box, el('span', {}, text));
 		}),
 		el('p', { 'class': 'small' }, _('A clean device stays quiet for a day. Then release it, and see whether it goes on.')));
+}
+
+/* What is to be seen first. */
+function headline(kind, ...text) {
+	return el('p', { 'class': 'lead headline', 'tabindex': -1 }, mark(kind, ''), text);
 }
 
 /* Who asks, and until when. */
@@ -309,15 +319,17 @@ return view.extend({
 	},
 
 	askEnd(m) {
-		parts.confirm(_('End this now?'), [
-			subject(acted(m), m.action == 'quarantine' ? _('Will no longer be cut off.')
+		const quarantined = m.action == 'quarantine';
+
+		parts.confirm(quarantined ? _('Release the device?') : _('End this now?'), [
+			subject(acted(m), quarantined ? _('Will no longer be cut off.')
 				: _('May send to %s again.').format(words.what(m.target))),
 			parts.afterwards(
 				_('The traffic passes again at once, even if the attack goes on.'),
 				_('The provider is told that you have ended it, and may ask again.'),
 				_('For a day at least you are then asked, whatever the settings say.')),
 			parts.comment()
-		], _('End now'), 'cbi-button-negative important',
+		], quarantined ? _('Release') : _('End now'), 'cbi-button-negative important',
 		values => this.decide(m, [ 'active', 'stopped', 'terminating' ],
 			() => bus.withdraw(m.id, parts.chosen(values).comment)));
 	},
@@ -384,12 +396,13 @@ return view.extend({
 					mark('wait', words.state(m.state))),
 				single ? [ identity(devices[0]), shown[0].nodes ]
 					: [ el('p', {}, _('Choose those that are to be acted upon:')), shown.map(part => part.node) ],
+				remark(m),
 				head.nodes,
+				help(m),
 				observed ? el('p', { 'class': 'small' }, _('This router only observes: nothing can be blocked.'), ' ',
 					parts.settingsLink(_('Change this in the settings'))) : '',
 				el('div', { 'class': 'deeds' }, observed ? '' : [ block, quarantine ],
-					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), dead)),
-				help(m)),
+					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), dead))),
 			update: update
 		};
 	},
@@ -402,7 +415,7 @@ return view.extend({
 				el('div', { 'class': 'head' },
 					el('h4', {}, stranger(words.what(m.target))), mark('', words.state(m.state))),
 				el('p', {}, _('No device in your home matches what the provider saw yet. The router keeps looking while the request lasts.')),
-				m.detail ? el('p', { 'class': 'small' }, stranger(m.detail)) : '',
+				remark(m),
 				head.nodes,
 				el('div', { 'class': 'deeds' },
 					button('cbi-button-neutral', _('This is legitimate'), () => this.askReject(m), readonly()))),
@@ -453,8 +466,10 @@ return view.extend({
 			: _('%s no longer asks. Nothing has been tried lately.').format(by);
 	},
 
-	/* Verified, not yet, or leaking: in the daemon's own words where it has some. */
+	/* Verified, with or without something to know, not yet, or leaking. */
 	proof(m) {
+		if (m.verified && m.detail)
+			return mark('wait', _('Verified, but read below'));
 		if (m.verified)
 			return mark('good', _('Verified: nothing gets through'));
 		if (m.detail)
@@ -501,7 +516,7 @@ return view.extend({
 					? _('Cut off from the Internet and from other devices.')
 					: _('May not send to %s.').format(words.what(m.target))),
 				orphan, quiet,
-				m.detail && !m.verified ? this.remedy(m, quarantined) : '',
+				m.detail && !m.verified ? this.remedy(m, quarantined) : remark(m),
 				facts(m.state == 'active' ? null : [ _('State'), words.state(m.state) ],
 					[ _('Dropped'), dropped ],
 					[ _('Time left'), left ],
@@ -516,7 +531,7 @@ return view.extend({
 					m.state == 'terminating' && !m.until ? button('cbi-button-action important', _('Keep it'), () => this.askKeep(m), dead) : '',
 					quarantined || this.consent == 'observe' ? ''
 						: button('cbi-button-negative', _('Quarantine device'), () => this.askQuarantine(m, devices), dead),
-					button('cbi-button-neutral', _('End now'), () => this.askEnd(m), dead))),
+					button('cbi-button-neutral', quarantined ? _('Release') : _('End now'), () => this.askEnd(m), dead))),
 			update: update
 		};
 	},
@@ -588,12 +603,12 @@ return view.extend({
 		const ended = this.section(_('Not blocked any more'), this.cards(m => this.endedCard(m), shape));
 		const refusals = this.section(_('You have said no; here the router asks'), this.cards(v => this.vetoCard(v),
 			v => [ v.devices, v.targets, v.cause, v.peer, v.by, v.at, v.comment ]));
-		const calm = el('div', { 'class': 'cbi-section' });
+		const worst = el('div', {}), calm = el('div', { 'class': 'cbi-section' });
 		const sessions = el('div', {}), history = el('ol', { 'class': 'plain log' });
 		const past = el('div', { 'class': 'cbi-section' }, el('h3', {}, _('What happened lately')), history);
 		const incidents = el('ul', { 'class': 'plain log' }), save = el('a', { 'class': 'btn cbi-button cbi-button-neutral', 'download': 'dots-callhome.txt' }, _('Save as text'));
 		const before = el('div', { 'class': 'cbi-section' }, el('h3', {}, _('Earlier attacks')), incidents, el('p', {}, save));
-		const body = el('div', { 'hidden': '' }, sessions, calm, pending.node, ended.node, force.node, searching.node, refusals.node, before, past);
+		const body = el('div', { 'hidden': '' }, worst, sessions, calm, pending.node, ended.node, force.node, searching.node, refusals.node, before, past);
 		let waiting = null;
 
 		const show = ([ status, mitigations, events, omitted, vetoes, over, earlier ]) => {
@@ -606,22 +621,26 @@ return view.extend({
 			force.show(of('active', 'stopped', 'terminating').sort((a, b) => words.leaking([ b ]).length - words.leaking([ a ]).length));
 			searching.show(of('searching'));
 			refusals.show(vetoes);
-			sessions.replaceChildren(...this.sessions(words.list(status.peers)));
-			if (status.not_kept)
-				sessions.append(parts.notice('warning', el('p', {},
-					_('What is decided now would not survive a reboot:'), ' ', stranger(status.not_kept))));
+			const leaks = words.leaking(mitigations);
+
+			worst.replaceChildren(...leaks.map(m => headline('bad', _('A block does not hold:'), ' ', stranger(words.names(acted(m))))));
+			sessions.replaceChildren();
 			if (status.not_read)
 				sessions.append(parts.notice('error', el('p', {},
 					_('Decisions made before the last start could not be read:'), ' ', stranger(status.not_read)),
 					el('p', {}, _('What they block stays blocked until its time is over, at the latest until the router restarts, and is not listed here. Please quarantine again what shall stay quarantined.'))));
+			if (status.not_kept)
+				sessions.append(parts.notice('warning', el('p', {},
+					_('What is decided now would not survive a reboot:'), ' ', stranger(status.not_kept))));
+			sessions.append(...this.sessions(words.list(status.peers)));
 			for (const fault of words.list(status.config_faults))
 				sessions.append(parts.notice('warning', el('p', {},
 					_('The configuration has a fault:'), ' ', stranger(fault))));
 			if (omitted)
 				sessions.append(parts.notice('warning', el('p', {},
 					N_(omitted, '%d more request is not listed here.', '%d more requests are not listed here.').format(omitted))));
-			calm.hidden = open.length + over.length > 0 && !words.leaking(mitigations).length;
-			dom.content(calm, this.summary(status, mitigations).flat().filter(Boolean));
+			calm.hidden = open.length + over.length + leaks.length > 0;
+			dom.content(calm, this.summary(status).flat().filter(Boolean));
 			before.hidden = !earlier.length;
 			dom.content(incidents, earlier.map(i => el('li', { 'class': 'line' }, stranger(words.incident(i)))));
 			save.href = 'data:text/plain;charset=utf-8,' + encodeURIComponent(earlier.map(i => words.incident(i) + '\n').join(''));
@@ -647,19 +666,15 @@ return view.extend({
 		]));
 	},
 
-	/* Where nothing waits: the worst there is, else that all is well, and with whom. */
-	summary(status, mitigations) {
-		const leaks = words.leaking(mitigations), away = words.list(status.peers).filter(p => p.state != 'connected' && p.state != 'disabled');
+	/* Where nothing waits and all holds: with whom the router is connected, or not. */
+	summary(status) {
+		const away = words.list(status.peers).filter(p => p.state != 'connected' && p.state != 'disabled');
 		const there = words.list(status.peers).filter(p => p.state == 'connected');
-		const line = (kind, ...text) => el('p', { 'class': 'lead headline', 'tabindex': -1 }, mark(kind, ''), text);
-
-		if (leaks.length)
-			return leaks.map(m => line('bad', _('A block does not hold:'), ' ', stranger(words.names(acted(m)))));
 
 		return [
-			away.length ? line('wait', _('Not connected to %s: new requests do not reach this router.').format(words.some(away.map(p => words.provider(p.name))))) : '',
+			away.length ? headline('wait', _('Not connected to %s: new requests do not reach this router.').format(words.some(away.map(p => words.provider(p.name))))) : '',
 			el('p', { 'class': 'lead' }, _('Nothing waits for you.')),
-			there.map(p => line('good', p.since ? _('Connected to %s since %s.').format(words.provider(p.name), words.date(p.since))
+			there.map(p => headline('good', p.since ? _('Connected to %s since %s.').format(words.provider(p.name), words.date(p.since))
 				: _('Connected to %s.').format(words.provider(p.name)))),
 			el('p', { 'class': 'faint' }, _('When your provider reports an attack from your home, the request appears here.'))
 		];
