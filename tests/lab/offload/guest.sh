@@ -11,7 +11,7 @@ work=target/offload
 programs="busybox nft ip conntrack modprobe"
 links="sh cat mount true kill unshare stty poweroff"
 # Emulated on two cores this takes some minutes, on busy ones many more: it only ends a machine that hangs.
-patience=3600
+patience=1500
 
 # Copies files to the same place in the guest; with what they are linked to.
 copy() {
