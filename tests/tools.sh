@@ -61,7 +61,7 @@ make_own() {
 		;;
 	aiocoap)
 		[ -x $own/python/bin/python ] || python3 -m venv $own/python
-		$own/python/bin/python -c 'import aiocoap' 2>/dev/null || $own/python/bin/pip install --quiet aiocoap==0.4.17
+		$own/python/bin/python -c 'import aiocoap' 2>/dev/null || $own/python/bin/python -m pip install --quiet aiocoap==0.4.17
 		;;
 	linux)
 		[ -e $own/linux/lib ] || unpack_linux
@@ -69,7 +69,7 @@ make_own() {
 	zig)
 		[ -x $own/python/bin/python ] || python3 -m venv $own/python
 		[ -x $own/python/bin/cargo-zigbuild ] ||
-			$own/python/bin/pip install --quiet ziglang==0.17.1 cargo-zigbuild==0.24.1
+			$own/python/bin/python -m pip install --quiet ziglang==0.17.1 cargo-zigbuild==0.24.1
 		;;
 	esac
 }

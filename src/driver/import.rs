@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::peers::{self, Findings};
 use super::{Paths, files};
+use crate::config::Config;
 use crate::io::clock;
 use crate::model::is_printable;
 use crate::uci::{self, Section, SettingValue};
@@ -80,7 +81,8 @@ pub struct Imported {
 pub fn import(profile: &Path, paths: &Paths, dry: bool) -> Result<Imported, ImportError> {
     let profile = only_profile(parse(profile)?)?;
     let name = profile.name().unwrap_or_default();
-    let files = credentials(&profile, name, &paths.state)?;
+    let state = std::path::absolute(&paths.state).map_err(|error| ImportError::File(paths.state.clone(), error))?;
+    let files = credentials(&profile, name, &state)?;
     let before = if paths.config.exists() { parse(&paths.config)? } else { Vec::new() };
     let known = before.iter().find(|section| is_peer(section, name)).cloned();
     let peer = peer(&profile, known.as_ref(), &files)?;
@@ -100,9 +102,23 @@ pub fn import(profile: &Path, paths: &Paths, dry: bool) -> Result<Imported, Impo
     if !dry {
         fs::rename(&fresh, &paths.config).map_err(|error| ImportError::File(paths.config.clone(), error))?;
         written.keep();
-        forget(known.as_ref(), name, &paths.state);
+        forget(known.as_ref(), name, &state);
     }
     Ok(Imported { changes, warnings })
+}
+
+/// Whether a router takes over what such a profile says. What is in its credentials is not looked at. For whoever writes one.
+///
+/// # Errors
+/// See [`ImportError`]: what an import of it is refused for.
+pub fn check_profile(text: &str) -> Result<(), ImportError> {
+    let sections = uci::parse(text).map_err(|error| ImportError::Syntax("profile".into(), error))?;
+    let profile = only_profile(sections)?;
+    let files = credentials(&profile, profile.name().unwrap_or_default(), Path::new("/"))?;
+    let peer = peer(&profile, None, &files)?;
+    let (_, problems) = Config::read(&uci::render(&merged(Vec::new(), peer)));
+    let faults: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    if faults.is_empty() { Ok(()) } else { Err(ImportError::Faults(faults)) }
 }
 
 fn parse(path: &Path) -> Result<Vec<Section>, ImportError> {

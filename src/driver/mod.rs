@@ -22,6 +22,6 @@ mod snapshot_schedule;
 mod wiring;
 
 pub use daemon::{Daemon, DaemonError};
-pub use import::{ImportError, Imported, import};
+pub use import::{ImportError, Imported, check_profile, import};
 pub use paths::Paths;
 pub use peers::check;

@@ -67,7 +67,8 @@ impl<R> Exchange<R> {
     /// Which part of the outstanding request a message answers; nothing where it answers none.
     pub(crate) fn part(&self, sequence: u32) -> Option<usize> {
         let Outstanding { first, last, .. } = self.outstanding.as_ref()?;
-        (*first..=*last).contains(&sequence).then_some(sequence - first).and_then(|part| part.try_into().ok())
+        let part = sequence.checked_sub(*first).filter(|_| sequence <= *last)?;
+        part.try_into().ok()
     }
 
     /// Whether a message answers the last part of the outstanding request.

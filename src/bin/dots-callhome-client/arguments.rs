@@ -151,7 +151,7 @@ pub(crate) struct EnrolArguments {
     #[arg(long, value_name = "NUMBER")]
     pub help_phone: Option<String>,
     /// Days for which the certificate is valid.
-    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub days: u32,
 }
 

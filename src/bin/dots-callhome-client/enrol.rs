@@ -3,14 +3,18 @@
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use dots_callhome::driver::check_profile;
 use dots_callhome::io::clock;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, DnsName};
 
 use crate::arguments::EnrolArguments;
 
@@ -22,6 +26,11 @@ const AUTHORITY: &str = "Call Home authority";
 /// # Errors
 /// In words: a file can't be read or written, or is there already; a name is none.
 pub(crate) fn enrol(arguments: &EnrolArguments) -> Result<Vec<PathBuf>, String> {
+    // The other side takes the first DNS name in a certificate for the name of whom it proves.
+    let is_name = DnsName::try_from(arguments.name.as_str()).is_ok() && arguments.name.parse::<IpAddr>().is_err();
+    if !is_name {
+        return Err(format!("'{}' is no domain name", arguments.name));
+    }
     let Authority { certificate: ca, issuer } = Authority::open(&arguments.authority)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(words)?;
     let mut params = CertificateParams::new(vec![arguments.name.clone()]).map_err(words)?;
@@ -31,13 +40,13 @@ pub(crate) fn enrol(arguments: &EnrolArguments) -> Result<Vec<PathBuf>, String> 
     let certificate = params.signed_by(&key, &issuer).map_err(words)?.pem();
     if arguments.own {
         let file = |end: &str| arguments.authority.join(format!("{}.{end}", arguments.name));
-        write_secret(&file("key"), &key.serialize_pem())?;
-        write_secret(&file("pem"), &certificate)?;
+        write(&file("key"), SECRET, &key.serialize_pem())?;
+        write(&file("pem"), PUBLIC, &certificate)?;
         return Ok(vec![file("pem"), file("key")]);
     }
     let profile = profile(arguments, &[("ca", &ca), ("certificate", &certificate), ("key", &key.serialize_pem())])?;
     let output = arguments.output.clone().unwrap_or_else(|| format!("{}.profile", arguments.name).into());
-    write_secret(&output, &profile)?;
+    write(&output, SECRET, &profile)?;
     Ok(vec![output])
 }
 
@@ -61,15 +70,26 @@ impl Authority {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 fs::create_dir_all(directory).map_err(|error| told(directory, error))?;
                 let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(words)?;
-                write_secret(&file, &params.self_signed(&key).map_err(words)?.pem())?;
-                write_secret(&key_file, &key.serialize_pem())?;
+                write(&file, PUBLIC, &params.self_signed(&key).map_err(words)?.pem())?;
+                write(&key_file, SECRET, &key.serialize_pem())?;
                 key
             }
             Err(error) => return Err(told(&key_file, error)),
         };
         let certificate = fs::read_to_string(&file).map_err(|error| told(&file, error))?;
+        if !is_of(&certificate, &params.self_signed(&key).map_err(words)?) {
+            return Err(told(&file, format!("it is not of {}, or not of the name '{AUTHORITY}'", key_file.display())));
+        }
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
+}
+
+/// Whether an authority's certificate has the name and the key that what is signed here points to.
+fn is_of(certificate: &str, own: &Certificate) -> bool {
+    let Ok(certificate) = CertificateDer::from_pem_slice(certificate.as_bytes()) else { return false };
+    let about =
+        |certificate| webpki::anchor_from_trusted_cert(certificate).map(|it| (it.subject, it.subject_public_key_info));
+    matches!((about(&certificate), about(own.der())), (Ok(there), Ok(own)) if there == own)
 }
 
 fn named(name: &str) -> DistinguishedName {
@@ -110,6 +130,7 @@ fn profile(arguments: &EnrolArguments, credentials: &[(&str, &String)]) -> Resul
     for (option, content) in credentials {
         let _ = writeln!(text, "\toption {option} '{}'", content.trim_end());
     }
+    check_profile(&text).map_err(|why| why.to_string())?;
     Ok(text)
 }
 
@@ -120,10 +141,14 @@ fn fit<'a>(option: &str, value: &'a str) -> Result<&'a str, String> {
     if is_fit { Ok(value) } else { Err(format!("{option}: {value:?} can't stand in a profile")) }
 }
 
-/// Writes a file that nobody else may read, and no other in its place.
-fn write_secret(file: &Path, content: &str) -> Result<(), String> {
+/// Mode of what only its owner may read, and of what the serving program reads though another user signs.
+const SECRET: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
+
+/// Writes a file, and no other in its place.
+fn write(file: &Path, mode: u32, content: &str) -> Result<(), String> {
     let mut options = OpenOptions::new();
-    let mut opened = options.write(true).create_new(true).mode(0o600).open(file).map_err(|error| told(file, error))?;
+    let mut opened = options.write(true).create_new(true).mode(mode).open(file).map_err(|error| told(file, error))?;
     opened.write_all(content.as_bytes()).and_then(|()| opened.sync_all()).map_err(|error| told(file, error))
 }
 

@@ -72,6 +72,9 @@ fn of_notice(control: &Path, arguments: &ImportArguments) -> Result<Asks, Failed
         let key = Some(format!("fastnetmon/{}/*", notice.source));
         return Ok(vec![Ok(Ask::Withdraw { router: arguments.router.clone(), mid: None, key, spare_working: true })]);
     }
+    if notice.sightings.is_empty() {
+        crate::output::complain(&format!("nothing is asked: no flow leaves {}", notice.source));
+    }
     let is_known = |sighting: &&Sighting| {
         notice.action == NoticeAction::AttackDetails && !arguments.dry_run && is_wanted(control, sighting)
     };

@@ -39,14 +39,16 @@ use exit::Exit;
 fn main() -> ExitCode {
     let Arguments { json, control, command } = Arguments::parse();
     let show = |answer: &_| output::print(if json { show::json_text(answer) } else { show::text(answer) });
+    let check = |arguments: &_| serve::check(arguments).map_err(|why| Failed::new(Exit::Usage, why));
     let outcome = match command.task() {
-        Task::Serve(serve) => serve::serve(&serve, &control).map_err(|why| Failed::new(Exit::Other, why)),
+        Task::Serve(arguments) => check(&arguments)
+            .and_then(|()| serve::serve(&arguments, &control).map_err(|why| Failed::new(Exit::Other, why))),
         Task::Ask(question) => asking::ask(&control, question, show),
         Task::Import(arguments) => import::import(&control, &arguments, show),
         Task::Enrol(arguments) => enrol::enrol(&arguments)
             .and_then(|files| files.iter().try_for_each(|file| output::print(file.display())))
             .map_err(|why| Failed::new(Exit::Other, why)),
-        Task::Check(arguments) => serve::check(&arguments).map_err(|why| Failed::new(Exit::Usage, why)),
+        Task::Check(arguments) => check(&arguments),
         Task::AskAll => asking::ask_all(&control, std::io::stdin().lock(), show),
     };
     match outcome {

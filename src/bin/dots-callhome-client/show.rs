@@ -111,6 +111,9 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 fn plain_text(value: &Value) -> String {
+    if let Some(why) = value.get("error").and_then(Value::as_str) {
+        return format!("not done: {why}");
+    }
     if let Some(routers) = value.get("routers").and_then(Value::as_array) {
         let lines = routers.iter().map(|router| {
             format!(

@@ -106,6 +106,18 @@ fn a_profile_is_all_that_is_needed() {
     }
 }
 
+/// A profile is taken over wherever one stands.
+#[test]
+fn paths_may_be_relative() {
+    let house = House::new("relative");
+    house.write("profile", &profile(""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome"));
+    command.current_dir(&house.directory).args(["--config", "config", "--state", "state", "--import", "profile"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(house.run(&["--check"]).status.success());
+}
+
 /// Renewal: nothing else of the configuration changes, and no file of before is left.
 #[test]
 fn a_later_profile_takes_the_place_of_the_first() {

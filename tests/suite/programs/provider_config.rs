@@ -55,6 +55,8 @@ fn a_configuration_is_read_and_read_anew() {
         isp.program.file("config.toml", &format!("listen = ['127.0.0.1:0']\n{wrong}"));
         let why = check(&isp).unwrap_err();
         assert!(why.contains(told), "{why}");
+        let serving = isp.program.plain_command(&["serve", "--config", &config, "--state", &file("checked")]);
+        assert_eq!(serving.wait_with_output().unwrap().status.code(), Some(2), "as the reference has it");
     }
     isp.program.file("config.toml", &text);
     isp.arguments = vec!["--config".to_owned(), config.clone()];
@@ -139,6 +141,52 @@ fn an_enrolled_router_calls() {
     until("it has called", || isp.program.routers().contains(ROUTER));
 }
 
+/// Whoever gets a profile can use it: one that no router takes is not written.
+#[test]
+fn what_no_router_takes_is_not_enrolled() {
+    let isp = Isp::new("enrol-wrong");
+    let authority = isp.program.path("authority").display().to_string();
+    let output = isp.program.path("home.profile");
+    let long = "x".repeat(65);
+    for (wrong, why) in [
+        (&["not a name"][..], "no domain name"),
+        (&["192.0.2.1"], "no domain name"),
+        (&[ROUTER, "--help-phone", "the hotline"], "help_phone"),
+        (&[ROUTER, "--help-url", "ftp://isp.example"], "help_url"),
+        (&[ROUTER, "--display-name", &long], "display_name"),
+        (&[ROUTER, "--section", "my isp"], "a name has letters"),
+        (&[ROUTER, "--address", "fe80::1"], "address"),
+        (&[ROUTER, "--port", "0"], "port"),
+        (&[ROUTER, "--days", "0"], "days"),
+        (&[ROUTER, "--days", "4000000000"], "days"),
+    ] {
+        let more = ["--provider", PROVIDER, "--authority", &authority, "--output", output.to_str().unwrap()];
+        let said = told(isp.program.plain_command(&[&["enrol"], wrong, &more].concat())).unwrap_err();
+        assert!(said.contains(why) && !said.contains("panicked") && !output.exists(), "{wrong:?}: {said}");
+    }
+}
+
+/// What is signed must lead to the authority that the other side is told of.
+#[test]
+fn an_authority_of_another_name_or_key_signs_nothing() {
+    let isp = Isp::new("enrol-authority");
+    let directory = isp.program.path("authority");
+    let enrol = |name: &str| {
+        let arguments = ["enrol", name, "--own", "--authority", directory.to_str().unwrap()];
+        told(isp.program.plain_command(&arguments))
+    };
+    enrol(PROVIDER).unwrap();
+    let key = fs::read_to_string(directory.join("ca.key")).unwrap();
+    fs::write(directory.join("ca.key"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    assert!(enrol(ROUTER).unwrap_err().contains("it is not of"));
+    fs::write(directory.join("ca.key"), &key).unwrap();
+    let mut named = rcgen::CertificateParams::default();
+    named.distinguished_name.push(rcgen::DnType::CommonName, "Another authority");
+    let other = named.self_signed(&rcgen::KeyPair::from_pem(&key).unwrap()).unwrap().pem();
+    fs::write(directory.join("ca.pem"), other).unwrap();
+    assert!(enrol(ROUTER).unwrap_err().contains("it is not of"));
+}
+
 /// The notify script's calls: a ban asks, details ask nothing that is asked already, and an unban ends nothing that works.
 #[test]
 fn what_fastnetmon_reports_is_asked() {
@@ -183,6 +231,10 @@ fn what_fastnetmon_reports_is_asked() {
     assert_eq!((delete.code, mid(&delete)), (DELETE, mid(&put)));
     home.answer(&delete, DELETED, "");
     told(unban).unwrap();
+    // An attack on the home is nothing that its router could stop, and that is said.
+    let output = call("ban", "").wait_with_output().unwrap();
+    assert!(output.status.success() && String::from_utf8(output.stderr).unwrap().contains("no flow leaves"));
+    home.has_heard_all();
 }
 
 /// Each row is asked, and what is wrong with one is told with its line.

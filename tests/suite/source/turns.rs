@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use dots_callhome::model::{MitigationId, Scope};
-use dots_callhome::source::Socket;
+use dots_callhome::source::{Confidence, Socket};
 
 use crate::support::source::*;
 
@@ -74,4 +74,22 @@ fn an_ordinary_look_is_short() {
         turns += 1;
     }
     assert!(turns <= 2, "{turns} turns");
+}
+
+/// A late answer has a number of those that are looked up, also while a list is awaited.
+#[test]
+fn an_answer_that_nobody_awaits_changes_nothing() {
+    let mut house = TestRouter::with_devices(2);
+    house.translated(11, UDP, 4000, 40000, 53, 100);
+    house.finder.start_search(MitigationId(1), &scope("198.51.100.7 - > 203.0.113.80 53 / 17"), house.now);
+    while let Some((socket, request)) = house.finder.poll_transmit() {
+        for number in [0, 7, u32::MAX] {
+            house.finder.handle_datagram(socket, &messages::error(2, number), house.now);
+        }
+        for answer in house.kernel.answer(&request) {
+            house.finder.handle_datagram(socket, &answer, house.now);
+        }
+    }
+    house.settle();
+    assert_eq!(house.verdict(1), [(mac(11), Confidence::Possible)]);
 }
