@@ -57,7 +57,7 @@ pub struct Flow {
     pub sent: Option<Traffic>,
     /// What has come back to the opener so far; nothing where accounting is off.
     pub answered: Option<Traffic>,
-    /// Whether a flow table forwards its packets, past all rules.
+    /// Whether a flow table forwards its packets, past all rules, or may have done so.
     pub offloaded: bool,
 }
 

@@ -239,7 +239,8 @@ impl<A: Copy + Into<IpAddr>> Packed<A> {
             reply: tuple(c, d, g, h, back),
             sent: traffic(sent, sent_bytes),
             answered: traffic(answered, answered_bytes),
-            offloaded: false,
+            // When one ends the kernel no longer says so.
+            offloaded: true,
         };
         EndedFlow { flow, located: self.located, reassigned: self.reassigned, at: self.at }
     }

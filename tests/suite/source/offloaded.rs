@@ -51,6 +51,21 @@ fn an_older_one_is_older_for_good() {
     assert_eq!(house.verdict(2), [(mac(11), Exact)]);
 }
 
+/// When it ends the kernel no longer says that it was offloaded.
+#[test]
+fn an_older_one_that_has_ended_makes_nobody_sure() {
+    let mut house = older();
+    house.pass(Duration::from_secs(700));
+    house.kernel.noted.as_mut().unwrap().young = false;
+    house.search(1, &scope(BY_PORT));
+    let id = house.kernel.flows[0].id;
+    house.kernel.flows[0].offloaded = false;
+    house.end(id);
+    house.search(2, &scope(BY_PORT));
+    house.pass(Duration::from_secs(5));
+    assert_eq!((house.verdict(2), house.ever_sure(2)), (vec![(mac(11), Possible)], vec![]));
+}
+
 /// Whoever opens a flow is noted before it is offloaded.
 #[test]
 fn whoever_was_noted_is_sure_at_once() {
