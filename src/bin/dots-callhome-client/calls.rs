@@ -14,13 +14,15 @@ use dots_callhome::io::connection::Connection;
 use dots_callhome::io::random::Rng;
 use dots_callhome::model::Transport;
 use dots_callhome::transport::drop_list::{DropList, block};
+use dots_callhome::transport::revocation::{CertificateId, Revocations};
 use dots_callhome::transport::tls::TlsChannel;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Registry, Token};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::accepting::accept_some;
-use crate::call_table::{CallTable, Listed};
+use crate::call::{Call, CallStage};
+use crate::call_table::CallTable;
 use crate::credentials::ServerCredentials;
 use crate::duplicates::Duplicates;
 use crate::ended::Ended;
@@ -30,8 +32,6 @@ use crate::output;
 use crate::roster::Roster;
 use crate::tokens::Tokens;
 
-/// Time for a router to prove who it is.
-const HANDSHAKE: Duration = Duration::from_secs(20);
 /// Where routers live a source that fails too often is not shut out, but has one try in so long: others may share its address.
 const SPARING: Duration = Duration::from_secs(1);
 /// Datagrams of one wake-up: others want to be heard too.
@@ -81,109 +81,6 @@ pub(crate) enum CallEvent {
     },
 }
 
-/// How far a call has come.
-enum CallStage {
-    /// Whoever calls has not proven yet who it is.
-    Proving,
-    /// One of our routers has.
-    Admitted { name: String, session: Box<Session> },
-}
-
-/// A connection of a router, proven or not.
-struct Call {
-    connection: Connection,
-    from: SocketAddr,
-    /// Where it came in, over datagrams.
-    peer_address: Option<PeerAddress>,
-    stage: CallStage,
-    since: Instant,
-}
-
-impl Call {
-    fn new(connection: Connection, from: SocketAddr, peer_address: Option<PeerAddress>) -> Self {
-        Self { connection, from, peer_address, stage: CallStage::Proving, since: Instant::now() }
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        let due = match &self.stage {
-            CallStage::Admitted { session, .. } => session.poll_timeout(),
-            CallStage::Proving => Some(self.since + HANDSHAKE),
-        };
-        [due, self.connection.poll_timeout()].into_iter().flatten().min()
-    }
-
-    /// Does what is due.
-    fn handle_timeout(&mut self) -> Result<(), Ended> {
-        let now = clock::now();
-        self.connection.handle_timeout(now).map_err(|why| Ended::lost(&self.connection, why))?;
-        match &mut self.stage {
-            CallStage::Admitted { session, .. } if session.poll_timeout().is_some_and(|due| due <= now.instant) => {
-                session.handle_timeout(now.instant);
-            }
-            CallStage::Proving if self.since + HANDSHAKE <= now.instant => return Err(self.too_slow()),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn too_slow(&self) -> Ended {
-        if self.peer_address.is_some() { Ended::Abandoned } else { Ended::TooSlow }
-    }
-
-    fn session(&self) -> Option<&Session> {
-        match &self.stage {
-            CallStage::Admitted { session, .. } => Some(session),
-            CallStage::Proving => None,
-        }
-    }
-
-    fn name(&self) -> Option<&str> {
-        match &self.stage {
-            CallStage::Admitted { name, .. } => Some(name),
-            CallStage::Proving => None,
-        }
-    }
-
-    fn json(&self) -> Option<Value> {
-        let CallStage::Admitted { name, session } = &self.stage else { return None };
-        Some(json!({
-            "name": name,
-            "address": self.from.to_string(),
-            "transport": self.connection.transport().as_str(),
-            "seconds": self.since.elapsed().as_secs(),
-            "mitigations": session.mitigations().filter(|(_, known)| !known.ended).count(),
-        }))
-    }
-
-    /// Sends what the session wants sent, and takes what it tells.
-    fn drain(&mut self) -> (Vec<Event>, Result<(), Ended>) {
-        let CallStage::Admitted { session, .. } = &mut self.stage else { return (Vec::new(), Ok(())) };
-        let mut outcome = Ok(());
-        while let Some(bytes) = session.poll_transmit() {
-            outcome = outcome.and(self.connection.send(&bytes).map_err(Ended::Lost));
-        }
-        let events: Vec<Event> = std::iter::from_fn(|| session.poll_event()).collect();
-        if events.iter().any(|event| matches!(event, Event::Lost)) {
-            outcome = outcome.and(Err(Ended::Silent));
-        }
-        (events, outcome)
-    }
-}
-
-impl Listed for Call {
-    fn due(&self) -> Option<Instant> {
-        self.poll_timeout()
-    }
-
-    fn router(&self) -> Option<&str> {
-        self.name()
-    }
-
-    fn source(&self) -> SocketAddr {
-        self.from
-    }
-}
-
 /// All calls.
 pub(crate) struct Calls {
     registry: Registry,
@@ -191,6 +88,8 @@ pub(crate) struct Calls {
     /// Unless our credentials are of no use over UDP.
     listeners: Option<UdpListeners>,
     roster: Roster,
+    /// Certificates that count no more.
+    revoked: Arc<Revocations>,
     drop_list: DropList,
     /// When a source that fails too often may try again, where routers live.
     sparing: BTreeMap<IpAddr, Instant>,
@@ -213,17 +112,18 @@ impl Calls {
     /// None yet.
     pub(crate) fn new(
         registry: Registry,
-        config: Arc<rustls::ServerConfig>,
+        proof: ServerCredentials,
         listeners: Option<UdpListeners>,
         roster: Roster,
-        cuid: String,
         limits: Limits,
     ) -> Self {
+        let ServerCredentials { tls: config, cuid, revoked, dtls: _ } = proof;
         Self {
             registry,
             config,
             listeners,
             roster,
+            revoked,
             drop_list: DropList::default(),
             sparing: BTreeMap::new(),
             duplicates: Duplicates::default(),
@@ -399,6 +299,11 @@ impl Calls {
         if !self.roster.admits(&name) {
             return Err(Ended::Foreign(name));
         }
+        call.handle_proven(clock::now());
+        // A ticket says nothing of what has become of the certificate since.
+        if call.is_revoked(&self.revoked) {
+            return Err(Ended::Revoked(name));
+        }
         // A router that calls again has lost its former session.
         let former = self.all.named(&name);
         if former.is_some() && self.duplicates.is_duplicate(&name, Instant::now()) {
@@ -537,8 +442,8 @@ impl Calls {
 
     /// Meets routers that call from now on with other credentials, and ends the sessions of those that may not call any more.
     pub(crate) fn set_credentials(&mut self, proof: ServerCredentials, roster: Roster) {
-        let ServerCredentials { tls, dtls, cuid } = proof;
-        (self.config, self.cuid, self.roster) = (tls, cuid, roster);
+        let ServerCredentials { tls, dtls, cuid, revoked } = proof;
+        (self.config, self.cuid, self.roster, self.revoked) = (tls, cuid, roster, revoked);
         if let (Some(listeners), Some(dtls)) = (&mut self.listeners, dtls) {
             listeners.set_config(dtls);
         }
@@ -556,11 +461,19 @@ impl Calls {
     }
 
     fn end_unadmitted(&mut self) {
-        let unadmitted = self.all.routers().filter(|(name, _)| !self.roster.admits(name));
-        let tokens: Vec<usize> = unadmitted.filter_map(|(name, _)| self.all.named(name)).collect();
-        for token in tokens {
+        let is_over = |(name, call): &(&str, &Call)| !self.roster.admits(name) || call.is_revoked(&self.revoked);
+        let over = self.all.routers().filter(is_over);
+        let over: Vec<(usize, String)> =
+            over.filter_map(|(name, _)| Some((self.all.named(name)?, name.to_owned()))).collect();
+        for (token, name) in over {
+            output::log(format_args!("{name} may not call any more"));
             self.remove(token, "it may not call any more");
         }
+    }
+
+    /// Whether these are certificates that count no more, told in hexadecimal digits.
+    pub(crate) fn are_revoked(&self, certificates: &[String]) -> bool {
+        certificates.iter().all(|told| CertificateId::read(told).is_some_and(|id| self.revoked.has(&id)))
     }
 
     /// The first source that is not this router's to answer for.

@@ -13,6 +13,7 @@ use dots_callhome::transport::crypto::Clock;
 use dots_callhome::transport::dtls_server::ServerConfig;
 use dots_callhome::transport::identity::cuid;
 use dots_callhome::transport::raw_public_key::{self, OwnKey, PeerKeys};
+use dots_callhome::transport::revocation::Revocations;
 use dots_callhome::transport::tls_config::server_config;
 
 use crate::settings::Settings;
@@ -25,6 +26,8 @@ pub(crate) struct ServerCredentials {
     pub dtls: Option<ServerConfig>,
     /// Our identifier.
     pub cuid: String,
+    /// Certificates that count no more.
+    pub revoked: Arc<Revocations>,
 }
 
 /// Reads all files.
@@ -35,6 +38,7 @@ pub(crate) fn read(arguments: &Settings, clock: Arc<Clock>) -> Result<ServerCred
     let key = content(&arguments.key)?;
     let keys = arguments.psk_file.as_deref().map(pre_shared).transpose()?.unwrap_or_default();
     let secret = ticket_secret(&arguments.state.join("tickets.key"))?;
+    let mut revoked = Arc::default();
     let (tls, dtls, cuid) = match (&arguments.peer_keys, &arguments.ca, &arguments.certificate) {
         (Some(peers), _, _) => {
             let own = OwnKey::read(&key).map_err(|fault| told(&arguments.key, fault))?;
@@ -48,7 +52,11 @@ pub(crate) fn read(arguments: &Settings, clock: Arc<Clock>) -> Result<ServerCred
             let files = || format!("{} or {}", certificate.display(), arguments.key.display());
             let identity = Identity::read(&content(certificate)?, &key);
             let identity = identity.map_err(|fault| format!("{}: {fault}", files()))?;
-            let anchors = Anchors::read(&content(ca)?).map_err(|fault| told(ca, fault))?;
+            let mut anchors = Anchors::read(&content(ca)?).map_err(|fault| told(ca, fault))?;
+            if let Some(list) = &arguments.crl {
+                anchors = anchors.without_revoked(&content(list)?).map_err(|fault| told(list, fault))?;
+            }
+            revoked = Arc::clone(anchors.revoked());
             let cuid = identity.leaf().and_then(cuid);
             let dtls = ServerConfig::new(Some((&identity, &anchors)), keys, &secret, random::system());
             (server_config(identity, &anchors, clock), Some(dtls), cuid)
@@ -57,7 +65,7 @@ pub(crate) fn read(arguments: &Settings, clock: Arc<Clock>) -> Result<ServerCred
     };
     let tls = tls.map_err(|fault| told(&arguments.key, fault))?;
     let dtls = dtls.transpose().map_err(|fault| told(&arguments.key, fault))?;
-    Ok(ServerCredentials { tls, dtls, cuid: cuid.ok_or("our own credentials cannot be read")? })
+    Ok(ServerCredentials { tls, dtls, cuid: cuid.ok_or("our own credentials cannot be read")?, revoked })
 }
 
 /// Lines `identity:key`.

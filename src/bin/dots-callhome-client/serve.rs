@@ -11,7 +11,6 @@ use dots_callhome::io::{clock, signals};
 use dots_callhome::transport::crypto::Clock;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Registry, Token};
-use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::arguments::Serve;
@@ -21,7 +20,6 @@ use crate::control;
 use crate::credentials::{self, ServerCredentials};
 use crate::desired::Desired;
 use crate::desk::Desk;
-use crate::exit::Exit;
 use crate::limits::Limits;
 use crate::listeners::UdpListeners;
 use crate::output;
@@ -76,11 +74,10 @@ pub(crate) fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
         again = server.read_on();
         server.desk.calls.handle_timeout();
         server.desk.settle();
-        for asker in server.desk.take_reloads() {
-            match server.reload(arguments) {
-                Ok(()) => server.desk.commands.reply_last(asker, json!({ "reloaded": true })),
-                Err(why) => server.desk.commands.refuse(asker, Exit::Usage, &why),
-            }
+        for reload in server.desk.take_reloads() {
+            let outcome = server.reload(arguments);
+            server.desk.handle_reloaded(reload, outcome);
+            server.desk.settle();
         }
     }
 }
@@ -111,14 +108,14 @@ impl Server {
         let state = &settings.state;
         let told = |why: &dyn std::fmt::Display| format!("{}: {why}", state.display());
         std::fs::create_dir_all(state).map_err(|error| told(&error))?;
-        let (proof, roster) = files(&settings, Arc::clone(&clock))?;
-        let mut udp = proof.dtls.map(UdpListeners::new);
+        let (mut proof, roster) = files(&settings, Arc::clone(&clock))?;
+        let mut udp = proof.dtls.take().map(UdpListeners::new);
         let listeners = listen(&settings.listen, udp.as_mut(), registry)?;
         let mut control = control::listen(control)?;
         let desired = Desired::open(state).map_err(|error| told(&error))?;
         registry.register(&mut control, Token(CONTROL), Interest::READABLE).map_err(words)?;
         let own = || registry.try_clone().map_err(words);
-        let calls = Calls::new(own()?, proof.tls, udp, roster, proof.cuid, limits);
+        let calls = Calls::new(own()?, proof, udp, roster, limits);
         let commands = Commands::new(own()?, limits.commands);
         let (tokens, waiting) = (Tokens::new(), BTreeSet::new());
         let mut desk = Desk::new(calls, commands, desired, state.join(REVOKED));

@@ -44,6 +44,26 @@ pub fn certificates() {
     assert!(stage.log().contains("the peer has closed the session"), "{}", stage.log());
 }
 
+/// The provider's program dies without a word, in peace and in an attack. Only silence tells the router: with what was negotiated it is
+/// back before anybody here loses patience, with the defaults it would take more than twice as long.
+pub fn killed_provider() {
+    let mut stage = Stage::prepare(2, "");
+    stage.configure_transport("dtls", "", "\toption consent 'auto'");
+    start(&mut stage);
+    // Three missing heartbeats of 15 seconds.
+    let is_back = |s: &Stage| s.provider(&["routers"]).is_ok_and(|all| all["routers"][0]["lost_after"] == 45);
+    stage.until("it is there", is_back);
+    stage.kill_client();
+    stage.start_client();
+    let took = stage.until("it is back", is_back);
+    println!("back {:.0} s after the program was started anew", took.as_secs_f32());
+    let mid = block(&stage);
+    stage.kill_client();
+    stage.start_client();
+    let took = stage.until("it is back in an attack", |s| s.provider_status(mid)["status"] == 2);
+    println!("back in an attack {:.0} s after the program was started anew", took.as_secs_f32());
+}
+
 /// Proves SC-7.1-12 with packets: a pre-shared key, and a daemon that restarts.
 pub fn pre_shared_keys() {
     let mut stage = Stage::prepare(2, "");

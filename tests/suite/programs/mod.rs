@@ -10,6 +10,7 @@ mod program;
 mod provider;
 mod provider_config;
 mod provider_control;
+mod provider_enrolment;
 mod provider_hostile;
 mod provider_listening;
 mod provider_observing;
