@@ -40,7 +40,9 @@ impl Expected {
     /// Who waits for the answer, if anybody does.
     pub(super) fn requester(self) -> Option<Requester> {
         match self {
-            Self::Put { requester, .. } | Self::Efficacy { requester, .. } | Self::Redirect(requester) => Some(requester),
+            Self::Put { requester, .. } | Self::Efficacy { requester, .. } | Self::Redirect(requester) => {
+                Some(requester)
+            }
             Self::Delete { requester, .. } => requester,
             Self::Config | Self::Proposal { .. } | Self::All(_) | Self::Observation(_) | Self::Report(..) => None,
         }

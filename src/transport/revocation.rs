@@ -91,7 +91,8 @@ impl Revocations {
             let der = der.ok_or(SignedFault::Malformed(LIST))?;
             let signed = Signed::read(&der).ok_or(SignedFault::Malformed(LIST))?;
             let list = BorrowedCertRevocationList::from_der(&der).map_err(|_| SignedFault::Unsupported)?;
-            let numbers: Result<Vec<_>, _> = (&list).into_iter().map(|one| one.map(|one| one.serial_number.to_vec())).collect();
+            let numbers: Result<Vec<_>, _> =
+                (&list).into_iter().map(|one| one.map(|one| one.serial_number.to_vec())).collect();
             let numbers = numbers.map_err(|_| SignedFault::Unsupported)?;
             let list = CertRevocationList::from(list);
             // One that is about some certificates only would pass for the whole.

@@ -10,9 +10,9 @@ use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerCo
 use super::channel::Channel;
 use super::crypto::ALPN;
 use super::failure::{Failure, failure};
+use super::x509;
 #[cfg(feature = "client")]
 use super::{identity, revocation::Proven};
-use super::x509;
 use crate::model::Now;
 
 /// One TLS connection.

@@ -17,6 +17,8 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
+use super::signatures::ALGORITHMS;
+use super::x509::{self, KeyUsage};
 #[cfg(feature = "client")]
 use super::{
     credentials::Anchors,
@@ -24,8 +26,6 @@ use super::{
     fault::Fault,
     revocation::{CertificateId, Revocations},
 };
-use super::signatures::ALGORITHMS;
-use super::x509::{self, KeyUsage};
 
 /// What the router believes.
 #[derive(Clone, Debug)]
@@ -109,7 +109,8 @@ impl ClientCertVerifier for RouterVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.anchored.verify_client_cert(end_entity, &authorities(intermediates), now).map_err(of_chain)?;
+        let verified =
+            self.anchored.verify_client_cert(end_entity, &authorities(intermediates), now).map_err(of_chain)?;
         if std::iter::once(end_entity).chain(intermediates).any(|one| self.is_revoked(one)) {
             return Err(CertificateError::Revoked.into());
         }

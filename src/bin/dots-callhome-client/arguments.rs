@@ -41,6 +41,10 @@ pub(crate) enum ClientCommand {
     Wishes(WishesArguments),
     /// Withdraws a request.
     Withdraw(WithdrawArguments),
+    /// Prints metrics in the text format of Prometheus.
+    Metrics,
+    /// Sends all routers to another address to call, and whoever comes.
+    Drain(DrainArguments),
     /// Tells routers how an attack stands in spite of what they do.
     Efficacy(EfficacyArguments),
     /// Prints what happens, until it is ended.
@@ -90,6 +94,9 @@ pub(crate) struct Serve {
     /// Names of the routers that may call, one a line; without it any that the authority vouches for.
     #[arg(long, value_name = "FILE")]
     pub routers: Option<PathBuf>,
+    /// Where metrics are told to Prometheus, on a loopback address.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
     /// Where requests and their numbers survive a restart [default: /var/lib/dots-callhome-client].
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
@@ -276,6 +283,25 @@ pub(crate) struct WithdrawArguments {
 }
 
 #[derive(Args)]
+pub(crate) struct DrainArguments {
+    /// Name of the alternate Call Home DOTS client.
+    #[arg(long, value_name = "FQDN", required_unless_present = "stop")]
+    pub to: Option<String>,
+    /// Its address; may be repeated.
+    #[arg(long, value_name = "IP")]
+    pub address: Vec<IpAddr>,
+    /// For how many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub ttl: Option<u32>,
+    /// How many routers at most are told in a second.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub per_second: u32,
+    /// Sends no more of them.
+    #[arg(long, conflicts_with_all = ["to", "address", "ttl"])]
+    pub stop: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct EfficacyArguments {
     /// The router; with a key all that have it, without.
     #[arg(long, value_name = "NAME", required_unless_present = "key")]
@@ -377,6 +403,11 @@ impl ClientCommand {
             Self::Efficacy(EfficacyArguments { router, mid, key, attack }) => {
                 Ask::Efficacy { router, mid, key, attack }
             }
+            Self::Metrics => Ask::Metrics,
+            Self::Drain(DrainArguments { stop, to, address, ttl, per_second }) => match to.filter(|_| !stop) {
+                Some(to) => Ask::Drain { to: Some(to), addresses: address, ttl, per_second },
+                None => Ask::Drain { to: None, addresses: Vec::new(), ttl: None, per_second },
+            },
             Self::Events => Ask::Events,
             Self::Redirect(RedirectArguments { router, to, address, ttl }) => {
                 Ask::Redirect { router, to, addresses: address, ttl }

@@ -65,8 +65,9 @@ impl Authority {
             Err(error) => return Err(told(&key_file, error)),
         };
         let certificate = fs::read_to_string(&file).map_err(|error| told(&file, error))?;
-        let name = subject(&certificate, &params.self_signed(&key).map_err(words)?)
-            .ok_or_else(|| told(&file, format!("it is not of {}, or not of the name '{AUTHORITY}'", key_file.display())))?;
+        let name = subject(&certificate, &params.self_signed(&key).map_err(words)?).ok_or_else(|| {
+            told(&file, format!("it is not of {}, or not of the name '{AUTHORITY}'", key_file.display()))
+        })?;
         let issued = Issued::read(&directory.join("issued"))?;
         let issuer = Issuer::new(params, key);
         let authority = Self { directory: directory.to_owned(), certificate, issuer, name, issued, _lock: lock };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dots_callhome::client::{Event, MitigationRecord, Outcome, RequestFailure, Requester, Session};
+use dots_callhome::client::{Event, MitigationRecord, RequestFailure, Session};
 use dots_callhome::coap::Endpoint;
 use dots_callhome::io::clock;
 use dots_callhome::io::connection::Connection;
@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::accepting::accept_some;
 use crate::call::{Call, CallStage};
+use crate::call_event::CallEvent;
 use crate::call_table::CallTable;
 use crate::credentials::ServerCredentials;
 use crate::duplicates::Duplicates;
@@ -37,48 +38,17 @@ const SPARING: Duration = Duration::from_secs(1);
 /// Datagrams of one wake-up: others want to be heard too.
 const DATAGRAMS: usize = 256;
 
-/// What a router tells of the requests it was sent.
-pub(crate) enum CallEvent {
-    /// A request has its answer.
-    Answered {
-        /// Who waits for it.
-        requester: Requester,
-        /// Which router.
-        router: String,
-        /// What has become of the request.
-        outcome: Result<Outcome, RequestFailure>,
-    },
-    /// A router has a session.
-    Came {
-        /// Which router.
-        router: String,
-    },
-    /// It has said what it knows.
-    Known {
-        /// Which router.
-        router: String,
-    },
-    /// A router's session is over.
-    Gone {
-        /// Which router.
-        router: String,
-        /// Why, in words.
-        why: String,
-    },
-    /// Another router with the same name calls.
-    Duplicate {
-        /// The name.
-        router: String,
-        /// From where.
-        from: SocketAddr,
-    },
-    /// There is something new about a mitigation.
-    Reported {
-        /// Which router.
-        router: String,
-        /// Its mitigation.
-        mid: u32,
-    },
+/// What has become of calls since the program began.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// A router has proven who it is.
+    pub admitted: u64,
+    /// Whoever called has not, or may not call.
+    pub refused: u64,
+    /// Another router of the same name has kept its session.
+    pub duplicates: u64,
+    /// Sessions that are over.
+    pub ended: u64,
 }
 
 /// All calls.
@@ -90,6 +60,9 @@ pub(crate) struct Calls {
     roster: Roster,
     /// Certificates that count no more.
     revoked: Arc<Revocations>,
+    /// The last second of our own.
+    until: Option<u64>,
+    counts: Counts,
     drop_list: DropList,
     /// When a source that fails too often may try again, where routers live.
     sparing: BTreeMap<IpAddr, Instant>,
@@ -117,13 +90,15 @@ impl Calls {
         roster: Roster,
         limits: Limits,
     ) -> Self {
-        let ServerCredentials { tls: config, cuid, revoked, dtls: _ } = proof;
+        let ServerCredentials { tls: config, cuid, revoked, until, dtls: _ } = proof;
         Self {
             registry,
             config,
             listeners,
             roster,
             revoked,
+            until,
+            counts: Counts::default(),
             drop_list: DropList::default(),
             sparing: BTreeMap::new(),
             duplicates: Duplicates::default(),
@@ -307,6 +282,7 @@ impl Calls {
         // A router that calls again has lost its former session.
         let former = self.all.named(&name);
         if former.is_some() && self.duplicates.is_duplicate(&name, Instant::now()) {
+            self.counts.duplicates += 1;
             self.events.push_back(CallEvent::Duplicate { router: name.clone(), from: call.from });
             return Err(Ended::Duplicate(name));
         }
@@ -315,6 +291,7 @@ impl Calls {
             self.remove(token, "it has called again");
         }
         output::log(format_args!("{name} has called from {} over {}", call.from, call.connection.transport().as_str()));
+        self.counts.admitted += 1;
         self.events.push_back(CallEvent::Came { router: name.clone() });
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         let random = Box::new(Rng::new());
@@ -362,6 +339,7 @@ impl Calls {
         if !ended.is_refusal() {
             return output::log(format_args!("{name} is gone: {ended}"));
         }
+        self.counts.refused += 1;
         output::log(format_args!("{name} is refused: {ended}"));
         if self.drop_list.failed(from.ip(), Instant::now()) {
             output::log(format_args!("{} has failed too often: dropped for a while", from.ip()));
@@ -370,6 +348,7 @@ impl Calls {
 
     fn leave(&mut self, token: usize, mut call: Call, why: &str) {
         if let CallStage::Admitted { name, session } = &mut call.stage {
+            self.counts.ended += 1;
             self.events.push_back(CallEvent::Gone { router: name.clone(), why: why.to_owned() });
             self.events.extend(session.give_up().into_iter().map(|requester| CallEvent::Answered {
                 requester,
@@ -442,8 +421,8 @@ impl Calls {
 
     /// Meets routers that call from now on with other credentials, and ends the sessions of those that may not call any more.
     pub(crate) fn set_credentials(&mut self, proof: ServerCredentials, roster: Roster) {
-        let ServerCredentials { tls, dtls, cuid, revoked } = proof;
-        (self.config, self.cuid, self.roster, self.revoked) = (tls, cuid, roster, revoked);
+        let ServerCredentials { tls, dtls, cuid, revoked, until } = proof;
+        (self.config, self.cuid, self.roster, self.revoked, self.until) = (tls, cuid, roster, revoked, until);
         if let (Some(listeners), Some(dtls)) = (&mut self.listeners, dtls) {
             listeners.set_config(dtls);
         }
@@ -479,6 +458,36 @@ impl Calls {
     /// The first source that is not this router's to answer for.
     pub(crate) fn foreign<'a>(&self, router: &str, sources: &'a [ipnet::IpNet]) -> Option<&'a ipnet::IpNet> {
         self.roster.foreign(router, sources)
+    }
+
+    /// What has become of calls.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The transport of each router's session.
+    pub(crate) fn transports(&self) -> impl Iterator<Item = &'static str> {
+        self.all.routers().map(|(_, call)| call.connection.transport().as_str())
+    }
+
+    /// How many have not proven yet who they are.
+    pub(crate) fn proving(&self) -> usize {
+        self.all.proving()
+    }
+
+    /// How many calls there is room for.
+    pub(crate) fn most(&self) -> usize {
+        self.limits.calls
+    }
+
+    /// The last second of our own certificate, since 1970.
+    pub(crate) fn own_until(&self) -> Option<u64> {
+        self.until
+    }
+
+    /// The names of all routers that have a session.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.all.routers().map(|(name, _)| name.to_owned())
     }
 
     /// What there is to say about each router.

@@ -74,6 +74,18 @@ pub(crate) enum Ask {
     Efficacy { router: Option<String>, mid: Option<u32>, key: Option<String>, attack: Attack },
     /// Send a router elsewhere.
     Redirect { router: String, to: String, addresses: Vec<IpAddr>, ttl: Option<u32> },
+    /// What is there to be counted?
+    Metrics,
+    /// Send all routers elsewhere, and whoever comes; without a name no more.
+    Drain {
+        to: Option<String>,
+        #[serde(default)]
+        addresses: Vec<IpAddr>,
+        ttl: Option<u32>,
+        /// Routers in a second.
+        #[serde(default = "per_second")]
+        per_second: u32,
+    },
     /// Tell what happens from now on.
     Events,
     /// Let no router of this name call any more; with certificates: read all files once more, which have to name these.
@@ -85,6 +97,11 @@ pub(crate) enum Ask {
     },
     /// Read all files once more.
     Reload,
+}
+
+/// Routers that are told in a second unless it is said.
+fn per_second() -> u32 {
+    100
 }
 
 /// How an attack stands.

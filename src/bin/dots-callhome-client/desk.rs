@@ -12,11 +12,14 @@ use dots_callhome::signal::body::{Lifetime, Report};
 use dots_callhome::signal::redirect::Redirect;
 use serde_json::{Value, json};
 
-use crate::calls::{CallEvent, Calls};
+use crate::call_event::CallEvent;
+use crate::calls::Calls;
 use crate::commands::{Asker, Commands, Selection, Watch};
 use crate::control::{Ask, Attack, Page, Wanted};
 use crate::desired::{Desired, Doable};
+use crate::drain::Drain;
 use crate::exit::Exit;
+use crate::metrics;
 use crate::output;
 use crate::show;
 
@@ -24,6 +27,7 @@ use crate::show;
 const REQUEST: Requester = 0;
 const WITHDRAWAL: Requester = 1 << 32;
 const OTHER: Requester = 1 << 33;
+const DRAIN: Requester = 1 << 34;
 
 /// All that is decided upon.
 pub(crate) struct Desk {
@@ -35,6 +39,8 @@ pub(crate) struct Desk {
     revoked: PathBuf,
     /// Who has asked for all files to be read once more.
     reloads: Vec<Reload>,
+    /// Whither routers are sent.
+    pub drain: Option<Drain>,
     /// Who waits for what routers answer to how an attack stands.
     told: BTreeMap<Asker, Telling>,
 }
@@ -56,7 +62,16 @@ pub(crate) struct Reload {
 impl Desk {
     /// Nothing is asked yet.
     pub(crate) fn new(calls: Calls, commands: Commands, desired: Desired, revoked: PathBuf) -> Self {
-        Self { calls, commands, desired, guard: Guard::default(), revoked, reloads: Vec::new(), told: BTreeMap::new() }
+        Self {
+            calls,
+            commands,
+            desired,
+            guard: Guard::default(),
+            revoked,
+            reloads: Vec::new(),
+            drain: None,
+            told: BTreeMap::new(),
+        }
     }
 
     /// Who has asked for all files to be read once more.
@@ -74,11 +89,21 @@ impl Desk {
             while let Some(event) = self.calls.poll_event() {
                 self.handle_event(event);
             }
+            self.drain_some();
             let actions = self.desired.poll_actions();
             if actions.is_empty() {
                 return;
             }
             actions.into_iter().for_each(|action| self.act(action));
+        }
+    }
+
+    /// Tells some routers to call elsewhere.
+    fn drain_some(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        let redirect = drain.redirect.clone();
+        for router in drain.poll_routers(Instant::now()) {
+            self.calls.with_session(&router, |session, now| session.redirect(DRAIN, &redirect, now));
         }
     }
 
@@ -104,6 +129,20 @@ impl Desk {
                 if !self.calls.with_session(&router, ask) {
                     self.commands.refuse(asker, Exit::Unknown, &format!("{router} has not called"));
                 }
+            }
+            Ask::Metrics => {
+                let text = metrics::text(self);
+                self.commands.reply_last(asker, json!({ "metrics": text }));
+            }
+            Ask::Drain { to: None, .. } => {
+                self.drain = None;
+                self.commands.reply_last(asker, json!({ "draining": false }));
+            }
+            Ask::Drain { to: Some(name), addresses, ttl, per_second } => {
+                output::log(format_args!("all routers are sent to {name}"));
+                let redirect = Redirect { name, addresses, ttl };
+                self.drain = Some(Drain::new(redirect, self.calls.names(), per_second));
+                self.commands.reply_last(asker, json!({ "draining": true }));
             }
             Ask::Events => self.commands.watch(asker, Watch::Events),
             Ask::Revoke { router, certificates } if certificates.is_empty() => self.revoke(asker, &router),
@@ -289,6 +328,9 @@ impl Desk {
     }
 
     fn known(&mut self, router: &str) {
+        if let Some(drain) = &mut self.drain {
+            drain.handle_known(router);
+        }
         let Some(session) = self.calls.session(router) else { return };
         let known = session.mitigations().filter(|(_, known)| !known.ended);
         let known: Vec<(u32, Report)> = known.map(|(mid, known)| (mid, known.report.clone())).collect();
@@ -299,6 +341,12 @@ impl Desk {
     /// Hands a router's answer to whoever waits for it.
     fn answered(&mut self, requester: Requester, router: &str, outcome: Result<Outcome, RequestFailure>) {
         let mid = u32::try_from(requester & u64::from(u32::MAX)).unwrap_or_default();
+        if requester == DRAIN {
+            if let Err(why) = outcome {
+                output::log(format_args!("{router} is not sent elsewhere: {why}"));
+            }
+            return;
+        }
         if requester & OTHER == OTHER {
             return self.answer_other(requester & !OTHER, router, outcome);
         }

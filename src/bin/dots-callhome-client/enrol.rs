@@ -135,11 +135,7 @@ fn read_request(file: &Path) -> Result<RequestKey, String> {
 }
 
 /// A profile with another certificate for its key, else as it was.
-fn renewed(
-    text: &str,
-    name: &str,
-    sign: impl FnOnce(&KeyPair) -> Result<String, String>,
-) -> Result<String, String> {
+fn renewed(text: &str, name: &str, sign: impl FnOnce(&KeyPair) -> Result<String, String>) -> Result<String, String> {
     let sections = uci::parse(text).map_err(|error| format!("line {}: {}", error.line(), error.reason()))?;
     let [profile] = &sections[..] else { return Err("it is no profile".to_owned()) };
     let value = |option: &str| match profile.settings().iter().find(|one| one.name() == option).map(|one| one.value()) {

@@ -28,7 +28,12 @@ impl One {
         let serial = digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
         let revoked = words.next().map(|word| word.parse().ok());
         let revoked = if let Some(at) = revoked { Some(at?) } else { None };
-        Some(Self { serial: serial.collect::<Option<_>>()?, until: until.parse().ok()?, name: name.to_owned(), revoked })
+        Some(Self {
+            serial: serial.collect::<Option<_>>()?,
+            until: until.parse().ok()?,
+            name: name.to_owned(),
+            revoked,
+        })
     }
 
     fn line(&self) -> String {

@@ -20,12 +20,15 @@ use crate::control;
 use crate::credentials::{self, ServerCredentials};
 use crate::desired::Desired;
 use crate::desk::Desk;
+use crate::drain::Drain;
 use crate::limits::Limits;
 use crate::listeners::UdpListeners;
+use crate::metrics;
 use crate::output;
 use crate::roster::Roster;
+use crate::scrapes::Scrapes;
 use crate::settings::Settings;
-use crate::tokens::{CONTROL, HANGUP, LISTENERS, MOST_ADDRESSES, SIGNALS, SOCKETS, Tokens};
+use crate::tokens::{CONTROL, HANGUP, LISTENERS, METRICS, MOST_ADDRESSES, SIGNALS, SOCKETS, Tokens};
 
 /// The file of names that may not call any more, in the directory of the state.
 const REVOKED: &str = "revoked";
@@ -37,6 +40,7 @@ struct Server {
     tokens: Tokens,
     control: UnixListener,
     listeners: Vec<TcpListener>,
+    scrapes: Scrapes,
     /// Listeners and UDP sockets where more may wait than was taken.
     waiting: BTreeSet<usize>,
 }
@@ -73,6 +77,7 @@ pub(crate) fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
         }
         again = server.read_on();
         server.desk.calls.handle_timeout();
+        server.scrapes.handle_timeout(Instant::now());
         server.desk.settle();
         for reload in server.desk.take_reloads() {
             let outcome = server.reload(arguments);
@@ -112,6 +117,7 @@ impl Server {
         let mut udp = proof.dtls.take().map(UdpListeners::new);
         let listeners = listen(&settings.listen, udp.as_mut(), registry)?;
         let mut control = control::listen(control)?;
+        let scrapes = Scrapes::listen(settings.metrics, registry.try_clone().map_err(words)?)?;
         let desired = Desired::open(state).map_err(|error| told(&error))?;
         registry.register(&mut control, Token(CONTROL), Interest::READABLE).map_err(words)?;
         let own = || registry.try_clone().map_err(words);
@@ -120,7 +126,7 @@ impl Server {
         let (tokens, waiting) = (Tokens::new(), BTreeSet::new());
         let mut desk = Desk::new(calls, commands, desired, state.join(REVOKED));
         desk.guard.set_limits(settings.limits);
-        Ok(Self { clock, desk, tokens, control, listeners, waiting })
+        Ok(Self { clock, desk, tokens, control, listeners, scrapes, waiting })
     }
 
     /// Reads all files once more. What can't be read leaves everything as it was, and that is said.
@@ -142,16 +148,21 @@ impl Server {
 
     /// How long nothing is due.
     fn poll_timeout(&self) -> Option<Duration> {
-        let calls = self.desk.calls.poll_timeout().map(|due| due.saturating_duration_since(Instant::now()));
-        [calls, self.desk.desired.poll_timeout()].into_iter().flatten().min()
+        let drain = self.desk.drain.as_ref().and_then(Drain::poll_timeout);
+        let due = [self.desk.calls.poll_timeout(), self.scrapes.poll_timeout(), drain].into_iter().flatten().min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        [due, self.desk.desired.poll_timeout()].into_iter().flatten().min()
     }
 
     /// A socket can be read or written.
     fn handle_ready(&mut self, token: usize, writable: bool) {
-        if token < SIGNALS {
+        let Self { desk, scrapes, .. } = self;
+        if token < SIGNALS || token == METRICS {
             self.waiting.insert(token);
-        } else if !self.desk.calls.handle_ready(token, writable) {
-            self.desk.commands.handle_ready(token, writable);
+        } else if !desk.calls.handle_ready(token, writable)
+            && !scrapes.handle_ready(token, writable, || metrics::text(desk))
+        {
+            desk.commands.handle_ready(token, writable);
         }
     }
 
@@ -161,6 +172,7 @@ impl Server {
         let mut again = None;
         for token in std::mem::take(&mut self.waiting) {
             let wait = match token {
+                METRICS => self.scrapes.accept(&mut self.tokens),
                 CONTROL => self.desk.commands.accept(&self.control, &mut self.tokens),
                 LISTENERS..SOCKETS => {
                     let listener = self.listeners.get(token - LISTENERS);

@@ -26,6 +26,7 @@ struct ConfigFile {
     psk_file: Option<PathBuf>,
     routers: Option<PathBuf>,
     state: Option<PathBuf>,
+    metrics: Option<SocketAddr>,
     limits: LimitsTable,
 }
 
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     pub psk_file: Option<PathBuf>,
     pub routers: Option<PathBuf>,
     pub state: PathBuf,
+    pub metrics: Option<SocketAddr>,
     pub limits: Limits,
 }
 
@@ -79,6 +81,7 @@ impl Settings {
             psk_file: or(&arguments.psk_file, file.psk_file),
             routers: or(&arguments.routers, file.routers),
             state: or(&arguments.state, file.state).unwrap_or_else(|| STATE.into()),
+            metrics: arguments.metrics.or(file.metrics),
             limits: Limits { safe, widest_v4, widest_v6, most_an_hour },
         })
     }

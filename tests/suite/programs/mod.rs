@@ -13,6 +13,7 @@ mod provider_control;
 mod provider_enrolment;
 mod provider_hostile;
 mod provider_listening;
+mod provider_metrics;
 mod provider_observing;
 mod provider_requests;
 mod provider_scope;

@@ -103,7 +103,8 @@ fn der(pem: &str) -> CertificateDer<'static> {
 #[test]
 fn a_revoked_certificate_counts_no_more() {
     let mut here = Enrolling::new("revoke");
-    let (bad, good, third) = (here.enrolled(ROUTER, "bad"), here.enrolled(OTHER, "good"), here.enrolled(THIRD, "third"));
+    let (bad, good, third) =
+        (here.enrolled(ROUTER, "bad"), here.enrolled(OTHER, "good"), here.enrolled(THIRD, "third"));
     here.isp.start();
     let (tls, other) = (here.tls(&bad), here.tls(&good));
     let mut home = Home::call(&tls, PROVIDER, here.isp.program.v4).unwrap();
@@ -245,7 +246,8 @@ fn lists_of_openssl_are_read() {
     let list = |authority: &str, revoked: &str, to: &str| {
         fs::write(openssl.path("index.txt"), "").unwrap();
         fs::write(openssl.path("crlnumber"), "01\n").unwrap();
-        let config = "[ca]\ndefault_ca=x\n[x]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=1\n";
+        let config =
+            "[ca]\ndefault_ca=x\n[x]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=1\n";
         fs::write(openssl.path("ca.cnf"), config).unwrap();
         let by = format!("ca -config ca.cnf -cert {authority}.pem -keyfile {authority}.key");
         openssl.run(&format!("{by} -revoke {revoked}.pem"));
