@@ -22,6 +22,7 @@ packages() {
 	qemu-system-x86_64) echo qemu-system-x86 ;;
 	modprobe) echo kmod ;;
 	strip) echo binutils ;;
+	systemd-analyze) echo systemd ;;
 	rustc-web) echo rustc-web cargo-web rust-web-src ;;
 	*) echo "$1" ;;
 	esac

@@ -107,13 +107,13 @@ pub(crate) struct ImportArguments {
     /// Whose report it is.
     #[arg(value_enum)]
     pub kind: ReportKind,
-    /// fastnetmon: the arguments of its notify script; shadowserver: the file, else standard input.
+    /// fastnetmon: the arguments of its notify script; shadowserver and xarf: the file, else standard input.
     #[arg(value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
     /// The router; without it the one that has the source.
     #[arg(long, value_name = "NAME")]
     pub router: Option<String>,
-    /// Seconds; -1 until it is withdrawn. Without it an hour, and a day for shadowserver.
+    /// Seconds; -1 until it is withdrawn. Without it an hour, and a day for shadowserver and xarf.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true,
           value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)))]
     pub lifetime: Option<i64>,
@@ -129,6 +129,8 @@ pub(crate) enum ReportKind {
     Fastnetmon,
     /// A report of the Shadowserver Foundation, CSV.
     Shadowserver,
+    /// Reports in XARF, version 4, JSON.
+    Xarf,
 }
 
 #[derive(Args)]

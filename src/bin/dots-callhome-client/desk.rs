@@ -98,6 +98,11 @@ impl Desk {
         }
     }
 
+    /// What there is to be counted.
+    pub(crate) fn metrics(&self) -> String {
+        metrics::text(&self.calls, &self.desired, &self.commands, self.drain.is_some())
+    }
+
     /// Tells some routers to call elsewhere.
     fn drain_some(&mut self) {
         let Some(drain) = &mut self.drain else { return };
@@ -131,7 +136,7 @@ impl Desk {
                 }
             }
             Ask::Metrics => {
-                let text = metrics::text(self);
+                let text = self.metrics();
                 self.commands.reply_last(asker, json!({ "metrics": text }));
             }
             Ask::Drain { to: None, .. } => {

@@ -5,13 +5,15 @@ use std::fmt::{Display, Write as _};
 
 use dots_callhome::client::wishes::WishState;
 
-use crate::desk::Desk;
+use crate::calls::Calls;
+use crate::commands::Commands;
+use crate::desired::Desired;
 use crate::output;
 
 /// All of it.
-pub(crate) fn text(desk: &Desk) -> String {
+pub(crate) fn text(calls: &Calls, desired: &Desired, commands: &Commands, is_draining: bool) -> String {
     let mut text = Text::default();
-    let (calls, counts) = (&desk.calls, desk.calls.counts());
+    let counts = calls.counts();
     text.of("build_info", "gauge", "The version, in a label.").value("version", env!("CARGO_PKG_VERSION"), 1);
     let mut routers: BTreeMap<&str, usize> = [("tls", 0), ("dtls", 0)].into();
     calls.transports().for_each(|transport| *routers.entry(transport).or_default() += 1);
@@ -32,13 +34,13 @@ pub(crate) fn text(desk: &Desk) -> String {
     mitigations.iter().for_each(|(status, count)| metric.value("status", status, count));
     let mut wishes: BTreeMap<&str, usize> =
         ["wanted", "declined", "withdrawn", "stopped", "over"].map(|state| (state, 0)).into();
-    desk.desired.wishes().all().for_each(|wish| *wishes.entry(state(&wish.state)).or_default() += 1);
+    desired.wishes().all().for_each(|wish| *wishes.entry(state(&wish.state)).or_default() += 1);
     let mut metric =
         text.of("wishes", "gauge", "What is or was wanted of routers within a day, by what has become of it.");
     wishes.iter().for_each(|(state, count)| metric.value("state", state, count));
-    text.of("store_up", "gauge", "1 while what is wanted can be kept.").only(u8::from(desk.desired.is_kept()));
-    text.of("draining", "gauge", "1 while routers are sent elsewhere.").only(u8::from(desk.drain.is_some()));
-    text.of("commands", "gauge", "Connections of the control socket.").only(desk.commands.len());
+    text.of("store_up", "gauge", "1 while what is wanted can be kept.").only(u8::from(desired.is_kept()));
+    text.of("draining", "gauge", "1 while routers are sent elsewhere.").only(u8::from(is_draining));
+    text.of("commands", "gauge", "Connections of the control socket.").only(commands.len());
     text.of("log_lines_lost_total", "counter", "Lines of the log that could not be written.").only(output::lost());
     if let Some(until) = calls.own_until() {
         text.of("certificate_expiry_seconds", "gauge", "When our own certificate is over, seconds since 1970.")

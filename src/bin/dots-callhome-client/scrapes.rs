@@ -80,7 +80,9 @@ impl Scrapes {
 
     /// Lets go of those whose time is over.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for (_, mut scrape) in self.all.extract_if(.., |_, scrape| scrape.until <= now) {
+        let late: Vec<usize> =
+            self.all.iter().filter(|(_, scrape)| scrape.until <= now).map(|(token, _)| *token).collect();
+        for mut scrape in late.into_iter().filter_map(|token| self.all.remove(&token)) {
             scrape.stream.leave(&self.registry);
         }
     }

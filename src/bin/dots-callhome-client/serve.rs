@@ -23,7 +23,6 @@ use crate::desk::Desk;
 use crate::drain::Drain;
 use crate::limits::Limits;
 use crate::listeners::UdpListeners;
-use crate::metrics;
 use crate::output;
 use crate::roster::Roster;
 use crate::scrapes::Scrapes;
@@ -159,8 +158,7 @@ impl Server {
         let Self { desk, scrapes, .. } = self;
         if token < SIGNALS || token == METRICS {
             self.waiting.insert(token);
-        } else if !desk.calls.handle_ready(token, writable)
-            && !scrapes.handle_ready(token, writable, || metrics::text(desk))
+        } else if !desk.calls.handle_ready(token, writable) && !scrapes.handle_ready(token, writable, || desk.metrics())
         {
             desk.commands.handle_ready(token, writable);
         }
