@@ -12,7 +12,7 @@ test:
 	sh tests/run.sh lint test-rust requirements test-page
 
 test-rust:
-	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping openssl ubusd ubus-client aiocoap libcoap_peer busybox make python3 zopfli
+	sh tests/tools.sh nft ip conntrack unshare nsenter mount kill ss ping openssl ubusd ubus-client aiocoap libcoap_peer fastnetmon systemd-analyze busybox make python3 zopfli
 	cargo test --all-features --no-fail-fast
 
 test-page:

@@ -183,6 +183,20 @@ fn arguments_are_those_of_the_programs() {
     assert_eq!(flags(section(&reference, "### dots-callhome-client")), flags(&all));
 }
 
+/// systemd knows all that stands in the unit.
+#[test]
+fn the_unit_is_understood() {
+    let unit = read("docs/dots-callhome-client.service");
+    let unit = unit.replace("/usr/bin/dots-callhome-client", env!("CARGO_BIN_EXE_dots-callhome-client"));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unit");
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("dots-callhome-client.service");
+    fs::write(&file, unit).unwrap();
+    let output = Command::new("systemd-analyze").arg("verify").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("dots-callhome-client.service"), "{said}");
+}
+
 /// A whole configuration with an option in one of its sections; what it amounts to, and what is wrong with it.
 fn configured(kind: &str, option: Option<(&str, &str)>) -> (Config, Vec<String>) {
     let given = [

@@ -22,6 +22,7 @@ packages() {
 	qemu-system-x86_64) echo qemu-system-x86 ;;
 	modprobe) echo kmod ;;
 	strip) echo binutils ;;
+	systemd-analyze) echo systemd ;;
 	rustc-web) echo rustc-web cargo-web rust-web-src ;;
 	*) echo "$1" ;;
 	esac
@@ -30,7 +31,7 @@ packages() {
 is_there() {
 	case $1 in
 	cc) echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null ;;
-	ubus-client | ubusd | cargo-mutants | linux) true ;;
+	ubus-client | ubusd | cargo-mutants | linux | fastnetmon) true ;;
 	eslint | playwright-core) command -v node npm >/dev/null ;;
 	libcoap_peer) [ -e /usr/include/coap3/coap.h ] && command -v cc pkg-config >/dev/null ;;
 	aiocoap | zig) python3 -c 'import ensurepip' 2>/dev/null ;;
@@ -66,6 +67,9 @@ make_own() {
 	linux)
 		[ -e $own/linux/lib ] || unpack_linux
 		;;
+	fastnetmon)
+		[ -x $own/fastnetmon/usr/sbin/fastnetmon ] || unpack_fastnetmon
+		;;
 	zig)
 		[ -x $own/python/bin/python ] || python3 -m venv $own/python
 		[ -x $own/python/bin/cargo-zigbuild ] ||
@@ -90,6 +94,23 @@ unpack_linux() {
 	rm -rf $own/linux.new/*.deb $own/linux
 	depmod -b $own/linux.new "$(ls $own/linux.new/lib/modules)"
 	mv $own/linux.new $own/linux
+}
+
+# Unpacked, not installed: a package of a service starts it. What it needs is installed.
+unpack_fastnetmon() {
+	as_root=
+	[ "$(id -u)" -eq 0 ] || as_root=sudo
+	apt-cache show fastnetmon >/dev/null 2>&1 || $as_root apt-get update -qq
+	echo "fetching: fastnetmon"
+	rm -rf $own/fastnetmon.new $own/fastnetmon
+	mkdir -p $own/fastnetmon.new
+	# It warns that the folder isn't its own.
+	(cd $own/fastnetmon.new && apt-get download -qq fastnetmon 2>/dev/null)
+	needed=$(dpkg-deb -f $own/fastnetmon.new/*.deb Depends)
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get satisfy -y -qq --no-install-recommends "$needed" >/dev/null
+	dpkg-deb -x $own/fastnetmon.new/*.deb $own/fastnetmon.new
+	rm -f $own/fastnetmon.new/*.deb
+	mv $own/fastnetmon.new $own/fastnetmon
 }
 
 install() {

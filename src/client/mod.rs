@@ -2,7 +2,9 @@
 
 mod assembly;
 pub mod detectors;
+mod efficacy;
 pub mod guard;
+mod negotiation;
 mod pending;
 mod records;
 mod refusal;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::coap::{Request, Response, Token};
 use crate::signal::body::MitigationRequest;
+use crate::signal::session_config::SessionConfig;
 
 use super::assembly::Assembly;
 
@@ -17,12 +18,16 @@ pub type Requester = u64;
 pub(super) enum Expected {
     /// The configuration.
     Config,
+    /// A configuration that was asked for, under this number.
+    Proposal { sid: u32, config: SessionConfig },
     /// All mitigations, as far as their blocks have come.
     All(Assembly),
     /// A mitigation request.
     Put { requester: Requester, mid: u32, request: Box<MitigationRequest> },
     /// Nobody has asked when the router says itself that the attack has stopped.
     Delete { requester: Option<Requester>, mid: u32 },
+    /// How the attack stands.
+    Efficacy { requester: Requester, mid: u32 },
     /// That the router call elsewhere.
     Redirect(Requester),
     /// What becomes of a mitigation.
@@ -35,9 +40,11 @@ impl Expected {
     /// Who waits for the answer, if anybody does.
     pub(super) fn requester(self) -> Option<Requester> {
         match self {
-            Self::Put { requester, .. } | Self::Redirect(requester) => Some(requester),
+            Self::Put { requester, .. } | Self::Efficacy { requester, .. } | Self::Redirect(requester) => {
+                Some(requester)
+            }
             Self::Delete { requester, .. } => requester,
-            Self::Config | Self::All(_) | Self::Observation(_) | Self::Report(..) => None,
+            Self::Config | Self::Proposal { .. } | Self::All(_) | Self::Observation(_) | Self::Report(..) => None,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::signal::{DOTS_CBOR, heartbeat};
 use crate::transport::identity::another_cuid;
 
 use super::assembly::Assembly;
+use super::negotiation::Negotiation;
 use super::pending::{Expected, PendingRequest, Requester};
 use super::records::MitigationRecord;
 use super::refusal::RequestFailure;
@@ -25,8 +26,6 @@ const MOST_WITHHELD: usize = 64;
 const REPEAT: Duration = Duration::from_secs(4);
 /// What the answer to a withdrawal is waited for where the router has not said how long the mitigation lasts.
 const WITHDRAWAL: Duration = Duration::from_secs(300);
-/// A configuration without Max-Age is fresh for so long (RFC 9132 section 4.5.3).
-const FRESH: Duration = Duration::from_secs(60);
 
 /// What the session tells its owner.
 pub enum Event {
@@ -61,9 +60,8 @@ pub struct Session {
     cuid: String,
     /// Whether that is no more the one we began with.
     renamed: bool,
-    config: SessionConfig,
-    /// When the configuration is no longer fresh.
-    refresh: Option<Instant>,
+    pub(super) config: SessionConfig,
+    pub(super) negotiation: Negotiation,
     liveness: Liveness,
     pub(super) pending: Vec<PendingRequest>,
     /// When we last sent a request that goes without acknowledgement.
@@ -85,7 +83,7 @@ impl Session {
             cuid,
             renamed: false,
             config: SessionConfig::default(),
-            refresh: None,
+            negotiation: Negotiation::default(),
             liveness: Liveness::new(Parameters::default(), now),
             pending: Vec::new(),
             asked: now,
@@ -150,7 +148,7 @@ impl Session {
         self.put(requester, mid, Box::new(request), now);
     }
 
-    fn refuse(&mut self, requester: Requester, why: RequestFailure) {
+    pub(super) fn refuse(&mut self, requester: Requester, why: RequestFailure) {
         self.events.push_back(Event::Answered(requester, Err(why)));
     }
 
@@ -203,7 +201,7 @@ impl Session {
         let repeat = waits.then_some(self.asked + REPEAT);
         let (liveness, refresh) = match self.is_mitigating() {
             true => (self.liveness.poll_heartbeat(), None),
-            false => (self.liveness.poll_timeout(), self.refresh),
+            false => (self.liveness.poll_timeout(), self.negotiation.refresh),
         };
         let useless = self.pending.iter().filter_map(|pending| pending.until).min();
         let records = self.mitigations.values().filter_map(MitigationRecord::due).min();
@@ -228,7 +226,7 @@ impl Session {
             self.repeat(now);
         }
         // An attack is no time for this (RFC 9132 section 4.5.3).
-        if self.refresh.is_some_and(|due| due <= now) && !self.is_mitigating() {
+        if self.negotiation.refresh.is_some_and(|due| due <= now) && !self.is_mitigating() {
             self.ask_config(now);
         }
         // While an attack saturates its uplink, silence of the router ends nothing (RFC 9066 section 5.2.1).
@@ -247,7 +245,7 @@ impl Session {
         self.send_until(request, expected, None, now);
     }
 
-    fn send_until(&mut self, request: Request, expected: Expected, until: Option<Instant>, now: Instant) {
+    pub(super) fn send_until(&mut self, request: Request, expected: Expected, until: Option<Instant>, now: Instant) {
         let token = self.endpoint.request(&request, now);
         let mut unanswered = None;
         if !request.reliable && !self.endpoint.is_stream() {
@@ -284,12 +282,6 @@ impl Session {
         self.ask_config(now);
         self.ask_all(now);
         self.events.push_back(Event::Ready);
-    }
-
-    fn ask_config(&mut self, now: Instant) {
-        self.refresh = None;
-        let config = Request { reliable: true, ..Request::new(Method::Get, &[".well-known", "dots", "config"]) };
-        self.send(config, Expected::Config, now);
     }
 
     pub(super) fn mitigate(&self, mid: Option<u32>) -> Vec<String> {
@@ -333,6 +325,7 @@ impl Session {
         };
         match expected {
             Expected::Config => self.configured(&response, now),
+            Expected::Proposal { sid, config } => self.proposal_answered(sid, config, &response, now),
             Expected::All(assembly) => {
                 if let Some(response) = self.whole(None, assembly, response, now) {
                     self.all_reported(&response, now);
@@ -349,29 +342,14 @@ impl Session {
                     self.done(requester, Outcome::Mitigation(mid), &response);
                 }
             }
+            Expected::Efficacy { requester, mid } => self.efficacy_answered(requester, mid, &response, now),
             Expected::Redirect(requester) => self.done(requester, Outcome::Redirected, &response),
         }
     }
 
-    fn done(&mut self, requester: Requester, outcome: Outcome, response: &Response) {
+    pub(super) fn done(&mut self, requester: Requester, outcome: Outcome, response: &Response) {
         let outcome = if response.code.is_success() { Ok(outcome) } else { Err(RequestFailure::by_router(response)) };
         self.events.push_back(Event::Answered(requester, outcome));
-    }
-
-    fn configured(&mut self, response: &Response, now: Instant) {
-        if response.code != Code::CONTENT {
-            return;
-        }
-        self.refresh = match response.max_age {
-            None => Some(now + FRESH),
-            Some(0 | u32::MAX) => None,
-            // Before it is over.
-            Some(seconds) => Some(now + Duration::from_secs((seconds - seconds / 4).into())),
-        };
-        if let Ok(config) = SessionConfig::parse(&response.payload) {
-            self.config = config;
-            self.choose_parameters(now);
-        }
     }
 
     fn put_answered(
@@ -426,7 +404,7 @@ impl Session {
         let Some(position) = self.pending.iter().position(|pending| pending.token == *token) else { return };
         let expected = self.pending.remove(position).expected;
         match expected {
-            Expected::Config => self.refresh = Some(now + FRESH),
+            Expected::Config => self.ask_config_later(now),
             Expected::All(_) => self.ask_all_anew(now),
             _ => {}
         }

@@ -13,6 +13,8 @@ use mio::{Interest, Registry, Token};
 use super::buffered_stream::{self, BufferedStream};
 use crate::model::{Now, Transport};
 use crate::transport::dtls::{DtlsChannel, SavedSession};
+#[cfg(feature = "client")]
+use crate::transport::revocation::Proven;
 use crate::transport::tls::TlsChannel;
 use crate::transport::{Channel, Failure};
 
@@ -256,6 +258,12 @@ impl Connection {
     #[cfg(feature = "client")]
     pub fn peer_name(&self) -> Option<String> {
         self.channel.peer_name()
+    }
+
+    /// What the router has proven it with.
+    #[cfg(feature = "client")]
+    pub fn proven(&self) -> Proven {
+        self.channel.proven()
     }
 
     /// The session that a later connection over UDP may resume.

@@ -146,6 +146,16 @@ impl Parameters {
     }
 }
 
+/// How a client wants heartbeats to be.
+#[cfg(feature = "client")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeats {
+    /// Seconds between them.
+    pub interval: u16,
+    /// Unanswered ones until the session counts as lost.
+    pub missing: u16,
+}
+
 /// The negotiated sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionConfig {
@@ -216,7 +226,64 @@ impl SessionConfig {
     }
 }
 
+#[cfg(feature = "client")]
+impl SessionConfig {
+    /// The body of a PUT that asks for heartbeats like these where this configuration has fewer, or more that may be missing, as far as
+    /// the limits allow that the body of a GET's answer tells; and the configuration that this makes. Nothing where all is well.
+    ///
+    /// # Errors
+    /// The server said something that RFC 9132 does not allow.
+    pub fn proposal(self, content: &[u8], wanted: Heartbeats) -> Result<Option<(Vec<u8>, Self)>, Invalid> {
+        let body = Value::decode(content)?;
+        let signal = Fields::of(&body, "body", &[SIGNAL_CONFIG])?.required(SIGNAL_CONFIG, "signal-config")?.clone();
+        let told = Fields::of(&signal, "signal-config", &[MITIGATING_CONFIG, IDLE_CONFIG])?;
+        let mut config = self;
+        let sets = [
+            (MITIGATING_CONFIG, propose(&mut config.mitigating, told.get(MITIGATING_CONFIG), wanted)?),
+            (IDLE_CONFIG, propose(&mut config.idle, told.get(IDLE_CONFIG), wanted)?),
+        ];
+        let body = Value::only(SIGNAL_CONFIG, Value::map(sets)).encode();
+        Ok((config != self).then_some((body, config)))
+    }
+}
+
+/// Changes one set towards what is wanted; what is to be said of it.
+#[cfg(feature = "client")]
+fn propose(set: &mut Parameters, told: Option<&Value>, wanted: Heartbeats) -> Result<Option<Value>, Invalid> {
+    let mut changes = Vec::new();
+    // 0 is none at all: a server that wants it so is left alone.
+    if set.heartbeat_interval == 0 {
+        return Ok(None);
+    }
+    for rule in &RULES {
+        let wanted = match rule.key {
+            HEARTBEAT_INTERVAL => wanted.interval,
+            MISSING_HB_ALLOWED => wanted.missing,
+            _ => continue,
+        };
+        let (lowest, highest) = rule.limits(told)?;
+        let (current, value) = ((rule.get)(set), wanted.min(highest).max(lowest));
+        if current > value {
+            (rule.set)(set, value);
+            let value = Value::only(CURRENT_VALUE, Value::Unsigned(value.into()));
+            changes.push((Value::Unsigned(rule.key.into()), value));
+        }
+    }
+    Ok((!changes.is_empty()).then_some(Value::Map(changes.into_iter().collect())))
+}
+
 impl Rule {
+    /// What a server says that it takes, of the set of a GET's answer; else what RFC 9132 says.
+    #[cfg(feature = "client")]
+    fn limits(&self, set: Option<&Value>) -> Result<(u16, u16), Invalid> {
+        let Some(set) = set else { return Ok((self.min, self.max)) };
+        let fields = Fields::of(set, "configuration", &RULES.map(|rule| rule.key))?;
+        let Some(value) = fields.get(self.key) else { return Ok((self.min, self.max)) };
+        let inner = Fields::of(value, self.name, &[MAX_VALUE, MIN_VALUE, CURRENT_VALUE])?;
+        let limit = |key, default| inner.get(key).map_or(Ok(default), |value| self.read(value));
+        Ok((limit(MIN_VALUE, self.min)?, limit(MAX_VALUE, self.max)?))
+    }
+
     fn current_key(&self) -> u16 {
         if self.decimal { CURRENT_VALUE_DECIMAL } else { CURRENT_VALUE }
     }

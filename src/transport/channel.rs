@@ -6,6 +6,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::dtls_config::SavedSession;
 use super::failure::Failure;
+#[cfg(feature = "client")]
+use super::revocation::Proven;
 use crate::model::Now;
 
 /// A secure channel with one peer, both ends authenticated; no I/O.
@@ -63,6 +65,10 @@ pub trait Channel {
     /// The name the router has proven to the provider: of its certificate, or the identity of its pre-shared key.
     #[cfg(feature = "client")]
     fn peer_name(&self) -> Option<String>;
+
+    /// What the router has proven that name with, in this session or the one that it goes on from.
+    #[cfg(feature = "client")]
+    fn proven(&self) -> Proven;
 
     /// The session that a later DTLS channel may resume; none before the channel is established, or with pre-shared keys.
     ///

@@ -11,6 +11,10 @@ use super::crypto;
 pub use super::fault::Fault;
 pub use super::key_kind::KeyKind;
 use super::pem;
+#[cfg(feature = "client")]
+use super::revocation::Revocations;
+#[cfg(feature = "client")]
+use super::signed::SignedFault;
 use super::x509;
 use crate::model::{Transport, printable};
 
@@ -142,6 +146,9 @@ pub struct Anchors {
     /// With their places in the file, counted from 1.
     certificates: Vec<(usize, CertificateDer<'static>)>,
     left_out: Vec<LeftOut>,
+    /// What they have signed and what counts no more.
+    #[cfg(feature = "client")]
+    revoked: Arc<Revocations>,
 }
 
 impl Anchors {
@@ -161,7 +168,13 @@ impl Anchors {
         }
         match left_out.first() {
             Some(first) if certificates.is_empty() => Err(first.fault.clone()),
-            _ => Ok(Self { store: Arc::new(store), certificates, left_out }),
+            _ => Ok(Self {
+                store: Arc::new(store),
+                certificates,
+                left_out,
+                #[cfg(feature = "client")]
+                revoked: Arc::default(),
+            }),
         }
     }
 
@@ -191,9 +204,25 @@ impl Anchors {
         &self.store
     }
 
+    /// The same, but what the lists of a file's content name counts no more.
+    ///
+    /// # Errors
+    /// There is no list in it, or one that can't be used.
+    #[cfg(feature = "client")]
+    pub fn without_revoked(self, content: &[u8]) -> Result<Self, SignedFault> {
+        let revoked = Revocations::read(content, self.certificates())?;
+        Ok(Self { revoked: Arc::new(revoked), ..self })
+    }
+
+    /// What counts no more.
+    #[cfg(feature = "client")]
+    pub fn revoked(&self) -> &Arc<Revocations> {
+        &self.revoked
+    }
+
     /// Their certificates.
     #[cfg(feature = "client")]
-    pub(super) fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> + Clone {
         self.certificates.iter().map(|(_, certificate)| certificate)
     }
 }

@@ -17,6 +17,8 @@ use super::dtls_config::Proof;
 pub use super::dtls_config::{ClientConfig, Random, SavedSession};
 use super::failure::{Failure, alerted, failure, said};
 use super::mbedtls::{self, ClientSettings, Error, Hooks};
+#[cfg(feature = "client")]
+use super::revocation::Proven;
 use super::verifier::ProviderVerifier;
 #[cfg(feature = "client")]
 use super::verifier::RouterVerifier;
@@ -31,6 +33,8 @@ const RECORD_HEADER: usize = 13;
 
 /// Flags of the library for what is wrong with a certificate: they choose the alert that the peer gets.
 const EXPIRED: u32 = 0x01;
+#[cfg(feature = "client")]
+const REVOKED: u32 = 0x02;
 const WRONG_NAME: u32 = 0x04;
 const NOT_TRUSTED: u32 = 0x08;
 const OTHER: u32 = 0x0100;
@@ -228,6 +232,11 @@ impl Channel for DtlsChannel {
         self.inner.owner().admission.as_ref()?.name().filter(|_| self.is_established()).map(str::to_owned)
     }
 
+    #[cfg(feature = "client")]
+    fn proven(&self) -> Proven {
+        self.inner.owner().admission.as_ref().map(Admission::proven).unwrap_or_default()
+    }
+
     fn session(&self) -> Option<&SavedSession> {
         self.session.as_ref().filter(|session| !session.state.is_empty())
     }
@@ -300,8 +309,8 @@ impl Hooks for ChannelHooks {
         self.resumed = false;
         let shown = std::mem::take(&mut self.shown);
         #[cfg(feature = "client")]
-        if let Some((admission, leaf)) = self.admission.as_mut().zip(shown.first()) {
-            admission.shown(leaf);
+        if let Some(admission) = &mut self.admission {
+            admission.shown(&shown);
         }
         self.rejected = self.expected.verify(&shown, self.now).err();
         self.certificate = shown.into_iter().next();
@@ -312,6 +321,8 @@ impl Hooks for ChannelHooks {
             Some(Failure::WrongName(_)) => WRONG_NAME,
             Some(Failure::UnknownAuthority) => NOT_TRUSTED,
             Some(failure) if failure.is_other_use() => OTHER_USE,
+            #[cfg(feature = "client")]
+            Some(failure) if failure.is_revoked() => REVOKED,
             Some(_) => OTHER,
         }
     }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use rustls::pki_types::CertificateDer;
 
 use super::credentials::Psk;
+use super::revocation::{CertificateId, Proven, Revocations};
 use super::{identity, x509};
 use crate::model::Now;
 
@@ -18,12 +20,15 @@ const COOKIE_SECONDS: u64 = 60;
 const TICKET_SECONDS: u64 = 86_400;
 /// A name that can't be in a certificate is not worth a ticket.
 const LONGEST_NAME: usize = 255;
+/// Nor is a longer chain.
+const MOST_CERTIFICATES: u8 = 8;
 
 /// Secrets of the server that its channels share.
 pub(super) struct Keys {
     pub(super) psk: BTreeMap<String, Psk>,
     pub(super) cookies: hmac::Key,
     pub(super) tickets: hmac::Key,
+    pub(super) revoked: Arc<Revocations>,
 }
 
 /// What the server's end of a channel needs to let a peer in.
@@ -34,12 +39,14 @@ pub(super) struct Admission {
     name: Option<String>,
     /// First and last second of the certificate that bears the name.
     valid: (u64, u64),
+    /// All certificates shown.
+    certificates: Vec<CertificateId>,
 }
 
 impl Admission {
     /// Begins with a peer of which only the address is known.
     pub(super) fn new(from: SocketAddr, keys: Rc<Keys>) -> Self {
-        Self { from, keys, is_reachable: false, name: None, valid: (0, 0) }
+        Self { from, keys, is_reachable: false, name: None, valid: (0, 0), certificates: Vec::new() }
     }
 
     /// Whether the peer has shown a cookie.
@@ -52,15 +59,24 @@ impl Admission {
         self.name.as_deref()
     }
 
-    /// The peer shows a certificate; whether it is good is judged elsewhere.
-    pub(super) fn shown(&mut self, certificate: &CertificateDer<'_>) {
-        self.name = identity::name(certificate);
-        self.valid = x509::validity(certificate).unwrap_or((1, 0));
+    /// What the peer has proven itself with.
+    pub(super) fn proven(&self) -> Proven {
+        let until = Some(self.valid.1).filter(|_| !self.certificates.is_empty());
+        Proven { certificates: self.certificates.clone(), until }
+    }
+
+    /// The peer shows certificates, its own first; whether they are good is judged elsewhere.
+    pub(super) fn shown(&mut self, certificates: &[CertificateDer<'_>]) {
+        let leaf = certificates.first();
+        self.name = leaf.and_then(identity::name);
+        self.valid = leaf.and_then(|leaf| x509::validity(leaf)).unwrap_or((1, 0));
+        self.certificates = Proven::by(certificates).certificates;
     }
 
     /// The key of an identity.
     pub(super) fn psk(&mut self, identity: &[u8]) -> Option<Vec<u8>> {
         self.name = None;
+        self.certificates.clear();
         let psk = self.keys.psk.get(std::str::from_utf8(identity).ok()?)?;
         self.name = Some(psk.identity().to_owned());
         Some(psk.key().to_vec())
@@ -83,12 +99,15 @@ impl Admission {
         format!("{slot} {}", self.from).into_bytes()
     }
 
-    /// A ticket: nonce, then sealed the certificate's validity, the name's length, the name, the session.
+    /// A ticket: nonce, then sealed the certificate's validity, the number of certificates, each of them, the name's length, the name,
+    /// the session.
     pub(super) fn seal(&self, session: &[u8], nonce: [u8; NONCE_LEN], now: Now) -> Option<Vec<u8>> {
         let name = self.name.as_ref().filter(|name| name.len() <= LONGEST_NAME && self.valid != (0, 0))?;
         let mut content = Vec::new();
         content.extend_from_slice(&self.valid.0.to_be_bytes());
         content.extend_from_slice(&self.valid.1.to_be_bytes());
+        content.push(u8::try_from(self.certificates.len()).ok().filter(|count| *count <= MOST_CERTIFICATES)?);
+        self.certificates.iter().for_each(|CertificateId(id)| content.extend_from_slice(id));
         content.push(u8::try_from(name.len()).ok()?);
         content.extend_from_slice(name.as_bytes());
         content.extend_from_slice(session);
@@ -97,19 +116,28 @@ impl Admission {
         Some([&nonce[..], &content].concat())
     }
 
-    /// The session of a ticket whose certificate is still valid.
+    /// The session of a ticket whose certificates are still good.
     pub(super) fn open(&mut self, ticket: &[u8], now: Now) -> Option<Vec<u8>> {
         let day = now.unix / TICKET_SECONDS;
         let content = self.unseal(ticket, day).or_else(|| self.unseal(ticket, day.checked_sub(1)?))?;
         let (from, rest) = content.split_first_chunk()?;
         let (until, rest) = rest.split_first_chunk()?;
+        let (&count, mut rest) = rest.split_first()?;
+        let mut certificates = Vec::new();
+        for _ in 0..count {
+            let (id, after) = rest.split_first_chunk()?;
+            certificates.push(CertificateId(*id));
+            rest = after;
+        }
         let (&length, rest) = rest.split_first()?;
         let (name, session) = rest.split_at_checked(length.into())?;
         self.valid = (u64::from_be_bytes(*from), u64::from_be_bytes(*until));
-        if now.unix < self.valid.0 || now.unix > self.valid.1 {
+        // Whoever may not resume is told why in a full handshake.
+        if now.unix < self.valid.0 || now.unix > self.valid.1 || self.keys.revoked.has_any(&certificates) {
             return None;
         }
         self.name = Some(String::from_utf8(name.to_vec()).ok()?);
+        self.certificates = certificates;
         Some(session.to_vec())
     }
 

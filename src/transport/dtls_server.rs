@@ -16,6 +16,9 @@ use super::mbedtls::{self, Credentials};
 use super::verifier::RouterVerifier;
 use crate::model::Now;
 
+/// Tickets of another form are none.
+const TICKET_FORM: &[u8] = b"2";
+
 /// What the provider proves and believes.
 pub struct ServerConfig {
     credentials: Rc<Credentials>,
@@ -41,17 +44,19 @@ impl ServerConfig {
             None => empty(),
         };
         let credentials = Rc::new(credentials?);
-        let verifier = certificates.map(|(_, anchors)| RouterVerifier::new(Arc::clone(anchors.store()))).transpose()?;
+        let verifier = certificates.map(|(_, anchors)| RouterVerifier::new(anchors)).transpose()?;
         let mut secret = [0; 32];
         random.fill(&mut secret).map_err(|_| Fault::Unusable("there is no randomness".into()))?;
         // Who is no longer trusted can't resume either.
         let mut trust = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, ticket_secret));
+        trust.update(TICKET_FORM);
         let trusted = certificates.into_iter().flat_map(|(_, anchors)| anchors.certificates());
         trusted.for_each(|certificate| trust.update(certificate));
         let keys = Keys {
             psk: psk.into_iter().map(|psk| (psk.identity().to_owned(), psk)).collect(),
             cookies: hmac::Key::new(HMAC_SHA256, &secret),
             tickets: hmac::Key::new(HMAC_SHA256, trust.sign().as_ref()),
+            revoked: certificates.map(|(_, anchors)| Arc::clone(anchors.revoked())).unwrap_or_default(),
         };
         Ok(Self { credentials, verifier, keys: Rc::new(keys), random })
     }

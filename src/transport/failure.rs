@@ -39,8 +39,17 @@ pub enum Failure {
 
 /// Of a certificate whose extensions say so.
 const OTHER_USE: &str = "it is for another use";
+/// Of a certificate that its authority has revoked.
+#[cfg(feature = "client")]
+const REVOKED: &str = "it is revoked";
 
 impl Failure {
+    /// Whether the certificate would be good if it were not revoked.
+    #[cfg(feature = "client")]
+    pub(super) fn is_revoked(&self) -> bool {
+        matches!(self, Self::BadCertificate(why) if why == REVOKED)
+    }
+
     /// Whether the certificate is good, but not for this.
     pub(super) fn is_other_use(&self) -> bool {
         matches!(self, Self::BadCertificate(why) if why == OTHER_USE)
@@ -93,6 +102,8 @@ fn certificate(why: &CertificateError, name: &str) -> Failure {
         Why::NotValidForName | Why::NotValidForNameContext { .. } => return Failure::WrongName(name.to_owned()),
         Why::UnknownIssuer => return Failure::UnknownAuthority,
         Why::ApplicationVerificationFailure => return Failure::UnknownKey,
+        #[cfg(feature = "client")]
+        Why::Revoked => REVOKED,
         Why::BadEncoding => "it cannot be read",
         Why::BadSignature => "the peer does not have its key",
         Why::InvalidPurpose | Why::InvalidPurposeContext { .. } => OTHER_USE,

@@ -42,7 +42,12 @@ pub enum KeyKind {
 impl KeyKind {
     /// Of the public key of a certificate; nothing where it can't be read.
     pub(super) fn of(certificate: &[u8]) -> Option<Self> {
-        let (body, _) = element(x509::public_key(certificate)?, SEQUENCE)?;
+        Self::of_public(x509::public_key(certificate)?)
+    }
+
+    /// Of a public key, as RFC 5280 section 4.1.2.7 has it; nothing where it can't be read.
+    pub(super) fn of_public(key: &[u8]) -> Option<Self> {
+        let (body, _) = element(key, SEQUENCE)?;
         let (algorithm, key) = element(body, SEQUENCE)?;
         let modulus = || {
             // Behind the count of unused bits.

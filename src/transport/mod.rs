@@ -1,5 +1,7 @@
 //! Secure channels between a router and its provider: credentials, TLS over streams, DTLS over datagrams.
 
+#[cfg(feature = "client")]
+pub mod certificate_request;
 mod channel;
 pub mod credentials;
 pub mod crypto;
@@ -20,7 +22,11 @@ mod mbedtls;
 mod pem;
 pub mod raw_public_key;
 mod resumption;
+#[cfg(feature = "client")]
+pub mod revocation;
 mod signatures;
+#[cfg(feature = "client")]
+mod signed;
 pub mod tls;
 pub mod tls_config;
 mod verifier;
@@ -28,3 +34,5 @@ mod x509;
 
 pub use channel::Channel;
 pub use failure::Failure;
+#[cfg(feature = "client")]
+pub use signed::SignedFault;

@@ -101,6 +101,15 @@ fn all(content: &[u8], label: &str, none: Fault) -> Result<Vec<Option<Vec<u8>>>,
     if wanted.is_empty() { Err(instead(&blocks, none)) } else { Ok(wanted) }
 }
 
+/// What is in each block of another kind; nothing for one that is damaged.
+///
+/// # Errors
+/// As of [`text`].
+#[cfg(feature = "client")]
+pub(super) fn blocks_of(content: &[u8], label: &str) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    Ok(blocks(content)?.iter().filter(|block| block.label == label).map(Block::content).collect())
+}
+
 /// The first private key.
 ///
 /// # Errors

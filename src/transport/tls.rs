@@ -10,9 +10,9 @@ use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerCo
 use super::channel::Channel;
 use super::crypto::ALPN;
 use super::failure::{Failure, failure};
-#[cfg(feature = "client")]
-use super::identity;
 use super::x509;
+#[cfg(feature = "client")]
+use super::{identity, revocation::Proven};
 use crate::model::Now;
 
 /// One TLS connection.
@@ -138,5 +138,10 @@ impl Channel for TlsChannel {
     #[cfg(feature = "client")]
     fn peer_name(&self) -> Option<String> {
         self.peer_certificate().and_then(identity::name)
+    }
+
+    #[cfg(feature = "client")]
+    fn proven(&self) -> Proven {
+        Proven::by(self.connection.peer_certificates().unwrap_or_default())
     }
 }

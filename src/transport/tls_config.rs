@@ -93,7 +93,7 @@ fn shown(identity: &Identity) -> Result<SingleCertAndKey, Fault> {
 /// [`Fault::KeyMismatch`], [`Fault::UnusableKey`], [`Fault::Unusable`]
 #[cfg(feature = "client")]
 pub fn server_config(identity: Identity, anchors: &Anchors, clock: Arc<Clock>) -> Result<Arc<ServerConfig>, Fault> {
-    let verifier = RouterVerifier::new(Arc::clone(anchors.store()))?;
+    let verifier = RouterVerifier::new(anchors)?;
     let mut config = ServerConfig::builder_with_details(provider(), clock)
         .with_safe_default_protocol_versions()
         .map_err(fault)?

@@ -1,7 +1,7 @@
 //! Whom a chain of certificates proves (RFC 5280 section 6, RFC 9525): one judgement for both transports, so that they agree.
 //!
-//! The library's verifiers do the same, but bring with them the reading of revocation lists, of which we have none: 20 KiB of the
-//! router's binary. They don't look at what keys are for, which RFC 5280 section 6.1.4 (n) and RFC 8446 section 4.4.2.2 demand.
+//! The library's verifiers do the same, but bring with them the reading of revocation lists, of which the router has none: 20 KiB of
+//! its binary. They don't look at what keys are for, which RFC 5280 section 6.1.4 (n) and RFC 8446 section 4.4.2.2 demand.
 
 use std::sync::Arc;
 
@@ -17,12 +17,15 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
-#[cfg(feature = "client")]
-use super::crypto::provider;
-#[cfg(feature = "client")]
-use super::fault::Fault;
 use super::signatures::ALGORITHMS;
 use super::x509::{self, KeyUsage};
+#[cfg(feature = "client")]
+use super::{
+    credentials::Anchors,
+    crypto::provider,
+    fault::Fault,
+    revocation::{CertificateId, Revocations},
+};
 
 /// What the router believes.
 #[derive(Clone, Debug)]
@@ -72,7 +75,10 @@ fn can_prove(leaf: &CertificateDer<'_>) -> Result<(), Error> {
 /// What the provider believes.
 #[cfg(feature = "client")]
 #[derive(Clone, Debug)]
-pub(super) struct RouterVerifier(Arc<dyn ClientCertVerifier>);
+pub(super) struct RouterVerifier {
+    anchored: Arc<dyn ClientCertVerifier>,
+    revoked: Arc<Revocations>,
+}
 
 #[cfg(feature = "client")]
 impl RouterVerifier {
@@ -80,16 +86,21 @@ impl RouterVerifier {
     ///
     /// # Errors
     /// [`Fault::Unusable`] where there are none.
-    pub(super) fn new(anchors: Arc<RootCertStore>) -> Result<Self, Fault> {
-        let verifier = WebPkiClientVerifier::builder_with_provider(anchors, provider()).build();
-        verifier.map(Self).map_err(|error| Fault::Unusable(error.to_string()))
+    pub(super) fn new(anchors: &Anchors) -> Result<Self, Fault> {
+        let anchored = WebPkiClientVerifier::builder_with_provider(Arc::clone(anchors.store()), provider()).build();
+        let anchored = anchored.map_err(|error| Fault::Unusable(error.to_string()))?;
+        Ok(Self { anchored, revoked: Arc::clone(anchors.revoked()) })
+    }
+
+    fn is_revoked(&self, certificate: &CertificateDer<'_>) -> bool {
+        CertificateId::of(certificate).is_some_and(|id| self.revoked.has(&id))
     }
 }
 
 #[cfg(feature = "client")]
 impl ClientCertVerifier for RouterVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.anchored.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -98,7 +109,11 @@ impl ClientCertVerifier for RouterVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.0.verify_client_cert(end_entity, &authorities(intermediates), now).map_err(of_chain)?;
+        let verified =
+            self.anchored.verify_client_cert(end_entity, &authorities(intermediates), now).map_err(of_chain)?;
+        if std::iter::once(end_entity).chain(intermediates).any(|one| self.is_revoked(one)) {
+            return Err(CertificateError::Revoked.into());
+        }
         can_prove(end_entity).map(|()| verified)
     }
 
@@ -108,7 +123,7 @@ impl ClientCertVerifier for RouterVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        self.anchored.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -117,10 +132,10 @@ impl ClientCertVerifier for RouterVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        self.anchored.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.anchored.supported_verify_schemes()
     }
 }

@@ -62,6 +62,12 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     parts(certificate).map(|parts| parts.public_key)
 }
 
+/// Its subject, without its frame.
+#[cfg(feature = "client")]
+pub(super) fn subject(certificate: &[u8]) -> Option<&[u8]> {
+    parts(certificate).map(|parts| parts.subject)
+}
+
 /// Whether one is named as the issuer of the other.
 pub(super) fn is_issuer(of: &[u8], certificate: &[u8]) -> bool {
     parts(of).zip(parts(certificate)).is_some_and(|(of, it)| of.subject == it.issuer)

@@ -131,6 +131,11 @@ impl Stage {
         self.start(host, command, "client.log")
     }
 
+    /// Starts a program that is not ours at the provider.
+    pub fn start_at_provider(&self, command: Command, log: &str) -> Child {
+        self.start(&self.home.provider, command, log)
+    }
+
     fn control(&self, name: &str) -> PathBuf {
         self.file(&format!("{name}.control"))
     }
@@ -138,6 +143,11 @@ impl Stage {
     /// Ends the provider's program.
     pub fn stop_client(&mut self) {
         stop(&mut self.client, "TERM");
+    }
+
+    /// Ends the provider's program as a loss of power would.
+    pub fn kill_client(&mut self) {
+        stop(&mut self.client, "KILL");
     }
 
     /// Lets the daemon find programs only in this directory.

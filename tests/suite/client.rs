@@ -28,16 +28,24 @@ impl Provider {
         provider
     }
 
-    /// Its first questions are answered: nothing is known of it, and the configuration is fresh for ever.
+    /// Its first questions are answered: nothing is known of it, and the configuration is fresh for ever and not negotiable.
     pub fn new() -> Self {
         let mut provider = Self::silent();
         let [config, all] = provider.take().try_into().unwrap();
         assert_eq!((config.kind, path(&config)), (CON, ".well-known/dots/config".to_owned()));
         provider.answer(&config, CONTENT, |answer| with(answer, "{30:{}}").number(MAX_AGE, u32::MAX));
+        provider.refuse_proposal();
         provider.answer(&all, NOT_FOUND, |answer| answer);
         assert!(provider.take().is_empty());
         provider.events.clear();
         provider
+    }
+
+    /// The router keeps to its configuration.
+    pub fn refuse_proposal(&mut self) {
+        let proposal = self.one();
+        assert_eq!((proposal.code, path(&proposal)), (PUT, ".well-known/dots/config/sid=1".to_owned()));
+        self.answer(&proposal, BAD_REQUEST, |answer| answer);
     }
 
     pub fn collect(&mut self) {
@@ -114,7 +122,7 @@ impl Provider {
         self.said.drain(..).map(|(at, message)| (ago(at), path(&message))).collect()
     }
 
-    fn is_lost(&self) -> bool {
+    pub fn is_lost(&self) -> bool {
         self.events.iter().any(|event| matches!(event, Event::Lost))
     }
 }
@@ -258,6 +266,7 @@ fn the_configuration_is_not_refreshed_in_an_attack() {
     let [config, all] = provider.take().try_into().unwrap();
     provider.answer(&all, NOT_FOUND, |answer| answer);
     provider.answer(&config, CONTENT, |answer| with(answer, "{30:{}}").number(MAX_AGE, 100));
+    provider.refuse_proposal();
     let observation = provider.mitigated(5);
     provider.pass(seconds(1000));
     assert!(provider.paths().iter().all(|(_, path)| !path.ends_with("config")));

@@ -143,6 +143,7 @@ fn pieces_of_two_contents_are_not_put_together() {
     let mut provider = Provider::silent();
     let [config, all] = provider.take().try_into().unwrap();
     provider.answer(&config, CONTENT, |answer| with(answer, "{30:{}}").number(MAX_AGE, u32::MAX));
+    provider.refuse_proposal();
     let content = diag::encode("{1:{2:[{5:7,6:[\"192.0.2.7/32\"],14:3000,16:2,32768:[\"203.0.113.7/32\"]}]}}");
     let piece = |answer: Message, number: u32, etag: &[u8]| {
         let piece = content.chunks(32).nth(number as usize).unwrap().to_vec();

@@ -1,6 +1,6 @@
 //! What recorded reports of detectors and feeds are read as.
 
-use dots_callhome::client::detectors::{BadReport, NoticeAction, read_feed, read_notice};
+use dots_callhome::client::detectors::{BadReport, NoticeAction, read_feed, read_notice, read_reports};
 use dots_callhome::client::guard::{Guard, Limits, Objection};
 use dots_callhome::model::Scope;
 
@@ -129,4 +129,35 @@ fn the_providers_own_limits_hold() {
     let asked: Vec<bool> = [0, 1, 2, 3599, 3600].iter().map(|&at| guard.admit("home", &fine, at).is_ok()).collect();
     assert_eq!(asked, [true, true, false, false, true]);
     assert!(guard.admit("another", &fine, 2).is_ok());
+}
+
+/// Somebody else behind the same address talks to the same target, a little.
+#[test]
+fn weak_flows_are_somebody_elses() {
+    let flows = |weak: &str| {
+        let text = format!(
+            "UDP flows: 2\n198.51.100.7:4021 > 203.0.113.80:80 854828 bytes 1934 packets\n\
+             198.51.100.7:5000 > 203.0.113.80:443 1000 bytes {weak} packets\n"
+        );
+        let notice = read_notice(Some(("198.51.100.7", "ban")), &text).unwrap();
+        texts(&notice.sightings[0].scope())
+    };
+    assert_eq!(flows("20"), ["198.51.100.7/32", "4021", "203.0.113.80/32", "80", "17"]);
+    assert_eq!(flows("1000"), ["198.51.100.7/32", "4021 5000", "203.0.113.80/32", "80 443", "17"]);
+}
+
+#[test]
+fn reports_in_xarf_are_requests() {
+    let text = include_str!("data/xarf.json");
+    let now = 1_795_908_570;
+    let rows = read_reports(text, now);
+    let [Ok(attack), Err(spam), Ok(late), Err(nowhere), Err(cut)] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(texts(&attack.sighting.scope()), ["198.51.100.7/32", "4021", "203.0.113.80/32", "80", "17"]);
+    assert_eq!((attack.what.as_str(), attack.line), ("ddos", 1));
+    assert_eq!(texts(&late.sighting.scope()), ["2001:db8:123::7/128", "", "2001:db8:c000::80/128", "22", "6"]);
+    assert_eq!(spam.to_string(), "report 2: it is not about connections");
+    assert_eq!(nowhere.to_string(), "report 4: its source is no address");
+    assert!(matches!(cut, BadReport::Json(_)), "{cut:?}");
+    assert!(read_reports(text, now + 3600).iter().flatten().all(|row| row.sighting.source_ports.is_empty()));
+    assert!(read_reports("", now).is_empty());
 }

@@ -4,6 +4,7 @@
 mod call_home;
 mod calling;
 mod client;
+mod client_negotiation;
 mod client_reports;
 mod client_wire;
 mod client_wishes;

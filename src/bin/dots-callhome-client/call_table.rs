@@ -131,6 +131,11 @@ impl<C: Listed> CallTable<C> {
         (of_source.map_or(0, BTreeSet::len), of_source.and_then(|tokens| tokens.first().copied()))
     }
 
+    /// How many have not proven yet who they are.
+    pub(crate) fn proving(&self) -> usize {
+        self.all_proving.len()
+    }
+
     /// Whether a router there has proven who it is.
     pub(crate) fn is_home(&self, source: IpAddr) -> bool {
         self.proven.contains_key(&source)

@@ -7,20 +7,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dots_callhome::client::{Event, MitigationRecord, Outcome, RequestFailure, Requester, Session};
+use dots_callhome::client::{Event, MitigationRecord, RequestFailure, Session};
 use dots_callhome::coap::Endpoint;
 use dots_callhome::io::clock;
 use dots_callhome::io::connection::Connection;
 use dots_callhome::io::random::Rng;
 use dots_callhome::model::Transport;
 use dots_callhome::transport::drop_list::{DropList, block};
+use dots_callhome::transport::revocation::{CertificateId, Revocations};
 use dots_callhome::transport::tls::TlsChannel;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Registry, Token};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::accepting::accept_some;
-use crate::call_table::{CallTable, Listed};
+use crate::call::{Call, CallStage};
+use crate::call_event::CallEvent;
+use crate::call_table::CallTable;
 use crate::credentials::ServerCredentials;
 use crate::duplicates::Duplicates;
 use crate::ended::Ended;
@@ -30,158 +33,22 @@ use crate::output;
 use crate::roster::Roster;
 use crate::tokens::Tokens;
 
-/// Time for a router to prove who it is.
-const HANDSHAKE: Duration = Duration::from_secs(20);
 /// Where routers live a source that fails too often is not shut out, but has one try in so long: others may share its address.
 const SPARING: Duration = Duration::from_secs(1);
 /// Datagrams of one wake-up: others want to be heard too.
 const DATAGRAMS: usize = 256;
 
-/// What a router tells of the requests it was sent.
-pub(crate) enum CallEvent {
-    /// A request has its answer.
-    Answered {
-        /// Who waits for it.
-        requester: Requester,
-        /// Which router.
-        router: String,
-        /// What has become of the request.
-        outcome: Result<Outcome, RequestFailure>,
-    },
-    /// A router has a session.
-    Came {
-        /// Which router.
-        router: String,
-    },
-    /// It has said what it knows.
-    Known {
-        /// Which router.
-        router: String,
-    },
-    /// A router's session is over.
-    Gone {
-        /// Which router.
-        router: String,
-        /// Why, in words.
-        why: String,
-    },
-    /// Another router with the same name calls.
-    Duplicate {
-        /// The name.
-        router: String,
-        /// From where.
-        from: SocketAddr,
-    },
-    /// There is something new about a mitigation.
-    Reported {
-        /// Which router.
-        router: String,
-        /// Its mitigation.
-        mid: u32,
-    },
-}
-
-/// How far a call has come.
-enum CallStage {
-    /// Whoever calls has not proven yet who it is.
-    Proving,
-    /// One of our routers has.
-    Admitted { name: String, session: Box<Session> },
-}
-
-/// A connection of a router, proven or not.
-struct Call {
-    connection: Connection,
-    from: SocketAddr,
-    /// Where it came in, over datagrams.
-    peer_address: Option<PeerAddress>,
-    stage: CallStage,
-    since: Instant,
-}
-
-impl Call {
-    fn new(connection: Connection, from: SocketAddr, peer_address: Option<PeerAddress>) -> Self {
-        Self { connection, from, peer_address, stage: CallStage::Proving, since: Instant::now() }
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        let due = match &self.stage {
-            CallStage::Admitted { session, .. } => session.poll_timeout(),
-            CallStage::Proving => Some(self.since + HANDSHAKE),
-        };
-        [due, self.connection.poll_timeout()].into_iter().flatten().min()
-    }
-
-    /// Does what is due.
-    fn handle_timeout(&mut self) -> Result<(), Ended> {
-        let now = clock::now();
-        self.connection.handle_timeout(now).map_err(|why| Ended::lost(&self.connection, why))?;
-        match &mut self.stage {
-            CallStage::Admitted { session, .. } if session.poll_timeout().is_some_and(|due| due <= now.instant) => {
-                session.handle_timeout(now.instant);
-            }
-            CallStage::Proving if self.since + HANDSHAKE <= now.instant => return Err(self.too_slow()),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn too_slow(&self) -> Ended {
-        if self.peer_address.is_some() { Ended::Abandoned } else { Ended::TooSlow }
-    }
-
-    fn session(&self) -> Option<&Session> {
-        match &self.stage {
-            CallStage::Admitted { session, .. } => Some(session),
-            CallStage::Proving => None,
-        }
-    }
-
-    fn name(&self) -> Option<&str> {
-        match &self.stage {
-            CallStage::Admitted { name, .. } => Some(name),
-            CallStage::Proving => None,
-        }
-    }
-
-    fn json(&self) -> Option<Value> {
-        let CallStage::Admitted { name, session } = &self.stage else { return None };
-        Some(json!({
-            "name": name,
-            "address": self.from.to_string(),
-            "transport": self.connection.transport().as_str(),
-            "seconds": self.since.elapsed().as_secs(),
-            "mitigations": session.mitigations().filter(|(_, known)| !known.ended).count(),
-        }))
-    }
-
-    /// Sends what the session wants sent, and takes what it tells.
-    fn drain(&mut self) -> (Vec<Event>, Result<(), Ended>) {
-        let CallStage::Admitted { session, .. } = &mut self.stage else { return (Vec::new(), Ok(())) };
-        let mut outcome = Ok(());
-        while let Some(bytes) = session.poll_transmit() {
-            outcome = outcome.and(self.connection.send(&bytes).map_err(Ended::Lost));
-        }
-        let events: Vec<Event> = std::iter::from_fn(|| session.poll_event()).collect();
-        if events.iter().any(|event| matches!(event, Event::Lost)) {
-            outcome = outcome.and(Err(Ended::Silent));
-        }
-        (events, outcome)
-    }
-}
-
-impl Listed for Call {
-    fn due(&self) -> Option<Instant> {
-        self.poll_timeout()
-    }
-
-    fn router(&self) -> Option<&str> {
-        self.name()
-    }
-
-    fn source(&self) -> SocketAddr {
-        self.from
-    }
+/// What has become of calls since the program began.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// A router has proven who it is.
+    pub admitted: u64,
+    /// Whoever called has not, or may not call.
+    pub refused: u64,
+    /// Another router of the same name has kept its session.
+    pub duplicates: u64,
+    /// Sessions that are over.
+    pub ended: u64,
 }
 
 /// All calls.
@@ -191,6 +58,11 @@ pub(crate) struct Calls {
     /// Unless our credentials are of no use over UDP.
     listeners: Option<UdpListeners>,
     roster: Roster,
+    /// Certificates that count no more.
+    revoked: Arc<Revocations>,
+    /// The last second of our own.
+    until: Option<u64>,
+    counts: Counts,
     drop_list: DropList,
     /// When a source that fails too often may try again, where routers live.
     sparing: BTreeMap<IpAddr, Instant>,
@@ -213,17 +85,20 @@ impl Calls {
     /// None yet.
     pub(crate) fn new(
         registry: Registry,
-        config: Arc<rustls::ServerConfig>,
+        proof: ServerCredentials,
         listeners: Option<UdpListeners>,
         roster: Roster,
-        cuid: String,
         limits: Limits,
     ) -> Self {
+        let ServerCredentials { tls: config, cuid, revoked, until, dtls: _ } = proof;
         Self {
             registry,
             config,
             listeners,
             roster,
+            revoked,
+            until,
+            counts: Counts::default(),
             drop_list: DropList::default(),
             sparing: BTreeMap::new(),
             duplicates: Duplicates::default(),
@@ -399,9 +274,15 @@ impl Calls {
         if !self.roster.admits(&name) {
             return Err(Ended::Foreign(name));
         }
+        call.handle_proven(clock::now());
+        // A ticket says nothing of what has become of the certificate since.
+        if call.is_revoked(&self.revoked) {
+            return Err(Ended::Revoked(name));
+        }
         // A router that calls again has lost its former session.
         let former = self.all.named(&name);
         if former.is_some() && self.duplicates.is_duplicate(&name, Instant::now()) {
+            self.counts.duplicates += 1;
             self.events.push_back(CallEvent::Duplicate { router: name.clone(), from: call.from });
             return Err(Ended::Duplicate(name));
         }
@@ -410,6 +291,7 @@ impl Calls {
             self.remove(token, "it has called again");
         }
         output::log(format_args!("{name} has called from {} over {}", call.from, call.connection.transport().as_str()));
+        self.counts.admitted += 1;
         self.events.push_back(CallEvent::Came { router: name.clone() });
         let cuid = self.other_cuids.get(&name).unwrap_or(&self.cuid).clone();
         let random = Box::new(Rng::new());
@@ -457,6 +339,7 @@ impl Calls {
         if !ended.is_refusal() {
             return output::log(format_args!("{name} is gone: {ended}"));
         }
+        self.counts.refused += 1;
         output::log(format_args!("{name} is refused: {ended}"));
         if self.drop_list.failed(from.ip(), Instant::now()) {
             output::log(format_args!("{} has failed too often: dropped for a while", from.ip()));
@@ -465,6 +348,7 @@ impl Calls {
 
     fn leave(&mut self, token: usize, mut call: Call, why: &str) {
         if let CallStage::Admitted { name, session } = &mut call.stage {
+            self.counts.ended += 1;
             self.events.push_back(CallEvent::Gone { router: name.clone(), why: why.to_owned() });
             self.events.extend(session.give_up().into_iter().map(|requester| CallEvent::Answered {
                 requester,
@@ -537,8 +421,8 @@ impl Calls {
 
     /// Meets routers that call from now on with other credentials, and ends the sessions of those that may not call any more.
     pub(crate) fn set_credentials(&mut self, proof: ServerCredentials, roster: Roster) {
-        let ServerCredentials { tls, dtls, cuid } = proof;
-        (self.config, self.cuid, self.roster) = (tls, cuid, roster);
+        let ServerCredentials { tls, dtls, cuid, revoked, until } = proof;
+        (self.config, self.cuid, self.roster, self.revoked, self.until) = (tls, cuid, roster, revoked, until);
         if let (Some(listeners), Some(dtls)) = (&mut self.listeners, dtls) {
             listeners.set_config(dtls);
         }
@@ -556,16 +440,54 @@ impl Calls {
     }
 
     fn end_unadmitted(&mut self) {
-        let unadmitted = self.all.routers().filter(|(name, _)| !self.roster.admits(name));
-        let tokens: Vec<usize> = unadmitted.filter_map(|(name, _)| self.all.named(name)).collect();
-        for token in tokens {
+        let is_over = |(name, call): &(&str, &Call)| !self.roster.admits(name) || call.is_revoked(&self.revoked);
+        let over = self.all.routers().filter(is_over);
+        let over: Vec<(usize, String)> =
+            over.filter_map(|(name, _)| Some((self.all.named(name)?, name.to_owned()))).collect();
+        for (token, name) in over {
+            output::log(format_args!("{name} may not call any more"));
             self.remove(token, "it may not call any more");
         }
+    }
+
+    /// Whether these are certificates that count no more, told in hexadecimal digits.
+    pub(crate) fn are_revoked(&self, certificates: &[String]) -> bool {
+        certificates.iter().all(|told| CertificateId::read(told).is_some_and(|id| self.revoked.has(&id)))
     }
 
     /// The first source that is not this router's to answer for.
     pub(crate) fn foreign<'a>(&self, router: &str, sources: &'a [ipnet::IpNet]) -> Option<&'a ipnet::IpNet> {
         self.roster.foreign(router, sources)
+    }
+
+    /// What has become of calls.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The transport of each router's session.
+    pub(crate) fn transports(&self) -> impl Iterator<Item = &'static str> {
+        self.all.routers().map(|(_, call)| call.connection.transport().as_str())
+    }
+
+    /// How many have not proven yet who they are.
+    pub(crate) fn proving(&self) -> usize {
+        self.all.proving()
+    }
+
+    /// How many calls there is room for.
+    pub(crate) fn most(&self) -> usize {
+        self.limits.calls
+    }
+
+    /// The last second of our own certificate, since 1970.
+    pub(crate) fn own_until(&self) -> Option<u64> {
+        self.until
+    }
+
+    /// The names of all routers that have a session.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.all.routers().map(|(name, _)| name.to_owned())
     }
 
     /// What there is to say about each router.

@@ -111,6 +111,11 @@ impl Commands {
         Self { registry, most, all, open, asked, last_asker: 0 }
     }
 
+    /// Connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// Accepts who wants to ask; who has long said nothing gives way. Returns after what time more are to be accepted.
     pub(crate) fn accept(&mut self, listener: &UnixListener, tokens: &mut Tokens) -> Option<Duration> {
         accept_some(

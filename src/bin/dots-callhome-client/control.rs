@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use dots_callhome::signal::body::AttackStatus;
 use mio::net::UnixListener;
 use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
@@ -69,14 +70,57 @@ pub(crate) enum Ask {
         #[serde(default)]
         spare_working: bool,
     },
+    /// Tell routers how an attack stands in spite of what they do: a request by its number, or all that serve a key.
+    Efficacy { router: Option<String>, mid: Option<u32>, key: Option<String>, attack: Attack },
     /// Send a router elsewhere.
     Redirect { router: String, to: String, addresses: Vec<IpAddr>, ttl: Option<u32> },
+    /// What is there to be counted?
+    Metrics,
+    /// Send all routers elsewhere, and whoever comes; without a name no more.
+    Drain {
+        to: Option<String>,
+        #[serde(default)]
+        addresses: Vec<IpAddr>,
+        ttl: Option<u32>,
+        /// Routers in a second.
+        #[serde(default = "per_second")]
+        per_second: u32,
+    },
     /// Tell what happens from now on.
     Events,
-    /// Let no router of this name call any more.
-    Revoke { router: String },
+    /// Let no router of this name call any more; with certificates: read all files once more, which have to name these.
+    Revoke {
+        router: String,
+        /// Each in hexadecimal digits.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        certificates: Vec<String>,
+    },
     /// Read all files once more.
     Reload,
+}
+
+/// Routers that are told in a second unless it is said.
+fn per_second() -> u32 {
+    100
+}
+
+/// How an attack stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Attack {
+    /// It goes on.
+    UnderAttack,
+    /// Nothing is seen of it any more.
+    Mitigated,
+}
+
+impl From<Attack> for AttackStatus {
+    fn from(attack: Attack) -> Self {
+        match attack {
+            Attack::UnderAttack => Self::UnderAttack,
+            Attack::Mitigated => Self::Mitigated,
+        }
+    }
 }
 
 /// Which part of a list is wanted.

@@ -7,12 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use dots_callhome::io::random;
+use dots_callhome::io::{clock, random};
 use dots_callhome::transport::credentials::{Anchors, Identity, Psk};
 use dots_callhome::transport::crypto::Clock;
 use dots_callhome::transport::dtls_server::ServerConfig;
 use dots_callhome::transport::identity::cuid;
 use dots_callhome::transport::raw_public_key::{self, OwnKey, PeerKeys};
+use dots_callhome::transport::revocation::Revocations;
 use dots_callhome::transport::tls_config::server_config;
 
 use crate::settings::Settings;
@@ -25,16 +26,21 @@ pub(crate) struct ServerCredentials {
     pub dtls: Option<ServerConfig>,
     /// Our identifier.
     pub cuid: String,
+    /// Certificates that count no more.
+    pub revoked: Arc<Revocations>,
+    /// The last second of our certificate, if we have one.
+    pub until: Option<u64>,
 }
 
 /// Reads all files.
 ///
 /// # Errors
 /// In words, with the file.
-pub(crate) fn read(arguments: &Settings, clock: Arc<Clock>) -> Result<ServerCredentials, String> {
+pub(crate) fn read(arguments: &Settings, time: Arc<Clock>) -> Result<ServerCredentials, String> {
     let key = content(&arguments.key)?;
     let keys = arguments.psk_file.as_deref().map(pre_shared).transpose()?.unwrap_or_default();
     let secret = ticket_secret(&arguments.state.join("tickets.key"))?;
+    let (mut revoked, mut until) = (Arc::default(), None);
     let (tls, dtls, cuid) = match (&arguments.peer_keys, &arguments.ca, &arguments.certificate) {
         (Some(peers), _, _) => {
             let own = OwnKey::read(&key).map_err(|fault| told(&arguments.key, fault))?;
@@ -42,22 +48,27 @@ pub(crate) fn read(arguments: &Settings, clock: Arc<Clock>) -> Result<ServerCred
             let cuid = own.public().and_then(cuid);
             // The library knows no raw public keys.
             let dtls = (!keys.is_empty()).then(|| ServerConfig::new(None, keys, &secret, random::system()));
-            (raw_public_key::server_config(own, peers, clock), dtls, cuid)
+            (raw_public_key::server_config(own, peers, time), dtls, cuid)
         }
         (None, Some(ca), Some(certificate)) => {
             let files = || format!("{} or {}", certificate.display(), arguments.key.display());
             let identity = Identity::read(&content(certificate)?, &key);
             let identity = identity.map_err(|fault| format!("{}: {fault}", files()))?;
-            let anchors = Anchors::read(&content(ca)?).map_err(|fault| told(ca, fault))?;
+            let mut anchors = Anchors::read(&content(ca)?).map_err(|fault| told(ca, fault))?;
+            if let Some(list) = &arguments.crl {
+                anchors = anchors.without_revoked(&content(list)?).map_err(|fault| told(list, fault))?;
+            }
+            revoked = Arc::clone(anchors.revoked());
             let cuid = identity.leaf().and_then(cuid);
+            until = identity.valid_until(clock::now().unix).ok();
             let dtls = ServerConfig::new(Some((&identity, &anchors)), keys, &secret, random::system());
-            (server_config(identity, &anchors, clock), Some(dtls), cuid)
+            (server_config(identity, &anchors, time), Some(dtls), cuid)
         }
         _ => return Err("certificates, or the public keys of the routers?".to_owned()),
     };
     let tls = tls.map_err(|fault| told(&arguments.key, fault))?;
     let dtls = dtls.transpose().map_err(|fault| told(&arguments.key, fault))?;
-    Ok(ServerCredentials { tls, dtls, cuid: cuid.ok_or("our own credentials cannot be read")? })
+    Ok(ServerCredentials { tls, dtls, cuid: cuid.ok_or("our own credentials cannot be read")?, revoked, until })
 }
 
 /// Lines `identity:key`.

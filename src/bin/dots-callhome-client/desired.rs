@@ -46,6 +46,11 @@ impl Desired {
         Ok(Self { wishes, store: Box::new(store), stuck: VecDeque::new(), confirming: Vec::new(), away: None })
     }
 
+    /// Whether what is wanted can be kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.away.is_none()
+    }
+
     /// To look at.
     pub(crate) fn wishes(&self) -> &Wishes {
         &self.wishes

@@ -1,5 +1,6 @@
 //! Where questions, what is wanted, and the calls of routers meet.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -11,11 +12,14 @@ use dots_callhome::signal::body::{Lifetime, Report};
 use dots_callhome::signal::redirect::Redirect;
 use serde_json::{Value, json};
 
-use crate::calls::{CallEvent, Calls};
+use crate::call_event::CallEvent;
+use crate::calls::Calls;
 use crate::commands::{Asker, Commands, Selection, Watch};
-use crate::control::{Ask, Page, Wanted};
+use crate::control::{Ask, Attack, Page, Wanted};
 use crate::desired::{Desired, Doable};
+use crate::drain::Drain;
 use crate::exit::Exit;
+use crate::metrics;
 use crate::output;
 use crate::show;
 
@@ -23,6 +27,7 @@ use crate::show;
 const REQUEST: Requester = 0;
 const WITHDRAWAL: Requester = 1 << 32;
 const OTHER: Requester = 1 << 33;
+const DRAIN: Requester = 1 << 34;
 
 /// All that is decided upon.
 pub(crate) struct Desk {
@@ -33,17 +38,44 @@ pub(crate) struct Desk {
     /// Names that may not call any more.
     revoked: PathBuf,
     /// Who has asked for all files to be read once more.
-    reloads: Vec<Asker>,
+    reloads: Vec<Reload>,
+    /// Whither routers are sent.
+    pub drain: Option<Drain>,
+    /// Who waits for what routers answer to how an attack stands.
+    told: BTreeMap<Asker, Telling>,
+}
+
+/// How far that is.
+struct Telling {
+    requests: usize,
+    left: usize,
+    failure: Option<String>,
+}
+
+/// Somebody who has asked for all files to be read once more.
+pub(crate) struct Reload {
+    asker: Asker,
+    /// The router whose certificates have to be revoked then, and those.
+    revoked: Option<(String, Vec<String>)>,
 }
 
 impl Desk {
     /// Nothing is asked yet.
     pub(crate) fn new(calls: Calls, commands: Commands, desired: Desired, revoked: PathBuf) -> Self {
-        Self { calls, commands, desired, guard: Guard::default(), revoked, reloads: Vec::new() }
+        Self {
+            calls,
+            commands,
+            desired,
+            guard: Guard::default(),
+            revoked,
+            reloads: Vec::new(),
+            drain: None,
+            told: BTreeMap::new(),
+        }
     }
 
     /// Who has asked for all files to be read once more.
-    pub(crate) fn take_reloads(&mut self) -> Vec<Asker> {
+    pub(crate) fn take_reloads(&mut self) -> Vec<Reload> {
         std::mem::take(&mut self.reloads)
     }
 
@@ -57,11 +89,26 @@ impl Desk {
             while let Some(event) = self.calls.poll_event() {
                 self.handle_event(event);
             }
+            self.drain_some();
             let actions = self.desired.poll_actions();
             if actions.is_empty() {
                 return;
             }
             actions.into_iter().for_each(|action| self.act(action));
+        }
+    }
+
+    /// What there is to be counted.
+    pub(crate) fn metrics(&self) -> String {
+        metrics::text(&self.calls, &self.desired, &self.commands, self.drain.is_some())
+    }
+
+    /// Tells some routers to call elsewhere.
+    fn drain_some(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        let redirect = drain.redirect.clone();
+        for router in drain.poll_routers(Instant::now()) {
+            self.calls.with_session(&router, |session, now| session.redirect(DRAIN, &redirect, now));
         }
     }
 
@@ -78,6 +125,9 @@ impl Desk {
                 self.withdraw_idle(asker, router.as_deref(), &key);
             }
             Ask::Withdraw { router, mid, key, .. } => self.withdraw(asker, router.as_deref(), mid, key.as_deref()),
+            Ask::Efficacy { router, mid, key, attack } => {
+                self.tell_efficacy(asker, router.as_deref(), mid, key.as_deref(), attack);
+            }
             Ask::Redirect { router, to, addresses, ttl } => {
                 let redirect = Redirect { name: to, addresses, ttl };
                 let ask = |session: &mut Session, now| session.redirect(OTHER | asker, &redirect, now);
@@ -85,15 +135,52 @@ impl Desk {
                     self.commands.refuse(asker, Exit::Unknown, &format!("{router} has not called"));
                 }
             }
+            Ask::Metrics => {
+                let text = self.metrics();
+                self.commands.reply_last(asker, json!({ "metrics": text }));
+            }
+            Ask::Drain { to: None, .. } => {
+                self.drain = None;
+                self.commands.reply_last(asker, json!({ "draining": false }));
+            }
+            Ask::Drain { to: Some(name), addresses, ttl, per_second } => {
+                output::log(format_args!("all routers are sent to {name}"));
+                let redirect = Redirect { name, addresses, ttl };
+                self.drain = Some(Drain::new(redirect, self.calls.names(), per_second));
+                self.commands.reply_last(asker, json!({ "draining": true }));
+            }
             Ask::Events => self.commands.watch(asker, Watch::Events),
-            Ask::Revoke { router } => match self.calls.revoke(&router, &self.revoked) {
-                Ok(()) => {
-                    output::log(format_args!("{router} is revoked"));
-                    self.commands.reply_last(asker, json!({ "router": router, "revoked": true }));
-                }
-                Err(error) => self.commands.refuse(asker, Exit::Away, &error),
-            },
-            Ask::Reload => self.reloads.push(asker),
+            Ask::Revoke { router, certificates } if certificates.is_empty() => self.revoke(asker, &router),
+            Ask::Revoke { router, certificates } => {
+                self.reloads.push(Reload { asker, revoked: Some((router, certificates)) });
+            }
+            Ask::Reload => self.reloads.push(Reload { asker, revoked: None }),
+        }
+    }
+
+    fn revoke(&mut self, asker: Asker, router: &str) {
+        match self.calls.revoke(router, &self.revoked) {
+            Ok(()) => {
+                output::log(format_args!("{router} is revoked"));
+                self.commands.reply_last(asker, json!({ "router": router, "revoked": true }));
+            }
+            Err(error) => self.commands.refuse(asker, Exit::Away, &error),
+        }
+    }
+
+    /// All files have been read once more, or why not.
+    pub(crate) fn handle_reloaded(&mut self, reload: Reload, outcome: Result<(), String>) {
+        let asker = reload.asker;
+        match (outcome, reload.revoked) {
+            (Err(why), _) => self.commands.refuse(asker, Exit::Usage, &why),
+            (Ok(()), None) => self.commands.reply_last(asker, json!({ "reloaded": true })),
+            (Ok(()), Some((router, certificates))) if self.calls.are_revoked(&certificates) => {
+                self.commands.reply_last(asker, json!({ "router": router, "revoked": true }));
+            }
+            (Ok(()), Some(_)) => {
+                let why = "the serving program reads no list that names it: set crl, and reload";
+                self.commands.refuse(asker, Exit::Other, &why);
+            }
         }
     }
 
@@ -193,6 +280,39 @@ impl Desk {
         serving.any(|(_, known)| !known.ended && known.report.status.is_none_or(|status| status == MITIGATED))
     }
 
+    fn tell_efficacy(
+        &mut self,
+        asker: Asker,
+        router: Option<&str>,
+        mid: Option<u32>,
+        key: Option<&str>,
+        attack: Attack,
+    ) {
+        let meant = match (router, mid, key) {
+            (_, None, Some(key)) => Err(key),
+            (Some(_), Some(mid), None) => Ok(mid),
+            _ => return self.commands.refuse(asker, Exit::Usage, &"a router and mid, or a key, is needed"),
+        };
+        let mut left = 0;
+        self.desired.change(|wishes, now| left = wishes.tell_efficacy(asker, router, meant, attack.into(), now));
+        if left == 0 {
+            return self.commands.refuse(asker, Exit::Unknown, &"no router that has called does that");
+        }
+        self.told.insert(asker, Telling { left, requests: left, failure: None });
+    }
+
+    /// A router has answered how an attack stands; with the last answer whoever asked has its own.
+    fn efficacy_answered(&mut self, asker: Asker, why: Option<String>) {
+        let Some(mut telling) = self.told.remove(&asker) else { return };
+        telling.left -= 1;
+        telling.failure = telling.failure.or(why);
+        match telling {
+            Telling { left: 1.., .. } => drop(self.told.insert(asker, telling)),
+            Telling { failure: Some(why), .. } => self.commands.refuse(asker, Exit::Refused, &why),
+            Telling { requests, .. } => self.commands.reply_last(asker, json!({ "told": requests })),
+        }
+    }
+
     fn handle_event(&mut self, event: CallEvent) {
         match event {
             CallEvent::Answered { requester, router, outcome } => self.answered(requester, &router, outcome),
@@ -213,6 +333,9 @@ impl Desk {
     }
 
     fn known(&mut self, router: &str) {
+        if let Some(drain) = &mut self.drain {
+            drain.handle_known(router);
+        }
         let Some(session) = self.calls.session(router) else { return };
         let known = session.mitigations().filter(|(_, known)| !known.ended);
         let known: Vec<(u32, Report)> = known.map(|(mid, known)| (mid, known.report.clone())).collect();
@@ -223,6 +346,12 @@ impl Desk {
     /// Hands a router's answer to whoever waits for it.
     fn answered(&mut self, requester: Requester, router: &str, outcome: Result<Outcome, RequestFailure>) {
         let mid = u32::try_from(requester & u64::from(u32::MAX)).unwrap_or_default();
+        if requester == DRAIN {
+            if let Err(why) = outcome {
+                output::log(format_args!("{router} is not sent elsewhere: {why}"));
+            }
+            return;
+        }
         if requester & OTHER == OTHER {
             return self.answer_other(requester & !OTHER, router, outcome);
         }
@@ -241,6 +370,9 @@ impl Desk {
     }
 
     fn answer_other(&mut self, asker: Asker, router: &str, outcome: Result<Outcome, RequestFailure>) {
+        if self.told.contains_key(&asker) {
+            return self.efficacy_answered(asker, outcome.err().map(|why| format!("{router}: {why}")));
+        }
         match outcome {
             Ok(_) => self.commands.reply_last(asker, json!({ "router": router })),
             Err(why) => self.commands.refuse(asker, Exit::Refused, &why),
@@ -277,6 +409,15 @@ impl Desk {
             Doable::Action(Action::Withdraw { router, mid }) => {
                 let requester = WITHDRAWAL | Requester::from(mid);
                 self.calls.with_session(&router, |session, now| session.withdraw(requester, mid, now));
+            }
+            Doable::Action(Action::Efficacy { asker, router, mid, scope, lifetime, status }) => {
+                let lifetime = lifetime.map_or(Lifetime::Indefinite, Lifetime::Seconds);
+                let tell = |session: &mut Session, now: Instant| {
+                    session.tell_efficacy(OTHER | asker, mid, scope, lifetime, status, now);
+                };
+                if !self.calls.with_session(&router, tell) {
+                    self.efficacy_answered(asker, Some(format!("{router} has not called")));
+                }
             }
             Doable::Action(Action::Answer { asker, router, about, answer }) => {
                 self.answer(asker, &router, about, &answer)

@@ -24,6 +24,10 @@ pub(crate) enum Ended {
     Nameless,
     /// It is none of our routers.
     Foreign(String),
+    /// The certificate of this router counts no more.
+    Revoked(String),
+    /// The time of its certificate is over.
+    Expired,
     /// Others with the same name have called again and again: whoever has the session keeps it for a while.
     Duplicate(String),
 }
@@ -44,7 +48,7 @@ impl Ended {
 
     /// Whether whoever called is to blame for a handshake in vain.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::TooSlow | Self::Unproven(_) | Self::Nameless | Self::Foreign(_))
+        matches!(self, Self::TooSlow | Self::Unproven(_) | Self::Nameless | Self::Foreign(_) | Self::Revoked(_))
     }
 }
 
@@ -64,6 +68,8 @@ impl fmt::Display for Ended {
             Self::Unproven(failure) => failure.fmt(f),
             Self::Nameless => write!(f, "no name in its certificate"),
             Self::Duplicate(name) => write!(f, "more than one router has the name {name}"),
+            Self::Revoked(name) => write!(f, "the certificate of {name} is revoked"),
+            Self::Expired => write!(f, "its certificate has expired"),
             Self::Foreign(name) => write!(f, "{name} is not among our routers"),
         }
     }

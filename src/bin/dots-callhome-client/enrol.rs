@@ -1,108 +1,157 @@
-//! The provider's own authority: credentials of routers, and the one file that a router needs.
+//! Credentials of routers: made, signed, renewed and revoked, and the one file that a router needs.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use dots_callhome::driver::check_profile;
-use dots_callhome::io::clock;
+use dots_callhome::transport::certificate_request::CertificateRequest;
+use dots_callhome::transport::credentials::KeyKind;
+use dots_callhome::transport::identity;
+use dots_callhome::uci::{self, SettingValue};
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, DnsName};
+use serde_json::Value;
 
-use crate::arguments::EnrolArguments;
-
-/// The authority's name; what it signs says so.
-const AUTHORITY: &str = "Call Home authority";
+use crate::arguments::{EnrolArguments, RenewArguments};
+use crate::asking::{Failed, ask};
+use crate::authority::Authority;
+use crate::control::Ask;
+use crate::exit::Exit;
+use crate::written::{PUBLIC, SECRET, create, replace, told};
 
 /// Makes credentials and says which files there are now.
 ///
 /// # Errors
 /// In words: a file can't be read or written, or is there already; a name is none.
 pub(crate) fn enrol(arguments: &EnrolArguments) -> Result<Vec<PathBuf>, String> {
+    let name = &arguments.name;
     // The other side takes the first DNS name in a certificate for the name of whom it proves.
-    let is_name = DnsName::try_from(arguments.name.as_str()).is_ok() && arguments.name.parse::<IpAddr>().is_err();
-    if !is_name {
-        return Err(format!("'{}' is no domain name", arguments.name));
+    if DnsName::try_from(name.as_str()).is_err() || name.parse::<IpAddr>().is_ok() {
+        return Err(format!("'{name}' is no domain name"));
     }
-    let Authority { certificate: ca, issuer } = Authority::open(&arguments.authority)?;
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(words)?;
-    let mut params = CertificateParams::new(vec![arguments.name.clone()]).map_err(words)?;
-    params.distinguished_name = named(&arguments.name);
-    (params.not_before, params.not_after) = validity(arguments.days);
-    params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, &issuer).map_err(words)?.pem();
+    let request = arguments.csr.as_deref().map(read_request).transpose()?;
+    let mut authority = Authority::open(&arguments.authority)?;
+    let valid = arguments.validity.duration();
+    let output = |end: &str| arguments.output.clone().unwrap_or_else(|| format!("{name}.{end}").into());
+    if let Some(key) = request {
+        create(&output("pem"), PUBLIC, &authority.sign(name, &key, valid)?)?;
+        return Ok(vec![output("pem")]);
+    }
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| error.to_string())?;
+    let certificate = authority.sign(name, &key, valid)?;
     if arguments.own {
-        let file = |end: &str| arguments.authority.join(format!("{}.{end}", arguments.name));
-        write(&file("key"), SECRET, &key.serialize_pem())?;
-        write(&file("pem"), PUBLIC, &certificate)?;
-        return Ok(vec![file("pem"), file("key")]);
+        let [file, key_file] = own_files(&arguments.authority, name);
+        create(&key_file, SECRET, &key.serialize_pem())?;
+        create(&file, PUBLIC, &certificate)?;
+        return Ok(vec![file, key_file]);
     }
-    let profile = profile(arguments, &[("ca", &ca), ("certificate", &certificate), ("key", &key.serialize_pem())])?;
-    let output = arguments.output.clone().unwrap_or_else(|| format!("{}.profile", arguments.name).into());
-    write(&output, SECRET, &profile)?;
-    Ok(vec![output])
+    let ca = &authority.certificate;
+    let profile = profile(arguments, &[("ca", ca), ("certificate", &certificate), ("key", &key.serialize_pem())])?;
+    create(&output("profile"), SECRET, &profile)?;
+    Ok(vec![output("profile")])
 }
 
-/// Who signs.
-struct Authority {
-    certificate: String,
-    issuer: Issuer<'static, KeyPair>,
+/// Makes a certificate for a key that has one already, and says which file has changed. The former one is good until its end.
+///
+/// # Errors
+/// In words: nothing was ever signed for that name; a file can't be read or written, or is another's.
+pub(crate) fn renew(arguments: &RenewArguments) -> Result<Vec<PathBuf>, String> {
+    let name = &arguments.name;
+    let mut authority = Authority::open(&arguments.authority)?;
+    if !authority.knows(name) {
+        return Err(format!("{}: nothing was signed for {name}: enrol it", arguments.authority.display()));
+    }
+    let valid = arguments.validity.duration();
+    let output = |end: &str| arguments.output.clone().unwrap_or_else(|| format!("{name}.{end}").into());
+    let (file, mode, content) = if let Some(request) = &arguments.csr {
+        (output("pem"), PUBLIC, authority.sign(name, &read_request(request)?, valid)?)
+    } else if arguments.own {
+        let [file, key_file] = own_files(&arguments.authority, name);
+        let key = KeyPair::from_pem(&text(&key_file)?).map_err(|error| told(&key_file, error))?;
+        (file, PUBLIC, authority.sign(name, &key, valid)?)
+    } else {
+        let file = output("profile");
+        let renewed = renewed(&text(&file)?, name, |key| authority.sign(name, key, valid));
+        let content = renewed.map_err(|why| told(&file, why))?;
+        (file, SECRET, content)
+    };
+    replace(&file, mode, &content)?;
+    Ok(vec![file])
 }
 
-impl Authority {
-    /// Reads it, or makes it where there is none.
-    fn open(directory: &Path) -> Result<Self, String> {
-        let (file, key_file) = (directory.join("ca.pem"), directory.join("ca.key"));
-        let mut params = CertificateParams::default();
-        params.distinguished_name = named(AUTHORITY);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = validity(3650);
-        let key = match fs::read_to_string(&key_file) {
-            Ok(pem) => KeyPair::from_pem(&pem).map_err(|error| told(&key_file, error))?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(directory).map_err(|error| told(directory, error))?;
-                let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(words)?;
-                write(&file, PUBLIC, &params.self_signed(&key).map_err(words)?.pem())?;
-                write(&key_file, SECRET, &key.serialize_pem())?;
-                key
-            }
-            Err(error) => return Err(told(&key_file, error)),
-        };
-        let certificate = fs::read_to_string(&file).map_err(|error| told(&file, error))?;
-        if !is_of(&certificate, &params.self_signed(&key).map_err(words)?) {
-            return Err(told(&file, format!("it is not of {}, or not of the name '{AUTHORITY}'", key_file.display())));
+/// Revokes all that the authority has signed for a name, and has the serving program read that.
+///
+/// # Errors
+/// Nothing is revoked; or the serving program does not know it, and what to do about it.
+pub(crate) fn revoke(
+    name: &str,
+    authority: &Path,
+    control: &Path,
+    show: impl FnMut(&Value) -> Result<(), String>,
+) -> Result<(), Failed> {
+    let failed = |why| Failed::new(Exit::Unknown, why);
+    let mut authority = Authority::open(authority).map_err(|why| Failed::new(Exit::Other, why))?;
+    let certificates = authority.revoke(name).map_err(failed)?.iter().map(|id| id.hex()).collect();
+    let list = authority.list();
+    // Others may go on there while the serving program reads.
+    drop(authority);
+    ask(control, Ask::Revoke { router: name.to_owned(), certificates }, show)
+        .map_err(|Failed { exit, why }| Failed { exit, why: format!("{} names it; {why}", list.display()) })
+}
+
+fn own_files(authority: &Path, name: &str) -> [PathBuf; 2] {
+    ["pem", "key"].map(|end| authority.join(format!("{name}.{end}")))
+}
+
+fn text(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| told(file, error))
+}
+
+/// The key that somebody asks a certificate for.
+struct RequestKey(CertificateRequest);
+
+impl PublicKeyData for RequestKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.key()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        match self.0.kind() {
+            KeyKind::P256 => &PKCS_ECDSA_P256_SHA256,
+            KeyKind::P384 => &PKCS_ECDSA_P384_SHA384,
+            _ => &PKCS_RSA_SHA256,
         }
-        Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 }
 
-/// Whether an authority's certificate has the name and the key that what is signed here points to.
-fn is_of(certificate: &str, own: &Certificate) -> bool {
-    let Ok(certificate) = CertificateDer::from_pem_slice(certificate.as_bytes()) else { return false };
-    let about =
-        |certificate| webpki::anchor_from_trusted_cert(certificate).map(|it| (it.subject, it.subject_public_key_info));
-    matches!((about(&certificate), about(own.der())), (Ok(there), Ok(own)) if there == own)
+fn read_request(file: &Path) -> Result<RequestKey, String> {
+    let content = fs::read(file).map_err(|error| told(file, error))?;
+    CertificateRequest::read(&content).map(RequestKey).map_err(|why| told(file, why))
 }
 
-fn named(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
-}
-
-/// From yesterday, as clocks differ, for so many days.
-fn validity<T: From<std::time::SystemTime>>(days: u32) -> (T, T) {
-    let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(clock::now().unix);
-    let day = std::time::Duration::from_secs(86_400);
-    ((now - day).into(), (now + day * days).into())
+/// A profile with another certificate for its key, else as it was.
+fn renewed(text: &str, name: &str, sign: impl FnOnce(&KeyPair) -> Result<String, String>) -> Result<String, String> {
+    let sections = uci::parse(text).map_err(|error| format!("line {}: {}", error.line(), error.reason()))?;
+    let [profile] = &sections[..] else { return Err("it is no profile".to_owned()) };
+    let value = |option: &str| match profile.settings().iter().find(|one| one.name() == option).map(|one| one.value()) {
+        Some(SettingValue::Scalar(text)) => Ok(text.as_str()),
+        _ => Err(format!("it has no {option}")),
+    };
+    let former = value("certificate")?;
+    let shown = CertificateDer::from_pem_slice(former.as_bytes()).ok();
+    if shown.as_ref().and_then(identity::name).as_deref() != Some(name) {
+        return Err(format!("its certificate is not for {name}"));
+    }
+    let key = KeyPair::from_pem(value("key")?).map_err(|error| format!("its key: {error}"))?;
+    let certificate = sign(&key)?;
+    let text = text.replacen(former, certificate.trim_end(), 1);
+    check_profile(&text).map_err(|why| why.to_string())?;
+    Ok(text)
 }
 
 /// The profile as the router reads it: UCI text with the credentials in it.
@@ -139,23 +188,4 @@ fn fit<'a>(option: &str, value: &'a str) -> Result<&'a str, String> {
     let is_fit =
         !value.is_empty() && value.len() <= 256 && value.chars().all(|c| !c.is_control() && c != '\'' && c != '\\');
     if is_fit { Ok(value) } else { Err(format!("{option}: {value:?} can't stand in a profile")) }
-}
-
-/// Mode of what only its owner may read, and of what the serving program reads though another user signs.
-const SECRET: u32 = 0o600;
-const PUBLIC: u32 = 0o644;
-
-/// Writes a file, and no other in its place.
-fn write(file: &Path, mode: u32, content: &str) -> Result<(), String> {
-    let mut options = OpenOptions::new();
-    let mut opened = options.write(true).create_new(true).mode(mode).open(file).map_err(|error| told(file, error))?;
-    opened.write_all(content.as_bytes()).and_then(|()| opened.sync_all()).map_err(|error| told(file, error))
-}
-
-fn told(file: &Path, why: impl std::fmt::Display) -> String {
-    format!("{}: {why}", file.display())
-}
-
-fn words(error: rcgen::Error) -> String {
-    error.to_string()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use dots_callhome::client::detectors::{NoticeAction, Sighting, read_feed, read_notice};
+use dots_callhome::client::detectors::{BadReport, NoticeAction, Row, Sighting, read_feed, read_notice, read_reports};
 use dots_callhome::io::clock;
 use serde_json::{Value, json};
 
@@ -30,7 +30,13 @@ pub(crate) fn import(
 ) -> Result<(), Failed> {
     let asks = match arguments.kind {
         ReportKind::Fastnetmon => of_notice(control, arguments)?,
-        ReportKind::Shadowserver => of_feed(arguments)?,
+        ReportKind::Shadowserver => {
+            let rows = read_feed(&input(arguments.arguments.first())?, clock::now().unix);
+            of_rows(arguments, rows.map_err(|why| Failed::new(Exit::Usage, why))?, "shadowserver")
+        }
+        ReportKind::Xarf => {
+            of_rows(arguments, read_reports(&input(arguments.arguments.first())?, clock::now().unix), "xarf")
+        }
     };
     let mut outcome = Ok(());
     for one in asks {
@@ -96,14 +102,12 @@ fn is_wanted(control: &Path, sighting: &Sighting) -> bool {
     found
 }
 
-fn of_feed(arguments: &ImportArguments) -> Result<Asks, Failed> {
-    let rows = read_feed(&input(arguments.arguments.first())?, clock::now().unix);
-    let rows = rows.map_err(|why| Failed::new(Exit::Usage, why))?;
+fn of_rows(arguments: &ImportArguments, rows: Vec<Result<Row, BadReport>>, by: &str) -> Asks {
     let asked = rows.into_iter().map(|row| match row {
-        Ok(row) => Ok(wanted(arguments, &row.sighting, "shadowserver", ROW, &row.what)),
+        Ok(row) => Ok(wanted(arguments, &row.sighting, by, ROW, &row.what)),
         Err(why) => Err(why.to_string()),
     });
-    Ok(asked.collect())
+    asked.collect()
 }
 
 fn wanted(arguments: &ImportArguments, sighting: &Sighting, by: &str, lifetime: i64, reason: &str) -> Ask {

@@ -5,6 +5,9 @@
 mod accepting;
 mod arguments;
 mod asking;
+mod authority;
+mod call;
+mod call_event;
 mod call_table;
 mod calls;
 mod commands;
@@ -12,22 +15,28 @@ mod control;
 mod credentials;
 mod desired;
 mod desk;
+mod drain;
 mod duplicates;
 mod ended;
 mod enrol;
 mod exit;
 mod import;
+mod issued;
 mod limits;
 mod listeners;
+mod metrics;
 mod output;
 mod roster;
 mod scope_arguments;
+mod scrapes;
 mod serve;
 mod settings;
 mod show;
 mod store;
 mod tokens;
+mod written;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -45,9 +54,9 @@ fn main() -> ExitCode {
             .and_then(|()| serve::serve(&arguments, &control).map_err(|why| Failed::new(Exit::Other, why))),
         Task::Ask(question) => asking::ask(&control, question, show),
         Task::Import(arguments) => import::import(&control, &arguments, show),
-        Task::Enrol(arguments) => enrol::enrol(&arguments)
-            .and_then(|files| files.iter().try_for_each(|file| output::print(file.display())))
-            .map_err(|why| Failed::new(Exit::Other, why)),
+        Task::Enrol(arguments) => print_files(enrol::enrol(&arguments)),
+        Task::Renew(arguments) => print_files(enrol::renew(&arguments)),
+        Task::Revoke(name, authority) => enrol::revoke(&name, &authority, &control, show),
         Task::Check(arguments) => check(&arguments),
         Task::AskAll => asking::ask_all(&control, std::io::stdin().lock(), show),
     };
@@ -58,4 +67,10 @@ fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+fn print_files(files: Result<Vec<PathBuf>, String>) -> Result<(), Failed> {
+    files
+        .and_then(|files| files.iter().try_for_each(|file| output::print(file.display())))
+        .map_err(|why| Failed::new(Exit::Other, why))
 }

@@ -13,6 +13,14 @@ const LONGEST: usize = 1000;
 /// Lines that could not be written since the last that could.
 static LEFT_OUT: AtomicU32 = AtomicU32::new(0);
 
+/// All that could not be written.
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// How many lines of the log could not be written.
+pub(crate) fn lost() -> u32 {
+    LOST.load(Ordering::Relaxed)
+}
+
 /// Writes a line of the log, if that can be done at once: a full disk, or a reader that has gone or stands still, ends nothing. What is
 /// left out is counted, and the count comes before the next line.
 pub(crate) fn log(text: impl Display) {
@@ -26,6 +34,7 @@ pub(crate) fn log(text: impl Display) {
         LEFT_OUT.store(0, Ordering::Relaxed);
     } else {
         LEFT_OUT.store(left_out.saturating_add(1), Ordering::Relaxed);
+        LOST.store(lost().saturating_add(1), Ordering::Relaxed);
     }
 }
 

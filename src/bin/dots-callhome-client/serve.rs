@@ -11,7 +11,6 @@ use dots_callhome::io::{clock, signals};
 use dots_callhome::transport::crypto::Clock;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Registry, Token};
-use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::arguments::Serve;
@@ -21,13 +20,14 @@ use crate::control;
 use crate::credentials::{self, ServerCredentials};
 use crate::desired::Desired;
 use crate::desk::Desk;
-use crate::exit::Exit;
+use crate::drain::Drain;
 use crate::limits::Limits;
 use crate::listeners::UdpListeners;
 use crate::output;
 use crate::roster::Roster;
+use crate::scrapes::Scrapes;
 use crate::settings::Settings;
-use crate::tokens::{CONTROL, HANGUP, LISTENERS, MOST_ADDRESSES, SIGNALS, SOCKETS, Tokens};
+use crate::tokens::{CONTROL, HANGUP, LISTENERS, METRICS, MOST_ADDRESSES, SIGNALS, SOCKETS, Tokens};
 
 /// The file of names that may not call any more, in the directory of the state.
 const REVOKED: &str = "revoked";
@@ -39,6 +39,7 @@ struct Server {
     tokens: Tokens,
     control: UnixListener,
     listeners: Vec<TcpListener>,
+    scrapes: Scrapes,
     /// Listeners and UDP sockets where more may wait than was taken.
     waiting: BTreeSet<usize>,
 }
@@ -75,12 +76,12 @@ pub(crate) fn serve(arguments: &Serve, control: &Path) -> Result<(), String> {
         }
         again = server.read_on();
         server.desk.calls.handle_timeout();
+        server.scrapes.handle_timeout(Instant::now());
         server.desk.settle();
-        for asker in server.desk.take_reloads() {
-            match server.reload(arguments) {
-                Ok(()) => server.desk.commands.reply_last(asker, json!({ "reloaded": true })),
-                Err(why) => server.desk.commands.refuse(asker, Exit::Usage, &why),
-            }
+        for reload in server.desk.take_reloads() {
+            let outcome = server.reload(arguments);
+            server.desk.handle_reloaded(reload, outcome);
+            server.desk.settle();
         }
     }
 }
@@ -111,19 +112,20 @@ impl Server {
         let state = &settings.state;
         let told = |why: &dyn std::fmt::Display| format!("{}: {why}", state.display());
         std::fs::create_dir_all(state).map_err(|error| told(&error))?;
-        let (proof, roster) = files(&settings, Arc::clone(&clock))?;
-        let mut udp = proof.dtls.map(UdpListeners::new);
+        let (mut proof, roster) = files(&settings, Arc::clone(&clock))?;
+        let mut udp = proof.dtls.take().map(UdpListeners::new);
         let listeners = listen(&settings.listen, udp.as_mut(), registry)?;
         let mut control = control::listen(control)?;
+        let scrapes = Scrapes::listen(settings.metrics, registry.try_clone().map_err(words)?)?;
         let desired = Desired::open(state).map_err(|error| told(&error))?;
         registry.register(&mut control, Token(CONTROL), Interest::READABLE).map_err(words)?;
         let own = || registry.try_clone().map_err(words);
-        let calls = Calls::new(own()?, proof.tls, udp, roster, proof.cuid, limits);
+        let calls = Calls::new(own()?, proof, udp, roster, limits);
         let commands = Commands::new(own()?, limits.commands);
         let (tokens, waiting) = (Tokens::new(), BTreeSet::new());
         let mut desk = Desk::new(calls, commands, desired, state.join(REVOKED));
         desk.guard.set_limits(settings.limits);
-        Ok(Self { clock, desk, tokens, control, listeners, waiting })
+        Ok(Self { clock, desk, tokens, control, listeners, scrapes, waiting })
     }
 
     /// Reads all files once more. What can't be read leaves everything as it was, and that is said.
@@ -145,16 +147,20 @@ impl Server {
 
     /// How long nothing is due.
     fn poll_timeout(&self) -> Option<Duration> {
-        let calls = self.desk.calls.poll_timeout().map(|due| due.saturating_duration_since(Instant::now()));
-        [calls, self.desk.desired.poll_timeout()].into_iter().flatten().min()
+        let drain = self.desk.drain.as_ref().and_then(Drain::poll_timeout);
+        let due = [self.desk.calls.poll_timeout(), self.scrapes.poll_timeout(), drain].into_iter().flatten().min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        [due, self.desk.desired.poll_timeout()].into_iter().flatten().min()
     }
 
     /// A socket can be read or written.
     fn handle_ready(&mut self, token: usize, writable: bool) {
-        if token < SIGNALS {
+        let Self { desk, scrapes, .. } = self;
+        if token < SIGNALS || token == METRICS {
             self.waiting.insert(token);
-        } else if !self.desk.calls.handle_ready(token, writable) {
-            self.desk.commands.handle_ready(token, writable);
+        } else if !desk.calls.handle_ready(token, writable) && !scrapes.handle_ready(token, writable, || desk.metrics())
+        {
+            desk.commands.handle_ready(token, writable);
         }
     }
 
@@ -164,6 +170,7 @@ impl Server {
         let mut again = None;
         for token in std::mem::take(&mut self.waiting) {
             let wait = match token {
+                METRICS => self.scrapes.accept(&mut self.tokens),
                 CONTROL => self.desk.commands.accept(&self.control, &mut self.tokens),
                 LISTENERS..SOCKETS => {
                     let listener = self.listeners.get(token - LISTENERS);

@@ -21,10 +21,12 @@ struct ConfigFile {
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    crl: Option<PathBuf>,
     peer_keys: Option<PathBuf>,
     psk_file: Option<PathBuf>,
     routers: Option<PathBuf>,
     state: Option<PathBuf>,
+    metrics: Option<SocketAddr>,
     limits: LimitsTable,
 }
 
@@ -44,10 +46,12 @@ pub(crate) struct Settings {
     pub ca: Option<PathBuf>,
     pub certificate: Option<PathBuf>,
     pub key: PathBuf,
+    pub crl: Option<PathBuf>,
     pub peer_keys: Option<PathBuf>,
     pub psk_file: Option<PathBuf>,
     pub routers: Option<PathBuf>,
     pub state: PathBuf,
+    pub metrics: Option<SocketAddr>,
     pub limits: Limits,
 }
 
@@ -72,10 +76,12 @@ impl Settings {
             ca: or(&arguments.ca, file.ca),
             certificate: or(&arguments.certificate, file.certificate),
             key: or(&arguments.key, file.key).ok_or("which key? --key, or key in the configuration")?,
+            crl: or(&arguments.crl, file.crl),
             peer_keys: or(&arguments.peer_keys, file.peer_keys),
             psk_file: or(&arguments.psk_file, file.psk_file),
             routers: or(&arguments.routers, file.routers),
             state: or(&arguments.state, file.state).unwrap_or_else(|| STATE.into()),
+            metrics: arguments.metrics.or(file.metrics),
             limits: Limits { safe, widest_v4, widest_v6, most_an_hour },
         })
     }

@@ -114,6 +114,9 @@ fn plain_text(value: &Value) -> String {
     if let Some(why) = value.get("error").and_then(Value::as_str) {
         return format!("not done: {why}");
     }
+    if let Some(text) = value.get("metrics").and_then(Value::as_str) {
+        return text.trim_end().to_owned();
+    }
     if let Some(routers) = value.get("routers").and_then(Value::as_array) {
         let lines = routers.iter().map(|router| {
             format!(

@@ -10,8 +10,10 @@ pub(crate) const SOCKETS: usize = 32;
 pub(crate) const SIGNALS: usize = 63;
 /// The pipe of the signal to read all files once more.
 pub(crate) const HANGUP: usize = 64;
+/// The listener for those who fetch metrics.
+pub(crate) const METRICS: usize = 65;
 /// The first of the connections.
-const FIRST: usize = 65;
+const FIRST: usize = 66;
 
 /// Addresses to listen on.
 pub(crate) const MOST_ADDRESSES: usize = SIGNALS - SOCKETS;

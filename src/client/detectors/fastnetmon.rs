@@ -63,12 +63,25 @@ pub fn read_notice(arguments: Option<(&str, &str)>, input: &str) -> Result<Notic
     Ok(Notice { action: action.parse()?, source, sightings: read_text(source, input) })
 }
 
-/// Packets and ports by target and protocol.
+/// A flow with less than this part of the packets of the strongest one to the same target is somebody else's, behind the same address.
+const PART: u64 = 10;
+
+/// Packets to a target, by the ports they come from and go to.
 #[derive(Default)]
-struct Seen {
-    packets: u64,
-    source_ports: BTreeSet<u16>,
-    target_ports: BTreeSet<u16>,
+struct Seen(BTreeMap<(Option<u16>, Option<u16>), u64>);
+
+impl Seen {
+    fn packets(&self) -> u64 {
+        self.0.values().fold(0, |sum, packets| sum.saturating_add(*packets))
+    }
+
+    /// The ports of those that make the attack.
+    fn ports(&self) -> (BTreeSet<u16>, BTreeSet<u16>) {
+        let strongest = self.0.values().max().copied().unwrap_or_default();
+        let flows = self.0.iter().filter(|(_, packets)| packets.saturating_mul(PART) >= strongest);
+        let (from, to): (Vec<_>, Vec<_>) = flows.map(|(ports, _)| *ports).unzip();
+        (from.into_iter().flatten().collect(), to.into_iter().flatten().collect())
+    }
 }
 
 fn read_text(source: IpAddr, input: &str) -> Vec<Sighting> {
@@ -95,20 +108,17 @@ fn read_text(source: IpAddr, input: &str) -> Vec<Sighting> {
         let of_line = after("protocol:").and_then(|name| protocol(name));
         let packets = before("packets").or_else(|| after("packets:")).and_then(|count| count.parse().ok()).unwrap_or(1);
         let seen = all.entry((to, of_line.or(of_block))).or_default();
-        seen.packets = seen.packets.saturating_add(packets);
-        seen.source_ports.extend(from_port);
-        seen.target_ports.extend(to_port);
+        let flow = seen.0.entry((from_port, to_port)).or_default();
+        *flow = flow.saturating_add(packets);
     }
     let mut all: Vec<_> = all.into_iter().collect();
-    all.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.packets));
+    all.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.packets()));
     all.truncate(MOST_TARGETS);
-    let sighting = |((target, protocol), seen): ((IpAddr, Option<u8>), Seen)| Sighting {
-        source,
+    let sighting = |((target, protocol), seen): ((IpAddr, Option<u8>), Seen)| {
+        let (from, target_ports) = seen.ports();
         // Of a list that is not whole the ports are not all of them.
-        source_ports: if is_cropped { BTreeSet::new() } else { seen.source_ports },
-        target,
-        target_ports: seen.target_ports,
-        protocol,
+        let source_ports = if is_cropped { BTreeSet::new() } else { from };
+        Sighting { source, source_ports, target, target_ports, protocol }
     };
     all.into_iter().map(sighting).collect()
 }

@@ -2,6 +2,7 @@
 
 mod fastnetmon;
 mod shadowserver;
+mod xarf;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::model::{PortRange, Scope};
 
 pub use fastnetmon::{Notice, NoticeAction, read_notice};
 pub use shadowserver::{Row, read_feed};
+pub use xarf::read_reports;
 
 /// More ports than that say nothing of a flow: they change with each packet.
 const MOST_PORTS: usize = 8;
@@ -67,6 +69,13 @@ pub enum BadReport {
     Action(String),
     /// The JSON is none, or not of this kind.
     Json(String),
+    /// A report of several is of no use.
+    Report {
+        /// Its number, from 1.
+        number: usize,
+        /// Why, in words.
+        why: String,
+    },
     /// A column is missing.
     Column(&'static str),
     /// What stands in a line's column is not what belongs there.
@@ -86,6 +95,7 @@ impl fmt::Display for BadReport {
             Self::Address(text) => write!(f, "{text} is no address"),
             Self::Action(text) => write!(f, "{text} is none of ban, attack_details and unban"),
             Self::Json(why) => f.write_str(why),
+            Self::Report { number, why } => write!(f, "report {number}: {why}"),
             Self::Column(name) => write!(f, "there is no column {name}"),
             Self::Value { line, column, value } => write!(f, "line {line}: {value:?} is no {column}"),
         }

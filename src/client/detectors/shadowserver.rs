@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use super::{BadReport, Sighting, protocol};
 
 /// Seconds after which a source port means another flow: routers remember ended ones for ten minutes.
-const PORT_AGE: u64 = 600;
+pub(super) const PORT_AGE: u64 = 600;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The line it begins in, from 1.
+    /// The line it begins in, or its number among reports, from 1.
     pub line: usize,
     /// When it was seen, seconds since 1970.
     pub at: u64,
@@ -90,7 +90,7 @@ fn finish(all: &mut Vec<(usize, Vec<String>)>, begin: usize, record: &mut Vec<St
 }
 
 /// Seconds since 1970 of a time like `2026-11-28 21:14:07`, with a `T` and a `Z` too.
-fn unix(text: &str) -> Option<u64> {
+pub(super) fn unix(text: &str) -> Option<u64> {
     let text = text.trim().trim_end_matches('Z');
     let (date, time) = text.split_once([' ', 'T'])?;
     let numbers =

@@ -12,7 +12,7 @@ mod scopes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Scope;
-use crate::signal::body::Report;
+use crate::signal::body::{AttackStatus, Report};
 
 use super::refusal::RequestFailure;
 use numbers::Numbers;
@@ -144,6 +144,32 @@ impl Wishes {
                 own.for_each(|(_, id)| router.withdraw_wish(*id, now, actions));
             });
         }
+    }
+
+    /// Has routers told how the attack stands, by the number of a request, or for all that serves wishes with this key. Returns how many
+    /// requests that is about; each has an answer for the asker.
+    pub fn tell_efficacy(
+        &mut self,
+        asker: Asker,
+        router: Option<&str>,
+        meant: Result<u32, &str>,
+        status: AttackStatus,
+        now: u64,
+    ) -> usize {
+        let is_meant = |name: &String| router.is_none_or(|router| router == name);
+        let (routers, actions) = (&self.routers, &mut self.actions);
+        let mut told = 0;
+        for router in routers.iter().filter(|(name, _)| is_meant(name)).map(|(_, router)| router) {
+            let mids: BTreeSet<u32> = match meant {
+                Ok(mid) => [mid].into(),
+                Err(key) => {
+                    let meant = router.wanted().filter(|wish| wish.has_key(key));
+                    meant.flat_map(|wish| router.mids(wish)).collect()
+                }
+            };
+            told += mids.into_iter().filter(|mid| router.tell_efficacy(asker, *mid, status, now, actions)).count();
+        }
+        told
     }
 
     /// A router has a session, and has yet to say what it knows.

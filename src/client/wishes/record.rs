@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::Scope;
+use crate::signal::body::AttackStatus;
 
 /// The number of a wish; never given twice by one store.
 pub type WishId = u64;
@@ -204,6 +205,21 @@ pub enum Action {
         router: String,
         /// Its number.
         mid: u32,
+    },
+    /// Tell a router how the attack stands.
+    Efficacy {
+        /// Who waits for its answer.
+        asker: Asker,
+        /// Whom.
+        router: String,
+        /// The request, as it was sent.
+        mid: u32,
+        /// What it asks for.
+        scope: Scope,
+        /// For how many seconds; without it for as long as the router allows.
+        lifetime: Option<u32>,
+        /// How it stands.
+        status: AttackStatus,
     },
     /// Answer whoever asked.
     Answer {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::Scope;
+use crate::signal::body::AttackStatus;
 
 use super::numbers::Numbers;
 use super::record::{Action, Answer, Asker, Change, Phase, Sent, Subject, Wish, WishId, WishState};
@@ -224,7 +225,7 @@ impl RouterWishes {
     /// Has this asked for, or refreshed in time.
     fn ensure(&mut self, part: &Scope, now: u64, out: &mut Actions) {
         let until = self.wanted_until(part);
-        let lifetime = until.map(|until| u32::try_from(until.saturating_sub(now).max(1)).unwrap_or(u32::MAX));
+        let lifetime = lifetime(until, now);
         let (router, scope) = (self.name.clone(), part.clone());
         match self.exactly(part).map(|sent| (sent.mid, sent.phase)) {
             Some((mid, phase)) => {
@@ -352,6 +353,22 @@ impl RouterWishes {
         true
     }
 
+    /// Has the router told how the attack stands, if it is there and has taken the request on. Returns whether it is.
+    pub(super) fn tell_efficacy(
+        &self,
+        asker: Asker,
+        mid: u32,
+        status: AttackStatus,
+        now: u64,
+        out: &mut Actions,
+    ) -> bool {
+        let granted = self.sent.get(&mid).filter(|sent| matches!(sent.phase, Phase::Granted { .. }));
+        let Some(Sent { scope, .. }) = granted.filter(|_| self.link.is_some()) else { return false };
+        let (router, scope, lifetime) = (self.name.clone(), scope.clone(), lifetime(self.wanted_until(scope), now));
+        out.push(Action::Efficacy { asker, router, mid, scope, lifetime, status });
+        true
+    }
+
     /// When [`RouterWishes::settle`] has to be called at the latest.
     pub(super) fn due(&self) -> Option<u64> {
         let ends = self.wanted().filter_map(|wish| wish.until);
@@ -366,6 +383,11 @@ impl RouterWishes {
         });
         ends.chain(lost).chain(held).chain(waiting).chain(forgotten).chain(refreshed).min()
     }
+}
+
+/// Seconds to ask for; none for ever.
+fn lifetime(until: Option<u64>, now: u64) -> Option<u32> {
+    until.map(|until| u32::try_from(until.saturating_sub(now).max(1)).unwrap_or(u32::MAX))
 }
 
 fn latest(one: Option<u64>, other: Option<u64>) -> Option<u64> {

@@ -1,7 +1,7 @@
 #![no_main]
 //! Whatever a detector or a feed reports, it is read or refused, and what is asked for is about one host and one target.
 
-use dots_callhome::client::detectors::{Sighting, read_feed, read_notice};
+use dots_callhome::client::detectors::{Sighting, read_feed, read_notice, read_reports};
 use libfuzzer_sys::fuzz_target;
 
 fn check(sighting: &Sighting) {
@@ -19,6 +19,7 @@ fuzz_target!(|text: &[u8]| {
             notice.sightings.iter().for_each(check);
         }
     }
+    read_reports(&text, 1_800_000_000).iter().flatten().for_each(|row| check(&row.sighting));
     if let Ok(rows) = read_feed(&text, 1_800_000_000) {
         rows.iter().flatten().for_each(|row| check(&row.sighting));
     }

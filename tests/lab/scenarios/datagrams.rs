@@ -44,6 +44,26 @@ pub fn certificates() {
     assert!(stage.log().contains("the peer has closed the session"), "{}", stage.log());
 }
 
+/// The provider's program dies without a word, in an attack. Only silence tells the router: with what was negotiated it is back before
+/// anybody here loses patience, with the defaults it would take more than twice as long. The block stays meanwhile.
+pub fn killed_provider() {
+    let mut stage = Stage::prepare(2, "");
+    stage.configure_transport("dtls", "", "\toption consent 'auto'");
+    start(&mut stage);
+    // Three missing heartbeats of 15 seconds.
+    let lost_after = |s: &Stage| s.provider(&["routers"]).is_ok_and(|all| all["routers"][0]["lost_after"] == 45);
+    stage.until("heartbeats are negotiated", lost_after);
+    let attack = Attack::start(&stage);
+    let mid = stage.request(attack.seen(), 3600)["mid"].as_u64().expect("mid");
+    stage.until("in force and verified", |s| s.the_mitigation()["verified"] == true);
+    stage.kill_client();
+    attack.assert_blocked();
+    stage.start_client();
+    let took = stage.until("it is back and tells of it", |s| s.provider_status(mid)["status"] == 2);
+    println!("back {:.0} s after the program was started anew", took.as_secs_f32());
+    attack.assert_blocked();
+}
+
 /// Proves SC-7.1-12 with packets: a pre-shared key, and a daemon that restarts.
 pub fn pre_shared_keys() {
     let mut stage = Stage::prepare(2, "");

@@ -1,6 +1,7 @@
 //! What becomes of requests, sessions and configurations. Times are waited for, never measured: figures belong to the bench.
 
 mod datagrams;
+mod detector;
 mod foreign;
 mod hostile;
 mod refusing;
@@ -30,6 +31,8 @@ const ALL: &[(&str, fn())] = &[
     ("a_lost_provider_is_called_again", lost_provider),
     ("datagrams_carry_a_session_with_certificates", datagrams::certificates),
     ("datagrams_carry_a_session_with_a_shared_key", datagrams::pre_shared_keys),
+    ("a_killed_provider_has_its_routers_back_over_datagrams", datagrams::killed_provider),
+    ("fastnetmon_has_a_flood_blocked_at_home", detector::chain),
     ("whoever_refuses_to_resume_is_called_in_full_at_once", refusing::every_way),
     ("a_block_of_ones_own_outlives_its_request", kept),
     ("without_nft_the_provider_is_not_told_lies", without_nft),

@@ -58,6 +58,8 @@ pub struct Desk {
     /// What the program has said to the router and nobody has looked at: the number, and whether it was withdrawn.
     pub said: Vec<(u32, bool)>,
     pub answers: Vec<(u64, Answer)>,
+    /// What the router was told of attacks: who asked, the number, and for how many seconds.
+    pub told: Vec<(u64, u32, Option<u32>)>,
     /// Whether the router answers by itself.
     pub is_prompt: bool,
 }
@@ -74,6 +76,7 @@ impl Desk {
             is_up: false,
             said: Vec::new(),
             answers: Vec::new(),
+            told: Vec::new(),
             is_prompt: true,
         }
     }
@@ -164,6 +167,10 @@ impl Desk {
                     self.router.remove(&mid);
                     self.wishes.handle_withdrawn(ROUTER, mid, self.now);
                 }
+            }
+            Action::Efficacy { asker, mid, scope, lifetime, .. } => {
+                assert_eq!(self.history.get(&mid), Some(&scope), "as it was asked for");
+                self.told.push((asker, mid, lifetime));
             }
             Action::Send { .. } | Action::Withdraw { .. } => {}
         }

@@ -8,7 +8,7 @@ use dots_callhome::client::RequestFailure;
 use dots_callhome::client::wishes::{Action, Answer, Want};
 use dots_callhome::coap::Code;
 use dots_callhome::model::Scope;
-use dots_callhome::signal::body::{Conflict, Report};
+use dots_callhome::signal::body::{AttackStatus, Conflict, Report};
 
 const VICTIM: &str = "203.0.113.80/32";
 const OTHER: &str = "203.0.113.81/32";
@@ -332,4 +332,28 @@ fn nobody_may_be_asked_for_some_scopes() {
     assert_eq!((desk.said(), desk.wishes.all().count()), (vec![], 0));
     desk.ask(1, VICTIM);
     assert_eq!(desk.said(), [(1, false)]);
+}
+
+/// All that serves a key, with what is left of the time; nothing of a router that is not there, or has not taken it on.
+#[test]
+fn routers_are_told_how_an_attack_stands() {
+    let mut desk = Desk::with_router();
+    desk.wishes.want(1, Want { key: Some("attack/1".to_owned()), ..desk.about(VICTIM) }, desk.now);
+    desk.wishes.want(2, Want { key: Some("attack/2".to_owned()), ..desk.about(OTHER) }, desk.now);
+    desk.settle();
+    desk.pass(600);
+    let tell = |desk: &mut Desk, meant| {
+        let told = desk.wishes.tell_efficacy(9, None, meant, AttackStatus::UnderAttack, desk.now);
+        desk.settle();
+        (told, std::mem::take(&mut desk.told))
+    };
+    assert_eq!(tell(&mut desk, Err("attack/*")), (2, vec![(9, 1, Some(3000)), (9, 2, Some(3000))]));
+    assert_eq!(tell(&mut desk, Err("attack/2")).1, [(9, 2, Some(3000))]);
+    assert_eq!(tell(&mut desk, Ok(1)).1, [(9, 1, Some(3000))]);
+    assert_eq!(tell(&mut desk, Ok(7)), (0, vec![]));
+    desk.wishes.withdraw_key(None, "attack/1", desk.now);
+    desk.settle();
+    assert_eq!(tell(&mut desk, Err("attack/*")).0, 1);
+    desk.go();
+    assert_eq!(tell(&mut desk, Err("attack/*")), (0, vec![]));
 }

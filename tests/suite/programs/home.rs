@@ -160,6 +160,17 @@ impl Home {
         assert_eq!(next.code, PONG, "there is more: {next:?}");
     }
 
+    /// The questions that every session begins with have been heard, and are answered.
+    pub fn has_heard_first(&mut self) {
+        self.say(&Message { code: CSM, ..Message::default() });
+        self.answer_first();
+    }
+
+    /// The provider hangs up.
+    pub fn waits_for_the_end(&mut self) {
+        while self.read() {}
+    }
+
     /// Says goodbye and waits until the provider has hung up.
     pub fn release(mut self) {
         self.say(&Message { code: RELEASE, ..Message::default() });

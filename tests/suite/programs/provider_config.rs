@@ -23,7 +23,7 @@ fn fed(isp: &Isp, arguments: &[&str], input: &str) -> Child {
     child
 }
 
-fn until(what: &str, is: impl Fn() -> bool) {
+pub fn until(what: &str, is: impl Fn() -> bool) {
     let start = Instant::now();
     while !is() {
         assert!(start.elapsed() < PATIENCE, "never: {what}");

@@ -268,3 +268,26 @@ fn what_is_too_large_for_a_message_goes_in_several() {
     let answer = told(command).unwrap();
     assert!(answer.contains("\"mids\":[1,2]") && answer.contains("accepted"), "{answer}");
 }
+
+/// Proves SC-4.4.3-01: with an empty If-Match; and its answer, or that there is none, is the command's.
+#[test]
+fn how_an_attack_stands_is_told() {
+    let isp = Isp::serving("efficacy");
+    let mut home = isp.home(ROUTER);
+    let request = isp.command(&wanting(ROUTER, "203.0.113.7", "192.0.2.1"));
+    let put = home.hear();
+    home.take_on(&put);
+    told(request).unwrap();
+    let tell = |how: &str| isp.command(&["efficacy", "--router", ROUTER, "--mid", "1", "--attack", how]);
+    let telling = tell("under-attack");
+    let update = home.hear();
+    assert_eq!((update.code, mid(&update), update.options.first()), (PUT, 1, Some(&(1, Vec::new()))));
+    home.answer(&update, CHANGED, "{1:{2:[{5:1,14:3600}]}}");
+    assert_eq!(told(telling).unwrap(), "{\"told\":1}\n");
+    let telling = tell("mitigated");
+    let update = home.hear();
+    home.answer(&update, 0xa3, "");
+    assert!(told(telling).unwrap_err().contains("5.03"));
+    let output = isp.command(&["efficacy", "--key", "none", "--attack", "mitigated"]).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+}

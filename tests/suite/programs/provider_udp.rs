@@ -15,16 +15,16 @@ const PING: [u8; 4] = [0x40, 0, 0x12, 0x34];
 const PONG: [u8; 4] = [0x70, 0, 0x12, 0x34];
 
 /// One router.
-struct Router {
+pub struct Router {
     socket: UdpSocket,
-    channel: DtlsChannel,
-    failure: Option<Failure>,
+    pub channel: DtlsChannel,
+    pub failure: Option<Failure>,
     sent: Vec<Vec<u8>>,
     heard: Vec<Vec<u8>>,
 }
 
 impl Router {
-    fn new(config: &ClientConfig, to: SocketAddr, session: Option<&SavedSession>) -> Self {
+    pub fn new(config: &ClientConfig, to: SocketAddr, session: Option<&SavedSession>) -> Self {
         let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
         let socket = UdpSocket::bind(any).unwrap();
         socket.connect(to).unwrap();
@@ -40,7 +40,7 @@ impl Router {
     }
 
     /// Goes on until something is true.
-    fn until(&mut self, what: &str, is: impl Fn(&Self) -> bool) {
+    pub fn until(&mut self, what: &str, is: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !is(self) {
             assert!(start.elapsed() < PATIENCE, "never happened: {what}, {:?}", self.failure);
@@ -62,12 +62,12 @@ impl Router {
         self.heard.extend(std::iter::from_fn(|| self.channel.poll_plaintext()));
     }
 
-    fn connect(&mut self) {
+    pub fn connect(&mut self) {
         self.until("connected", |router| router.channel.is_established());
     }
 
     /// The provider answers what only our session can have asked.
-    fn ping(&mut self) {
+    pub fn ping(&mut self) {
         self.heard.clear();
         self.channel.write(&PING);
         self.until("answered", |router| router.heard.iter().any(|message| *message == PONG));

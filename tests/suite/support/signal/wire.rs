@@ -17,14 +17,17 @@ pub const CREATED: u8 = 0x41;
 pub const DELETED: u8 = 0x42;
 pub const CHANGED: u8 = 0x44;
 pub const CONTENT: u8 = 0x45;
+pub const BAD_REQUEST: u8 = 0x80;
 pub const NOT_FOUND: u8 = 0x84;
 pub const CONFLICT: u8 = 0x89;
+pub const UNPROCESSABLE: u8 = 0x96;
 
 pub const CON: u8 = 0;
 pub const NON: u8 = 1;
 pub const ACK: u8 = 2;
 pub const RST: u8 = 3;
 
+pub const IF_MATCH: u16 = 1;
 pub const OBSERVE: u16 = 6;
 pub const MAX_AGE: u16 = 14;
 
