@@ -39,7 +39,7 @@ impl<'a> News<'a> {
     }
 
     /// The environment of scripts in `/etc/hotplug.d/dots-callhome/`.
-    pub(super) fn variables(&self) -> [(&'static str, String); 9] {
+    pub(super) fn variables(&self) -> [(&'static str, String); 10] {
         [
             ("ACTION", self.entry.event.as_str().to_owned()),
             ("ID", self.entry.id().map(|id| id.0.to_string()).unwrap_or_default()),
@@ -49,6 +49,7 @@ impl<'a> News<'a> {
             ("PEER", self.entry.peer().unwrap_or_default().to_owned()),
             ("CONFIDENCE", self.suspicion.map(|(confidence, _)| confidence).unwrap_or_default().to_owned()),
             ("RATE", self.suspicion.map(|(_, rate)| rate.to_string()).unwrap_or_default()),
+            ("BY", self.entry.by.clone().unwrap_or_default()),
             ("COMMENT", self.entry.comment.clone().unwrap_or_default()),
         ]
     }
