@@ -436,9 +436,11 @@ return view.extend({
 		if (!uci.get(NOTIFY, 'notify'))
 			return Promise.resolve('');
 
-		const said = el('div', { 'role': 'status' });
+		const said = el('div', { 'role': 'status' }), map = this.ways();
 
-		return this.ways().render().then(node => el('div', { 'id': 'dots-notify' }, node, parts.styled(el('div', { 'class': 'cbi-section' },
+		this.maps.push(map);
+
+		return map.render().then(node => el('div', { 'id': 'dots-notify' }, node, parts.styled(el('div', { 'class': 'cbi-section' },
 			button('cbi-button-action', _('Send a test message'), ui.createHandlerFn(this, 'tellTest', said), !L.hasViewPermission()), said))));
 	},
 
@@ -480,9 +482,15 @@ return view.extend({
 			input, said));
 	},
 
+	/* One file after the other: what is saved is read anew, and must not be half read while the other form looks at it. */
+	handleSave() {
+		return this.maps.reduce((before, map) => before.then(() => map.save()), Promise.resolve());
+	},
+
 	render() {
 		const map = new form.Map(CONFIG, null, null);
 
+		this.maps = [ map ];
 		this.globals(map);
 		this.peers(map);
 		this.devices(map);
