@@ -94,3 +94,35 @@ impl<'a> News<'a> {
 fn joined(prefixes: &[IpNet]) -> String {
     prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::mitigation::About;
+    use crate::model::MitigationId;
+
+    /// Scripts see whether a person, the policy or a timeout has acted, and what they did.
+    #[test]
+    fn scripts_are_told_who_did_it() {
+        let (ledger, inventory) = (Ledger::new(Config::default().policy), Inventory::new());
+        let entry = |event, by: Option<&str>| Entry {
+            time: 0,
+            event,
+            about: About::Mitigation { id: MitigationId(1), peer: "isp".to_owned(), mac: None },
+            by: by.map(str::to_owned),
+            comment: None,
+        };
+        for (event, by, told) in [
+            (Happened::Approved, Some("policy"), ("approved", "policy")),
+            (Happened::Rejected, Some("timeout"), ("rejected", "timeout")),
+            (Happened::Reminder, None, ("reminder", "")),
+        ] {
+            let entry = entry(event, by);
+            let variables = News::new(&entry, &ledger, &inventory).variables();
+            let value = |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+            assert_eq!((value("ACTION"), value("BY")), (Some(told.0), Some(told.1)));
+            assert_eq!((value("ID"), value("PEER")), (Some("1"), Some("isp")));
+        }
+    }
+}

@@ -239,6 +239,21 @@ fn one_provider_can_not_flood() {
     assert_eq!(told(&router), 14);
 }
 
+/// Nor can somebody who makes up providers.
+#[test]
+fn made_up_providers_are_bounded() {
+    let router = house("made-up", &WAYS[1..2], &["msmtp"]);
+    let script = router.read(NOTIFY).replace("MOST=64", "MOST=3");
+    router.write(NOTIFY, &script);
+    for n in 0..6 {
+        happens(&router, "pending", &format!("PEER=made_up_{n}"));
+    }
+    assert_eq!(told(&router), 3);
+    happens(&router, "pending", "PEER=made_up_1 TARGET=");
+    assert_eq!(told(&router), 4);
+    assert!(given(&router, "input-msmtp").contains("is attacking ….\n"));
+}
+
 fn test(router: &Router) -> String {
     router.run(&format!("{NOTIFY} test >/tmp/said"));
     router.read("/tmp/said")
