@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use dots_callhome::driver::{self, Daemon, Paths, logger};
+use dots_callhome::driver::{self, Daemon, Findings, Paths, logger};
 
 const USAGE: &str = "\
 Usage: dots-callhome [OPTION]...
@@ -96,13 +96,17 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<CommandLine, Usa
     })
 }
 
-/// Tells everything that is wrong with the configuration.
+/// Tells everything that is wrong with the configuration, and what it amounts to.
 fn check(config: &Path) -> ExitCode {
-    let problems = driver::check(config);
-    for problem in &problems {
+    let Findings { faults, warnings, summary, is_idle } = driver::check(config);
+    for problem in faults.iter().chain(&warnings) {
         eprintln!("{}: {problem}", config.display());
     }
-    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if !faults.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    println!("{}: {summary}", if is_idle || !warnings.is_empty() { "warning" } else { "ok" });
+    ExitCode::SUCCESS
 }
 
 /// Takes over a profile, and tells what has changed.

@@ -93,8 +93,8 @@ pub fn import(profile: &Path, paths: &Paths, dry: bool) -> Result<Imported, Impo
     }
     let fresh = paths.config.with_extension("import");
     written.write(&fresh, uci::render(&merged(before, peer)).as_bytes())?;
-    let Findings { faults, warnings } = peers::findings(&fresh);
-    let old = if paths.config.exists() { peers::findings(&paths.config).faults } else { Vec::new() };
+    let Findings { faults, warnings, .. } = peers::check(&fresh);
+    let old = if paths.config.exists() { peers::check(&paths.config).faults } else { Vec::new() };
     let faults: Vec<String> = faults.into_iter().filter(|fault| !old.contains(fault)).collect();
     if !faults.is_empty() {
         return Err(ImportError::Faults(faults));

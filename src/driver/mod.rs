@@ -24,4 +24,4 @@ mod wiring;
 pub use daemon::{Daemon, DaemonError};
 pub use import::{ImportError, Imported, check_profile, import};
 pub use paths::Paths;
-pub use peers::check;
+pub use peers::{Findings, check};

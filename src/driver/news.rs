@@ -39,7 +39,7 @@ impl<'a> News<'a> {
     }
 
     /// The environment of scripts in `/etc/hotplug.d/dots-callhome/`.
-    pub(super) fn variables(&self) -> [(&'static str, String); 9] {
+    pub(super) fn variables(&self) -> [(&'static str, String); 10] {
         [
             ("ACTION", self.entry.event.as_str().to_owned()),
             ("ID", self.entry.id().map(|id| id.0.to_string()).unwrap_or_default()),
@@ -49,6 +49,7 @@ impl<'a> News<'a> {
             ("PEER", self.entry.peer().unwrap_or_default().to_owned()),
             ("CONFIDENCE", self.suspicion.map(|(confidence, _)| confidence).unwrap_or_default().to_owned()),
             ("RATE", self.suspicion.map(|(_, rate)| rate.to_string()).unwrap_or_default()),
+            ("BY", self.entry.by.clone().unwrap_or_default()),
             ("COMMENT", self.entry.comment.clone().unwrap_or_default()),
         ]
     }
@@ -92,4 +93,36 @@ impl<'a> News<'a> {
 
 fn joined(prefixes: &[IpNet]) -> String {
     prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::mitigation::About;
+    use crate::model::MitigationId;
+
+    /// Scripts see whether a person, the policy or a timeout has acted, and what they did.
+    #[test]
+    fn scripts_are_told_who_did_it() {
+        let (ledger, inventory) = (Ledger::new(Config::default().policy), Inventory::new());
+        let entry = |event, by: Option<&str>| Entry {
+            time: 0,
+            event,
+            about: About::Mitigation { id: MitigationId(1), peer: "isp".to_owned(), mac: None },
+            by: by.map(str::to_owned),
+            comment: None,
+        };
+        for (event, by, told) in [
+            (Happened::Approved, Some("policy"), ("approved", "policy")),
+            (Happened::Rejected, Some("timeout"), ("rejected", "timeout")),
+            (Happened::Reminder, None, ("reminder", "")),
+        ] {
+            let entry = entry(event, by);
+            let variables = News::new(&entry, &ledger, &inventory).variables();
+            let value = |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+            assert_eq!((value("ACTION"), value("BY")), (Some(told.0), Some(told.1)));
+            assert_eq!((value("ID"), value("PEER")), (Some("1"), Some("isp")));
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use mio::Token;
 
 use super::files;
-use super::proof::prove;
+use super::proof::{Proof, prove};
 use super::provider::{LoopContext, Provider};
 use crate::config::{Config, Disabled, DisabledReason, Peer, Problem};
 use crate::io::clock;
@@ -63,11 +63,11 @@ impl Peers {
         if let Some(same) = former.iter().position(|other| other.is_made_of(&peer, &secrets)) {
             return Ok(former.swap_remove(same));
         }
-        let (proof, warnings) = prove(&peer, &secrets, &self.clock, now)?;
-        for warning in warnings {
-            log::warn!("peer {}: {warning}", peer.section);
+        let Proof { channels, doubts, .. } = prove(&peer, &secrets, &self.clock, now)?;
+        for doubt in doubts {
+            log::warn!("peer {}: {doubt}", peer.section);
         }
-        Ok(Provider::new(peer, secrets, proof, now))
+        Ok(Provider::new(peer, secrets, channels, now))
     }
 
     /// Certificates are judged by this time, seconds since 1970.
@@ -155,35 +155,47 @@ impl Peers {
     }
 }
 
-/// Everything that is wrong with a configuration and the files it names, a line each.
-pub fn check(path: &Path) -> Vec<String> {
-    let Findings { mut faults, warnings } = findings(path);
-    faults.extend(warnings);
-    faults
-}
-
-/// What there is to say of a configuration and the files it names, a line each.
-pub(super) struct Findings {
-    /// What does not work.
-    pub(super) faults: Vec<String>,
-    /// What works, as far as the clock can be relied on, but perhaps not for long.
-    pub(super) warnings: Vec<String>,
+/// What there is to say of a configuration and the files it names.
+pub struct Findings {
+    /// What does not work, a line each.
+    pub faults: Vec<String>,
+    /// What works, as far as the clock can be relied on, but perhaps not for long, a line each.
+    pub warnings: Vec<String>,
+    /// What it amounts to: whether the router is on, and whom it calls.
+    pub summary: String,
+    /// Whether nobody is called.
+    pub is_idle: bool,
 }
 
 /// Looks at a configuration and the files it names.
-pub(super) fn findings(path: &Path) -> Findings {
+pub fn check(path: &Path) -> Findings {
     let (config, problems) = files::configuration(path);
     let (harmless, faults): (Vec<_>, Vec<_>) = problems.iter().partition(|problem| problem.is_harmless());
     let said = |problems: Vec<&Problem>| problems.into_iter().map(ToString::to_string).collect::<Vec<_>>();
     let (mut faults, mut warnings) = (said(faults), said(harmless));
-    for peer in config.iter().flat_map(|config| &config.peers) {
+    let config = config.unwrap_or_default();
+    let mut called = Vec::new();
+    for peer in &config.peers {
         let outcome = files::secrets(&peer.auth)
             .map_err(|unusable| unusable.to_string())
             .and_then(|secrets| prove(peer, &secrets, &Arc::default(), clock::now()));
         match outcome {
-            Ok((_, doubts)) => warnings.extend(doubts.iter().map(|why| format!("peer {}: {why}", peer.section))),
+            Ok(Proof { doubts, days, .. }) => {
+                warnings.extend(doubts.iter().map(|why| format!("peer {}: {why}", peer.section)));
+                let days = days.map(|days| format!("its certificate for {days} more days"));
+                let about: Vec<String> =
+                    Some(peer.name.clone()).filter(|n| !n.is_empty()).into_iter().chain(days).collect();
+                called.push(format!("{} ({})", peer.section, about.join(", ")).replace(" ()", ""));
+            }
             Err(why) => faults.push(format!("peer {}: {why}", peer.section)),
         }
     }
-    Findings { faults, warnings }
+    let is_idle = !config.enabled || called.is_empty();
+    let summary = match (config.enabled, called.as_slice()) {
+        (false, _) => "switched off".to_owned(),
+        (true, []) => "switched on, but no provider".to_owned(),
+        (true, [only]) => format!("switched on, 1 provider: {only}"),
+        (true, several) => format!("switched on, {} providers: {}", several.len(), several.join(", ")),
+    };
+    Findings { faults, warnings, summary, is_idle }
 }

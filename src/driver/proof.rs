@@ -15,16 +15,21 @@ use crate::transport::dtls;
 use crate::transport::raw_public_key::{self, OwnKey, PeerKeys};
 use crate::transport::tls_config::{TlsClientConfig, client_config};
 
-/// What a peer is called with, and what is doubtful about it, in words that name the file.
+/// What a peer is called with.
+pub(super) struct Proof {
+    pub(super) channels: ChannelConfigs,
+    /// What is doubtful about it, in words that name the file.
+    pub(super) doubts: Vec<String>,
+    /// How many days our certificate is still good.
+    pub(super) days: Option<u64>,
+}
+
+/// Says what a peer is called with.
 ///
 /// # Errors
 /// Why it can't be called over any transport that its section allows.
-pub(super) fn prove(
-    peer: &Peer,
-    secrets: &Secrets,
-    clock: &Arc<Clock>,
-    now: Now,
-) -> Result<(ChannelConfigs, Vec<String>), String> {
+pub(super) fn prove(peer: &Peer, secrets: &Secrets, clock: &Arc<Clock>, now: Now) -> Result<Proof, String> {
+    let without_dates = |tls, dtls| Proof { channels: ChannelConfigs { tls, dtls }, doubts: Vec::new(), days: None };
     match &peer.auth {
         Auth::Certificate { ca, certificate, key } => {
             Certificates { peer, ca, certificate, key, warnings: Vec::new() }.prove(secrets, clock, now)
@@ -32,14 +37,14 @@ pub(super) fn prove(
         Auth::Psk { identity, file } => {
             let psk = Psk::read(identity, &secrets.key).map_err(|fault| told(file, fault))?;
             let dtls = dtls::ClientConfig::psk(psk, random::system()).map_err(|fault| told(file, fault))?;
-            Ok((ChannelConfigs { tls: None, dtls: Some(dtls) }, Vec::new()))
+            Ok(without_dates(None, Some(dtls)))
         }
         Auth::RawPublicKey { key, peer_key } => {
             let own = OwnKey::read(&secrets.key).map_err(|fault| told(key, fault))?;
             let theirs = PeerKeys::read(&secrets.trusted).map_err(|fault| told(peer_key, fault))?;
             let tls =
                 raw_public_key::client_config(own, theirs, Arc::clone(clock)).map_err(|fault| told(key, fault))?;
-            Ok((ChannelConfigs { tls: Some(tls), dtls: None }, Vec::new()))
+            Ok(without_dates(Some(tls), None))
         }
     }
 }
@@ -58,17 +63,21 @@ struct Certificates<'a> {
 }
 
 impl Certificates<'_> {
-    fn prove(
-        mut self,
-        secrets: &Secrets,
-        clock: &Arc<Clock>,
-        now: Now,
-    ) -> Result<(ChannelConfigs, Vec<String>), String> {
+    fn prove(mut self, secrets: &Secrets, clock: &Arc<Clock>, now: Now) -> Result<Proof, String> {
         let anchors = Anchors::read(&secrets.trusted).map_err(|fault| told(self.ca, fault))?;
         let chain = Chain::read(&secrets.certificate).map_err(|fault| told(self.certificate, fault))?;
         let identity = Identity::new(chain, &secrets.key).map_err(|fault| told(self.key, fault))?;
         self.warnings.extend(anchors.left_out().iter().map(|one| told(self.ca, one)));
-        self.warnings.extend(doubt(&identity, now).map(|doubt| told(self.certificate, doubt)));
+        let days = match identity.valid_until(now.unix) {
+            Ok(until) => Some(until.saturating_sub(now.unix) / 86_400),
+            // The clock may be wrong; the provider will tell.
+            Err(fault) => {
+                self.warnings.push(told(self.certificate, fault));
+                None
+            }
+        };
+        let soon = days.filter(|days| *days < EXPIRY_WARNING.as_secs() / 86_400);
+        self.warnings.extend(soon.map(|days| told(self.certificate, format!("expires in {days} days"))));
         let dtls = (self.peer.transport != TransportChoice::Tls).then(|| self.dtls(&identity, &anchors));
         let tls = (self.peer.transport != TransportChoice::Dtls).then(|| self.tls(identity, &anchors, clock));
         match (tls, dtls) {
@@ -77,7 +86,7 @@ impl Certificates<'_> {
             (tls, dtls) => {
                 let tls = tls.and_then(|tls| self.or_warn(tls, Transport::Tls));
                 let dtls = dtls.and_then(|dtls| self.or_warn(dtls, Transport::Dtls));
-                Ok((ChannelConfigs { tls, dtls }, self.warnings))
+                Ok(Proof { channels: ChannelConfigs { tls, dtls }, doubts: self.warnings, days })
             }
         }
     }
@@ -105,16 +114,5 @@ impl Certificates<'_> {
     fn or_warn<T>(&mut self, config: Result<T, String>, transport: Transport) -> Option<T> {
         let warn = |why| self.warnings.push(format!("{why}; {} is not tried", transport.as_str()));
         config.map_err(warn).ok()
-    }
-}
-
-fn doubt(identity: &Identity, now: Now) -> Option<String> {
-    match identity.valid_until(now.unix) {
-        Ok(until) if until.saturating_sub(now.unix) < EXPIRY_WARNING.as_secs() => {
-            Some(format!("expires in {} days", until.saturating_sub(now.unix) / 86_400))
-        }
-        Ok(_) => None,
-        // The clock may be wrong; the provider will tell.
-        Err(fault) => Some(fault.to_string()),
     }
 }

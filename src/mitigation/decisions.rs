@@ -149,10 +149,19 @@ impl Ledger {
         self.outbox.decided(m);
     }
 
+    /// Says once more that somebody has to decide.
+    pub(super) fn remind(&mut self, id: MitigationId, now: Now) {
+        let Some(m) = self.mitigations.get_mut(&id) else { return };
+        if let Phase::Pending { remind, .. } = &mut m.phase {
+            *remind = None;
+        }
+        self.outbox.record(m, Happened::Reminder, now);
+    }
+
     /// Answers for the administrator, who has not done so in time.
     pub(super) fn answer_by_timeout(&mut self, id: MitigationId, now: Now) {
         let Some(m) = self.mitigations.get_mut(&id) else { return };
-        if let Phase::Pending { asked } = &mut m.phase {
+        if let Phase::Pending { asked, .. } = &mut m.phase {
             *asked = None;
         }
         let barred = self.barred(id);

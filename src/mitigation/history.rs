@@ -15,6 +15,8 @@ pub enum Happened {
     Requested,
     /// Somebody has to decide about it.
     Pending,
+    /// Somebody still has to, a day later.
+    Reminder,
     /// An action was decided, by a person or by policy.
     Approved,
     /// The request was judged to concern legitimate traffic.
@@ -51,6 +53,7 @@ impl Happened {
         match self {
             Self::Requested => "requested",
             Self::Pending => "pending",
+            Self::Reminder => "reminder",
             Self::Approved => "approved",
             Self::Rejected => "rejected",
             Self::Withdrawn => "withdrawn",

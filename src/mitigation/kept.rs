@@ -124,7 +124,7 @@ impl Ledger {
     /// Makes one of those questions a mitigation again, for a person to decide about. Returns whether it was one.
     pub(super) fn take_up(&mut self, id: MitigationId) -> bool {
         let Some(at) = self.ended.iter().position(|m| m.id == id) else { return false };
-        let m = Mitigation { phase: Phase::Pending { asked: None }, ..self.ended.remove(at) };
+        let m = Mitigation { phase: Phase::Pending { asked: None, remind: None }, ..self.ended.remove(at) };
         self.mitigations.insert(id, m);
         self.outbox.events.push_back(Event::Search(id));
         true

@@ -188,12 +188,18 @@ impl Ledger {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ends = self.all().map(|m| m.ends);
         let answers = self.all().filter_map(|m| self.answer_due(m));
+        let reminders = self.all().filter_map(|m| self.reminder_due(m));
         let vetoes = self.vetoes.iter().map(|veto| veto.ends);
         let questions = self.ended.iter().map(|m| m.ends);
-        ends.chain(answers).chain(vetoes).chain(questions).chain(self.quarantines.values().filter_map(|s| s.ends)).min()
+        ends.chain(answers)
+            .chain(reminders)
+            .chain(vetoes)
+            .chain(questions)
+            .chain(self.quarantines.values().filter_map(|s| s.ends))
+            .min()
     }
 
-    /// Ends what has lived long enough, and stops waiting for answers that don't come.
+    /// Ends what has lived long enough, reminds of questions, and stops waiting for answers that don't come.
     pub fn handle_timeout(&mut self, now: Now) {
         let over: Vec<MitigationId> = self.all().filter(|m| m.ends <= now.instant).map(|m| m.id).collect();
         for id in over {
@@ -203,6 +209,11 @@ impl Ledger {
         let unanswered: Vec<MitigationId> = self.all().filter(unanswered).map(|m| m.id).collect();
         for id in unanswered {
             self.answer_by_timeout(id, now);
+        }
+        let forgotten = |m: &&Mitigation| self.reminder_due(m).is_some_and(|due| due <= now.instant);
+        let forgotten: Vec<MitigationId> = self.all().filter(forgotten).map(|m| m.id).collect();
+        for id in forgotten {
+            self.remind(id, now);
         }
         self.end_vetoes(now);
         self.forget_ended(|m| m.ends <= now.instant);
@@ -230,7 +241,12 @@ impl Ledger {
     fn answer_due(&self, m: &Mitigation) -> Option<Instant> {
         let answers = self.policy.acts() && self.policy.timeout_action != TimeoutAction::Ignore;
         let timeout = self.policy.consent_timeout.filter(|_| answers && m.asked)?;
-        let Phase::Pending { asked } = m.phase else { return None };
+        let Phase::Pending { asked, .. } = m.phase else { return None };
         asked?.checked_add(timeout)
+    }
+
+    fn reminder_due(&self, m: &Mitigation) -> Option<Instant> {
+        let Phase::Pending { remind, .. } = m.phase else { return None };
+        remind.filter(|_| self.policy.acts())
     }
 }

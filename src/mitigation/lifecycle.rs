@@ -284,7 +284,7 @@ impl Mitigation {
 
     /// Asks the administrator.
     pub(super) fn ask(&mut self, now: Now) {
-        self.phase = Phase::Pending { asked: Some(now.instant) };
+        self.phase = Phase::pending(now.instant);
     }
 
     /// Acts on `devices`, besides those acted upon already. Returns whether that changes anything; what must be in force
@@ -329,7 +329,7 @@ impl Mitigation {
         let Phase::Terminating { approval, verified } = &self.phase else { return };
         let check = if *verified { Check::Verified } else { Check::Unverified };
         self.phase = match approval.devices.is_empty() {
-            true => Phase::Pending { asked: Some(now.instant) },
+            true => Phase::pending(now.instant),
             false => Phase::InForce { approval: approval.clone(), check },
         };
         self.period = self.longer_period();

@@ -1,10 +1,13 @@
 //! Where a mitigation stands, with the data that only this phase has.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::consent::Action;
 use super::state::{Decision, State};
 use crate::model::Mac;
+
+/// Who has not answered for so long may not have heard of it.
+const REMINDER: Duration = Duration::from_secs(86_400);
 
 /// A decision to act, and the devices acted upon.
 #[derive(Clone, Debug)]
@@ -77,8 +80,8 @@ pub(super) enum Ending {
 pub(super) enum Phase {
     /// Nobody is found yet; `assessed` once a search has ended.
     Searching { assessed: bool },
-    /// Somebody has to decide; `asked` since when, as long as a timeout may answer instead.
-    Pending { asked: Option<Instant> },
+    /// Somebody has to decide; `asked` since when, as long as a timeout may answer instead, and when to `remind` of it.
+    Pending { asked: Option<Instant>, remind: Option<Instant> },
     /// Rules must stand.
     InForce { approval: Approval, check: Check },
     /// Withdrawn by the client: rules must stand for a little longer. The devices may all have been let go.
@@ -88,6 +91,11 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// Somebody has to decide from now on.
+    pub(super) fn pending(now: Instant) -> Self {
+        Self::Pending { asked: Some(now), remind: now.checked_add(REMINDER) }
+    }
+
     /// The word for it.
     pub(super) fn state(&self) -> State {
         match self {

@@ -143,6 +143,8 @@ export class Bridge {
 				allowed(args, 'exec', [ args.command, ...args.params ?? [] ].join(' '));
 				if (args.command.endsWith('/sbin/dots-callhome'))
 					return this.program(args.params);
+				if (args.command.endsWith('/notify'))
+					return { code: 0, stdout: this.delivered };
 				await this.init(args.params[0]);
 				return { code: 0 };
 			}

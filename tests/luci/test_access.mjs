@@ -50,6 +50,23 @@ export async function who_may_only_read_learns_no_secret_of_the_network(world) {
 	}
 }
 
+/* They would let anybody send in the router's name. */
+export async function who_may_only_read_learns_not_how_people_are_told(world) {
+	world.tell('config notify \'notify\'\n\toption telegram \'123:secret/5\'\n');
+	for (const [ user, outcome ] of [ [ 'guest', 6 ], [ 'stranger', 6 ], [ 'anna', 0 ] ]) {
+		const page = await world.open('admin/status/overview', { user });
+		const reply = await page.evaluate(async () => {
+			const body = { jsonrpc: '2.0', id: 1, method: 'call', params: [ L.env.sessionid, 'uci', 'get', { config: 'dots-callhome-notify' } ] };
+			return (await (await fetch(L.env.ubuspath, { method: 'POST', body: JSON.stringify(body) })).json()).result;
+		});
+		assert.equal(reply[0], outcome, user);
+	}
+	const page = await world.open('settings', { user: 'guest' });
+
+	await says(page, 'What happens with requests');
+	assert.equal(await page.locator('#dots-notify').count(), 0);
+}
+
 export async function who_has_no_right_at_all_is_not_bothered(world) {
 	world.daemon.mitigations = [ mitigation(1) ];
 	const page = await world.open('admin/status/overview', { user: 'stranger' });

@@ -246,3 +246,16 @@ export async function decisions_that_could_not_be_read_are_told(world) {
 	world.daemon.notRead = null;
 	await eventually(async () => assert.doesNotMatch(await seen(page), /too large/));
 }
+
+export async function where_nobody_is_told_the_page_says_so(world) {
+	let page = await world.open('requests');
+
+	await says(page, 'You will see requests only here.', 'Tell me on my telephone');
+	world.tell('config notify \'notify\'\n\toption email \'me@isp.example\'\n');
+	page = await world.open('requests');
+	await says(page, 'Nothing waits for you.');
+	assert.doesNotMatch(await page.locator('#view').innerText(), /only here/);
+	page = await world.open('requests', { user: 'guest' });
+	await says(page, 'Nothing waits for you.');
+	assert.doesNotMatch(await page.locator('#view').innerText(), /only here/);
+}

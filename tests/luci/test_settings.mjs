@@ -184,3 +184,37 @@ export async function one_file_of_the_provider_is_shown_and_then_taken_over(worl
 	await eventually(() => assert.deepEqual(world.inits, [ 'restart' ]));
 	await eventually(() => assert.equal(staged(), '', 'no secret is left'));
 }
+
+export async function how_people_are_told_is_set_and_tried(world) {
+	const page = await world.open('settings');
+	const field = option => page.locator(`[id="widget.cbid.dots-callhome-notify.notify.${option}"], [data-widget-id="widget.cbid.dots-callhome-notify.notify.${option}"]`);
+
+	await says(page, 'How your router reaches you');
+	for (const [ option, wrong ] of [ [ 'ntfy', 'a topic' ], [ 'email', 'me' ], [ 'telegram', '123:secret' ], [ 'url', 'file:///etc/shadow' ], [ 'mqtt', 'broker' ] ]) {
+		await field(option).fill(wrong);
+		await page.locator('.cbi-button-save').click();
+		await eventually(async () => assert.ok(await dialog(page).isVisible(), `${option} ${wrong} was taken`));
+		await dialog(page).getByRole('button').first().click();
+		await field(option).fill('');
+	}
+	world.errors = [];
+	await field('ntfy').fill('https://ntfy.example/my-topic');
+	await field('telegram').fill('123:secret/-55');
+	await field('language').selectOption('de');
+	await page.locator('.cbi-button-save').click();
+	await page.locator('.cbi-button-apply').first().click();
+	await eventually(() => assert.match(world.ways(), /option telegram '123:secret\/-55'/));
+	assert.match(world.ways(), /option ntfy 'https:\/\/ntfy\.example\/my-topic'/);
+	assert.match(world.ways(), /option language 'de'/);
+	assert.doesNotMatch(world.config(), /ntfy|secret/);
+	await closed(page);
+	if (!world.own)
+		return;
+	world.bridge.delivered = 'ntfy sent\ntelegram missing curl\nemail late\nurl wrong\nmqtt failed 7\n';
+	await press(page, 'Send a test message');
+	await says(page, 'ntfy: sent.', 'Telegram: the router lacks the program curl.', 'E-mail: no answer in time.', 'Web address: this can’t be used as it is.',
+		'MQTT: not taken (code 7).');
+	world.bridge.delivered = 'none\n';
+	await press(page, 'Send a test message');
+	await says(page, 'Nothing is set yet. Save and apply first.');
+}

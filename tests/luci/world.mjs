@@ -128,8 +128,9 @@ export class World {
 		this.profile = null;
 		this.errors = [];
 		this.configure(CONFIG);
+		this.tell('config notify \'notify\'\n');
 		if (this.own) {
-			Object.assign(this.bridge, { language: 'en', clockAhead: 0, timeout: 20000 });
+			Object.assign(this.bridge, { delivered: 'none\n', language: 'en', clockAhead: 0, timeout: 20000 });
 			this.bridge.sessions.endAll();
 		}
 		this.daemon = await eventually(() => new Daemon(this.socket).start());
@@ -141,6 +142,16 @@ export class World {
 
 	config() {
 		return fs.readFileSync(path.join(this.root, 'etc/config/dots-callhome'), 'utf8');
+	}
+
+	/** Sets how people are told. */
+	tell(text) {
+		fs.writeFileSync(path.join(this.root, 'etc/config/dots-callhome-notify'), text);
+	}
+
+	/** How people are told. */
+	ways() {
+		return fs.readFileSync(path.join(this.root, 'etc/config/dots-callhome-notify'), 'utf8');
 	}
 
 	/** A browser window of somebody who has logged in, on one of the pages. */

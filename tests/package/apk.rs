@@ -175,7 +175,7 @@ fn an_apk_brings_its_scripts_and_lists() {
     assert_eq!(list("dots-callhome.rusers"), "dots-callhome:dots-callhome\n");
     assert_eq!(
         list("dots-callhome.conffiles"),
-        "/etc/config/dots-callhome\n/etc/dots-callhome/\n/etc/hotplug.d/dots-callhome/\n"
+        "/etc/config/dots-callhome\n/etc/config/dots-callhome-notify\n/etc/dots-callhome/\n/etc/hotplug.d/dots-callhome/\n"
     );
     assert!(list("dots-callhome.conffiles_static").starts_with("/etc/config/dots-callhome "));
     assert!(list("dots-callhome.list").contains("\n/etc/init.d/dots-callhome\n"));

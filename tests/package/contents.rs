@@ -36,10 +36,12 @@ fn files_modes_and_owners() {
         -rw-r--r-- 0/0 ./etc/capabilities/dots-callhome.json\n\
         drwxr-xr-x 0/0 ./etc/config/\n\
         -rw------- 0/0 ./etc/config/dots-callhome\n\
+        -rw------- 0/0 ./etc/config/dots-callhome-notify\n\
         drwx------ 0/0 ./etc/dots-callhome/\n\
         drwxr-xr-x 0/0 ./etc/hotplug.d/\n\
         drwxr-xr-x 0/0 ./etc/hotplug.d/dots-callhome/\n\
         -rw-r--r-- 0/0 ./etc/hotplug.d/dots-callhome/10-example\n\
+        -rw-r--r-- 0/0 ./etc/hotplug.d/dots-callhome/20-notify\n\
         drwxr-xr-x 0/0 ./etc/init.d/\n\
         -rwxr-xr-x 0/0 ./etc/init.d/dots-callhome\n\
         drwxr-xr-x 0/0 ./etc/uci-defaults/\n\
@@ -49,6 +51,12 @@ fn files_modes_and_owners() {
         drwxr-xr-x 0/0 ./lib/upgrade/keep.d/\n\
         -rw-r--r-- 0/0 ./lib/upgrade/keep.d/dots-callhome\n\
         drwxr-xr-x 0/0 ./usr/\n\
+        drwxr-xr-x 0/0 ./usr/lib/\n\
+        drwxr-xr-x 0/0 ./usr/lib/dots-callhome/\n\
+        -rwxr-xr-x 0/0 ./usr/lib/dots-callhome/notify\n\
+        -rw-r--r-- 0/0 ./usr/lib/dots-callhome/notify.de\n\
+        -rw-r--r-- 0/0 ./usr/lib/dots-callhome/notify.en\n\
+        -rw-r--r-- 0/0 ./usr/lib/dots-callhome/notify.fr\n\
         drwxr-xr-x 0/0 ./usr/sbin/\n\
         -rwxr-xr-x 0/0 ./usr/sbin/dots-callhome\n\
         drwxr-xr-x 0/0 ./usr/share/\n\
@@ -110,7 +118,9 @@ fn what_it_says_of_itself() {
 #[test]
 fn what_is_kept() {
     let conffiles = fs::read_to_string(package().control.join("conffiles")).unwrap();
-    assert_eq!(conffiles, "/etc/config/dots-callhome\n/etc/hotplug.d/dots-callhome/10-example\n");
+    let expected = "/etc/config/dots-callhome\n/etc/config/dots-callhome-notify\n\
+        /etc/hotplug.d/dots-callhome/10-example\n/etc/hotplug.d/dots-callhome/20-notify\n";
+    assert_eq!(conffiles, expected);
     let kept = fs::read_to_string(package().data.join("lib/upgrade/keep.d/dots-callhome")).unwrap();
     assert_eq!(kept, "/etc/dots-callhome/\n/etc/hotplug.d/dots-callhome/\n");
 }

@@ -6,6 +6,7 @@
 mod apk;
 mod contents;
 mod life;
+mod notify;
 mod router;
 
 use std::fs;

@@ -224,8 +224,8 @@ const TypedSection = baseclass.extend({
 });
 
 const NamedSection = TypedSection.extend({
-	__init__(map, name, type, title) {
-		Object.assign(this, { map, name, type, title, options: [], tabs: [] });
+	__init__(map, name, type, title, description) {
+		Object.assign(this, { map, name, type, title, description, options: [], tabs: [] });
 	},
 
 	cfgsections() { return uci.get(this.map.config, this.name) ? [ this.name ] : []; }

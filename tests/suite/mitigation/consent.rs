@@ -6,7 +6,7 @@ use dots_callhome::enforce::desired::{Desired, Owner, SenderLog};
 use dots_callhome::mitigation::{
     Action, Consent, Denied, DevicePolicy, Event, Happened, Policy, Refusal, State, Term, TimeoutAction, Until,
 };
-use dots_callhome::model::{Mac, MitigationId};
+use dots_callhome::model::{Mac, MitigationId, Scope};
 use dots_callhome::source::Confidence;
 use vecset::VecSet;
 
@@ -417,4 +417,33 @@ fn comments_are_bounded() {
     let id = house.request(1, &attack(), &[exact(CAMERA)]);
     house.ledger.reject(id, Some(&"é".repeat(100_000)), "root", house.now).unwrap();
     assert_eq!(house.m(id).decision().unwrap().comment, Some("é".repeat(256)));
+}
+
+/// Who has not answered for a day is reminded, once; not who has, nor where nothing is to be decided.
+#[test]
+fn a_question_is_asked_once_more_after_a_day() {
+    let day = seconds(86_400);
+    let reminders = |house: &TestRouter| house.ledger.history().filter(|e| e.event == Happened::Reminder).count();
+    let ask = |house: &mut TestRouter, mid, scope: &Scope, mac| {
+        let id = house.ledger.put(&isp(), mid, scope, None, false, house.now).unwrap().id;
+        house.ledger.handle_attribution(id, vec![exact(mac)], house.now);
+        id
+    };
+    let mut house = TestRouter::by_hand(Policy { max_lifetime: 4 * day, ..policy(Consent::Ask) });
+    let id = ask(&mut house, 1, &attack(), CAMERA);
+    let other = ask(&mut house, 2, &other_attack(1), TV);
+    approve(&mut house, other, &[]).unwrap();
+    house.pass(day - seconds(1));
+    assert_eq!(reminders(&house), 0);
+    house.pass(seconds(1));
+    assert_eq!((reminders(&house), house.state(id)), (1, State::Pending));
+    let reminder = house.ledger.history().find(|e| e.event == Happened::Reminder).unwrap();
+    assert_eq!((reminder.id(), reminder.mac()), (Some(id), Some(CAMERA)));
+    house.pass(day);
+    assert_eq!((reminders(&house), house.state(id)), (1, State::Pending));
+
+    let mut house = TestRouter::by_hand(Policy { max_lifetime: 4 * day, ..policy(Consent::Observe) });
+    ask(&mut house, 1, &attack(), CAMERA);
+    house.pass(day + day);
+    assert_eq!(reminders(&house), 0);
 }

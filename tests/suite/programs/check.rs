@@ -51,14 +51,21 @@ impl House {
 
     /// What it complains about, without the name of the file.
     fn check(&self) -> Vec<String> {
+        self.verdict().0
+    }
+
+    /// The same, and the last line, unless there is a fault.
+    fn verdict(&self) -> (Vec<String>, Option<String>) {
         let config = self.path("config");
         let mut command = Command::new(env!("CARGO_BIN_EXE_dots-callhome"));
         let output = command.args(["--check", "--config", &config]).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         let lines: Vec<String> =
             said.lines().map(|line| line.strip_prefix(&format!("{config}: ")).unwrap_or(line).to_owned()).collect();
-        assert_eq!(output.status.success(), lines.is_empty(), "{said}");
-        lines
+        let verdict = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.success(), !verdict.is_empty(), "{said}{verdict}");
+        assert!(verdict.lines().count() <= 1 && (lines.is_empty() || !verdict.starts_with("ok")), "{said}{verdict}");
+        (lines, verdict.lines().next().map(str::to_owned))
     }
 }
 
@@ -170,4 +177,39 @@ fn the_file_that_is_wrong_is_blamed() {
     let house = House::new("blame");
     house.write("router.pem", "no certificate");
     assert!(house.check()[0].starts_with(&format!("peer isp: {}: ", house.path("router.pem"))));
+}
+
+/// The last line says what it amounts to; warnings are no error, faults are.
+#[test]
+fn the_last_line_is_the_verdict() {
+    let house = House::new("verdict");
+    let peer = fs::read_to_string(house.path("config")).unwrap();
+    let on = "config globals 'globals'\n\toption enabled '1'\n";
+    house.write("config", &format!("{on}{peer}"));
+    let (lines, verdict) = house.verdict();
+    let verdict = verdict.unwrap();
+    assert_eq!(lines, [""; 0]);
+    assert!(
+        verdict.starts_with("ok: switched on, 1 provider: isp (callhome.isp.example, its certificate for ")
+            && verdict.ends_with(" more days)"),
+        "{verdict}"
+    );
+    let verdict = |text: &str| {
+        house.write("config", text);
+        let (lines, verdict) = house.verdict();
+        (lines.len(), verdict)
+    };
+    let warning = |text: &str| Some(format!("warning: {text}"));
+    assert_eq!(verdict(&peer), (0, warning("switched off")));
+    assert_eq!(verdict(on), (0, warning("switched on, but no provider")));
+    let off = peer.replace("'isp'\n", "'isp'\n\toption enabled '0'\n");
+    assert_eq!(verdict(&format!("{on}{off}")), (0, warning("switched on, but no provider")));
+    let doubted = verdict(&format!("{on}\toption shape 'round'\n{peer}"));
+    assert!(doubted.0 == 1 && doubted.1.unwrap().starts_with("warning: switched on, 1 provider: isp "));
+    let both = format!("{on}{peer}{}", peer.replace("'isp'", "'other'"));
+    assert!(verdict(&both).1.unwrap().starts_with("ok: switched on, 2 providers: isp ("));
+    assert_eq!(verdict(&format!("{on}{peer}\toption port 'many'\n")), (1, None));
+    let nothing = house.path("nothing");
+    let output = Command::new(env!("CARGO_BIN_EXE_dots-callhome")).args(["--check", "--config", &nothing]).output();
+    assert_eq!(output.unwrap().status.code(), Some(1));
 }

@@ -88,6 +88,11 @@ return baseclass.extend({
 		});
 	},
 
+	/* Sends a test message by all ways that are set; a line for each. */
+	testMessage() {
+		return fs.exec('/usr/lib/dots-callhome/notify', [ 'test' ]).then(result => result.stdout || 'none', error => { throw classify(error); });
+	},
+
 	/* Learns the router's clock from the date the web server puts on a file. */
 	readClock() {
 		const asked = Date.now();

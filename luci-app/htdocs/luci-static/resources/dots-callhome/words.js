@@ -418,6 +418,7 @@ return baseclass.extend({
 		switch (entry.event) {
 		case 'requested': return _('Request came in');
 		case 'pending': return _('Waits for a decision');
+		case 'reminder': return _('Still waits for a decision');
 		case 'approved': return _('Approved');
 		case 'rejected': return _('Answered as legitimate');
 		case 'withdrawn': return _('Ended here');

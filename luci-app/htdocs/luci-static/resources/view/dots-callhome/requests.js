@@ -235,7 +235,7 @@ function explain(m, error) {
 
 return view.extend({
 	load() {
-		return Promise.all([ L.resolveDefault(uci.load('dots-callhome')), bus.readClock() ]);
+		return Promise.all([ L.resolveDefault(uci.load('dots-callhome')), L.resolveDefault(uci.load('dots-callhome-notify')), bus.readClock() ]);
 	},
 
 	decide(m, states, call) {
@@ -662,8 +662,17 @@ return view.extend({
 		return this.page.refresh().then(() => E([], [
 			el('h2', {}, _('DDoS Call Home')),
 			el('div', { 'class': 'cbi-map-descr' }, _('Your provider reports attacks that come from your home. Here you see which device is meant, and decide.')),
-			this.page.node
+			this.page.node,
+			this.silence()
 		]));
+	},
+
+	/* Where nobody is told anywhere else. Who may not read how people are told is not asked to change it. */
+	silence() {
+		const ways = uci.get('dots-callhome-notify', 'notify');
+
+		return !ways || [ 'ntfy', 'email', 'telegram', 'url', 'mqtt' ].some(way => ways[way]) ? ''
+			: el('p', { 'class': 'faint' }, _('You will see requests only here.'), ' ', parts.settingsLink(_('Tell me on my telephone')));
 	},
 
 	/* Where nothing waits and all holds: with whom the router is connected, or not. */

@@ -13,6 +13,9 @@
 
 const CONFIG = 'dots-callhome';
 
+/* How people are reached: a file of its own, as who may only read the settings has no business with its secrets. */
+const NOTIFY = 'dots-callhome-notify';
+
 /* What the bus calls an interface. */
 const INTERFACE = 'network.interface.';
 
@@ -43,6 +46,21 @@ const { el, stranger, mark, button } = parts;
 
 function isAbsolute(section_id, value) {
 	return !value || value.charAt(0) == '/' ? true : _('The path must start with /');
+}
+
+/* What came of a test message, a line for each way. */
+function delivery(line) {
+	const [ way, outcome, detail ] = line.split(' ');
+	const name = { ntfy: 'ntfy', email: _('E-mail'), telegram: 'Telegram', url: _('Web address'), mqtt: 'MQTT' }[way] ?? way;
+
+	switch (outcome) {
+	case 'sent': return parts.notice('success', el('p', {}, _('%s: sent.').format(name)));
+	case 'late': return parts.notice('error', el('p', {}, _('%s: no answer in time.').format(name)));
+	case 'wrong': return parts.notice('error', el('p', {}, _('%s: this can’t be used as it is.').format(name)));
+	case 'missing': return parts.notice('error', el('p', {}, _('%s: the router lacks the program %s.').format(name, detail)));
+	case 'failed': return parts.notice('error', el('p', {}, _('%s: not taken (code %s).').format(name, detail)));
+	default: return parts.notice('warning', el('p', {}, _('Nothing is set yet. Save and apply first.')));
+	}
 }
 
 /* Refuses the commonest mistake: the wrong file of the three. */
@@ -143,10 +161,11 @@ return view.extend({
 	load() {
 		return Promise.all([
 			uci.load(CONFIG),
+			L.resolveDefault(uci.load(NOTIFY)),
 			/* The names of interfaces and nothing else: what there is to read of them holds passwords and keys. */
 			L.resolveDefault(rpc.list(`${INTERFACE}*`), {}),
 			L.resolveDefault(fs.list(FOLDER), null)
-		]).then(([ , objects, files ]) => {
+		]).then(([ , , objects, files ]) => {
 			this.interfaces = Object.keys(objects).map(name => name.slice(INTERFACE.length)).filter(name => name != 'loopback');
 			/* Who may not list the folder is told nothing about the files. */
 			this.present = files ? new Map(files.map(f => [ FOLDER + f.name, f ])) : null;
@@ -374,6 +393,57 @@ return view.extend({
 		o.rmempty = false;
 	},
 
+	/* One field for each way. The router's own script judges them too. */
+	ways() {
+		const map = new form.Map(NOTIFY, null, null);
+		const s = map.section(form.NamedSection, 'notify', 'notify', _('How your router reaches you'),
+			_('When somebody has to decide, when the router has acted by itself, and when a block does not hold. What is empty is not used.'));
+		const way = (option, title, placeholder, pattern, help, secret) => {
+			const o = s.option(form.Value, option, title, help);
+
+			o.placeholder = placeholder;
+			o.password = secret;
+			o.validate = (section_id, value) => !value || pattern.test(value) ? true : _('This should look like %s').format(placeholder);
+		};
+
+		s.addremove = false;
+		way('ntfy', 'ntfy', 'https://ntfy.sh/a-name-nobody-guesses', /^(https?:\/\/[^\s"\\<>]+\/)?[A-Za-z0-9_-]+$/,
+			_('For the app ntfy: a topic that nobody guesses. Whoever knows it can read along.'));
+		way('email', _('E-mail'), 'you@isp.example', /^[^\s@"\\<>]+@[^\s@"\\<>]+$/, _('Needs the package msmtp, and an account in /etc/msmtprc.'));
+		way('telegram', 'Telegram', '123456:secret/987654321', /^\d+:[A-Za-z0-9_-]+\/(-?\d+|@\w+)$/,
+			_('The token of your bot, a slash, and the number of the chat. Needs the package curl.'), true);
+		way('url', _('Web address'), 'https://home.example/hook', /^https?:\/\/[^\s"\\<>]+$/, _('Gets JSON. Needs the package curl.'), true);
+		way('mqtt', 'MQTT', 'mqtt://user:secret@192.168.1.2/topic', /^mqtts?:\/\/[^\s"\\<>]+$/,
+			_('Your broker. Needs the package mosquitto-client-ssl or mosquitto-client-nossl.'), true);
+
+		const o = s.option(form.ListValue, 'language', _('Language of messages'));
+		o.value('', _('As LuCI'));
+		o.value('en', 'English');
+		o.value('de', 'Deutsch');
+		o.value('fr', 'Français');
+
+		return map;
+	},
+
+	tellTest(said) {
+		said.replaceChildren(el('p', { 'class': 'spinning' }, _('Sending…')));
+
+		return bus.testMessage().then(told => said.replaceChildren(...told.trim().split('\n').map(delivery)),
+			error => said.replaceChildren(parts.notice('error', el('p', {}, words.problem(error)))));
+	},
+
+	renderWays() {
+		if (!uci.get(NOTIFY, 'notify'))
+			return Promise.resolve('');
+
+		const said = el('div', { 'role': 'status' }), map = this.ways();
+
+		this.maps.push(map);
+
+		return map.render().then(node => el('div', { 'id': 'dots-notify' }, node, parts.styled(el('div', { 'class': 'cbi-section' },
+			button('cbi-button-action', _('Send a test message'), ui.createHandlerFn(this, 'tellTest', said), !L.hasViewPermission()), said))));
+	},
+
 	/* Takes over the provider's file: checked by the router, shown, and only then done. */
 	takeProfile(file, said) {
 		const fail = error => said.replaceChildren(parts.notice('error', el('p', {}, _('This file can’t be used, and nothing has changed:')),
@@ -412,18 +482,25 @@ return view.extend({
 			input, said));
 	},
 
+	/* One file after the other: what is saved is read anew, and must not be half read while the other form looks at it. */
+	handleSave() {
+		return this.maps.reduce((before, map) => before.then(() => map.save()), Promise.resolve());
+	},
+
 	render() {
 		const map = new form.Map(CONFIG, null, null);
 
+		this.maps = [ map ];
 		this.globals(map);
 		this.peers(map);
 		this.devices(map);
 
-		return Promise.all([ this.renderSessions(), map.render() ]).then(([ status, settings ]) => E([], [
+		return Promise.all([ this.renderSessions(), map.render(), this.renderWays() ]).then(([ status, settings, ways ]) => E([], [
 			el('h2', {}, _('Settings')),
 			el('div', { 'class': 'cbi-map-descr' }, _('Which provider may ask for what, and who decides.')),
 			this.profile(),
 			status,
+			ways,
 			settings
 		]));
 	}
