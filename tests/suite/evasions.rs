@@ -47,7 +47,7 @@ fn no_form_of_asking_adds_to_what_was_agreed() {
             let (mut router, id) = approved(stream, &wanted(agreed));
             let before = dropped(&router);
             assert!(router.want(1, &wanted(more)).starts_with("4.00"), "{more}");
-            let update = put("mitigate/K/1", &wanted(&format!("{more},29:1"))).option(5, &[]);
+            let update = put("mitigate/K/1", &wanted(&format!("{more},29:1"))).option(1, &[]);
             assert_eq!(router.ask(&update).code(), "4.00", "{more}");
             assert_eq!((dropped(&router), router.state(id)), (before.clone(), State::Active), "{more}");
             assert_eq!(router.ask(&delete("mitigate/K/1")).code(), "2.02");
