@@ -7,6 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::consent::Action;
 use super::lifecycle::Mitigation;
 use super::state::{Cause, Decision};
+use crate::model::address::untranslated;
 use crate::model::{Mac, MitigationId, Now, Scope};
 
 /// How long a no binds at least.
@@ -84,7 +85,7 @@ impl Veto {
 
     /// Whether an action against the device because of `scope` is forbidden. Who is quarantined reaches no target at all.
     pub(super) fn forbids(&self, mac: Mac, action: Action, scope: &Scope) -> bool {
-        let meets = |target: &IpNet| scope.target_prefixes.iter().any(|p| p.contains(target) || target.contains(p));
+        let meets = |target: &IpNet| scope.target_prefixes.iter().any(|prefix| have_common(target, prefix));
         self.is_about(mac) && (action == Action::Quarantine || self.targets.iter().any(meets))
     }
 
@@ -95,6 +96,12 @@ impl Veto {
 
 pub(super) fn everywhere() -> Vec<IpNet> {
     vec![Ipv4Net::default().into(), Ipv6Net::default().into()]
+}
+
+/// Whether both have an address in common, by whatever name it goes.
+fn have_common(one: &IpNet, other: &IpNet) -> bool {
+    let apart = |one: &IpNet, other: &IpNet| !one.contains(other) && !other.contains(one);
+    !apart(one, other) || !apart(&untranslated(one), &untranslated(other))
 }
 
 /// Whether every address of `inner` is one of `outer`, which is disjoint.

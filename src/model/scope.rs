@@ -3,6 +3,7 @@
 
 use ipnet::IpNet;
 
+use super::address::is_translated;
 use super::range::{IcmpTypeRange, PortRange};
 
 /// A validated mitigation scope. Empty lists of ports, protocols or ICMP types mean "any".
@@ -35,7 +36,7 @@ const V4_ADDRESSES: u64 = 1 << 8;
 /// How much of the Internet targets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breadth {
-    /// IPv4 addresses, each counted once.
+    /// IPv4 addresses, each counted once; those behind a translator as well.
     pub v4_addresses: u64,
     /// IPv6 networks of the size /48, the smallest that is routed on its own; rounded up.
     pub v6_networks: u64,
@@ -63,6 +64,7 @@ impl Scope {
             let host_bits = u32::from(prefix.max_prefix_len() - prefix.prefix_len());
             match prefix {
                 IpNet::V4(_) => v4_addresses += 1 << host_bits,
+                IpNet::V6(net) if is_translated(&net) => v4_addresses += 1 << host_bits.min(32),
                 IpNet::V6(_) => {
                     v6_addresses = v6_addresses.saturating_add(1_u128.checked_shl(host_bits).unwrap_or(u128::MAX));
                 }

@@ -80,11 +80,10 @@ impl HomeNetwork {
         Stranger { address, interface, kind, asked_by: Vec::new() }
     }
 
-    /// Whether a packet has come from a device of the home. From outside of it anybody may send in a device's name.
+    /// Whether a packet has come from inside the home, be it with the Ethernet address of the router, whose own packets are
+    /// not forwarded. From outside anybody may send in a device's name.
     pub(super) fn is_inside(&self, sender: &Sender) -> bool {
-        self.network.is_inward(sender.link)
-            && !self.network.is_local(sender.address)
-            && !self.network.is_own_mac(sender.mac, sender.link)
+        self.network.is_inward(sender.link) && !self.network.is_local(sender.address)
     }
 
     /// What is ours on an upstream.

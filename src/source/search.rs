@@ -364,7 +364,9 @@ impl Search {
         matched: Match,
         home: &HomeNetwork,
     ) -> (Vec<Located>, bool) {
-        let (senders, doubtful) = self.senders.of(address, holder, &home.network);
+        let (mut senders, doubtful) = self.senders.of(address, holder, &home.network);
+        // Whoever uses the router's Ethernet address is nobody who could be blocked.
+        senders.retain(|at| !home.network.is_own_mac(at.mac, at.link));
         if senders.is_empty() {
             self.candidates.observe_unattributed(matched, address);
             self.expect_senders_of(address, home);

@@ -12,6 +12,7 @@ mod coap;
 mod config;
 mod detectors;
 mod enforce;
+mod evasions;
 mod journey;
 mod mitigation;
 mod netlink;

@@ -1,7 +1,7 @@
 //! A no binds the policy, whoever asks with whatever number, until its time is over or the administrator says otherwise.
 
 use crate::support::ledger::*;
-use dots_callhome::mitigation::snapshot::{self, Snapshot};
+use dots_callhome::mitigation::snapshot::{self, SavedVeto, Snapshot};
 use dots_callhome::mitigation::{
     Action, Cause, Client, Consent, Denied, Happened, Ledger, Policy, State, TimeoutAction, Veto,
 };
@@ -75,6 +75,22 @@ fn a_no_is_about_a_device_and_overlapping_targets() {
         assert_eq!(house.blocked(), [CAMERA], "another target");
         house.request(4, asked, &[exact(TV)]);
         assert_eq!(house.blocked(), [CAMERA, TV], "another device");
+    }
+}
+
+/// Nor does a target by the name it has behind a translator of addresses.
+#[test]
+fn a_no_is_about_a_target_by_any_name() {
+    let (v4, translated) = (["203.0.113.5/32"], ["64:ff9b::cb00:7105/128"]);
+    for (said, asked) in [(v4, translated), (translated, v4), (["203.0.113.0/24"], translated), (["64:ff9b::/96"], v4)]
+    {
+        let mut house = auto();
+        let id = house.request(1, &scope(&said, &["198.51.100.7/32"]), &[exact(CAMERA)]);
+        house.ledger.reject(id, None, "root", house.now).unwrap();
+        house.request(2, &scope(&asked, &["198.51.100.7/32"]), &[exact(CAMERA)]);
+        assert_eq!(house.blocked(), [], "{said:?} {asked:?}");
+        house.request(3, &scope(&["64:ff9b::cb00:7205/128"], &["198.51.100.8/32"]), &[exact(CAMERA)]);
+        assert_eq!(house.blocked().is_empty(), said == ["64:ff9b::/96"], "another one");
     }
 }
 
@@ -401,4 +417,46 @@ fn a_no_about_all_stays_beside_one_about_a_device() {
     house.ledger.reject(id, None, "root", house.now).unwrap();
     house.request(3, &attack(), &[exact(LAPTOP)]);
     assert_eq!(house.blocked(), []);
+}
+
+/// What a file says of a no that is over, or about nothing, is none: about no target, it would still keep its device from any quarantine.
+#[test]
+fn a_no_that_says_nothing_is_not_restored() {
+    let mut before = auto();
+    let id = before.in_force(1, &attack(), CAMERA);
+    before.ledger.reject(id, None, "root", before.now).unwrap();
+    let restored = |change: fn(&mut SavedVeto)| {
+        let mut snapshot = before.ledger.snapshot(before.now);
+        snapshot.vetoes.iter_mut().flatten().for_each(change);
+        let mut ledger = Ledger::new(policy(Consent::Auto));
+        ledger.restore(&snapshot, before.now);
+        ledger.vetoes().count()
+    };
+    assert_eq!(restored(|veto| veto.remaining = 1), 1);
+    assert_eq!(restored(|veto| veto.remaining = 0), 0);
+    assert_eq!(restored(|veto| veto.targets.clear()), 0);
+}
+
+/// A no elsewhere lets nobody go who is but suspected: neither beside another one that is acted upon, nor while the question about
+/// it is open, which has its time as before.
+#[test]
+fn a_no_elsewhere_is_about_whom_the_policy_acts_on() {
+    let let_go = |house: &TestRouter| house.ledger.history().any(|entry| entry.event == Happened::Failed);
+    let mut house = auto();
+    let others = asked_by_other(&mut house, &attack());
+    house.ledger.handle_attribution(others, vec![exact(CAMERA), possible(TV)], house.now);
+    let id = house.request(1, &attack(), &[possible(TV)]);
+    house.ledger.reject(id, None, "root", house.now).unwrap();
+    assert_eq!((house.blocked(), let_go(&house)), (vec![CAMERA], false));
+
+    let silence =
+        Policy { consent_timeout: Some(seconds(300)), timeout_action: TimeoutAction::Reject, ..policy(Consent::Ask) };
+    let mut house = TestRouter::by_hand(silence);
+    let others = asked_by_other(&mut house, &attack());
+    house.pass(seconds(200));
+    let id = house.request(1, &attack(), &[exact(CAMERA)]);
+    house.ledger.reject(id, None, "root", house.now).unwrap();
+    assert_eq!((house.state(others), let_go(&house)), (State::Pending, false));
+    house.pass(seconds(100));
+    assert_eq!(house.state(others), State::Rejected);
 }

@@ -41,6 +41,14 @@ fn wide() -> Vec<Scope> {
         many(100, |n| format!("203.0.{n}.0/24")),
         many(9, |n| format!("203.0.113.{}/32", 2 * n)),
         many(9, |n| format!("203.0.113.{n}/32")),
+        // The Internet of IPv4 behind a translator, and half of it, and more than one network.
+        targets(&["64:ff9b::/96"]),
+        targets(&["64:ff9b::8000:0/97"]),
+        targets(&["64:ff9b::/64"]),
+        targets(&["64:ff9b:1::/48"]),
+        targets(&["64:ff9b:1:2:3::/96"]),
+        targets(&["64:ff9b::cb00:7000/119"]),
+        targets(&["203.0.113.0/24", "64:ff9b::cb00:7200/120"]),
     ]
 }
 
@@ -51,6 +59,8 @@ fn narrow() -> Vec<Scope> {
         targets(&["203.0.113.0/24", "203.0.113.7/32"]),
         targets(&["2001:db8::/48"]),
         targets(&["203.0.113.0/24", "2001:db8::/48"]),
+        targets(&["64:ff9b::cb00:7100/120", "2001:db8::/48"]),
+        targets(&["64:ff9b:2::/48"]),
         many(8, |n| format!("203.0.113.{}/32", 2 * n)),
     ]
 }
@@ -126,4 +136,6 @@ fn breadth_counts_each_address_once() {
     assert_eq!(of(&["2000::/3", "2001:db8::/32"]), (0, 1 << 45));
     assert_eq!(of(&["2001:db8::/48", "2001:db9::/49"]), (0, 2), "rounded up");
     assert_eq!(of(&["192.0.2.1/32"]), (1, 0));
+    assert_eq!(of(&["64:ff9b::/96", "64:ff9b:1::/48"]), (1 << 33, 0), "each stands for all of them");
+    assert_eq!(of(&["64:ff9b::c000:201/128", "64:ff9a::/48"]), (1, 1));
 }

@@ -254,3 +254,21 @@ fn a_modems_page_is_not_ours() {
     with(&mut house, vec![wan, modem]);
     assert!(!has(&house, &["wan"], "192.168.100.2/32") && has(&house, &["wan"], "10.0.0.9/32"));
 }
+
+/// What leads out is told by any one of these alone: then a private address on it is the one that the provider has given.
+#[test]
+fn each_sign_of_a_way_out_is_enough() {
+    let own = |way_out: Interface| {
+        let mut house = TestRouter::with_devices(1);
+        house.event(Socket::RouteEvents, &messages::address(21, 0, WAN, ip(WAN_ADDRESS), 24));
+        house.event(Socket::RouteEvents, &messages::address(20, 0, WAN, ip("10.0.0.9"), 24));
+        with(&mut house, vec![Interface { addresses: vec![ip("10.0.0.9")], ..way_out }]);
+        has(&house, &["wan"], "10.0.0.9/32")
+    };
+    let plain = interface("wan", "static", "wan");
+    assert!(!own(plain.clone()), "as a modem's page is");
+    assert!(own(Interface { default_route: true, ..plain.clone() }));
+    assert!(own(Interface { gateways: vec![ip("10.0.0.1")], ..plain.clone() }));
+    assert!(own(Interface { prefixes: vec![net("2001:db8:123::/48")], ..plain }));
+    assert!(own(interface("wan", "dhcp", "wan")) && own(interface("wan", "map", "wan")));
+}

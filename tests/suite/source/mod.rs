@@ -14,6 +14,7 @@ mod pretenders;
 mod searching;
 mod sharers;
 mod strangers;
+mod takeovers;
 mod turns;
 mod upstreams;
 mod witnesses;

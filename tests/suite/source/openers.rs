@@ -167,6 +167,23 @@ fn what_can_not_be_listed_may_be_older() {
     assert_eq!(at_once(&mut house, BY_PORT), [(11, Exact)]);
 }
 
+/// The same once as many addresses are known as are kept: of those that are, what is read later still counts.
+#[test]
+fn as_many_addresses_as_are_kept_are_read_again() {
+    let mut house = TestRouter::with_devices(64);
+    let ports: Vec<String> = (0..64).map(|n| (40_000 + 2 * n).to_string()).collect();
+    for n in 0..64 {
+        house.translated(11 + n, UDP, 1, 40_000 + 2 * u16::from(n), 53, 100);
+    }
+    house.kernel.noted.as_mut().unwrap().missed = true;
+    house.search(1, &scope(&format!("198.51.100.7 {} > 203.0.113.80 53 / 17", ports.join(","))));
+    house.pass(seconds(5));
+    assert_eq!((house.verdict(1).len(), house.ever_sure(1)), (64, vec![]));
+    house.kernel.noted.as_mut().unwrap().missed = false;
+    house.pass(seconds(60));
+    assert!(house.verdict(1).iter().all(|(_, confidence)| *confidence == Exact), "{:?}", house.verdict(1));
+}
+
 /// Without `nft` nothing is noted. The search does not wait for it, and the table is tried again.
 #[test]
 fn without_the_table_nobody_is_sure() {
@@ -263,15 +280,17 @@ fn an_upstream_that_comes_changes_the_rules_only() {
     assert_eq!(house.kernel.noted.as_ref().unwrap().senders.len(), 1);
 }
 
-/// Who is none of the home's devices counts neither for nor against anybody.
+/// From outside anybody may send with any address: that counts neither for nor against anybody. From inside, who sends with the
+/// Ethernet address of the router is somebody else as well: the router's own packets are not forwarded.
 #[test]
-fn only_devices_of_the_home_count_as_openers() {
+fn only_who_is_outside_of_the_home_counts_for_nothing() {
     let mut house = home();
-    let router = Mac([2, 0xff, 0, 0, 0, 1]);
     house.translated(11, UDP, 1, 40000, 53, 100);
-    house.opens(router, &v4(11), LAN);
     house.opens(mac(17), &v4(11), WAN);
     assert_eq!(at_once(&mut house, BY_PORT), [(11, Exact)]);
+    house.opens(Mac([2, 0xff, 0, 0, 0, 1]), &v4(11), LAN);
+    house.found.clear();
+    assert_eq!(nobody_is_sure(&mut house, BY_PORT), [11]);
 }
 
 /// Who uses an address that nobody has is known at once.

@@ -109,17 +109,30 @@ fn a_router_of_the_home_sends_for_those_behind_it() {
     assert_eq!(house.verdict(1), [(mac(18), Possible)]);
 }
 
-/// From outside anybody may use a device's address; and the router is no device.
+/// From outside anybody may use a device's address, and the router's own is no device's.
 #[test]
 fn only_devices_of_the_home_are_believed_to_send() {
     let mut house = asked_about_11();
     house.witness(1, mac(17), &v4(11), WAN);
     house.witness(1, mac(17), WAN_ADDRESS, LAN);
-    let router = Mac([2, 0xff, 0, 0, 0, 1]);
-    house.witness(1, router, &v4(11), LAN);
     house.pass(Duration::from_secs(20));
     assert_eq!(house.verdict(1), [(mac(11), Exact)]);
     assert!(house.framed.is_empty());
+}
+
+/// Whoever sends with the Ethernet address of the router is no device that could be blocked, but it is not the one with the IP
+/// address either.
+#[test]
+fn who_has_the_routers_ethernet_address_is_a_doubt() {
+    let router = Mac([2, 0xff, 0, 0, 0, 1]);
+    let mut house = asked_about_11();
+    house.witness(1, router, &v4(11), LAN);
+    house.pass(Duration::from_secs(20));
+    assert_eq!((house.verdict(1), &house.framed[..]), (vec![], &[(MitigationId(1), mac(11), false)][..]));
+    house.witness(1, mac(11), &v4(11), LAN);
+    house.pass(Duration::from_secs(20));
+    assert_eq!(house.verdict(1), [(mac(11), Possible)]);
+    assert_eq!(house.framed.last(), Some(&(MitigationId(1), mac(11), true)));
 }
 
 /// Another search about the same device goes on as before: there it may send.
