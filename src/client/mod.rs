@@ -4,6 +4,7 @@ mod assembly;
 pub mod detectors;
 mod efficacy;
 pub mod guard;
+mod negotiated;
 mod negotiation;
 mod pending;
 mod records;

@@ -19,16 +19,6 @@ const WANTED: Heartbeats = Heartbeats { interval: 15, missing: 3 };
 /// How often something is asked for in a session: a router that takes it on and forgets it is not asked for ever.
 const MOST_PROPOSALS: u32 = 8;
 
-/// What there is about the negotiation.
-#[derive(Default)]
-pub(super) struct Negotiation {
-    /// When the configuration is no longer fresh.
-    pub refresh: Option<Instant>,
-    /// The number of what the router has taken on.
-    sid: Option<u32>,
-    proposals: u32,
-}
-
 impl Session {
     /// Seconds of silence after which the session counts as lost where nothing is mitigated; none where there are no heartbeats.
     pub fn lost_after(&self) -> Option<u32> {
@@ -38,24 +28,24 @@ impl Session {
 
     /// Asks what is in force.
     pub(super) fn ask_config(&mut self, now: Instant) {
-        self.negotiation.refresh = None;
-        self.send(config_request(Method::Get, self.negotiation.sid), Expected::Config, now);
+        self.negotiated.refresh = None;
+        self.send(config_request(Method::Get, self.negotiated.sid), Expected::Config, now);
     }
 
     /// Nobody has answered that.
     pub(super) fn ask_config_later(&mut self, now: Instant) {
-        self.negotiation.refresh = Some(now + FRESH);
+        self.negotiated.refresh = Some(now + FRESH);
     }
 
     /// The router says what is in force.
     pub(super) fn configured(&mut self, response: &Response, now: Instant) {
-        if response.code == Code::NOT_FOUND && self.negotiation.sid.take().is_some() {
+        if response.code == Code::NOT_FOUND && self.negotiated.sid.take().is_some() {
             return self.ask_config(now);
         }
         if response.code != Code::CONTENT {
             return;
         }
-        self.negotiation.refresh = match response.max_age {
+        self.negotiated.refresh = match response.max_age {
             None => Some(now + FRESH),
             Some(0 | u32::MAX) => None,
             // Before it is over.
@@ -70,12 +60,12 @@ impl Session {
 
     fn propose(&mut self, content: &[u8], now: Instant) {
         // Over a stream nobody negotiates when a session counts as lost (RFC 9132 section 4.5).
-        if self.endpoint.is_stream() || self.negotiation.proposals >= MOST_PROPOSALS {
+        if self.endpoint.is_stream() || self.negotiated.proposals >= MOST_PROPOSALS {
             return;
         }
         let Ok(Some((body, config))) = self.config.proposal(content, WANTED) else { return };
-        self.negotiation.proposals += 1;
-        let sid = self.negotiation.proposals;
+        self.negotiated.proposals += 1;
+        let sid = self.negotiated.proposals;
         let request = config_request(Method::Put, Some(sid)).with_payload(DOTS_CBOR, body);
         self.send(request, Expected::Proposal { sid, config }, now);
     }
@@ -83,7 +73,7 @@ impl Session {
     /// The router answers what was asked for.
     pub(super) fn proposal_answered(&mut self, sid: u32, config: SessionConfig, response: &Response, now: Instant) {
         if response.code.is_success() {
-            self.negotiation.sid = Some(sid);
+            self.negotiated.sid = Some(sid);
             self.config = config;
             self.choose_parameters(now);
         } else if response.code == Code::UNPROCESSABLE {

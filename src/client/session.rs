@@ -14,7 +14,7 @@ use crate::signal::{DOTS_CBOR, heartbeat};
 use crate::transport::identity::another_cuid;
 
 use super::assembly::Assembly;
-use super::negotiation::Negotiation;
+use super::negotiated::Negotiated;
 use super::pending::{Expected, PendingRequest, Requester};
 use super::records::MitigationRecord;
 use super::refusal::RequestFailure;
@@ -61,7 +61,7 @@ pub struct Session {
     /// Whether that is no more the one we began with.
     renamed: bool,
     pub(super) config: SessionConfig,
-    pub(super) negotiation: Negotiation,
+    pub(super) negotiated: Negotiated,
     liveness: Liveness,
     pub(super) pending: Vec<PendingRequest>,
     /// When we last sent a request that goes without acknowledgement.
@@ -83,7 +83,7 @@ impl Session {
             cuid,
             renamed: false,
             config: SessionConfig::default(),
-            negotiation: Negotiation::default(),
+            negotiated: Negotiated::default(),
             liveness: Liveness::new(Parameters::default(), now),
             pending: Vec::new(),
             asked: now,
@@ -201,7 +201,7 @@ impl Session {
         let repeat = waits.then_some(self.asked + REPEAT);
         let (liveness, refresh) = match self.is_mitigating() {
             true => (self.liveness.poll_heartbeat(), None),
-            false => (self.liveness.poll_timeout(), self.negotiation.refresh),
+            false => (self.liveness.poll_timeout(), self.negotiated.refresh),
         };
         let useless = self.pending.iter().filter_map(|pending| pending.until).min();
         let records = self.mitigations.values().filter_map(MitigationRecord::due).min();
@@ -226,7 +226,7 @@ impl Session {
             self.repeat(now);
         }
         // An attack is no time for this (RFC 9132 section 4.5.3).
-        if self.negotiation.refresh.is_some_and(|due| due <= now) && !self.is_mitigating() {
+        if self.negotiated.refresh.is_some_and(|due| due <= now) && !self.is_mitigating() {
             self.ask_config(now);
         }
         // While an attack saturates its uplink, silence of the router ends nothing (RFC 9066 section 5.2.1).
