@@ -72,7 +72,9 @@ fn a_port_that_could_not_be_kept_is_doubt() {
 fn as_many_ports_as_are_kept_are_all_kept() {
     let mut house = TestRouter::with_devices(2);
     let ranges: Vec<String> = (0..17).map(|n| (40_000 + 2 * n).to_string()).collect();
-    (0..16).for_each(|n| drop(house.translated(11, UDP, 1000 + n, 40_000 + 2 * n, 53, 3)));
+    for n in 0..16 {
+        house.translated(11, UDP, 1000 + n, 40_000 + 2 * n, 53, 3);
+    }
     house.translated(12, UDP, 1000, 40_032, 53, 3);
     house.search(1, &scope(&format!("198.51.100.7 {} > 203.0.113.80 53 / 17", ranges.join(","))));
     house.pass(std::time::Duration::from_secs(60));
