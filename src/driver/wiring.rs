@@ -22,7 +22,7 @@ use super::resolver::Resolver;
 use super::snapshot_files::SnapshotFiles;
 use crate::config::Config;
 use crate::enforce::desired::Owner;
-use crate::enforce::{self, Enforcer, ServerTable};
+use crate::enforce::{self, Enforcer, ServerTables};
 use crate::io::clock;
 use crate::io::netlink::Received;
 use crate::mitigation::{self, Ledger};
@@ -64,7 +64,7 @@ pub(super) struct Wiring {
     ledger: Ledger,
     finder: Finder,
     enforcer: Enforcer,
-    servers: ServerTable,
+    servers: ServerTables,
     persistence: Persistence,
     news_limiter: NewsLimiter,
     /// Names of devices: as LuCI knows them, and as configured.
@@ -95,7 +95,7 @@ impl Wiring {
             ledger: Ledger::new(Config::default().policy),
             finder: Finder::new(),
             enforcer: Enforcer::new(),
-            servers: ServerTable::default(),
+            servers: ServerTables::default(),
             persistence: Persistence::new(SnapshotFiles::new(&paths.state, &paths.run), waker),
             news_limiter: NewsLimiter::default(),
             hints: VecMap::new(),
@@ -288,6 +288,7 @@ impl Wiring {
 
     fn enforce(&mut self) {
         let desired = self.ledger.desired(self.now);
+        self.servers.set_quarantining(!desired.quarantined.is_empty());
         self.enforcer.set_desired(desired, self.ledger.known_flows(), self.finder.inventory(), self.now);
     }
 
@@ -378,6 +379,7 @@ impl Wiring {
             self.start_nft(ruleset, NftUser::Finder);
             return self.nft.release();
         }
+        self.servers.set_outward(self.finder.outward_links());
         let servers = if self.nft.is_idle() { self.servers.poll_ruleset(self.now.instant) } else { None };
         if let Some(ruleset) = servers {
             self.start_nft(ruleset, NftUser::Servers);

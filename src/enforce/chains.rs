@@ -67,12 +67,14 @@ fn inet(ruleset: &Ruleset) -> Vec<Chain> {
         received.extend(left_open::rules());
         received.extend(quarantine.iter().cloned());
         quarantined.push(Rule(vec![Term::IsLocal, Term::Goto(RECEIVED)]));
+        quarantined.push(left_open::on_link());
         quarantined.extend(quarantine);
     }
     let mut accused = by_target(&ruleset.blocked);
     if is_quarantining {
         // A frame between ports of a bridge that comes by here, as it does where `br_netfilter` is loaded.
         accused.push(Rule(vec![Term::Passes, Term::Accept]));
+        accused.push(Rule(vec![Term::PassesRouted, Term::Accept]));
         accused.push(Rule(vec![Term::Goto(QUARANTINED)]));
     }
     let witness = by_target(&ruleset.watched);

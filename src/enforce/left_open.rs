@@ -1,5 +1,9 @@
 //! What a quarantined device still gets from the router: addresses, names, its neighbours' link addresses and the web page.
 
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
 use super::rule::{Rule, Term};
 use crate::model::protocol::{TCP, UDP};
 use crate::model::{Detail, Tuple};
@@ -19,6 +23,14 @@ pub(super) fn rules() -> impl Iterator<Item = Rule> {
         Rule(vec![Term::Protocols(vec![*protocol]), Term::Ports(each(ports)), Term::Accept])
     });
     ports.chain([Rule(vec![Term::IcmpTypes(Family::V6, each(&NEIGHBOURS)), Term::Accept])])
+}
+
+/// Returns the rule that lets neighbours find each other where `br_netfilter` shows us frames between them: nobody forwards such a
+/// packet to another link, and the bridge decides to which of its ports it may go.
+pub(super) fn on_link() -> Rule {
+    let link_local = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+    let types = vec![(135, 136)];
+    Rule(vec![Term::Targets(Family::V6, vec![link_local.into()]), Term::IcmpTypes(Family::V6, types), Term::Accept])
 }
 
 /// Whether a packet to the router is one of these.

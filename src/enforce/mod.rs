@@ -27,6 +27,7 @@
 //! Three machines share the work: what stands (`Tables`), whether it bites (`Monitor`), and what is told (`Progress`).
 
 mod bridge;
+mod bridged_servers;
 mod chain_name;
 mod chains;
 mod change;
@@ -41,8 +42,10 @@ mod left_open;
 mod monitor;
 mod progress;
 mod render;
+mod routed_servers;
 mod rule;
 mod ruleset;
+mod server_text;
 mod servers;
 mod set;
 mod sweep;
@@ -52,6 +55,6 @@ mod transaction;
 
 pub use enforcer::{Enforcer, Socket};
 pub use event::{Event, NotInForce};
-pub use servers::ServerTable;
+pub use servers::ServerTables;
 pub use sweep::PassingFlows;
 pub use target::{DropFilter, rules_per_target};

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::bridged_servers::PASS;
 use super::chain_name::{ChainName, Map};
-use super::servers::PASS;
+use super::routed_servers;
 use super::set::Set;
 use crate::model::Mac;
 use crate::model::protocol::{ICMP, ICMPV6};
@@ -53,10 +54,12 @@ pub(super) enum Term {
     Mark,
     /// It has been marked so.
     IsMarked,
-    /// It is an exchange with a server of the home that a quarantined device had before.
+    /// It is an exchange with a server of the home that a quarantined device had before, on the same bridge.
     Passes,
     /// It is none.
     PassesNot,
+    /// The same with one in another network of the home.
+    PassesRouted,
     Drop,
     Accept,
     Return,
@@ -105,6 +108,10 @@ impl fmt::Display for Term {
                 [all] if all.prefix_len() == 0 => {
                     write!(f, "meta nfproto {}", if *family == Family::V4 { "ipv4" } else { "ipv6" })
                 }
+                // As it is compared, and shown.
+                [only] if only.prefix_len() < only.max_prefix_len() => {
+                    write!(f, "{} daddr {}-{}", address(*family), only.network(), only.broadcast())
+                }
                 prefixes => write!(f, "{} daddr {}", address(*family), choice(prefixes.iter().map(brief))),
             },
             Self::ByTarget(family, map) => write!(f, "{} daddr vmap @{map}", address(*family)),
@@ -125,6 +132,7 @@ impl fmt::Display for Term {
             Self::IsMarked => write!(f, "meta mark {DROP:#x}"),
             Self::Passes => write!(f, "meta mark {PASS:#x}"),
             Self::PassesNot => write!(f, "meta mark != {PASS:#x}"),
+            Self::PassesRouted => write!(f, "meta mark {:#x}", routed_servers::PASS),
             Self::Drop => f.write_str("drop"),
             Self::Accept => f.write_str("accept"),
             Self::Return => f.write_str("return"),
@@ -192,6 +200,7 @@ impl Term {
             Self::Mark => out.set_mark(DROP),
             Self::IsMarked => out.has_mark(DROP),
             Self::Passes => out.has_mark(PASS),
+            Self::PassesRouted => out.has_mark(routed_servers::PASS),
             Self::PassesNot => out.is_not(Field::Mark, &PASS.to_ne_bytes()),
             Self::Drop => out.verdict(Verdict::Drop),
             Self::Accept => out.verdict(Verdict::Accept),

@@ -7,6 +7,7 @@ use super::phase::{Ending, Inherited, Phase};
 use super::state::{Cause, Decision, State, decided_by};
 use super::veto::Veto;
 use crate::model::{Mac, MitigationId, Now};
+use crate::source::Suspect;
 
 impl Ledger {
     /// Draws the consequences of what is known about the suspects now.
@@ -46,8 +47,9 @@ impl Ledger {
         let action = if m.state().in_force() { m.action } else { self.policy.action };
         let mut barred = self.forbidden(m.suspects.iter().map(|s| s.mac), action, &m.scope);
         barred.extend(&m.released);
-        // Which of those under one Ethernet address is meant a person decides.
-        barred.extend(m.suspects.iter().filter(|s| s.is_shared()).map(|s| s.mac));
+        // Which of those under one Ethernet address is meant a person decides. Those who may come back are hit by a quarantine.
+        let is_several = |s: &&Suspect| s.is_shared() || action == Action::Quarantine && !s.former.is_empty();
+        barred.extend(m.suspects.iter().filter(is_several).map(|s| s.mac));
         barred
     }
 

@@ -40,6 +40,8 @@ pub struct Ledger {
     pub(super) incidents: Incidents,
     pub(super) next: MitigationId,
     pub(super) restored: Option<Restored>,
+    /// Whom a run before has acted upon.
+    pub(super) known_devices: VecSet<Mac>,
     pub(super) outbox: Outbox,
 }
 
@@ -56,6 +58,7 @@ impl Ledger {
             incidents: Incidents::default(),
             next: MitigationId(1),
             restored: None,
+            known_devices: VecSet::new(),
             outbox: Outbox::default(),
         }
     }
@@ -87,8 +90,10 @@ impl Ledger {
         self.next = MitigationId(number);
     }
 
-    /// The router's own Ethernet addresses: never a device, and let go at once if one was taken for it.
-    pub fn set_router(&mut self, addresses: VecSet<Mac>, now: Now) {
+    /// The router's own Ethernet addresses: never a device, and let go at once if one was taken for it. One that was acted upon
+    /// before a restart was known as a device's then: to bear an address of the router's other links is no way out.
+    pub fn set_router(&mut self, mut addresses: VecSet<Mac>, now: Now) {
+        addresses.retain(|mac| !(self.known_devices.contains(mac) && self.is_acted_upon(*mac)));
         for m in self.mitigations.values_mut() {
             m.suspects.retain(|suspect| !addresses.contains(&suspect.mac));
         }

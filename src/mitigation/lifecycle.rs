@@ -406,7 +406,7 @@ impl Mitigation {
     pub(super) fn narrow(&mut self) -> bool {
         let before = self.narrowed.len();
         for suspect in self.suspects.iter().filter(|suspect| self.phase.devices().contains(&suspect.mac)) {
-            if (suspect.is_shared() || suspect.behind) && !suspect.senders.is_empty() {
+            if suspect.may_stand_for_others() && !suspect.senders.is_empty() {
                 self.narrowed.entry(suspect.mac).or_insert_with(|| suspect.senders.clone());
             }
         }
@@ -419,7 +419,7 @@ impl Mitigation {
             let known = self.narrowed.remove(mac).filter(|_| self.phase.confirmed(*mac)).unwrap_or_default();
             let Some(suspect) = self.suspects.iter().find(|suspect| suspect.mac == *mac) else { continue };
             let chosen = match addresses {
-                [] if suspect.is_shared() || suspect.behind => suspect.senders.clone(),
+                [] if suspect.may_stand_for_others() => suspect.senders.clone(),
                 chosen => chosen.iter().copied().filter(|address| has_address(suspect, *address)).collect(),
             };
             let mut all: Vec<IpAddr> = known.into_iter().chain(chosen).collect();
@@ -433,7 +433,8 @@ impl Mitigation {
 
     /// Whether others under the Ethernet address of a device acted upon send as well, in words.
     pub(super) fn unblocked_sender(&self) -> Option<String> {
-        let concerned = self.suspects.iter().filter(|suspect| self.state().in_force() && suspect.is_shared());
+        let is_several = |suspect: &&Suspect| suspect.may_stand_for_others() && !suspect.behind;
+        let concerned = self.suspects.iter().filter(is_several).filter(|_| self.state().in_force());
         concerned.into_iter().find_map(|suspect| {
             let only = self.narrowed(suspect.mac)?;
             let other = suspect.senders.iter().find(|address| !only.contains(address))?;
@@ -501,5 +502,7 @@ impl Mitigation {
 
 /// Whether a suspect is known to use an address.
 pub(super) fn has_address(suspect: &Suspect, address: IpAddr) -> bool {
-    [&suspect.senders, &suspect.sharers, &suspect.addresses].iter().any(|known| known.contains(&address))
+    [&suspect.senders, &suspect.sharers, &suspect.former, &suspect.addresses]
+        .iter()
+        .any(|known| known.contains(&address))
 }

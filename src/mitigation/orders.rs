@@ -173,10 +173,10 @@ impl Ledger {
     /// # Errors
     /// [`Denied::NotInThisState`]: nothing is in force against it.
     pub fn release(&mut self, mac: Mac, by: &str, now: Now) -> Result<(), Denied> {
-        let concerned = self.concerned(mac);
-        if !self.quarantines.contains_key(&mac) && concerned.is_empty() {
+        if !self.is_acted_upon(mac) {
             return Err(Denied::NotInThisState);
         }
+        let concerned = self.concerned(mac);
         let decision = decided_by(by, None, now);
         let concerned = concerned.into_iter().filter_map(|id| self.get(id));
         let veto = |m| Veto::new(m, vec![mac], Cause::Released, decision.clone(), now);
@@ -199,6 +199,11 @@ impl Ledger {
         }
         self.outbox.enforce();
         self.outbox.persist_later();
+    }
+
+    /// Whether anything is in force against a device, or would be without another question.
+    pub(super) fn is_acted_upon(&self, mac: Mac) -> bool {
+        self.quarantines.contains_key(&mac) || !self.concerned(mac).is_empty()
     }
 
     /// The mitigations that act on a device, or have inherited the consent to.

@@ -62,6 +62,8 @@ impl Ledger {
                 self.quarantines.insert(saved.mac, ManualQuarantine { ends, decision: saved.decision.clone() });
             }
         }
+        let chosen = self.all().flat_map(Mitigation::chosen).copied();
+        self.known_devices = chosen.chain(self.quarantines.keys().copied()).collect();
         self.incidents.restore(snapshot.incidents.as_deref().unwrap_or_default());
         self.restore_vetoes(snapshot.vetoes.as_deref().unwrap_or_default(), now);
         self.next = self.next.max(MitigationId(snapshot.next));

@@ -370,6 +370,7 @@ impl From<&SavedSuspect> for Suspect {
             behind: saved.behind.unwrap_or_default(),
             senders: Vec::new(),
             sharers: Vec::new(),
+            former: Vec::new(),
             confidence: match saved.confidence {
                 2 => Confidence::Exact,
                 1 => Confidence::Likely,

@@ -104,8 +104,10 @@ pub struct Neighbour {
     pub link: u32,
     /// Its address.
     pub address: IpAddr,
-    /// Its Ethernet address, as far as the kernel trusts it; nothing where it does not answer.
+    /// Its Ethernet address, as far as the kernel trusts it.
     pub mac: Option<Mac>,
+    /// Whether the kernel has asked for it in vain.
+    pub silent: bool,
 }
 
 /// An Ethernet address that a bridge has seen on one of its ports.
@@ -355,7 +357,8 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     /// Reachable, stale, delay, probe, permanent: all but those that never answered or need no asking.
     const TRUSTED: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
     let family = *body.first()?;
-    let trusted = parse_u16(body.get(8..)?)? & TRUSTED != 0;
+    const FAILED: u16 = 0x20;
+    let state = parse_u16(body.get(8..)?)?;
     let mut address = None;
     let mut link_address = None;
     for (kind, value) in attributes(body, NetworkObject::Neighbours)? {
@@ -366,7 +369,8 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
         }
     }
     let address = address.filter(|address| is_of(*address, family) && !address.is_multicast())?;
-    Some(Neighbour { link: word(body, 4)?, address, mac: link_address.filter(|_| trusted) })
+    let mac = link_address.filter(|_| state & TRUSTED != 0);
+    Some(Neighbour { link: word(body, 4)?, address, mac, silent: state & FAILED != 0 })
 }
 
 /// Those that stand there by configuration, like the addresses of the ports themselves, are nobody's.

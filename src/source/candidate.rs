@@ -37,6 +37,15 @@ impl Keys {
     }
 }
 
+/// Who else may send under the Ethernet address of a device.
+#[derive(Debug, Default)]
+pub(super) struct Sharing {
+    /// As in [`Suspect::sharers`].
+    pub(super) sharers: Vec<IpAddr>,
+    /// As in [`Suspect::former`].
+    pub(super) former: Vec<IpAddr>,
+}
+
 /// All flows of one device that match.
 #[derive(Debug, Default)]
 pub(super) struct Candidate {
@@ -114,6 +123,12 @@ impl Candidate {
         self.observations.iter().map(|observation| (observation.link, observation.address))
     }
 
+    /// Whether a flow from this address has been seen to send, and has not ended.
+    pub(super) fn sends_from(&self, address: IpAddr) -> bool {
+        let sends = |observation: &&Observation| observation.sending && !observation.ended;
+        self.observations.iter().filter(sends).any(|observation| observation.address == address)
+    }
+
     /// Its flows.
     pub(super) fn observations_mut(&mut self) -> impl Iterator<Item = &mut Observation> {
         self.observations.iter_mut()
@@ -137,12 +152,12 @@ impl Candidate {
         senders
     }
 
-    /// The device as a suspect; `sharers`: those who send under its Ethernet address, if these are several devices.
+    /// The device as a suspect.
     pub(super) fn suspect(
         &self,
         mac: Mac,
         confidence: Confidence,
-        sharers: Vec<IpAddr>,
+        Sharing { sharers, former }: Sharing,
         home: &HomeNetwork,
     ) -> Suspect {
         let device = home.inventory.device(mac);
@@ -161,10 +176,11 @@ impl Candidate {
             addresses.extend(strongest.map(|observation| observation.address));
         }
         let senders = self.senders();
-        let name = match (behind.is_empty(), sharers.is_empty()) {
-            (true, true) => name,
-            (true, false) => Some(name_among(&senders, sharers.len(), mac)),
-            (false, _) => Some(name_behind(&behind, mac, name)),
+        let name = match (behind.is_empty(), sharers.len(), former.is_empty()) {
+            (false, ..) => Some(name_behind(&behind, mac, name)),
+            (true, 0, true) => name,
+            (true, 0, false) => Some(name_at(&senders, mac)),
+            (true, all, _) => Some(name_among(&senders, all, mac)),
         };
         Suspect {
             mac,
@@ -172,6 +188,7 @@ impl Candidate {
             addresses,
             senders,
             sharers,
+            former,
             interface: interface.map(str::to_owned),
             behind: !behind.is_empty(),
             confidence,
@@ -198,6 +215,14 @@ fn name_among(senders: &[IpAddr], all: usize, mac: Mac) -> String {
     }
 }
 
+/// The name may be that of somebody who is away.
+fn name_at(senders: &[IpAddr], mac: Mac) -> String {
+    match senders {
+        [only] => format!("{only} under {mac}"),
+        _ => format!("several addresses under {mac}"),
+    }
+}
+
 /// The owner of an address that a request names alone, without any flow to show for it.
 pub(super) fn owner(address: IpAddr, inventory: &Inventory) -> Option<Suspect> {
     let device = inventory.device(inventory.mac_of(address)?)?;
@@ -209,6 +234,7 @@ pub(super) fn owner(address: IpAddr, inventory: &Inventory) -> Option<Suspect> {
         behind: false,
         senders: vec![address],
         sharers: Vec::new(),
+        former: Vec::new(),
         confidence: Confidence::Possible,
         evidence: Vec::new(),
     })

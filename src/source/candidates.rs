@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use vecset::{VecMap, VecSet};
 
-use super::candidate::{Candidate, Keys};
+use super::candidate::{Candidate, Keys, Sharing};
 use super::direction::{Match, UniqueKey};
 use super::home_network::HomeNetwork;
 use super::observation::Observation;
@@ -177,17 +177,17 @@ impl Candidates {
         }
         let weighed = candidates.into_iter().map(|(mac, candidate)| {
             let confidence = self.confidence(*mac, candidate, alone, earned);
-            let sharers = self.sharers(*mac, candidate, home, senders);
-            (confidence, candidate.rate(), candidate.suspect(*mac, confidence, sharers, home))
+            let sharing = self.sharing(*mac, candidate, home, senders);
+            (confidence, candidate.rate(), candidate.suspect(*mac, confidence, sharing, home))
         });
         let mut weighed: Vec<_> = weighed.collect();
         weighed.sort_by_key(|(confidence, rate, _)| Reverse((*confidence, *rate)));
         weighed.into_iter().map(|(.., suspect)| suspect).collect()
     }
 
-    /// All who send under the Ethernet address of a candidate, if these are several devices. One device has one IPv4 address on
-    /// a link, and one link-local address; of other IPv6 addresses it may have many.
-    fn sharers(&self, mac: Mac, candidate: &Candidate, home: &HomeNetwork, senders: &Senders) -> Vec<IpAddr> {
+    /// Who else may send under the Ethernet address of a candidate. One device has one IPv4 address on a link, and one link-local
+    /// address; of other IPv6 addresses it may have many. Where nobody answers any more, there is nobody now.
+    fn sharing(&self, mac: Mac, candidate: &Candidate, home: &HomeNetwork, senders: &Senders) -> Sharing {
         let local = home.inventory.addresses_of(mac).iter().copied().filter(|address| is_link_local(*address));
         let local = local.flat_map(|address| home.inventory.links_of(mac, address));
         let seen = candidate.places().chain(senders.places_of(mac)).chain(local);
@@ -197,14 +197,18 @@ impl Candidates {
             home.network.may_hold(*address, *link) && holder.is_none_or(|holder| holder == mac)
         };
         let held: VecSet<(u32, IpAddr)> = seen.filter(is_own).collect();
-        let several = |telling: &dyn Fn(IpAddr) -> bool| -> Vec<IpAddr> {
-            let of = |link| held.iter().filter(move |(other, address)| *other == link && telling(*address));
-            let link = held.iter().map(|(link, _)| *link).find(|link| of(*link).count() > 1);
-            link.map_or(Vec::new(), |link| of(link).map(|(_, address)| *address).collect())
+        let is_away = |(link, address): &(u32, IpAddr)| {
+            home.inventory.is_silent(*address, *link) && !candidate.sends_from(*address) && !senders.has_seen(*address)
         };
-        let mut sharers = several(&|address| address.is_ipv4());
-        sharers.extend(several(&|address| address.is_ipv6() && is_link_local(address)));
-        sharers
+        let (away, present): (VecSet<_>, VecSet<_>) = held.iter().copied().partition(is_away);
+        match several(&present) {
+            sharers if !sharers.is_empty() => Sharing { sharers, former: Vec::new() },
+            _ => {
+                let all = several(&held).into_iter();
+                let former = all.filter(|address| away.iter().any(|(_, away)| away == address)).collect();
+                Sharing { sharers: Vec::new(), former }
+            }
+        }
     }
 
     /// Whether any suspect is more than a possible one, as far as conntrack can tell.
@@ -238,4 +242,16 @@ impl Candidates {
             || self.unattributed_before.keys.contains(key)
             || others.any(|(_, other)| other.has_key(key))
     }
+}
+
+/// The addresses of which one device has one on a link, where there are several on a link.
+fn several(held: &VecSet<(u32, IpAddr)>) -> Vec<IpAddr> {
+    let of_kind = |telling: fn(IpAddr) -> bool| -> Vec<IpAddr> {
+        let of = |link| held.iter().filter(move |(other, address)| *other == link && telling(*address));
+        let link = held.iter().map(|(link, _)| *link).find(|link| of(*link).count() > 1);
+        link.map_or(Vec::new(), |link| of(link).map(|(_, address)| *address).collect())
+    };
+    let mut several = of_kind(|address| address.is_ipv4());
+    several.extend(of_kind(|address| address.is_ipv6() && is_link_local(address)));
+    several
 }

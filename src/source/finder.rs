@@ -280,6 +280,11 @@ impl Finder {
         self.home.knows(interfaces)
     }
 
+    /// The links that lead out of the home; nothing: they are not known yet.
+    pub fn outward_links(&self) -> Option<Vec<u32>> {
+        self.home.is_ready().then(|| self.home.network.outward_links().collect())
+    }
+
     /// The default routers, best first, without ports; a link-local address bears its scope.
     pub fn default_routers(&self) -> Vec<SocketAddr> {
         self.home.network.default_routers()
@@ -355,15 +360,19 @@ impl Finder {
         self.table.proceed(now);
         self.queries.set_zones_noted(self.table.notes_zones());
         self.queries.start_next(&mut self.searches, self.table.is_settled(), now);
-        for address in self.searches.values_mut().flat_map(|search| std::iter::from_fn(|| search.poll_unknown())) {
-            let link = home.network.expected_link(address);
-            self.probes.extend(link.map(|link| neighbour::probe(address, link)));
-        }
         self.read_table(now);
         for (id, search) in &mut self.searches {
             if let Some(report) = search.poll_report(&self.home, self.queries.older(), now) {
                 self.events.push_report(*id, report);
             }
+        }
+        self.ask_for_addresses();
+    }
+
+    fn ask_for_addresses(&mut self) {
+        for address in self.searches.values_mut().flat_map(|search| std::iter::from_fn(|| search.poll_unknown())) {
+            let link = self.home.network.expected_link(address);
+            self.probes.extend(link.map(|link| neighbour::probe(address, link)));
         }
     }
 

@@ -124,7 +124,10 @@ impl HomeNetwork {
     }
 
     fn handle_neighbour(&mut self, neighbour: &Neighbour, now: Now) -> bool {
-        let Neighbour { address, link, mac } = *neighbour;
+        let Neighbour { address, link, mac, silent } = *neighbour;
+        if silent {
+            return self.inventory.lose_silent(address, link, now.instant);
+        }
         let Some(mac) = mac else {
             self.inventory.lose(address, link, now.instant);
             return false;
@@ -146,7 +149,7 @@ impl HomeNetwork {
             return;
         }
         let mut macs = self.network.own_macs();
-        macs.retain(|mac| !self.borne.contains(mac));
+        macs.retain(|mac| !self.borne.contains(mac) && self.inventory.device(*mac).is_none());
         if macs != self.router_macs {
             self.router_macs.clone_from(&macs);
             events.push_router_addresses(macs);

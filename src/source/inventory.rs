@@ -45,6 +45,8 @@ struct Holder {
     mac: Mac,
     /// Whether the kernel has it in its table.
     present: bool,
+    /// Whether the kernel has asked for it in vain since.
+    silent: bool,
     /// When the kernel last told of it.
     heard: Instant,
     /// When it took the address over from another device.
@@ -158,13 +160,13 @@ impl Inventory {
             return self.holders.remove(&place).is_some();
         }
         let reassigned = if moved { Some(now) } else { before.and_then(|before| before.reassigned) };
-        self.holders.insert(place, Holder { mac, present: true, heard: now, reassigned });
+        self.holders.insert(place, Holder { mac, present: true, silent: false, heard: now, reassigned });
         let same_link = self.device(mac).is_some_and(|device| device.interface.as_deref() == interface);
         let known = same_link && before.is_some() && !moved;
         if !known {
             self.arrive(place, interface, mac);
         }
-        !known
+        !known || before.is_some_and(|before| before.silent)
     }
 
     /// Makes room for one more device, if there is anybody to forget. Those who are there stay: whoever makes up Ethernet
@@ -193,6 +195,18 @@ impl Inventory {
             holder.heard = now;
             self.forget = Some(self.forget.unwrap_or(now + MEMORY));
         }
+    }
+
+    /// The kernel has asked for a neighbour in vain. Tells whether that is news.
+    pub(super) fn lose_silent(&mut self, address: IpAddr, link: u32, now: Instant) -> bool {
+        self.lose(address, link, now);
+        let holder = self.holders.get_mut(&(address, link));
+        holder.is_some_and(|holder| !std::mem::replace(&mut holder.silent, true))
+    }
+
+    /// Whether nobody answers at an address that somebody had.
+    pub(super) fn is_silent(&self, address: IpAddr, link: u32) -> bool {
+        self.holders.get(&(address, link)).is_some_and(|holder| holder.silent)
     }
 
     /// The kernel begins to list all its neighbours: any not named again are lost.

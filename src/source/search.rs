@@ -52,7 +52,8 @@ pub(super) struct Search {
     schedule: Schedule,
     /// Whether the next look has to begin from nothing: those who seemed to send do not.
     outdated: bool,
-    /// Addresses of senders nobody knew during this look, and how many of them have been asked for.
+    /// Addresses during this look of senders nobody knew, or of which one device has one only; and how many of them have been
+    /// asked for.
     unknown: Vec<IpAddr>,
     asked_for: usize,
     /// Addresses that nobody is known to have, but that somebody may have been noted to use.
@@ -124,6 +125,10 @@ impl Search {
         }
         if !differs {
             self.catch(now);
+            let mut former = self.reported.iter().flatten().flat_map(|suspect| &suspect.former);
+            if former.any(|address| self.senders.has_seen(*address)) {
+                self.plan_report(now);
+            }
             return Vec::new();
         }
         self.begin_anew(now);
@@ -310,6 +315,9 @@ impl Search {
     /// Somebody unknown may be known now, or, where `missed`, something has not been seen: looks again before long.
     pub(super) fn handle_change(&mut self, missed: bool, now: Now) {
         let nobody = self.reported.as_ref().is_some_and(Vec::is_empty);
+        if self.reported.iter().flatten().any(|suspect| suspect.is_shared() || !suspect.former.is_empty()) {
+            self.plan_report(now);
+        }
         if missed || nobody || self.candidates.has_unattributed() {
             self.complete &= !missed;
             if self.wants == Wants::Nothing {
@@ -345,8 +353,14 @@ impl Search {
             }
             self.plan_report(now);
         }
-        if senders.is_empty() && self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&device) {
-            self.unknown.push(device);
+        if senders.is_empty() {
+            self.ask_for(device);
+        }
+    }
+
+    fn ask_for(&mut self, address: IpAddr) {
+        if self.unknown.len() < MOST_UNKNOWN && !self.unknown.contains(&address) {
+            self.unknown.push(address);
         }
     }
 
@@ -382,8 +396,8 @@ impl Search {
         }
     }
 
-    /// An address that a sender has and nobody is known to have. One who never gets an answer may never have told the
-    /// router of a new address.
+    /// An address that a sender has and nobody is known to have, as one who never gets an answer may never have told the router
+    /// of a new address; or one of several under one Ethernet address, of whom some may be away.
     pub(super) fn poll_unknown(&mut self) -> Option<IpAddr> {
         let address = self.unknown.get(self.asked_for).copied()?;
         self.asked_for += 1;
@@ -454,6 +468,7 @@ impl Search {
         if strangers.is_none() && self.reported.as_ref() == Some(&suspects) {
             return None;
         }
+        suspects.iter().flat_map(|suspect| &suspect.sharers).for_each(|address| self.ask_for(*address));
         self.reported = Some(suspects.clone());
         Some(Report { suspects, strangers })
     }

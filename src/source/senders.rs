@@ -104,6 +104,11 @@ impl Senders {
         self.openers = senders.iter().filter(|sender| in_question(sender)).copied().take(MOST_NOTED).collect();
     }
 
+    /// Whether the log has shown anybody who sends from an address.
+    pub(super) fn has_seen(&self, address: IpAddr) -> bool {
+        self.seen.contains_key(&address)
+    }
+
     /// From where a device was seen to send: over which links, from which addresses.
     pub(super) fn places_of(&self, mac: Mac) -> impl Iterator<Item = (u32, IpAddr)> {
         let all = self.openers.iter().chain(self.seen.values().flatten());

@@ -22,6 +22,9 @@ pub struct Suspect {
     /// The addresses of all who send under its Ethernet address, where these are several devices: a repeater, an extender or
     /// virtual machines are behind it. Else nothing.
     pub sharers: Vec<IpAddr>,
+    /// From where somebody under its Ethernet address has sent lately, and nobody answers now: its own addresses of before, or
+    /// those of others who are away. Nothing where there are sharers.
+    pub former: Vec<IpAddr>,
     /// How sure it is that the request speaks of it.
     pub confidence: Confidence,
     /// Why it is a suspect; strongest first, bounded.
@@ -34,11 +37,17 @@ impl Suspect {
         !self.sharers.is_empty()
     }
 
+    /// Whether others may be hit by what is done to it as a whole.
+    pub fn may_stand_for_others(&self) -> bool {
+        self.behind || self.is_shared() || !self.former.is_empty()
+    }
+
     /// Whether nothing but figures has changed since it was so.
     pub(crate) fn is_as(&self, before: &Self) -> bool {
         let of = |s: &Self| (s.mac, s.behind, s.confidence, s.evidence.len());
         of(self) == of(before)
             && (&self.name, &self.addresses, &self.interface) == (&before.name, &before.addresses, &before.interface)
+            && (&self.sharers, &self.former) == (&before.sharers, &before.former)
     }
 
     /// Takes the figures of a later look at the same flows. One that is not seen any more sends nothing.

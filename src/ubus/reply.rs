@@ -257,8 +257,7 @@ fn write_source(w: &mut Writer, scope: &Scope, detail: ReplyDetail) {
 /// only the search knows them.
 fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &Inventory, detail: ReplyDetail) {
     let known = inventory.device(suspect.mac);
-    let stands_for_others = suspect.behind || suspect.is_shared();
-    let name = inventory.name_of(suspect.mac).filter(|_| !stands_for_others).or(suspect.name.as_deref());
+    let name = inventory.name_of(suspect.mac).filter(|_| !suspect.may_stand_for_others()).or(suspect.name.as_deref());
     let addresses = known.filter(|_| !suspect.behind).map(|device| &device.addresses);
     let addresses = addresses.filter(|addresses| !addresses.is_empty());
     // A machine may have a leg in several networks: what counts is where its traffic came from.
@@ -266,6 +265,9 @@ fn write_suspect(w: &mut Writer, m: &Mitigation, suspect: &Suspect, inventory: &
     write_identity(w, suspect.mac, name, addresses.unwrap_or(&suspect.addresses), interface);
     if suspect.is_shared() {
         w.texts("sharers", suspect.sharers.iter().take(detail.most()));
+    }
+    if !suspect.former.is_empty() {
+        w.texts("former", suspect.former.iter().take(detail.most()));
     }
     if let Some(only) = m.narrowed(suspect.mac) {
         w.texts("only", only.iter().take(detail.most()));

@@ -20,10 +20,12 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Starts it.
+    /// Starts it, with the rights that files in `acl.d` beside the socket give to others than root.
     pub fn start(socket: &Path) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let config = Config { socket_path: socket.display().to_string(), ..Config::default() };
+        let rights = Some(socket.with_file_name("acl.d")).filter(|directory| directory.is_dir());
+        let acl_dir = rights.map(|directory| directory.display().to_string());
+        let config = Config { socket_path: socket.display().to_string(), acl_dir, ..Config::default() };
         let mut broker = Broker::bind(config).expect("broker");
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {

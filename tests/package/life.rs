@@ -207,6 +207,7 @@ fn removed_it_leaves_configuration_and_no_table() {
         "nft delete table bridge dots_callhome_2_guard",
         "nft delete table inet dots_callhome_senders",
         "nft delete table bridge dots_callhome_servers",
+        "nft delete table inet dots_callhome_servers",
         "logger -t dots-callhome -p daemon.notice removed: all blocks have ended",
     ];
     assert_eq!(noted, expected);

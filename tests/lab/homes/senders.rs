@@ -154,3 +154,160 @@ pub fn servers_of_the_home() {
     let answered = || device.output("ping", &["-c1", "-W1", "192.168.1.12"]).status.success();
     assert!(!answered(), "nothing but names and leases");
 }
+
+/// A device that has got another address since it was last heard is one device, not two: `auto` asks nobody, and the block is about the
+/// address that sends.
+pub fn readdressed() {
+    let stage = open("\toption consent 'auto'\n", 2, |_| {}, Value::Null);
+    let device = stage.home.device(1);
+    let sink = Sink::udp(&stage.home.victim, 53);
+    stage.until("openers are noted", |s| s.log().contains("who opens flows is noted"));
+    // It has used the target from its first address.
+    let first = Sender::udp(device, (VICTIM, 53).into(), 3, 50);
+    stage.until("it arrives", |_| sink.last(3).is_some());
+    drop(first);
+    device.ip("addr add 192.168.1.111/24 dev eth0");
+    device.ip("addr del 192.168.1.11/24 dev eth0");
+    device.ip("addr replace 192.168.1.111/24 dev eth0");
+    device.ip("route replace default via 192.168.1.1");
+    let _flood = Sender::udp(device, (VICTIM, 53).into(), FLOOD, 200);
+    let good = Sender::udp(stage.home.device(2), (VICTIM, 53).into(), 2, 50);
+    stage.until("both arrive", |_| sink.last(FLOOD).is_some() && sink.last(2).is_some());
+    stage.request(sink.last(FLOOD).expect("arrived").1, 3600);
+    let id = the_id_in_state(&stage, "active");
+    stage.until("in force and verified", |s| s.mitigation(id)["verified"] == true);
+    assert_eq!(stage.mitigation(id)["devices"][0]["only"], json!(["192.168.1.111"]));
+    sink.settle(&good, 2);
+    let before = sink.packets(FLOOD);
+    sink.settle(&good, 2);
+    assert_eq!(sink.packets(FLOOD), before, "it still sends");
+}
+
+/// A device bears the Ethernet address that the router has on another link of the home. It stays in quarantine over a restart, though it
+/// says nothing.
+pub fn borne_address() {
+    let build = |home: &Home| {
+        home.router.ip("link add guest type bridge");
+        home.router.ip(&format!("link set guest address {}", device_mac(1)));
+        home.router.ip("link set guest up");
+        home.router.ip("addr add 192.168.2.1/24 dev guest");
+    };
+    let mut stage = open("", 2, build, Value::Null);
+    stage.home.device(1).says_hello();
+    stage.quarantine(&device_mac(1));
+    let is_dropped = |stage: &Stage| {
+        let sets = stage.home.router.output("nft", &["list", "set", "inet", "dots_callhome", "quarantine"]);
+        String::from_utf8_lossy(&sets.stdout).contains(&device_mac(1))
+    };
+    stage.until("it is in force", is_dropped);
+    stage.stop_daemon("TERM");
+    stage.home.device(1).ip("link set eth0 down");
+    stage.home.router.ip("neigh flush dev br-lan");
+    stage.start_daemon();
+    stage.until("the session is up", |s| s.peer_state() == "connected");
+    stage.home.device(2).says_hello();
+    stage.until("it knows its neighbours", |s| {
+        let devices = s.ubus("devices", json!({})).expect("devices");
+        devices["devices"].as_array().is_some_and(|all| all.iter().any(|device| device["mac"] == device_mac(2)))
+    });
+    assert!(is_dropped(&stage), "set free by a restart");
+}
+
+/// Servers of names in other networks of the home, one on another link and one behind an inner router, to which ours sends devices on: a
+/// device in quarantine goes on asking both, and reaches nothing else there.
+pub fn servers_elsewhere() {
+    let (pihole, other) = (Host::new("pihole"), Host::new("other"));
+    let build = |home: &Home| {
+        let inner = home.device(2);
+        home.router.ip("route add 192.168.3.0/24 via 192.168.1.12");
+        inner.sysctl("ipv4/ip_forward", "1");
+        for (router, port, host, net) in [(inner, "p1", &pihole, 3), (&home.router, "dmz", &other, 4)] {
+            link(router, port, host, "eth0");
+            router.ip(&format!("addr add 192.168.{net}.1/24 dev {port}"));
+            host.ip(&format!("addr add 192.168.{net}.2/24 dev eth0"));
+            host.ip(&format!("route add default via 192.168.{net}.1"));
+        }
+    };
+    let stage = open("", 2, build, Value::Null);
+    let device = stage.home.device(1);
+    let noted = |stage: &Stage, family: &str| {
+        let set = stage.home.router.output("nft", &["list", "set", family, "dots_callhome_servers", "v4"]);
+        String::from_utf8_lossy(&set.stdout).into_owned()
+    };
+    stage.until("servers are noted", |s| !noted(s, "inet").is_empty() && !noted(s, "bridge").is_empty());
+    let at = |net: u8, port: u16| std::net::SocketAddr::from(([192, 168, net, 2], port));
+    let servers = [(&pihole, 3, 1), (&other, 4, 2)];
+    let names = servers.map(|(host, net, tag)| (Sink::udp(host, 53), Sender::udp(device, at(net, 53), tag, 50), tag));
+    let pages = servers.map(|(host, net, tag)| (Sink::udp(host, 80), Sender::udp(device, at(net, 80), tag, 50), tag));
+    let abroad = (Sink::udp(&stage.home.victim, 53), Sender::udp(device, (VICTIM, 53).into(), 3, 50), 3);
+    let rest: Vec<_> = pages.into_iter().chain([abroad]).collect();
+    stage.until("all arrive", |_| names.iter().chain(&rest).all(|(sink, _, tag)| sink.last(*tag).is_some()));
+    // Our router tells the device of the inner one, to which it turns by itself then.
+    stage.until("both are noted", |s| {
+        noted(s, "inet").contains("192.168.4.2") && noted(s, "bridge").contains("192.168.3.2")
+    });
+    assert!(!noted(&stage, "inet").contains(&VICTIM.to_string()), "{}", noted(&stage, "inet"));
+    stage.quarantine(&device_mac(1));
+    let passes = || {
+        let arrived = || rest.iter().map(|(sink, _, tag)| sink.packets(*tag)).sum::<usize>();
+        let before = arrived();
+        names.iter().for_each(|(sink, sender, tag)| sink.settle(sender, *tag));
+        names.iter().for_each(|(sink, sender, tag)| sink.settle(sender, *tag));
+        arrived() > before
+    };
+    stage.until("the quarantine holds", |_| !passes());
+    device.ip("neigh flush dev eth0");
+    assert!(!passes(), "it reaches more than names");
+}
+
+/// The same box on the same bridge, over IPv6, where the bridge's frames pass the rules for routed packets as well: names go on, and so
+/// does what finds the two of them.
+pub fn servers_with_br_netfilter() {
+    let stage = open(
+        "",
+        2,
+        |home| {
+            for table in ["iptables", "ip6tables"] {
+                home.router.sysctl(&format!("bridge/bridge-nf-call-{table}"), "1");
+            }
+            for (device, last) in [(1, 11), (2, 12)] {
+                home.device(device).ip(&format!("addr add fd00::{last}/64 dev eth0 nodad"));
+            }
+        },
+        Value::Null,
+    );
+    let (device, server) = (stage.home.device(1), stage.home.device(2));
+    let noted = |stage: &Stage| {
+        let set = stage.home.router.output("nft", &["list", "set", "bridge", "dots_callhome_servers", "v6"]);
+        String::from_utf8_lossy(&set.stdout).into_owned()
+    };
+    stage.until("servers are noted", |s| !noted(s).is_empty());
+    let bind = |host: &Host, at: &str| host.enter(|| UdpSocket::bind(at)).expect("socket");
+    let (asks, answers) = (bind(device, "[fd00::11]:5000"), bind(server, "[fd00::12]:53"));
+    for socket in [&asks, &answers] {
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(200))).expect("timeout");
+    }
+    let exchange = || {
+        let mut packet = [0; 8];
+        let _ = asks.send_to(b"question", "[fd00::12]:53");
+        let Ok((_, from)) = answers.recv_from(&mut packet) else { return false };
+        let _ = answers.send_to(b"answered", from);
+        asks.recv_from(&mut packet).is_ok()
+    };
+    stage.until("names are served", |_| exchange());
+    stage.until("the server is noted", |s| noted(s).contains("fd00::12"));
+    device.says_hello();
+    stage.quarantine(&device_mac(1));
+    stage.until("the quarantine holds", |_| !device.output("ping", &["-6", "-c1", "-W1", "fd00::12"]).status.success());
+    // Both have forgotten where the other is.
+    for host in [device, server] {
+        host.ip("-6 neigh flush dev eth0");
+    }
+    stage.until("names are served still", |_| exchange());
+    server.ip("-6 neigh flush dev eth0");
+    stage.until("the server finds the device", |_| {
+        let _ = answers.send_to(b"answered", "[fd00::11]:5000");
+        asks.recv_from(&mut [0; 8]).is_ok()
+    });
+    assert!(!device.output("ping", &["-6", "-c1", "-W1", "fd00::12"]).status.success(), "nothing but names");
+}

@@ -4,6 +4,7 @@ mod datagrams;
 mod detector;
 mod foreign;
 mod hostile;
+mod jailed;
 mod refusing;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use crate::traffic::{Sender, Sink};
 /// The scenarios by name.
 const ALL: &[(&str, fn())] = &[
     ("a_request_lives_its_whole_life", whole_life),
+    ("in_its_jail_it_lives_its_whole_life", jailed::life),
     ("a_device_found_later_is_asked_about", found_later),
     ("auto_blocks_without_asking_and_observe_never_acts", auto_and_observe),
     ("auto_asks_where_it_can_only_guess", auto_guesses),

@@ -8,6 +8,7 @@ mod faults;
 mod guard;
 mod narrowed;
 mod ruleset;
+mod servers;
 mod shared_targets;
 mod slow;
 mod spoofed;

@@ -246,8 +246,11 @@ fn nft_and_kernel_take_it() {
 }
 
 /// What `nft list ruleset` says after these texts, each of which nft must take, in a network namespace of their own.
-fn in_a_namespace(texts: &[String]) -> Output {
-    let directory = std::env::temp_dir().join(format!("dots-callhome-ruleset-{}", std::process::id()));
+pub fn in_a_namespace(texts: &[String]) -> Output {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let name = format!("dots-callhome-ruleset-{}-{number}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
     fs::create_dir_all(&directory).unwrap();
     let files = texts.iter().enumerate().map(|(number, text)| {
         let file = directory.join(number.to_string());

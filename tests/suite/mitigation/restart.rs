@@ -2,7 +2,7 @@
 
 use crate::support::ledger::*;
 use dots_callhome::mitigation::snapshot::{self, SavedMitigation, SavedVeto, Snapshot};
-use dots_callhome::mitigation::{Cause, Consent, Decision, DevicePolicy, Ledger, Policy, State};
+use dots_callhome::mitigation::{Cause, Consent, Decision, Denied, DevicePolicy, Ledger, Policy, State};
 use dots_callhome::model::{ClockSet, Mac, Now, Scope};
 use vecset::VecSet;
 
@@ -183,6 +183,21 @@ fn quarantines_are_held_against_the_rules_of_today() {
     ledger.set_router(VecSet::from([TV]), before.now);
     ledger.restore(&kept, before.now);
     assert_eq!(TestRouter::resumed(ledger, before.now).quarantined(), [CAMERA]);
+}
+
+/// Who was acted upon before a restart stays so, though the router has that Ethernet address on another link, where the device was
+/// not seen yet; and once it is released it is the router's.
+#[test]
+fn to_bear_an_address_of_the_router_is_no_way_out_over_a_restart() {
+    let mut before = TestRouter::by_hand(policy(Consent::Ask));
+    before.in_force(1, &attack(), TV);
+    before.ledger.quarantine(CAMERA, None, None, "root", before.now).unwrap();
+    let mut after = restored(&kept(&before), policy(Consent::Ask), before.now);
+    after.ledger.set_router(VecSet::from([CAMERA, TV, LAPTOP]), after.now);
+    assert_eq!((after.quarantined(), after.blocked()), (vec![CAMERA], vec![TV]));
+    after.ledger.release(CAMERA, "root", after.now).unwrap();
+    after.ledger.set_router(VecSet::from([CAMERA, LAPTOP]), after.now);
+    assert_eq!(after.ledger.quarantine(CAMERA, None, None, "root", after.now), Err(Denied::NoSuchDevice));
 }
 
 /// A file that says "in force" but not who decided, as a damaged or foreign one may, brings nothing into force.

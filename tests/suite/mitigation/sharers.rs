@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::support::home::ip;
 use crate::support::ledger::*;
 use dots_callhome::mitigation::snapshot::{decode, encode};
-use dots_callhome::mitigation::{Action, Consent, Denied, Ledger, State, Term, Whom};
+use dots_callhome::mitigation::{Action, Consent, Denied, Ledger, Policy, State, Term, Whom};
 use dots_callhome::model::Mac;
 use dots_callhome::source::Suspect;
 
@@ -87,4 +87,21 @@ fn a_quarantine_is_about_the_ethernet_address() {
     let id = house.request(1, &attack(), &[shared()]);
     house.ledger.approve(id, Some(Action::Quarantine), &[], None, "root", house.now).unwrap();
     assert_eq!((house.quarantined(), house.m(id).narrowed(CAMERA)), (vec![CAMERA], None));
+}
+
+/// One device that had another address before is acted upon without asking, at the address from where it sends: should it have
+/// been somebody else's, that one is not hit.
+#[test]
+fn an_address_of_before_needs_no_question() {
+    let moved = || Suspect { sharers: Vec::new(), former: vec![ip(LAPTOP_ADDRESS)], ..shared() };
+    let mut house = TestRouter::by_hand(policy(Consent::Auto));
+    let id = house.request(1, &attack(), &[moved()]);
+    assert_eq!((house.state(id), only(&house, CAMERA)), (State::Active, vec![ip(CAMERA_ADDRESS)]));
+    house.ledger.handle_enforced(id, Ok(()), house.now);
+    house.ledger.handle_attribution(id, vec![Suspect { senders: vec![ip(LAPTOP_ADDRESS)], ..moved() }], house.now);
+    assert!(house.m(id).detail().unwrap().starts_with("192.168.1.62 sends as well"));
+    // A quarantine would be about all under the Ethernet address.
+    let mut house = TestRouter::by_hand(Policy { action: Action::Quarantine, ..policy(Consent::Auto) });
+    let id = house.request(1, &attack(), &[moved()]);
+    assert_eq!((house.state(id), house.quarantined()), (State::Pending, vec![]));
 }

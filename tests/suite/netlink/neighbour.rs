@@ -71,11 +71,12 @@ fn neighbours_count_while_the_kernel_trusts_them() {
     for (state, trusted) in
         [(2, true), (4, true), (8, true), (16, true), (128, true), (1, false), (32, false), (64, false)]
     {
-        let expected = Neighbour { link: 2, address: ip("192.168.1.11"), mac: trusted.then_some(Mac(MAC)) };
+        let expected =
+            Neighbour { link: 2, address: ip("192.168.1.11"), mac: trusted.then_some(Mac(MAC)), silent: state == 32 };
         let message = messages::neighbour(28, 9, 2, ip("192.168.1.11"), state, Some(MAC));
         assert_eq!(only(&message), Message::Neighbour(expected), "state {state}");
     }
-    let gone = Neighbour { link: 2, address: ip("fe80::1"), mac: None };
+    let gone = Neighbour { link: 2, address: ip("fe80::1"), mac: None, silent: true };
     assert_eq!(only(&messages::neighbour(29, 9, 2, ip("fe80::1"), 32, None)), Message::NeighbourGone(gone));
 }
 

@@ -102,6 +102,15 @@ fn a_device_whose_address_becomes_the_routers_is_none_any_more() {
     assert_eq!(devices(&house), [mac(11)]);
 }
 
+/// Another link of the router gets the address of a device that is known already: that device is still one, and stays in quarantine.
+#[test]
+fn a_device_whose_address_another_link_gets_stays_one() {
+    let mut house = TestRouter::with_devices(2);
+    house.event(Socket::RouteEvents, &messages::link(16, 0, GUEST, "br-guest", mac(12).0));
+    assert_eq!(devices(&house), [mac(11), mac(12)]);
+    assert!(!house.own_macs.contains(&mac(12)), "what the ledger must let go");
+}
+
 /// The sender bears the address that the upstream has cloned; another one uses the same target.
 #[test]
 fn the_bearer_of_a_cloned_upstream_address_is_found_and_stays_in_quarantine() {

@@ -80,3 +80,35 @@ fn a_leg_in_each_network_is_one_device() {
     house.opens(mac(11), "192.168.2.11", GUEST);
     assert!(!found(&mut house).is_shared());
 }
+
+/// A device that has got another address is no two devices: it does not answer at the one of before. Whether it does is asked.
+#[test]
+fn an_address_at_which_nobody_answers_any_more_is_one_of_before() {
+    let mut house = behind_repeater(&["192.168.1.61", "192.168.1.62"]);
+    house.translated_from("192.168.1.61", UDP, 4000, 40_000, 53, 100);
+    house.opens(mac(11), "192.168.1.62", LAN);
+    assert!(found(&mut house).is_shared());
+    assert_eq!(house.kernel.asked_for, 2);
+    house.neighbour("192.168.1.62", LAN, None);
+    house.pass(seconds(3));
+    let suspect = house.last(1).unwrap()[0].clone();
+    assert_eq!((suspect.is_shared(), suspect.former), (false, vec![ip("192.168.1.62")]));
+    assert_eq!(suspect.name.as_deref(), Some("192.168.1.61 under 02:00:00:00:00:0b"), "who knows whose name it was");
+    // There it is again.
+    house.neighbour("192.168.1.62", LAN, Some(mac(11)));
+    house.pass(seconds(3));
+    assert!(house.last(1).unwrap()[0].is_shared());
+}
+
+/// Who sends is there, whether it answers or not.
+#[test]
+fn one_that_sends_without_answering_counts() {
+    let mut house = behind_repeater(&["192.168.1.61", "192.168.1.62"]);
+    house.translated_from("192.168.1.61", UDP, 4000, 40_000, 53, 100);
+    house.opens(mac(11), "192.168.1.62", LAN);
+    house.neighbour("192.168.1.62", LAN, None);
+    assert!(!found(&mut house).is_shared());
+    house.witness(1, mac(11), "192.168.1.62", LAN);
+    house.pass(seconds(3));
+    assert!(house.last(1).unwrap()[0].is_shared());
+}

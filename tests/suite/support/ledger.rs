@@ -63,6 +63,7 @@ pub fn suspect(mac: Mac, confidence: Confidence) -> Suspect {
         behind: false,
         senders: vec!["192.168.1.23".parse().unwrap()],
         sharers: Vec::new(),
+        former: Vec::new(),
         confidence,
         evidence: vec![Evidence { flow: flow(), rate: Traffic::default(), seen: 1 }],
     }

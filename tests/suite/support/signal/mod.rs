@@ -45,6 +45,7 @@ pub fn camera(confidence: Confidence) -> Suspect {
         behind: false,
         senders: Vec::new(),
         sharers: Vec::new(),
+        former: Vec::new(),
         confidence,
         evidence: Vec::new(),
     }
