@@ -121,6 +121,7 @@ fn kept() -> Vec<PathBuf> {
 fn place(blocked: &Blocked, file: &str) -> PathBuf {
     blocked.stage.file(match file {
         "/etc/config/dots-callhome" => "config",
+        "/etc/config/dots-callhome-notify" => "notify",
         "/etc/dots-callhome" => "state",
         "/var/run/dots-callhome" => "run",
         other => panic!("{other} is nowhere"),
@@ -139,6 +140,8 @@ fn sysupgrade() -> Outcome {
         moved = moved.replace(&from.display().to_string(), &state.join(name).display().to_string());
     }
     assert_ne!(moved, text);
+    let ways = "config notify 'notify'\n\toption ntfy 'a-name-nobody-guesses'\n";
+    fs::write(blocked.stage.file("notify"), ways).expect("ways to reach people");
     fs::write(blocked.stage.file("config"), moved).expect("configuration");
     power_off(&mut blocked);
 
@@ -153,13 +156,14 @@ fn sysupgrade() -> Outcome {
     for (number, path) in kept.iter().enumerate() {
         copy(&at(path), &backup.join(number.to_string()));
     }
-    for place in ["config", "state", "router.pem", "router.key", "ca.pem"] {
+    for place in ["config", "notify", "state", "router.pem", "router.key", "ca.pem"] {
         let place = blocked.stage.file(place);
         if place.is_dir() { fs::remove_dir_all(place) } else { fs::remove_file(place) }.expect("removed");
     }
     for (number, path) in kept.iter().enumerate() {
         copy(&backup.join(number.to_string()), &at(path));
     }
+    assert_eq!(fs::read_to_string(blocked.stage.file("notify")).expect("kept"), ways);
     let after = boot(&mut blocked).as_millis();
     holds(&mut blocked);
     blocked.outcome(format!("made again within {after} ms of the daemon's start, once the package is installed again"))
